@@ -1,0 +1,77 @@
+"""The unit of work: trials that share a batch size and a seed and advance in lock-step.
+
+`Chunk` is the plan, `Lanes` what is alive while it runs, `ChunkResult` what it
+leaves behind. A store keeps the last two under the chunk's identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+def fingerprint(description: Any) -> str:
+    """16 hex digits that identify a JSON-like description, however its keys are ordered."""
+    canonical = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+class Chunk(NamedTuple):
+    """`settings[i]` are the hyperparameters of lane i; `identity` describes all that
+    decides a trial's numbers beside batch size, seed and setting (workload and data
+    hash, optimizer, goal, budget, race, width, precision): JSON-like."""
+
+    identity: Mapping[str, Any]
+    batch_size: int
+    seed: int
+    settings: tuple[Mapping[str, float], ...]
+
+    @property
+    def id(self) -> str:
+        return fingerprint([self.identity, self.batch_size, self.seed, [dict(s) for s in self.settings]])
+
+    def config_hash(self, lane: int) -> str:
+        """Identity of one trial without its seed."""
+        return fingerprint([self.identity, self.batch_size, dict(self.settings[lane])])
+
+
+class Lanes(NamedTuple):
+    """A chunk in flight after `step` steps: `carry` is the engine's whole state, a tree of arrays."""
+
+    step: int
+    carry: Any
+
+
+class ChunkResult(NamedTuple):
+    """Rows of one finished chunk, one per lane, in the order of `Chunk.settings`.
+
+    `values[e, i]` is the held-out goal metric of lane i after `eval_steps[e]`
+    steps, NaN where the lane was no longer trained. `steps_to_goal` is NaN where
+    the goal was not reached; `steps` is how long the lane was trained.
+    """
+
+    steps_to_goal: Float[np.ndarray, " lanes"]
+    steps: Int[np.ndarray, " lanes"]
+    status: tuple[str, ...]
+    eval_steps: Int[np.ndarray, " evals"]
+    values: Float[np.ndarray, "evals lanes"]
+    width: int
+    device: str
+    precision: str
+    seconds: float
+    events: tuple[str, ...] = ()
+
+
+class ChunkStore(Protocol):
+    """The two methods that `lr_batch.run` needs of a store."""
+
+    def load(self, chunk: Chunk) -> ChunkResult | Lanes | None:
+        """What is known of `chunk`: its rows if finished, its lanes if interrupted, or None."""
+
+    def save(self, chunk: Chunk, outcome: ChunkResult | Lanes) -> None:
+        """Returns once `outcome` would survive a crash. Saving rows drops the chunk's lanes."""
