@@ -1,0 +1,118 @@
+"""One calling convention for the three ways a model is written: Flax linen, Flax nnx, and a pair of functions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from flax import linen, nnx
+
+from lr_batch.workload import Key, PyTree
+
+
+class Model(NamedTuple):
+    """A model as two pure functions.
+
+    Attributes:
+      init: `(key, x) -> params`, x being one row of the inputs, `[1, ...]`.
+      apply: `(params, x, key) -> outputs`. With a key the model trains (dropout
+        on, drawn from the key); with None it is evaluated.
+    """
+
+    init: Callable[[Key, jax.Array], PyTree]
+    apply: Callable[[PyTree, jax.Array, Key | None], Any]
+
+
+def as_model(model: Any) -> Model:
+    """Brings a linen module, an nnx module, a function `rngs -> nnx module`, or a pair `(init, apply)` to one form.
+
+    Raises:
+      ValueError: if `model` is none of them.
+    """
+    if isinstance(model, linen.Module):
+        return _from_linen(model)
+    if isinstance(model, nnx.Module):
+        return _from_nnx(lambda rngs: nnx.clone(model))
+    if isinstance(model, tuple) and len(model) == 2 and all(callable(function) for function in model):
+        return _from_pair(*model)
+    if callable(model) and not (inspect.isclass(model) and issubclass(model, linen.Module)):
+        return _from_nnx(model)
+    raise ValueError(
+        "from_arrays: model must be a Flax linen module, an nnx module, a function rngs -> nnx module, or a pair "
+        f"(init, apply), got {model!r}"
+    )
+
+
+def _from_linen(module: linen.Module) -> Model:
+    mode = _mode_argument(module)
+
+    def init(key, x):
+        params_key, dropout_key = jax.random.split(key)
+        variables = module.init({"params": params_key, "dropout": dropout_key}, x, **mode(False))
+        _refuse_state(set(variables) - {"params"})
+        return variables["params"]
+
+    def apply(params, x, key):
+        rngs = None if key is None else {"dropout": key}
+        return module.apply({"params": params}, x, rngs=rngs, **mode(key is not None))
+
+    return Model(init, apply)
+
+
+def _mode_argument(module: linen.Module) -> Callable[[bool], dict[str, bool]]:
+    """`training -> keyword` for a `__call__` that takes `deterministic` or `train`, else no keyword."""
+    names = inspect.signature(type(module).__call__).parameters
+    if "deterministic" in names:
+        return lambda training: {"deterministic": not training}
+    if "train" in names:
+        return lambda training: {"train": training}
+    return lambda training: {}
+
+
+def _from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
+    def init(key, x):
+        del x  # nnx modules know their shapes.
+        module = _checked_module(make(nnx.Rngs(key)))
+        return nnx.to_pure_dict(nnx.state(module, nnx.Param))
+
+    def apply(params, x, key):
+        # The module is built inside the trace, because nnx lets no other trace reseed its random streams;
+        # its initial parameters are replaced at once and so never computed.
+        module = make(nnx.Rngs(0))
+        nnx.update(module, params)
+        if key is None:
+            module.eval()
+        else:
+            module.train()
+            nnx.reseed(module, default=key, dropout=key)
+        return module(x)
+
+    return Model(init, apply)
+
+
+def _checked_module(module: Any) -> nnx.Module:
+    if not isinstance(module, nnx.Module):
+        raise ValueError(f"from_arrays: a model function must return an nnx module, got {type(module).__name__}")
+    state = nnx.to_flat_state(nnx.state(module, nnx.Not(nnx.Any(nnx.Param, nnx.RngState))))
+    _refuse_state({type(variable).__name__ for _, variable in state})
+    return module
+
+
+def _refuse_state(collections: set[str]) -> None:
+    """Only parameters are trained: a running average would be frozen at its first value without a word."""
+    if collections:
+        raise ValueError(
+            f"from_arrays: the model keeps state besides its parameters ({', '.join(sorted(collections))}); "
+            "use a layer without running averages, such as LayerNorm or GroupNorm"
+        )
+
+
+def _from_pair(init: Callable, apply: Callable) -> Model:
+    takes_key = "key" in inspect.signature(apply).parameters
+
+    def apply_model(params, x, key):
+        return apply(params, x, key=key) if takes_key else apply(params, x)
+
+    return Model(lambda key, x: init(key), apply_model)

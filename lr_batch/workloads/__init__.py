@@ -1,0 +1,12 @@
+"""Ready workloads by name. Data is loaded when the factory is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lr_batch.workload import Workload
+from lr_batch.workloads.digits import digits_mlp
+
+WORKLOADS: dict[str, Callable[[], Workload]] = {
+    "digits_mlp": digits_mlp,
+}

@@ -1,0 +1,26 @@
+"""Fully connected ReLU network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+HE_NORMAL = nn.initializers.he_normal()
+
+
+class MLP(nn.Module):
+    """Layers of the given widths with ReLU between them; the last one gives the logits.
+
+    Weights are He-normal (He et al., 2015), biases zero.
+    """
+
+    widths: Sequence[int]
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "m features"]) -> Float[Array, "m classes"]:
+        for width in self.widths[:-1]:
+            x = jax.nn.relu(nn.Dense(width, kernel_init=HE_NORMAL)(x))
+        return nn.Dense(self.widths[-1], kernel_init=HE_NORMAL)(x)
