@@ -1,0 +1,103 @@
+"""Steps to the goal over learning rate and batch size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from lr_batch.result import Result
+from runs.plots import style
+from runs.plots.cells import (
+    BUDGET_CELL,
+    CELL_LABELS,
+    DIVERGED_CELL,
+    NOT_RUN,
+    OUTPACED_CELL,
+    RateGrid,
+    cells,
+    geometric_edges,
+    rate_grid,
+)
+
+# Cells without a number differ from the coloured ones, and from each other in print too: by their hatching.
+_LOOKS = {
+    OUTPACED_CELL: {"facecolor": "#f1f2f4", "edgecolor": "#c3c8cf", "hatch": ""},
+    BUDGET_CELL: {"facecolor": "#e3e5e9", "edgecolor": "#8b929c", "hatch": "////"},
+    DIVERGED_CELL: {"facecolor": "#fdf0e8", "edgecolor": "#e39a6d", "hatch": "xxx"},
+    NOT_RUN: {"facecolor": "white", "edgecolor": "white", "hatch": ""},
+}
+
+
+def heatmap(result: Result, path: str | Path | None = None) -> Figure:
+    """Median steps over seeds as colour; the fastest rate of each batch size is ringed.
+
+    Hyperparameters beside the learning rate are at their best in each cell. Written to `path` if given.
+    """
+    figure = style.new_figure(7.2, 5.2)
+    axes = style.add_axes(figure, bottom=0.2, height=0.645, width=0.755)
+    axes.grid(False)
+    style.headline(figure, "Steps to the goal, by learning rate and batch size", result)
+    style.batch_axis(axes, result.batch_size)
+    if "learning_rate" not in result.hparams:
+        style.note(axes, "the learning rate was not varied in this study")
+        return style.save(figure, path)
+    table = cells(result)
+    grid = rate_grid(table)
+    style.log_axis(axes.yaxis, "learning rate", grid.edges[0], grid.edges[-1])
+    edges = geometric_edges(table.batch_sizes.astype(float))
+    axes.set_xlim(edges[0], edges[-1])
+    _draw_steps(figure, axes, edges, grid)
+    handles = _draw_failures(axes, edges, grid) + _mark_best(axes, table.batch_sizes, grid)
+    figure.legend(
+        handles=handles, loc="lower center", ncols=5, frameon=False, fontsize=style.SMALL, bbox_to_anchor=(0.5, 0.01)
+    )
+    return style.save(figure, path)
+
+
+def _draw_steps(figure: Figure, axes: Axes, edges, grid: RateGrid) -> None:
+    reached = np.ma.masked_invalid(np.where(np.isfinite(grid.steps), grid.steps, np.nan))
+    if reached.count() == 0:
+        style.note(axes, "no setting reached the goal at any batch size")
+        return
+    low, high = reached.min(), reached.max()
+    norm = LogNorm(low, high if high > low else 2 * low)
+    mesh = axes.pcolormesh(edges, grid.edges, reached, norm=norm, cmap=matplotlib.colormaps["viridis_r"], edgecolors="white", linewidth=0.4)
+    scale = figure.add_axes((0.875, 0.2, 0.02, 0.645))
+    figure.colorbar(mesh, cax=scale)
+    style.log_axis(scale.yaxis, "steps to the goal (median over seeds)", norm.vmin, norm.vmax)
+    scale.tick_params(labelsize=style.SMALL)
+
+
+def _draw_failures(axes: Axes, edges, grid: RateGrid) -> list[Patch]:
+    """Fills the cells without a number; returns the legend of the kinds that occur."""
+    handles = []
+    for outcome, looks in _LOOKS.items():
+        where = np.argwhere(grid.outcome == outcome)
+        if len(where) == 0:
+            continue
+        boxes = [_box(edges[b], edges[b + 1], grid.edges[r], grid.edges[r + 1]) for r, b in where]
+        axes.add_collection(PolyCollection(boxes, linewidth=0, **looks), autolim=False)
+        if outcome != NOT_RUN:
+            handles.append(Patch(label=CELL_LABELS[outcome], linewidth=0.5, **looks))
+    return handles
+
+
+def _box(left, right, low, high):
+    return [(left, low), (right, low), (right, high), (left, high)]
+
+
+def _mark_best(axes: Axes, batch_sizes, grid: RateGrid) -> list:
+    """Rings the fastest rate of every batch size that reached the goal."""
+    reached = np.isfinite(grid.steps.min(axis=0))
+    if not reached.any():
+        return []
+    rates = grid.rates[np.argmin(grid.steps, axis=0)]
+    looks = {"marker": "o", "markersize": 7, "markerfacecolor": "white", "markeredgecolor": style.INK}
+    return axes.plot(batch_sizes[reached], rates[reached], linestyle="", label="fastest rate", **looks)

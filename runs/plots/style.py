@@ -1,0 +1,127 @@
+"""What the figures share: colours, axes, text that is never read as a formula, saving."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from lr_batch.result import Result
+from runs.atomic import write_atomically
+
+# Okabe and Ito (2008): told apart with every common colour vision deficiency.
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+INK, MUTED, FAINT = "#1f2328", "#6b7280", "#d9dce1"
+SMALL = 8.5
+DPI = 160
+# Width of one character of a tick label over the width of the axes.
+_CHARACTER = 0.0135
+
+
+def new_figure(width: float = 7.2, height: float = 4.8) -> Figure:
+    """An empty figure, size in inches, that belongs to no global state."""
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def add_axes(figure: Figure, left=0.105, bottom=0.125, width=0.865, height=0.725) -> Axes:
+    """Axes in fractions of the figure, with two spines and a faint grid below the data."""
+    axes = figure.add_axes((left, bottom, width, height))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(MUTED)
+    axes.tick_params(which="both", color=MUTED, labelcolor=INK, labelsize=9)
+    axes.grid(True, color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    return axes
+
+
+def plain(text: str, width: int = 60) -> str:
+    """`text` on one line, cut to `width` characters, in which `$` and `_` mean themselves."""
+    line = " ".join(str(text).split())
+    line = line if len(line) <= width else line[: width - 1] + "…"
+    return line.replace("$", r"\$")
+
+
+def headline(figure: Figure, title: str, result: Result, left: float = 0.105) -> None:
+    """What is drawn, and below it which study it was measured in."""
+    study = f"{plain(result.workload)} · {plain(result.optimizer)} · goal: {plain(str(result.goal))}"
+    figure.text(left, 0.95, title, fontsize=12.5, fontweight="bold", color=INK, va="center")
+    figure.text(left, 0.895, study, fontsize=9.5, color=MUTED, va="center")
+
+
+def batch_axis(axes: Axes, batch_sizes: Sequence[int]) -> None:
+    """Log2 x-axis with ticks at the batch sizes of the study, labelled as densely as fits."""
+    sizes = np.unique(batch_sizes)
+    low, high = np.log2(sizes[0]) - 0.5, np.log2(sizes[-1]) + 0.5
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(2**low, 2**high)
+    axes.set_xticks(sizes, spaced_labels(sizes, (np.log2(sizes) - low) / (high - low)))
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel("batch size (examples)", fontsize=10, color=INK)
+
+
+def spaced_labels(values: Sequence[int], positions: Sequence[float]) -> list[str]:
+    """`values` as text, empty where the text would touch the last one to the left.
+
+    `positions` are fractions of the axis, ascending.
+    """
+    labels, end = [], -1.0
+    for value, position in zip(values, positions, strict=True):
+        text = f"{value}"
+        half = (len(text) + 1) * _CHARACTER / 2
+        fits = position - half >= end
+        labels.append(text if fits else "")
+        end = position + half if fits else end
+    return labels
+
+
+def log_axis(axis, label: str, low: float, high: float) -> None:
+    """Log10 axis over [low, high] with plain numbers; 2 and 5 are labelled on short axes."""
+    axes, name = axis.axes, axis.axis_name
+    getattr(axes, f"set_{name}scale")("log")
+    getattr(axes, f"set_{name}lim")(low, high)
+    subs = (1.0,) if high / low > 300 else (1.0, 2.0, 5.0)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=20))
+    axis.set_minor_locator(LogLocator(subs=np.arange(2.0, 10.0), numticks=20))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_label_text(label, fontsize=10, color=INK)
+
+
+def compact(value: float) -> str:
+    """A tick label: 0.05, 200, 5k, 1M."""
+    for unit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:g}{suffix}"
+    return f"{value:g}"
+
+
+def note(axes: Axes, text: str) -> None:
+    """Says in the middle of the axes why something is not drawn."""
+    axes.text(
+        0.5, 0.5, plain(text, 200), transform=axes.transAxes, ha="center", va="center", wrap=True,
+        fontsize=10, color=INK, bbox={"facecolor": "white", "edgecolor": FAINT, "boxstyle": "round,pad=0.6"},
+    )  # fmt: skip
+
+
+def save(figure: Figure, path: str | Path | None) -> Figure:
+    """Writes `figure` in the format of the path's suffix; equal figures give equal bytes."""
+    if path is None:
+        return figure
+    buffer, kind = io.BytesIO(), Path(path).suffix[1:]
+    metadata = {"Date": None} if kind == "svg" else {}
+    with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "lr-batch"}):
+        # A name in a script that the font lacks is drawn as boxes: ugly, but no reason to fail.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
+    write_atomically(path, buffer.getvalue())
+    return figure

@@ -1,0 +1,120 @@
+"""How the held-out metric falls at the fastest setting of every batch size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lr_batch.result import Curve, Result
+from runs.plots import style
+from runs.plots.cells import cells
+
+
+class FastestCurves(NamedTuple):
+    """Curves of all seeds of the fastest setting of one batch size."""
+
+    batch_size: int
+    setting: dict[str, float]
+    seeds: tuple[int, ...]
+    curves: tuple[Curve, ...]
+    steps_to_goal: tuple[float, ...]
+
+
+def fastest_curves(result: Result) -> list[FastestCurves]:
+    """One entry for each batch size at which some setting reached the goal in most seeds."""
+    table = cells(result)
+    row, column = table.trial_cell
+    fastest = []
+    for b, s in enumerate(table.best()):
+        trials = np.flatnonzero((row == b) & (column == s))
+        if len(trials) == 0:
+            continue
+        fastest.append(
+            FastestCurves(
+                int(table.batch_sizes[b]),
+                {name: float(values[s]) for name, values in table.settings.items()},
+                tuple(int(seed) for seed in result.seed[trials]),
+                tuple(result.curves[i] for i in trials),
+                tuple(float(steps) for steps in result.steps_to_goal[trials]),
+            )
+        )
+    return fastest
+
+
+def training_curves(result: Result, path: str | Path | None = None) -> Figure:
+    """The goal metric against steps (left) and against examples (right), one line per seed.
+
+    Batch sizes whose lines coincide on the right scale perfectly; where they coincide on the
+    left, a larger batch buys nothing. Dots mark where the goal is reached. Written to `path` if given.
+    """
+    figure = style.new_figure(9.4, 4.8)
+    panels = [style.add_axes(figure, left=left, width=0.37) for left in (0.07, 0.49)]
+    style.headline(figure, f"Training at the fastest rate: held-out {style.plain(result.goal.metric)}", result, 0.07)
+    fastest = fastest_curves(result)
+    if not fastest:
+        style.note(panels[0], "no batch size has a setting that reached the goal")
+        figure.delaxes(panels[1])
+        return style.save(figure, path)
+    colours = batch_colours([entry.batch_size for entry in fastest])
+    for axes, per_step in zip(panels, (False, True), strict=True):
+        for entry, colour in zip(fastest, colours, strict=True):
+            _draw_batch(axes, entry, colour, result.goal.threshold, entry.batch_size if per_step else 1)
+    _scale(panels, fastest, result)
+    _legend(figure, fastest, colours)
+    return style.save(figure, path)
+
+
+def batch_colours(batch_sizes: list[int]) -> list[tuple]:
+    """Dark to light with the batch size, leaving out the palest end."""
+    return list(matplotlib.colormaps["viridis"](np.linspace(0.0, 0.92, len(batch_sizes))))
+
+
+def _draw_batch(axes: Axes, entry: FastestCurves, colour, threshold: float, per_step: int) -> None:
+    for curve, steps in zip(entry.curves, entry.steps_to_goal, strict=True):
+        axes.plot(curve.steps * per_step, curve.values, color=colour, linewidth=0.9, alpha=0.75)
+        if np.isfinite(steps):
+            axes.plot(steps * per_step, threshold, "o", color=colour, markersize=3.5, zorder=3, markeredgewidth=0)
+
+
+def _scale(panels: list[Axes], fastest: list[FastestCurves], result: Result) -> None:
+    """The same metric range in both panels; the goal as a line across."""
+    low, high = metric_range(fastest, result.goal.threshold)
+    for axes, name in zip(panels, ("optimizer steps", "training examples seen"), strict=True):
+        left, right = axes.dataLim.intervalx
+        style.log_axis(axes.xaxis, name, max(left, 1) / 1.3, right * 1.3)
+        style.log_axis(axes.yaxis, "", low, high)
+        axes.axhline(result.goal.threshold, color=style.VERMILION, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
+        axes.text(
+            0.015, result.goal.threshold, f"goal: {style.plain(str(result.goal))}", va="bottom", fontsize=style.SMALL,
+            transform=axes.get_yaxis_transform(), color=style.VERMILION,
+        )  # fmt: skip
+    panels[0].set_ylabel(f"held-out {style.plain(result.goal.metric)}", fontsize=10, color=style.INK)
+    panels[1].tick_params(labelleft=False)
+
+
+def metric_range(fastest: list[FastestCurves], threshold: float) -> tuple[float, float]:
+    """Limits of a log axis that hold every positive finite value and the goal."""
+    values = np.concatenate([curve.values for entry in fastest for curve in entry.curves] + [[threshold]])
+    values = values[np.isfinite(values) & (values > 0)]
+    return float(values.min() / 1.15), float(values.max() * 1.15)
+
+
+def _legend(figure: Figure, fastest: list[FastestCurves], colours: list) -> None:
+    handles = [
+        Line2D([], [], color=colour, linewidth=2, label=f"{entry.batch_size}  at {_rate(entry)}")
+        for entry, colour in zip(fastest, colours, strict=True)
+    ]
+    figure.legend(
+        handles=handles, title="batch size, rate", loc="center left", bbox_to_anchor=(0.867, 0.49), frameon=False,
+        fontsize=style.SMALL, title_fontsize=9, alignment="left", handlelength=1.2,
+    )  # fmt: skip
+
+
+def _rate(entry: FastestCurves) -> str:
+    return f"{entry.setting['learning_rate']:.2g}" if "learning_rate" in entry.setting else "fixed"
