@@ -1,0 +1,83 @@
+"""All optimizers by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import optax
+
+from optim import from_optax
+from optim.range import Range, Scalar, unknown
+
+NUM_RATES = 16  # points of the default grid of learning rates
+
+
+class Optimizer(NamedTuple):
+    """One row of the registry; calling it builds the transformation.
+
+    Attributes:
+      name: how the command line and the figures call it.
+      make: `hparams -> transformation`; hyperparameters left out take their default, and
+        an unknown one is refused. Values may be traced.
+      hparams: valid range and default of every hyperparameter.
+      space: default search space; a study trains the product of its values.
+      paper: where the method comes from.
+      eval_params: `(opt_state, params) -> params` to evaluate at. The identity except
+        for methods that average their iterates.
+
+    >>> OPTIMIZERS["adam"]({"learning_rate": 1e-3, "beta2": 0.9})
+    Traceback (most recent call last):
+    ValueError: adam: unknown hyperparameter 'beta2', nearest is 'b2' (known: learning_rate, b1, b2, eps)
+    """
+
+    name: str
+    make: Callable[[Mapping[str, Scalar]], optax.GradientTransformation]
+    hparams: Mapping[str, Range]
+    space: Mapping[str, tuple[float, ...]]
+    paper: str
+    eval_params: Callable[[Any, Any], Any] = lambda opt_state, params: params
+
+    def __call__(self, hparams: Mapping[str, Scalar]) -> optax.GradientTransformation:
+        return self.make(hparams)
+
+
+class Registry(dict):
+    """A dict in which looking up an unknown name says which names there are."""
+
+    def __missing__(self, name):
+        raise unknown("optim", "optimizer", name, list(self))
+
+
+def row(factory: Callable, low: float, high: float, paper: str, **fields) -> Optimizer:
+    """Row of a factory, with `NUM_RATES` learning rates from `low` to `high`, evenly in the logarithm.
+
+    The default learning rate, for factories that ask for one, is the middle of that grid.
+    """
+    name, rates = factory.__name__, tuple(np.geomspace(low, high, NUM_RATES).tolist())
+    hparams = dict(factory.hyperparameters)
+    hparams["learning_rate"] = hparams["learning_rate"]._replace(default=rates[NUM_RATES // 2])
+
+    def make(values: Mapping[str, Scalar]) -> optax.GradientTransformation:
+        for given in values:
+            if given not in hparams:
+                raise unknown(name, "hyperparameter", given, list(hparams))
+        return factory(**{"learning_rate": hparams["learning_rate"].default, **values})
+
+    space = {"learning_rate": rates, **fields.pop("space", {})}
+    return Optimizer(name, make, MappingProxyType(hparams), MappingProxyType(space), paper, **fields)
+
+
+ROWS = (
+    row(from_optax.sgd, 1e-3, 4.0, "Robbins & Monro, 1951"),
+    row(from_optax.momentum, 1e-4, 0.4, "Polyak, 1964"),
+    row(from_optax.nesterov, 1e-4, 0.4, "Nesterov, 1983; Sutskever et al., 2013"),
+    row(from_optax.adam, 1e-4, 0.4, "Kingma & Ba, 2015, arXiv 1412.6980"),
+    row(from_optax.adamw, 1e-4, 0.4, "Loshchilov & Hutter, 2019, arXiv 1711.05101"),
+    row(from_optax.nadam, 1e-4, 0.4, "Dozat, 2016"),
+    row(from_optax.lion, 1e-5, 0.04, "Chen et al., 2023, arXiv 2302.06675"),
+)
+
+OPTIMIZERS: Mapping[str, Optimizer] = Registry({optimizer.name: optimizer for optimizer in ROWS})
