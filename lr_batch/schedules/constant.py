@@ -1,0 +1,45 @@
+"""The constant rate."""
+
+from __future__ import annotations
+
+import math
+
+import optax
+from jaxtyping import ScalarLike
+
+from lr_batch.schedules.bounds import check_common
+from lr_batch.schedules.phases import with_phases
+
+
+def constant(
+    peak_value: ScalarLike,
+    num_steps: ScalarLike = math.inf,
+    *,
+    warmup_steps: ScalarLike = 0,
+    init_value: ScalarLike = 0.0,
+) -> optax.Schedule:
+    """Stays at one rate: eta_t = eta, after the warm-up.
+
+    >>> schedule = constant(0.1, warmup_steps=10)
+    >>> [round(float(schedule(step)), 4) for step in (0, 5, 10, 1000)]
+    [0.0, 0.05, 0.1, 0.1]
+
+    Args:
+      peak_value: eta, in (0, inf).
+      num_steps: without effect beyond the check that the warm-up ends before;
+        there so that every schedule is called alike. Whole number >= 1, or infinity.
+      warmup_steps: w, whole number >= 0: a linear ramp from `init_value` to eta (Goyal et al., 2017, section 2.2).
+      init_value: rate at step 0 when there is a warm-up, in [0, inf).
+
+    Returns:
+      Schedule: step -> rate.
+    """
+    check_common("constant", peak_value, num_steps, warmup_steps, init_value, endless=True)
+    return with_phases(
+        lambda step: peak_value,
+        first_value=peak_value,
+        end_value=peak_value,
+        num_steps=num_steps,
+        warmup_steps=warmup_steps,
+        init_value=init_value,
+    )

@@ -1,0 +1,73 @@
+"""Cosine decay with warm restarts."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, ScalarLike
+
+from lr_batch.schedules.bounds import check_common, check_steps
+from lr_batch.schedules.phases import Rate, half_cosine, interpolate, progress, with_phases
+from optim.range import NON_NEGATIVE, POSITIVE
+
+
+def cosine_restarts(
+    peak_value: ScalarLike,
+    num_steps: ScalarLike,
+    end_value: ScalarLike = 0.0,
+    *,
+    num_cycles: int = 3,
+    cycle_mult: ScalarLike = 2.0,
+    warmup_steps: ScalarLike = 0,
+    init_value: ScalarLike = 0.0,
+) -> optax.Schedule:
+    """SGDR: eta_t = e + (eta - e) (1 + cos(pi T_cur / T_i)) / 2 (Loshchilov & Hutter, 2017, equation 5).
+
+    T_cur counts the steps since the last restart, and cycle i + 1 is `cycle_mult`
+    times as long as cycle i. Departure from the paper: it names the length of the
+    first cycle, we the length of all of them, so that the last one ends with the training.
+
+    >>> schedule = cosine_restarts(1.0, 70)
+    >>> [round(float(schedule(step)), 4) for step in (0, 5, 10, 20, 30, 50, 70)]
+    [1.0, 0.5, 1.0, 0.5, 1.0, 0.5, 0.0]
+
+    Args:
+      peak_value: eta, in (0, inf).
+      num_steps: N, length with the warm-up, whole number >= 1.
+      end_value: e, what each cycle falls towards and the rate from step N on, in [0, inf).
+      num_cycles: whole number >= 1. Static: it is a shape.
+      cycle_mult: T_mult, in (0, inf); 1 for cycles of equal length.
+      warmup_steps: w, linear ramp from `init_value` to eta, whole number in [0, N).
+      init_value: rate at step 0 when there is a warm-up, in [0, inf).
+
+    Returns:
+      Schedule: step -> rate; a restart is on a whole step and has the rate eta.
+    """
+    check_common("cosine_restarts", peak_value, num_steps, warmup_steps, init_value)
+    NON_NEGATIVE.check("cosine_restarts", "end_value", end_value)
+    check_steps("cosine_restarts", "num_cycles", num_cycles, at_least=1)
+    POSITIVE.check("cosine_restarts", "cycle_mult", cycle_mult)
+
+    def body(step: Rate) -> Rate:
+        corners = _corners(warmup_steps, num_steps, num_cycles, cycle_mult)
+        cycle = jnp.clip((corners <= step).sum() - 1, 0, num_cycles - 1)
+        part = progress(step, corners[cycle], corners[cycle + 1])
+        return interpolate(end_value, peak_value, half_cosine(part))
+
+    return with_phases(
+        body,
+        first_value=peak_value,
+        end_value=end_value,
+        num_steps=num_steps,
+        warmup_steps=warmup_steps,
+        init_value=init_value,
+    )
+
+
+def _corners(
+    begin: ScalarLike, end: ScalarLike, num_cycles: int, cycle_mult: ScalarLike
+) -> Float[Array, " corners"]:
+    """First step of each cycle, and the end of the last one."""
+    lengths = jnp.asarray(cycle_mult, jnp.result_type(float)) ** jnp.arange(num_cycles)
+    ends = jnp.cumsum(lengths) / lengths.sum() * (end - begin)
+    return begin + jnp.round(jnp.concatenate([jnp.zeros(1, ends.dtype), ends]))
