@@ -1,0 +1,74 @@
+"""Connections to the SQLite file of a store, and what SQLite says, in one line."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runs.store.errors import StoreError
+
+
+@contextmanager
+def as_store_error(path: Path) -> Iterator[None]:
+    """What SQLite and the file system have to say, as one line with the path."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}{_need(error)}") from error
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}") from error
+
+
+def _need(error: sqlite3.Error) -> str:
+    if primary_code(error) == sqlite3.SQLITE_FULL:
+        return "; nothing finished is lost: free some space and run the same command again"
+    if is_damage(error):
+        return "; the file is damaged: run the study again to rescue its rows, or move the file away"
+    return ""
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """SQLite's result code without its extension; 0 where the error is Python's own."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    return primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def connect(path: Path, *, read_only: bool = False, full_sync: bool = True) -> sqlite3.Connection:
+    """A connection in autocommit mode, for any thread, that runs nothing a file's schema asks for."""
+    query = "mode=ro" if read_only else "mode=rwc"
+    if read_only and _is_quiet(path):
+        query += "&immutable=1"  # without this, SQLite wants to create files beside the store
+    uri = f"{path.absolute().as_uri()}?{query}"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
+    try:
+        _configure(db, read_only, full_sync)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _configure(db: sqlite3.Connection, read_only: bool, full_sync: bool) -> None:
+    db.text_factory = _text
+    db.execute("PRAGMA trusted_schema = OFF")
+    if read_only:
+        return
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
+    db.execute(f"PRAGMA fullfsync = {int(full_sync)}")  # macOS: fsync alone leaves data in the drive
+
+
+def _text(raw: bytes) -> str:
+    """Damaged text must reach its checksum instead of raising."""
+    return raw.decode(errors="replace")
+
+
+def _is_quiet(path: Path) -> bool:
+    """Whether nobody can be writing: the folder is read-only for us and no log is pending."""
+    return not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()

@@ -1,0 +1,128 @@
+"""Lets one process at a time write to a folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import subprocess
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from runs.store.connection import primary_code
+from runs.store.errors import StoreError, StoreInUse
+
+NAME = "lease.sqlite"
+TABLE = (
+    "CREATE TABLE IF NOT EXISTS lease (one INTEGER PRIMARY KEY CHECK (one = 1), "
+    "pid INTEGER NOT NULL, started TEXT NOT NULL, host TEXT NOT NULL, since TEXT NOT NULL)"
+)
+
+
+class Owner(NamedTuple):
+    """A process, told from a later one with the same pid by when it `started`. `since` is for people."""
+
+    pid: int
+    started: str
+    host: str
+    since: str
+
+    def __str__(self) -> str:
+        elsewhere = f" on {self.host}" if self.host != _host() else ""
+        return f"pid {self.pid}{elsewhere} since {self.since}"
+
+
+class Lease:
+    """The right to write to `directory`, held until `release` or the end of the process.
+
+    The owner is a row of a small SQLite file, and a transaction that stays open over it is a
+    lock that the operating system drops when the process dies. A folder is in use while either
+    the lock is held or the recorded process lives; otherwise the lease passes to who asks.
+
+    Attributes:
+      previous: the dead owner from whom the lease was taken over, or None.
+    """
+
+    def __init__(self, directory: Path):
+        self._path = directory / NAME
+        self._pid = os.getpid()
+        self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1)
+        try:
+            self.previous = self._acquire()
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise StoreError(f"{self._path}: {error}; delete this file if nobody uses the folder") from error
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _acquire(self) -> Owner | None:
+        self._lock()
+        self._db.execute(TABLE)
+        previous = self._owner()
+        if previous and is_alive(previous):
+            raise self._in_use(previous)
+        self._db.execute("REPLACE INTO lease VALUES (1, ?, ?, ?, ?)", this_process())
+        self._db.execute("COMMIT")
+        self._lock()
+        return previous
+
+    def _lock(self) -> None:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if primary_code(error) != sqlite3.SQLITE_BUSY:
+                raise
+            raise self._in_use(self._owner()) from error
+
+    def _owner(self) -> Owner | None:
+        row = self._db.execute("SELECT pid, started, host, since FROM lease").fetchone()
+        return Owner(*row) if row else None
+
+    def _in_use(self, owner: Owner | None) -> StoreInUse:
+        return StoreInUse(f"{self._path.parent}: in use by {owner or 'another process'}")
+
+    def release(self) -> None:
+        """Gives the folder free. A forked child does nothing: the lease is its parent's."""
+        if os.getpid() == self._pid:
+            self._db.execute("DELETE FROM lease")
+            self._db.execute("COMMIT")
+            self._db.close()
+
+
+def this_process() -> Owner:
+    since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+    return Owner(os.getpid(), started(os.getpid()) or "", _host(), since)
+
+
+def is_alive(owner: Owner) -> bool:
+    """Whether the very process is still there; False for other hosts, whose processes cannot be seen."""
+    return owner.host == _host() and started(owner.pid) == owner.started
+
+
+def started(pid: int) -> str | None:
+    """When process `pid` started, as a text to compare; None if there is none (or only its corpse)."""
+    if Path("/proc/self/stat").exists():
+        return _started_linux(pid)
+    listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
+    return listing.stdout.strip() or None
+
+
+def _started_linux(pid: int) -> str | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()  # the name in parentheses may hold anything
+    state, ticks = fields[0], fields[19]  # fields 3 and 22 of proc(5)
+    return None if state in "ZX" else f"{boot}:{ticks}"
+
+
+def _host() -> str:
+    """Where pids mean the same: the machine and, in containers, the pid namespace."""
+    try:
+        return f"{platform.node()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return platform.node()

@@ -1,0 +1,92 @@
+"""Reads and writes rows through an open connection; damaged rows count as absent."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import NamedTuple, TypeVar
+
+from lr_batch.chunk import Chunk, ChunkResult
+from runs.store.rows import ChunkRow, TrialRow, is_intact, result_of, same_outcome
+
+TABLES = {"chunks": ChunkRow, "trials": TrialRow}
+NAMES = {kind: table for table, kind in TABLES.items()}
+Row = TypeVar("Row", ChunkRow, TrialRow)
+
+
+class BadRow(NamedTuple):
+    """A row whose checksum does not hold: it counts as not done and is never read."""
+
+    table: str
+    number: int
+    batch_size: int
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.table} row {self.number} (batch size {self.batch_size}, seed {self.seed}) is damaged"
+
+
+def read_rows(db: sqlite3.Connection, kind: type[Row], where: str = "", values: tuple = ()) -> list[Row]:
+    """Intact rows of a kind; `where` is the rest of the query."""
+    return [row for row in _select(db, kind, where, values) if is_intact(row)]
+
+
+def find_damage(db: sqlite3.Connection) -> list[BadRow]:
+    return [
+        BadRow(table, number, row.batch_size, row.seed)
+        for table, kind in TABLES.items()
+        for (number,), row in zip(
+            db.execute(f"SELECT number FROM {table} ORDER BY number").fetchall(),
+            _select(db, kind, "ORDER BY number"),
+            strict=True,
+        )
+        if not is_intact(row)
+    ]
+
+
+def find_result(db: sqlite3.Connection, chunk: Chunk) -> ChunkResult | None:
+    """The rows of `chunk`, whichever chunks they were accepted from; None if one is missing."""
+    rows = [find_trial(db, chunk.config_hash(lane), chunk.seed) for lane in range(len(chunk.settings))]
+    if not all(rows):
+        return None
+    common = find_chunk(db, chunk.id) or find_chunk(db, rows[0].chunk)
+    return result_of(rows, common) if common else None
+
+
+def find_trial(db: sqlite3.Connection, config_hash: str, seed: int) -> TrialRow | None:
+    rows = read_rows(db, TrialRow, "WHERE config_hash = ? AND seed = ?", (config_hash, seed))
+    return rows[0] if rows else None
+
+
+def find_chunk(db: sqlite3.Connection, chunk_id: str) -> ChunkRow | None:
+    rows = read_rows(db, ChunkRow, "WHERE id = ?", (chunk_id,))
+    return rows[0] if rows else None
+
+
+def accept_chunk(db: sqlite3.Connection, row: ChunkRow) -> None:
+    """Keeps the chunk, unless it is there already."""
+    if not find_chunk(db, row.id):
+        _replace(db, row)
+
+
+def accept_trial(db: sqlite3.Connection, row: TrialRow) -> str | None:
+    """Keeps the trial, unless it is there already; returns the event if it was there with other numbers."""
+    kept = find_trial(db, row.config_hash, row.seed)
+    if not kept:
+        _replace(db, row)
+    elif not same_outcome(kept, row):
+        return (
+            f"trial {row.config_hash}, seed {row.seed}, batch size {row.batch_size}, {row.hparams} "
+            f"ran again in chunk {row.chunk} and came out different; the row of chunk {kept.chunk} is kept"
+        )
+    return None
+
+
+def _select(db: sqlite3.Connection, kind: type[Row], where: str, values: tuple = ()) -> list[Row]:
+    columns = ", ".join(kind._fields)
+    return [kind(*row) for row in db.execute(f"SELECT {columns} FROM {NAMES[kind]} {where}", values)]
+
+
+def _replace(db: sqlite3.Connection, row: ChunkRow | TrialRow) -> None:
+    """Adds the row in place of a damaged one with the same identity."""
+    columns, marks = ", ".join(row._fields), ", ".join("?" * len(row))
+    db.execute(f"REPLACE INTO {NAMES[type(row)]} ({columns}) VALUES ({marks})", row)

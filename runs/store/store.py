@@ -1,0 +1,210 @@
+"""The results of a study in a folder: what was reported done survives, and is done once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lr_batch.chunk import Chunk, ChunkResult, Lanes
+from lr_batch.result import Trial
+from runs.store.checkpoint import discard_lanes, load_lanes, save_lanes
+from runs.store.connection import as_store_error
+from runs.store.database import NAME, open_database
+from runs.store.errors import StoreError, StudyChanged
+from runs.store.lease import Lease
+from runs.store.probe import probe
+from runs.store.records import (
+    BadRow,
+    accept_chunk,
+    accept_trial,
+    find_damage,
+    find_result,
+    read_rows,
+)
+from runs.store.rows import ChunkRow, TrialRow, check_result, chunk_row, trial_of, trial_row
+from runs.store.study import beyond_extension, difference
+
+
+class Store:
+    """Keeps the chunks of one study in `directory`, as a `lr_batch.chunk.ChunkStore`.
+
+    One process writes, with any number of threads; readers never block it. Rows are checked
+    against their checksum whenever they are read. Everything stays inside `directory`, under
+    names that are hashes or fixed, and nothing that is read from it is executed.
+
+    Args:
+      directory: made if it is not there (by a writer).
+      read_only: take no lease, change nothing.
+      full_sync: a saved chunk survives power loss and not only the end of the process.
+
+    Raises:
+      StoreInUse: another process writes to `directory`.
+      StoreError: the folder or the file in it cannot be used; one line with path and need.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], *, read_only: bool = False, full_sync: bool = True):
+        self.directory = Path(directory)
+        self.read_only = read_only
+        self._path = self.directory / NAME
+        self._lock = threading.RLock()
+        lease = None if read_only else self._take_lease()
+        try:
+            self._db = open_database(self.directory, read_only=read_only, full_sync=full_sync)
+        except BaseException:
+            if lease:
+                lease.release()
+            raise
+        self._finalizer = weakref.finalize(self, _close, self._db, lease)
+        if lease and lease.previous:
+            self.record(f"taken over from {lease.previous}, which ended without closing the store")
+
+    def _take_lease(self) -> Lease:
+        probe(self.directory)
+        return Lease(self.directory)
+
+    def close(self) -> None:
+        """Closes the file and gives the folder free; also done when the process ends."""
+        self._finalizer()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def load(self, chunk: Chunk) -> ChunkResult | Lanes | None:
+        """The rows of `chunk` if all are there and intact, else its lanes, else None.
+
+        A `Lanes` comes back with the list of leaves as its `carry`, as NumPy arrays in the order of
+        `jax.tree.leaves`: the structure is not stored, since nothing that a file says is executed.
+        The engine restores it with `jax.tree.unflatten(jax.tree.structure(own_carry), leaves)`.
+        """
+        with self._reading():
+            result = find_result(self._db, chunk)
+        return load_lanes(self._lanes_folder(chunk)) if result is None else result
+
+    def save(self, chunk: Chunk, outcome: ChunkResult | Lanes) -> None:
+        """Returns once `outcome` would survive a crash; for any thread.
+
+        Rows go in together or not at all. A trial that is there already is left as it was, and
+        differing numbers for it become an event; a damaged row is replaced.
+        """
+        self._refuse_if_read_only()
+        folder = self._lanes_folder(chunk)
+        with as_store_error(folder):
+            if isinstance(outcome, Lanes):
+                save_lanes(folder, outcome)
+                return
+            self._save_rows(chunk, outcome)
+            discard_lanes(folder)
+
+    def _save_rows(self, chunk: Chunk, result: ChunkResult) -> None:
+        check_result(chunk, result)
+        rows = [trial_row(chunk, result, lane) for lane in range(len(chunk.settings))]
+        with self._writing():
+            accept_chunk(self._db, chunk_row(chunk, result))
+            for event in filter(None, [accept_trial(self._db, row) for row in rows]):
+                self._add_event(event)
+
+    def describe(self, description: Mapping[str, Any], *, extend: bool = False) -> None:
+        """Says which study the folder is for, JSON-like; the same study again changes nothing.
+
+        Raises:
+          StudyChanged: another study is there. With `extend`, its grid (`space`, `batch_sizes`,
+            `seeds`) may change: the rows are kept and the change becomes an event.
+        """
+        new = json.loads(json.dumps(description, allow_nan=False))
+        with self._writing():
+            changes = difference(self.description or new, new)
+            if changes:
+                self._refuse_or_record(changes, extend)
+            if changes or self.description is None:
+                self._db.execute("INSERT INTO studies (description) VALUES (?)", (json.dumps(new),))
+
+    @property
+    def description(self) -> dict[str, Any] | None:
+        """The latest description, or None."""
+        with self._reading():
+            row = self._db.execute("SELECT description FROM studies ORDER BY number DESC").fetchone()
+        return json.loads(row[0]) if row else None
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """What happened to the store, oldest first; events of a chunk are in its row."""
+        with self._reading():
+            return tuple(event for (event,) in self._db.execute("SELECT event FROM events ORDER BY number"))
+
+    def record(self, event: str) -> None:
+        """Adds an event."""
+        with self._writing():
+            self._add_event(event)
+
+    def trials(self) -> Iterator[Trial]:
+        """All intact trials, by batch size and seed, then chunk and lane: in no order of arrival."""
+        return map(trial_of, self.trial_rows())
+
+    def trial_rows(self) -> list[TrialRow]:
+        """The same as they are stored, with hash, width, device, precision and versions."""
+        with self._reading():
+            return read_rows(self._db, TrialRow, "ORDER BY batch_size, seed, chunk, lane")
+
+    def chunks(self) -> list[ChunkRow]:
+        """All intact chunk rows, by batch size, seed and id."""
+        with self._reading():
+            return read_rows(self._db, ChunkRow, "ORDER BY batch_size, seed, id")
+
+    def verify(self) -> list[BadRow]:
+        """Rows that are damaged; their chunks run again."""
+        with self._reading():
+            return find_damage(self._db)
+
+    def _lanes_folder(self, chunk: Chunk) -> Path:
+        return self.directory / "lanes" / chunk.id
+
+    def _refuse_if_read_only(self) -> None:
+        if self.read_only:
+            raise StoreError(f"{self._path}: opened read-only")
+
+    def _refuse_or_record(self, changes: Mapping[str, str], extend: bool) -> None:
+        listing = "; ".join(f"{name}: {change}" for name, change in changes.items())
+        foreign = beyond_extension(changes)
+        if foreign:
+            raise StudyChanged(f"{self.directory}: holds another study ({listing}); name another folder")
+        if not extend:
+            raise StudyChanged(f"{self.directory}: the study changed ({listing}); extend it or name another folder")
+        self._add_event(f"study extended: {listing}")
+
+    def _add_event(self, event: str) -> None:
+        self._db.execute("INSERT INTO events (event) VALUES (?)", (event,))
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with self._lock, as_store_error(self._path):
+            yield
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction: all of it survives from here on, or nothing of it happened."""
+        self._refuse_if_read_only()
+        with self._lock, as_store_error(self._path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # SQLite ends it by itself when the disk is full
+                    self._db.execute("ROLLBACK")
+                raise
+
+
+def _close(db: sqlite3.Connection, lease: Lease | None) -> None:
+    db.close()
+    if lease:
+        lease.release()
