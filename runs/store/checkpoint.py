@@ -41,7 +41,7 @@ def save_lanes(folder: Path, lanes: Lanes) -> None:
 
 
 def load_lanes(folder: Path) -> Lanes | None:
-    """The newest checkpoint in `folder` that is whole, its carry the list of leaves; None if there is none."""
+    """The newest whole checkpoint in `folder`, its carry the list of leaves; None if there is none."""
     for number in reversed(_numbers(folder)):
         lanes = _restore(folder / _name(number))
         if lanes is not None:

@@ -21,7 +21,7 @@ def probe(directory: Path) -> None:
     except OSError as error:
         raise StoreError(f"{directory}: {error.strerror or error}; a writable folder is needed") from error
     if free < NEED:
-        raise StoreError(f"{directory}: {NEED >> 20} MiB of free space are needed, {free / 2**20:.1f} are left")
+        raise StoreError(f"{directory}: {NEED >> 20} MiB of free space needed, {free / 2**20:.1f} MiB left")
 
 
 def _make(directory: Path) -> None:

@@ -178,7 +178,9 @@ class Store:
         if foreign:
             raise StudyChanged(f"{self.directory}: holds another study ({listing}); name another folder")
         if not extend:
-            raise StudyChanged(f"{self.directory}: the study changed ({listing}); extend it or name another folder")
+            raise StudyChanged(
+                f"{self.directory}: the study changed ({listing}); extend it or name another folder"
+            )
         self._add_event(f"study extended: {listing}")
 
     def _add_event(self, event: str) -> None:

@@ -11,7 +11,7 @@ WIDEST = 60  # characters of a value that still read as one line
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
-    """`{"space.learning_rate": "8 values 0.1 to 1 -> 16 values 0.1 to 4"}`: what changed, by its dotted name."""
+    """What changed, by its dotted name: `{"space.learning_rate": "8 values 0.1 to 1 -> [0.5]"}`."""
     before, after = _flat(old), _flat(new)
     names = [*before, *(name for name in after if name not in before)]
     return {
