@@ -31,6 +31,7 @@ from scipy.special import log_ndtr, logsumexp
 NUM_CENTERS = 96  # grid points for the optimum, about 3 % in rate for the default study
 CLIFFS = np.geomspace(0.05, 200.0, 11)  # L
 VALLEYS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])  # q
+MISFIT = float(__import__("os").environ.get("MF","0"))
 SHIFT_SD = 0.1  # spread of log best rate from one seed to another
 SD_START, SD_MIN, SD_MAX = 0.1, 0.01, 0.5  # error of a single lane, in log steps
 COST_MAX = 8.0  # one lane can say no more than four standard deviations
@@ -112,7 +113,7 @@ def _grid(cells: RateCells, sd: float) -> _Grid:
     value, slope = basins(cells.log_rate - _centers(cells)[:, None, None])
     inside = np.isfinite(value)
     value = np.where(inside, value, 0.0)
-    var = sd**2 + np.minimum(SHIFT_SD * np.abs(slope), 0.5) ** 2
+    var = sd**2 + np.minimum(SHIFT_SD * np.maximum(slope, 0.0), 0.5) ** 2 + (MISFIT * value)**2
     reached = np.isfinite(cells.log_steps)
     steps = np.where(reached, cells.log_steps, 0.0)
     weight = inside / var

@@ -1,0 +1,130 @@
+"""Compiles the programs of a study, each once, and holds its data on the devices."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool
+
+from lr_batch.lane import OptimizerFactory, make_lane
+from lr_batch.program import Carry, Data, Terms, make_advance, make_start, state_axes
+from lr_batch.workload import PyTree, Workload, num_examples
+
+# Micro-batch sizes that programs are compiled for. A batch size uses the largest one that is not above it, so the
+# masked rows of its last micro-batch are less than half of all.
+LADDER = (1, 4, 16, 64, 256, 1024, 4096)
+EVAL_BLOCK = 512  # held-out examples evaluated at once: bounds the memory of their activations
+
+
+class Engine:
+    """The compiled programs of one workload, optimizer and chunk width.
+
+    Safe to use from several threads: a program is compiled by the thread that first asks for it while the others
+    wait.
+
+    Args:
+      workload: the problem.
+      optimizer: `hparams -> optax.GradientTransformation`.
+      metric: the held-out metric that is recorded and compared with the goal.
+      hparams: names of the traced hyperparameters.
+      width: lanes of a chunk, at least 1.
+      max_evals: length of the buffer of evaluations.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        optimizer: OptimizerFactory,
+        metric: str,
+        *,
+        hparams: Sequence[str],
+        width: int,
+        max_evals: int,
+    ):
+        self.workload, self.optimizer, self.metric = workload, optimizer, metric
+        self.hparams, self.width, self.max_evals = tuple(hparams), width, max_evals
+        self.compile_seconds: list[float] = []  # one entry a program
+        self._lock = threading.Lock()
+        self._programs: dict[tuple, _Once] = {}
+        self._data: dict[jax.Device, _Once] = {}
+
+    def start(
+        self, device: jax.Device, terms: Terms, seed: int, valid: Bool[np.ndarray, " lanes"], first: float
+    ) -> Carry:
+        """The chunk before its first step; see `make_start`."""
+        args = jax.device_put((terms.hparams, np.int32(seed), valid, np.float32(first)), device)
+        return self._program("start", device, self._lower_start, args)(*args)
+
+    def advance(self, device: jax.Device, carry: Carry, terms: Terms, stop: int) -> Carry:
+        """Trains and evaluates up to evaluation number `stop`, or the end of the race. Uses up `carry`."""
+        micro_batch = micro_batch_of(int(terms.batch_size), self.workload.micro_batch)
+        args = *jax.device_put((carry, terms, np.int32(stop)), device), self.data(device)
+        return self._program(micro_batch, device, self._lower_advance, args)(*args)
+
+    def data(self, device: jax.Device) -> Data:
+        """The workload's arrays on `device`."""
+
+        def put():
+            blocks, mask = in_blocks(self.workload.eval_data, EVAL_BLOCK)
+            return jax.device_put(Data(self.workload.train_data, blocks, mask), device)
+
+        with self._lock:
+            once = self._data.setdefault(device, _Once())
+        return once.get(put)
+
+    def _program(self, kind: str | int, device: jax.Device, lower: Callable, args: tuple) -> Callable[..., Carry]:
+        def compile_it():
+            began = time.monotonic()
+            program = lower(kind, args).compile()
+            self.compile_seconds.append(time.monotonic() - began)
+            return program
+
+        with self._lock:
+            once = self._programs.setdefault((kind, device), _Once())
+        return once.get(compile_it)
+
+    def _lower_start(self, kind: str, args: tuple) -> jax.stages.Lowered:
+        del kind
+        lane = make_lane(self.workload, self.optimizer, self.metric, micro_batch=1)
+        axes = state_axes(lane, self.hparams, self.workload.train_data)
+        return jax.jit(make_start(lane, axes, self.max_evals)).lower(*args)
+
+    def _lower_advance(self, micro_batch: int, args: tuple) -> jax.stages.Lowered:
+        lane = make_lane(self.workload, self.optimizer, self.metric, micro_batch)
+        axes = state_axes(lane, self.hparams, self.workload.train_data)
+        advance = make_advance(lane, axes, num_examples(self.workload.train_data))
+        return jax.jit(advance, donate_argnums=0).lower(*args)
+
+
+class _Once:
+    """A value made by the first thread that asks for it."""
+
+    def __init__(self):
+        self._lock, self._made = threading.Lock(), []
+
+    def get(self, make: Callable[[], Any]) -> Any:
+        with self._lock:
+            if not self._made:
+                self._made.append(make())
+            return self._made[0]
+
+
+def micro_batch_of(batch_size: int, largest: int) -> int:
+    """The rung of the ladder for a batch size, at most `largest`."""
+    return max(rung for rung in LADDER if rung <= max(1, min(batch_size, largest)))
+
+
+def in_blocks(data: PyTree, size: int) -> tuple[PyTree, Bool[np.ndarray, "blocks n"]]:
+    """Rows as equal blocks `[blocks, n, ...]` of at most `size` rows, the last padded with row 0, and their mask."""
+    total = num_examples(data)
+    blocks = -(-total // size)
+    rows = -(-total // blocks)
+    index = np.arange(blocks * rows).reshape(blocks, rows)
+    mask = index < total
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[np.where(mask, index, 0)], data), mask

@@ -1,0 +1,53 @@
+"""Where the best rate lies on the edge of the grid, the grid grows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lr_batch.optimum import best_settings
+from lr_batch.result import DIVERGED, Result
+
+RATES = 4  # added at a time: about a decade of the default grid
+ROUNDS = 3
+
+
+def rates_to_add(result: Result) -> dict[int, tuple[float, ...]]:
+    """New learning rates for each batch size whose best rate is not inside its grid."""
+    edges = {row.batch_size: row.edge or _unreached_edge(result, row) for row in best_settings(result)}
+    grids = {size: np.unique(result.hparams["learning_rate"][result.batch_size == size]) for size in edges}
+    return {size: beyond(grids[size], edge) for size, edge in edges.items() if edge and len(grids[size]) > 1}
+
+
+def beyond(grid: Sequence[float], edge: str) -> tuple[float, ...]:
+    """`RATES` more values of a log grid at its low or high end, in the spacing found there.
+
+    >>> beyond((0.01, 0.1, 1.0), "high")[:2]
+    (10.0, 100.0)
+    """
+    end, ratio = (grid[-1], grid[-1] / grid[-2]) if edge == "high" else (grid[0], grid[0] / grid[1])
+    return tuple(float(f"{end * ratio**i:.6g}") for i in range(1, RATES + 1))
+
+
+def _unreached_edge(result: Result, row) -> str | None:
+    """Where no trial reached the goal: lower rates if all diverged, else the end that came closest, if any did."""
+    if row.n_reached:
+        return None
+    mine = np.flatnonzero(result.batch_size == row.batch_size)
+    rates = result.hparams["learning_rate"][mine]
+    alive = result.status[mine] != DIVERGED
+    if not alive.any():
+        return "low"
+    last = np.array([result.curves[i].values[-1] if len(result.curves[i].values) else np.inf for i in mine])
+    best = rates[np.nanargmin(np.where(alive, last, np.inf))]
+    return {rates.min(): "low", rates.max(): "high"}.get(best)
+
+
+def describe(added: Mapping[int, Sequence[float]]) -> tuple[str, ...]:
+    """One line for each batch size whose grid grew."""
+    return tuple(
+        f"batch size {size}: best learning rate on the edge of the grid; {len(rates)} rates added, "
+        f"{min(rates):.3g} to {max(rates):.3g}"
+        for size, rates in added.items()
+    )

@@ -1,0 +1,137 @@
+"""One trial as pure functions: the engine maps them over the lanes of a chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from lr_batch.order import example_order
+from lr_batch.workload import Key, PyTree, Workload, num_examples
+
+Hparams = Mapping[str, Float[Array, ""]]
+OptimizerFactory = Callable[[Hparams], optax.GradientTransformation]
+
+
+class LaneState(NamedTuple):
+    """What one trial carries from step to step. `last_step` is the last step whose loss was finite."""
+
+    params: PyTree
+    opt_state: PyTree
+    alive: Bool[Array, ""]
+    last_step: Int[Array, ""]
+
+
+class Draw(NamedTuple):
+    """Which examples and which noise a step uses; shared by all lanes of a chunk.
+
+    `offset` counts the examples of epoch `epoch` that earlier steps have used.
+    """
+
+    seed: Int[Array, ""]
+    step: Int[Array, ""]
+    epoch: Int[Array, ""]
+    offset: Int[Array, ""]
+
+    def next(self, batch_size: Int[Array, ""], total: int) -> Draw:
+        used = self.offset + batch_size
+        return Draw(self.seed, self.step + 1, self.epoch + used // total, used % total)
+
+
+class Lane(NamedTuple):
+    """`init: (hparams, seed, alive) -> LaneState`; `step: (hparams, state, draw, batch_size, data) -> LaneState`;
+    `evaluate: (state, data, mask) -> scalar`, the mean of the goal metric over held-out examples."""
+
+    init: Callable[[Hparams, Int[Array, ""], Bool[Array, ""]], LaneState]
+    step: Callable[[Hparams, LaneState, Draw, Int[Array, ""], PyTree], LaneState]
+    evaluate: Callable[[LaneState, PyTree, Bool[Array, "blocks n"]], Float[Array, ""]]
+
+
+def batch_value_and_grad(
+    workload: Workload, draw: Draw, batch_size: Int[Array, ""], micro_batch: int, data: PyTree
+) -> Callable[[PyTree], tuple[Float[Array, ""], PyTree]]:
+    """`params -> (mean loss, its gradient)` over the batch of `draw`.
+
+    ceil(batch_size / micro_batch) micro-batches are accumulated in a loop whose length is traced, so that one
+    program serves every batch size; examples beyond batch_size in the last one have weight zero.
+    """
+    total = num_examples(data)
+    step_key = jax.random.fold_in(jax.random.key(draw.seed), draw.step)
+
+    def micro_loss(params, index):
+        number = index * micro_batch + jnp.arange(micro_batch)
+        # An offset and a number within a batch are both below `total`, so a step touches two epochs at most.
+        position = draw.offset + number
+        rows = example_order(draw.seed, draw.epoch + position // total, position % total, total)
+        batch = jax.tree.map(lambda leaf: leaf[rows], data)
+        losses = workload.loss(params, batch, jax.random.fold_in(step_key, index))
+        return jnp.sum(jnp.where(number < batch_size, losses, 0.0)) / batch_size
+
+    def value_and_grad(params):
+        def accumulate(index, total_so_far):
+            return jax.tree.map(jnp.add, total_so_far, jax.value_and_grad(micro_loss)(params, index))
+
+        zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
+        return jax.lax.fori_loop(0, -(-batch_size // micro_batch), accumulate, zero)
+
+    return value_and_grad
+
+
+def differentiable_value(value_and_grad: Callable) -> Callable[[PyTree], Float[Array, ""]]:
+    """`params -> value` whose gradient is the accumulated one: a loop of traced length cannot be transposed."""
+
+    @jax.custom_vjp
+    def value(params):
+        return value_and_grad(params)[0]
+
+    value.defvjp(value_and_grad, lambda grads, ct: (jax.tree.map(lambda g: ct * g, grads),))
+    return value
+
+
+def make_lane(workload: Workload, optimizer: OptimizerFactory, metric: str, micro_batch: int) -> Lane:
+    """One trial of `workload` under `optimizer`, built inside the lane since its hyperparameters are traced."""
+    eval_params = getattr(optimizer, "eval_params", lambda opt_state, params: params)
+
+    def init(hparams, seed, alive):
+        params = workload.init(jax.random.key(seed))
+        opt_state = optax.with_extra_args_support(optimizer(hparams)).init(params)
+        return LaneState(params, opt_state, alive, jnp.int32(0))
+
+    def step(hparams, state, draw, batch_size, data):
+        tx = optax.with_extra_args_support(optimizer(hparams))
+        value_and_grad = batch_value_and_grad(workload, draw, batch_size, micro_batch, data)
+        value, grads = value_and_grad(state.params)
+        alive = state.alive & jnp.isfinite(value)
+        grads = freeze(alive, grads, jax.tree.map(jnp.zeros_like, grads))
+        updates, opt_state = tx.update(
+            grads,
+            state.opt_state,
+            state.params,
+            value=value,
+            grad=grads,
+            value_fn=differentiable_value(value_and_grad),
+            grad_fn=lambda params: value_and_grad(params)[1],
+        )
+        params = freeze(alive, optax.apply_updates(state.params, updates), state.params)
+        return LaneState(params, opt_state, alive, jnp.where(alive, draw.step, state.last_step))
+
+    def evaluate(state, data, mask):
+        params = eval_params(state.opt_state, state.params)
+
+        def add_block(total, block):
+            batch, valid = block
+            return total + jnp.sum(jnp.where(valid, workload.evaluate(params, batch)[metric], 0.0)), None
+
+        total, _ = jax.lax.scan(add_block, jnp.zeros(()), (data, mask))
+        return total / jnp.sum(mask)
+
+    return Lane(init, step, evaluate)
+
+
+def freeze(alive: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
+    """`new` for a living lane, `old` for a diverged one."""
+    return jax.tree.map(lambda a, b: jnp.where(alive, a, b), new, old)

@@ -1,0 +1,159 @@
+"""What is to be measured, checked before anything is compiled."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import optim
+from lr_batch.goal import parse_goal
+from lr_batch.grid import product
+from lr_batch.workload import Goal, Workload, num_examples
+from lr_batch.workloads import WORKLOADS
+
+# A million trials of the smallest network is a day on two cores. More is a slip of the keyboard.
+MAX_TRIALS = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """One question to the instrument: a workload and an optimizer over a grid.
+
+    Every batch size is trained with every setting of the space's product and every seed. Fields left None take the
+    workload's or the optimizer's default; after construction they hold the values in use.
+
+    Args:
+      workload: a name of `lr_batch.WORKLOADS` or a `Workload`.
+      optimizer: a name of `optim.OPTIMIZERS` or a function `hparams -> optax.GradientTransformation`.
+      batch_sizes: whole numbers from 1 to the number of training examples.
+      space: hyperparameter -> its values, one or more; `learning_rate` must be among them.
+      seeds: how many, at least 1. Trials of one seed share initial parameters and the order of examples.
+      goal: held-out metric and threshold, as a `Goal` or like "loss<0.2".
+      budget: limit on the optimizer steps of one trial, at least 1.
+      slack: a chunk ends once `slack` times the steps of its first lane to reach the goal are done, so every trial
+        within that factor of the best is measured. At least 1; infinite switches racing off.
+      extend: whether the grid of learning rates grows by itself where the best rate lies on its edge.
+
+    Raises:
+      ValueError: one line naming the field, the value, and what is allowed.
+    """
+
+    workload: Workload | str = "digits_mlp"
+    optimizer: Callable[[Mapping[str, Any]], Any] | str = "sgd"
+    batch_sizes: Sequence[int] | None = None
+    space: Mapping[str, Sequence[float]] | None = None
+    seeds: int = 4
+    goal: Goal | str | None = None
+    budget: int | None = None
+    slack: float = 2.0
+    extend: bool = True
+    notes: tuple[str, ...] = dataclasses.field(default=(), init=False)
+
+    def __post_init__(self):
+        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 (frozen after this)
+        if isinstance(self.workload, str):
+            put("workload", _named("workload", self.workload, WORKLOADS)())
+        if isinstance(self.optimizer, str):
+            put("optimizer", _named("optimizer", self.optimizer, optim.OPTIMIZERS))
+        put("goal", parse_goal(self.workload.goal if self.goal is None else self.goal))
+        put("budget", _whole("budget", self.workload.budget if self.budget is None else self.budget, low=1))
+        put("seeds", _whole("seeds", self.seeds, low=1))
+        batch_sizes = self.workload.batch_sizes if self.batch_sizes is None else self.batch_sizes
+        put("batch_sizes", _batch_sizes(batch_sizes, num_examples(self.workload.train_data)))
+        space, repeated = _space(self._default_space() if self.space is None else self.space)
+        put("space", space)
+        put("notes", (f"{repeated} repeated values of the space left out",) if repeated else ())
+        if not self.slack >= 1:
+            raise ValueError(f"study: slack must be >= 1 (infinite: no racing), got {self.slack!r}")
+        check_settings(self.optimizer, self.space)
+        self._check_size()
+
+    @property
+    def optimizer_name(self) -> str:
+        """The registry's name, or that of the user's function."""
+        return getattr(self.optimizer, "name", None) or getattr(self.optimizer, "__name__", "custom")
+
+    @property
+    def num_trials(self) -> int:
+        return len(self.batch_sizes) * self.seeds * math.prod(map(len, self.space.values()))
+
+    @property
+    def settings(self) -> tuple[dict[str, float], ...]:
+        return product(self.space)
+
+    def _default_space(self) -> Mapping[str, Sequence[float]]:
+        return getattr(self.optimizer, "space", None) or optim.OPTIMIZERS["sgd"].space
+
+    def _check_size(self) -> None:
+        if self.num_trials > MAX_TRIALS:
+            raise ValueError(
+                f"study: {self.num_trials:,} trials ({len(self.batch_sizes)} batch sizes x "
+                f"{math.prod(map(len, self.space.values())):,} settings x {self.seeds} seeds) are more than "
+                f"{MAX_TRIALS:,}; at 100 trials a second that is {self.num_trials / 360_000:,.0f} hours: "
+                "take a coarser grid or fewer batch sizes"
+            )
+
+
+def check_settings(optimizer: Callable, space: Mapping[str, Collection[float]]) -> None:
+    """Refuses a space that the optimizer's ranges do not allow; any optimizer's learning rate must be positive."""
+    name = getattr(optimizer, "name", "study")
+    ranges = dict(getattr(optimizer, "hparams", {"learning_rate": optim.Range(low=0.0, low_open=True)}))
+    for field, values in space.items():
+        if field not in ranges and hasattr(optimizer, "hparams"):
+            raise ValueError(unknown(f"hyperparameter of {name}", field, ranges))
+        for value in values:
+            ranges.get(field, optim.Range()).check(name, field, value)
+
+
+def unknown(kind: str, name: str, known: Collection[str]) -> str:
+    """One line for a name that is not known: the nearest ones, and all."""
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown {kind} {name!r}{hint} (known: {', '.join(sorted(known))})"
+
+
+def _named(kind: str, name: str, registry: Mapping[str, Any]) -> Any:
+    if name not in registry:
+        raise ValueError(unknown(kind, name, list(registry)))
+    return registry[name]
+
+
+def _whole(field: str, value: Any, low: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer) or value != value // 1 or value < low:
+        raise ValueError(f"study: {field} must be a whole number >= {low}, got {value!r}")
+    return int(value)
+
+
+def _batch_sizes(values: Sequence[int], examples: int) -> tuple[int, ...]:
+    sizes = sorted({_whole("batch_sizes", value, low=1) for value in values})
+    if not sizes:
+        raise ValueError("study: batch_sizes is empty; give at least one whole number >= 1")
+    if sizes[-1] > examples:
+        raise ValueError(f"study: batch size {sizes[-1]} is larger than the training data ({examples:,} examples)")
+    return tuple(sizes)
+
+
+def _space(space: Mapping[str, Sequence[float]]) -> tuple[dict[str, tuple[float, ...]], int]:
+    """Sorted distinct values of each axis, and how many were repeated."""
+    if "learning_rate" not in space:
+        raise ValueError(f"study: space must hold learning_rate, got {', '.join(space) or 'nothing'}")
+    axes = {name: tuple(sorted({_number(name, value) for value in values})) for name, values in space.items()}
+    for name, values in axes.items():
+        if not values:
+            raise ValueError(f"study: space of {name} is empty; give at least one value")
+    return axes, sum(len(list(values)) for values in space.values()) - sum(map(len, axes.values()))
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"study: {name} must be numbers, got {value!r}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"study: {name} must be finite, got {value!r}")
+    return number

@@ -1,0 +1,276 @@
+"""Runs a study: plans its chunks, hands them to the workers, extends the grid, gathers the result."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from lr_batch.cadence import evaluation_steps
+from lr_batch.chunk import Chunk, ChunkResult, ChunkStore
+from lr_batch.chunk_run import ChunkStatus, run_chunk
+from lr_batch.engine import Engine, micro_batch_of
+from lr_batch.extension import ROUNDS as EXTENSIONS
+from lr_batch.extension import describe, rates_to_add
+from lr_batch.grid import product
+from lr_batch.identity import identity
+from lr_batch.program import Terms
+from lr_batch.result import DIVERGED, REACHED, Curve, EngineReport, Result
+from lr_batch.study import Study
+from lr_batch.workers import run_tasks, worker_devices
+from lr_batch.workload import Workload
+
+MAX_WIDTH = 64  # lanes; a larger grid takes several chunks a batch size and seed
+
+
+class Progress(NamedTuple):
+    """How far a study is.
+
+    `trials_done` counts trials, `trials_trained` those of them that this run trained; `alive` are in training and
+    have not reached the goal.
+    """
+
+    chunks_done: int
+    chunks: int
+    trials_done: int
+    trials_trained: int
+    reached: int
+    diverged: int
+    alive: int
+    seconds: float
+
+
+class Task(NamedTuple):
+    """A chunk to run, the lanes of its program, and the best steps to goal known at its batch size and seed."""
+
+    chunk: Chunk
+    width: int
+    first: float
+
+
+def run(
+    study: Study,
+    store: ChunkStore | None = None,
+    on_chunk: Callable[[Progress], None] | None = None,
+    *,
+    workers: int | None = None,
+) -> Result:
+    """Trains every trial of `study`.
+
+    Args:
+      study: what to measure.
+      store: keeps finished chunks; those that it holds already are not trained again. Without one nothing is kept.
+      on_chunk: called in this thread whenever a chunk has got further. If it raises, the chunks in flight are
+        finished and stored, and the exception goes on.
+      workers: programs run at the same time; one for each accelerator or CPU core where None.
+
+    Returns:
+      The trials, in the order of batch sizes, seeds and settings, whatever the order they finished in.
+
+    Raises:
+      StudyError: if the model, loss or optimizer cannot be compiled.
+    """
+    return _Sweep(study, store, on_chunk or (lambda progress: None), worker_devices(workers)).run()
+
+
+class _Sweep:
+    """The state of one call of `run`."""
+
+    def __init__(self, study: Study, store: ChunkStore | None, on_chunk: Callable, devices: Sequence[jax.Device]):
+        self.study, self.store, self.on_chunk, self.devices = study, store, on_chunk, devices
+        self.began = time.monotonic()
+        self.cadence = evaluation_steps(study.budget)
+        self.width = min(MAX_WIDTH, len(study.settings))
+        self.identity = identity(study, self.width)
+        self.engines: dict[int, Engine] = {}
+        self.engines_lock = threading.Lock()
+        self.rows: dict[str, tuple[Chunk, ChunkResult]] = {}  # by the id of the chunk
+        self.flying: dict[str, ChunkStatus] = {}
+        self.planned = 0
+        self.trained_trials = self.trained_examples = 0
+        self.events = list(study.notes)
+
+    def run(self) -> Result:
+        rates = dict.fromkeys(self.study.batch_sizes, self.study.space["learning_rate"])
+        self._run_tasks(self._plan(rates, best={}))
+        for _ in range(EXTENSIONS if self.study.extend else 0):
+            result = self._result()
+            added = rates_to_add(result)
+            if not added:
+                break
+            self.events += describe(added)
+            self._run_tasks(self._plan(added, best=best_by_cell(result)))
+        return self._result()
+
+    def _plan(self, rates: Mapping[int, Sequence[float]], best: Mapping[tuple[int, int], float]) -> list[Task]:
+        """Chunks of every batch size, seed and run of at most `width` settings."""
+        tasks = []
+        for batch_size, values in rates.items():
+            settings = product({**self.study.space, "learning_rate": values})
+            for seed in range(self.study.seeds):
+                for start in range(0, len(settings), self.width):
+                    chunk = Chunk(self.identity, batch_size, seed, settings[start : start + self.width])
+                    tasks.append(Task(chunk, self.width, best.get((batch_size, seed), np.inf)))
+        return tasks
+
+    def _run_tasks(self, tasks: list[Task]) -> None:
+        self.planned += len(tasks)
+        missing = [task for task in tasks if not self._restore(task.chunk)]
+        self._report()
+        for chunk, outcome in run_tasks(longest_first(missing, self.study.workload), self._run_task, self.devices):
+            self._note(chunk, outcome)
+            self._report()
+
+    def _restore(self, chunk: Chunk) -> bool:
+        known = self.store.load(chunk) if self.store else None
+        if isinstance(known, ChunkResult):
+            self.rows[chunk.id] = (chunk, known)
+        return isinstance(known, ChunkResult)
+
+    def _run_task(self, task: Task, device: jax.Device, emit: Callable) -> list[Task]:
+        """In a worker's thread. Returns the two halves of a chunk that did not fit into memory."""
+        try:
+            outcome = run_chunk(
+                self._engine(task.width),
+                device,
+                task.chunk,
+                self._terms(task),
+                first=task.first,
+                store=self.store,
+                on_slice=lambda status: emit((task.chunk, status)),
+            )
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            return self._halves(task)
+        if self.store:
+            self.store.save(task.chunk, outcome)
+        emit((task.chunk, outcome))
+        return []
+
+    def _halves(self, task: Task) -> list[Task]:
+        chunk, width = task.chunk, -(-task.width // 2)
+        where = f"batch size {chunk.batch_size}, seed {chunk.seed}"
+        self.planned -= 1
+        if task.width == 1:
+            self.events.append(f"{where}: infeasible, out of memory with a single trial: {dict(chunk.settings[0])}")
+            return []
+        parts = [chunk.settings[i : i + width] for i in range(0, len(chunk.settings), width)]
+        self.events.append(f"{where}: out of memory with {task.width} lanes, went on with {width}")
+        self.planned += len(parts)
+        narrow = chunk._replace(identity={**chunk.identity, "width": width})
+        return [Task(narrow._replace(settings=part), width, task.first) for part in parts]
+
+    def _engine(self, width: int) -> Engine:
+        with self.engines_lock:
+            if width not in self.engines:
+                self.engines[width] = Engine(
+                    self.study.workload,
+                    self.study.optimizer,
+                    self.study.goal.metric,
+                    hparams=self.study.space,
+                    width=width,
+                    max_evals=len(self.cadence),
+                )
+            return self.engines[width]
+
+    def _terms(self, task: Task) -> Terms:
+        settings = task.chunk.settings
+        padded = settings + settings[-1:] * (task.width - len(settings))
+        return Terms(
+            hparams={name: np.array([s[name] for s in padded], np.float32) for name in self.study.space},
+            batch_size=np.int32(task.chunk.batch_size),
+            cadence=self.cadence,
+            num_evals=np.int32(len(self.cadence)),
+            threshold=np.float32(self.study.goal.threshold),
+            slack=np.float32(self.study.slack),
+        )
+
+    def _note(self, chunk: Chunk, outcome: ChunkStatus | ChunkResult) -> None:
+        if isinstance(outcome, ChunkStatus):
+            self.flying[chunk.id] = outcome
+            return
+        self.flying.pop(chunk.id, None)
+        self.rows[chunk.id] = (chunk, outcome)
+        self.trained_trials += len(chunk.settings)
+        self.trained_examples += int(outcome.steps.sum()) * chunk.batch_size
+
+    def _report(self) -> None:
+        status = [s for _, rows in self.rows.values() for s in rows.status]
+        self.on_chunk(
+            Progress(
+                chunks_done=len(self.rows),
+                chunks=self.planned,
+                trials_done=len(status),
+                trials_trained=self.trained_trials,
+                reached=status.count(REACHED) + sum(s.reached for s in self.flying.values()),
+                diverged=status.count(DIVERGED),
+                alive=sum(s.alive - s.reached for s in self.flying.values()),
+                seconds=time.monotonic() - self.began,
+            )
+        )
+
+    def _result(self) -> Result:
+        order = sorted(self.rows.values(), key=lambda row: (row[0].batch_size, row[0].seed))
+        lanes = [(chunk, rows, i) for chunk, rows in order for i in range(len(chunk.settings))]
+        lanes.sort(key=lambda lane: (lane[0].batch_size, lane[0].seed, *lane[0].settings[lane[2]].values()))
+        column = lambda of, dtype: np.array([of(*lane) for lane in lanes], dtype)  # noqa: E731
+        return Result(
+            workload=self.study.workload.name,
+            optimizer=self.study.optimizer_name,
+            goal=self.study.goal,
+            budget=self.study.budget,
+            batch_size=column(lambda chunk, rows, i: chunk.batch_size, np.int64),
+            seed=column(lambda chunk, rows, i: chunk.seed, np.int64),
+            hparams={
+                name: column(lambda chunk, rows, i, name=name: chunk.settings[i][name], np.float64)
+                for name in self.study.space
+            },
+            steps_to_goal=column(lambda chunk, rows, i: rows.steps_to_goal[i], np.float64),
+            steps=column(lambda chunk, rows, i: rows.steps[i], np.int64),
+            status=column(lambda chunk, rows, i: rows.status[i], object),
+            curves=tuple(curve(rows, i) for _, rows, i in lanes),
+            engine=self._engine_report(),
+        )
+
+    def _engine_report(self) -> EngineReport:
+        seconds = time.monotonic() - self.began
+        compiled = [t for engine in self.engines.values() for t in engine.compile_seconds]
+        return EngineReport(
+            seconds=seconds,
+            compile_seconds=sum(compiled),
+            programs_compiled=len(compiled),
+            examples=self.trained_examples,
+            device=f"{len(self.devices)} x {self.devices[0].device_kind}",
+            chunk_width=self.width,
+            trials_per_second=self.trained_trials / seconds,
+            events=tuple(self.events),
+        )
+
+
+def longest_first(tasks: Sequence[Task], workload: Workload) -> list[Task]:
+    """Largest batches first, after one task of each program, so that programs are compiled side by side."""
+    by_size = sorted(tasks, key=lambda task: -task.chunk.batch_size)
+    leaders = {micro_batch_of(task.chunk.batch_size, workload.micro_batch): task for task in reversed(by_size)}
+    ids = {id(task) for task in leaders.values()}
+    return [*reversed(leaders.values()), *(task for task in by_size if id(task) not in ids)]
+
+
+def best_by_cell(result: Result) -> dict[tuple[int, int], float]:
+    """Fewest steps to the goal at each batch size and seed where any trial reached it."""
+    cells: dict[tuple[int, int], float] = {}
+    for size, seed, steps in zip(result.batch_size, result.seed, result.steps_to_goal, strict=True):
+        if np.isfinite(steps):
+            cells[size, seed] = min(steps, cells.get((size, seed), np.inf))
+    return cells
+
+
+def curve(rows: ChunkResult, lane: int) -> Curve:
+    """The evaluations of one lane while it was alive."""
+    values = rows.values[:, lane]
+    known = np.isfinite(values)
+    return Curve(rows.eval_steps[known], values[known])

@@ -1,0 +1,65 @@
+"""Threads that run chunks, one program at a time each."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+
+
+def worker_devices(workers: int | None = None) -> tuple[jax.Device, ...]:
+    """The device of each worker: every accelerator once; a CPU as often as it has cores.
+
+    Programs run outside Python's lock, and a CPU device runs several at the same time: with single-threaded kernels
+    (the flags of `runs.xla_flags`) each worker keeps one core busy, without a thread pool between small kernels.
+    """
+    devices = jax.local_devices()
+    if devices[0].platform == "cpu":
+        return (devices[0],) * (workers or os.cpu_count() or 1)
+    return tuple(devices[: workers or len(devices)])
+
+
+def run_tasks(
+    tasks: Sequence[Any], run: Callable[[Any, jax.Device, Callable[[Any], None]], list], devices: Sequence[jax.Device]
+) -> Iterator[Any]:
+    """Yields what `run(task, device, emit)` emits, in the caller's thread, as it comes.
+
+    `run` returns further tasks. When the caller stops (an interrupt, an error in its own code, or `close()`), no task
+    is begun any more, those in flight are finished, and then the exception goes on. An error in `run` does the same.
+    """
+    todo, events, stop = queue.SimpleQueue(), queue.SimpleQueue(), threading.Event()
+    open_tasks = len(tasks)
+    for task in tasks:
+        todo.put(task)
+
+    def work(device):
+        while (task := todo.get()) is not None and not stop.is_set():
+            try:
+                events.put(("done", run(task, device, lambda event: events.put(("event", event)))))
+            except BaseException as error:
+                events.put(("error", error))
+
+    threads = [threading.Thread(target=work, args=(device,), daemon=True) for device in devices]
+    for thread in threads:
+        thread.start()
+    try:
+        while open_tasks:
+            kind, value = events.get()
+            if kind == "error":
+                raise value
+            if kind == "event":
+                yield value
+            else:
+                open_tasks += len(value) - 1
+                for task in value:
+                    todo.put(task)
+    finally:
+        stop.set()
+        for _ in threads:
+            todo.put(None)
+        for thread in threads:
+            thread.join()

@@ -1,0 +1,22 @@
+"""XLA's flags for sweeps, set by every entry point before JAX is imported."""
+
+from __future__ import annotations
+
+import os
+
+FLAGS = (
+    # Each worker thread runs its own program on its own core (`lr_batch.workers`): no thread pool within kernels.
+    "--xla_cpu_multi_thread_eigen=false",
+    "intra_op_parallelism_threads=1",
+    # jaxlib 0.10.0 to 0.10.2 hangs for ever on two independent batched LAPACK calls in one program, the shape of
+    # Shampoo under vmap; this cures it.
+    "--xla_cpu_enable_concurrency_optimized_scheduler=false",
+)
+
+
+def set_xla_flags() -> None:
+    """Adds the flags to XLA_FLAGS; those that the user has set stay as they are."""
+    given = os.environ.get("XLA_FLAGS", "")
+    names = {flag.partition("=")[0] for flag in given.split()}
+    missing = [flag for flag in FLAGS if flag.partition("=")[0] not in names]
+    os.environ["XLA_FLAGS"] = " ".join([*given.split(), *missing])
