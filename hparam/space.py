@@ -74,9 +74,7 @@ class Space:
 
     def to_unit(self, settings: Mapping[str, np.ndarray]) -> Float[np.ndarray, "n dims"]:
         """Points of the unit cube; `from_unit` of them gives `settings` back."""
-        self.check(settings)
-        columns = [dimension.to_unit(settings[name]) for name, dimension in self.dimensions.items()]
-        return np.stack(columns, axis=1)
+        return np.stack([dimension.to_unit(settings[name]) for name, dimension in self.dimensions.items()], axis=1)
 
     def snap(self, points: Float[np.ndarray, "n dims"]) -> Float[np.ndarray, "n dims"]:
         """The points that settings stand for: discrete values mid-cell, no effect at rest."""
@@ -102,7 +100,7 @@ class Space:
         for name, dimension in self.dimensions.items():
             if name not in settings:
                 raise ValueError(f"Space: {name} is missing")
-            for value in settings[name]:
+            for value in np.asarray(settings[name]).tolist():
                 if not dimension.contains(value):
                     raise ValueError(f"Space: {name} must be in {dimension.text}, got {value:g}")
 

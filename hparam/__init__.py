@@ -1,0 +1,31 @@
+"""Search strategies (ask and tell) and parameterizations (muP)."""
+
+from hparam.asha import asha as asha
+from hparam.bayes import bayes as bayes
+from hparam.coarse_to_fine import coarse_to_fine as coarse_to_fine
+from hparam.config_hash import config_hash as config_hash
+from hparam.dimension import Dimension as Dimension
+from hparam.dimension import choice as choice
+from hparam.dimension import integer as integer
+from hparam.dimension import linear as linear
+from hparam.dimension import log as log
+from hparam.dimension import log1m as log1m
+from hparam.grid import grid as grid
+from hparam.hyperband import hyperband as hyperband
+from hparam.optuna import optuna as optuna
+from hparam.parse import parse_space as parse_space
+from hparam.population import population as population
+from hparam.quasi_random import quasi_random as quasi_random
+from hparam.random import random as random
+from hparam.registry import SEARCHES as SEARCHES
+from hparam.registry import Strategy as Strategy
+from hparam.search import FRESH as FRESH
+from hparam.search import FULL as FULL
+from hparam.search import Proposal as Proposal
+from hparam.search import Search as Search
+from hparam.search import Segment as Segment
+from hparam.search import State as State
+from hparam.search import best as best
+from hparam.search import from_settings as from_settings
+from hparam.space import Space as Space
+from hparam.successive_halving import successive_halving as successive_halving

@@ -1,0 +1,44 @@
+"""Grid search."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Mapping
+
+from hparam.search import Plan, Search, Segment, make_search
+from hparam.space import Space
+
+
+def grid(space: Space, levels: int | Mapping[str, int] = 8) -> Search:
+    """Every combination of evenly spaced levels, row by row; then all of them again with the next seed.
+
+    Args:
+      levels: points per dimension, >= 1, one number or name -> number. Spacing
+        is even on the dimension's own scale. A choice always has all its values,
+        an integer at most as many as there are.
+    """
+    cells = space.product([space.dimensions[name].levels(num) for name, num in level_counts(space, levels).items()])
+    hashes = [space.hash(cell) for cell in cells]
+
+    def plan(key, state, n):
+        del key  # A grid leaves nothing to chance.
+        repeats = Counter(space.hash(segment.setting) for segment in state.segments.values())
+        queue = [(repeats[name], i) for i, name in enumerate(hashes)]
+        heapq.heapify(queue)
+        # The least repeated cell goes first, and behind all others once it is taken.
+        taken = [heapq.heapreplace(queue, (queue[0][0] + 1, queue[0][1])) for _ in range(n)]
+        return Plan([Segment(cells[i], repeat=repeat) for repeat, i in taken])
+
+    return make_search(space, plan)
+
+
+def level_counts(space: Space, levels: int | Mapping[str, int]) -> dict[str, int]:
+    """Points per dimension, checked."""
+    counts = dict.fromkeys(space.names, levels) if isinstance(levels, int) else dict(levels)
+    if set(counts) != set(space.names):
+        raise ValueError(f"grid: levels must name {', '.join(space.names)}, got {', '.join(counts)}")
+    for name, num in counts.items():
+        if num < 1:
+            raise ValueError(f"grid: levels of {name} must be >= 1, got {num}")
+    return {name: counts[name] for name in space.names}

@@ -1,0 +1,72 @@
+"""Optuna's samplers behind ask and tell (extra: `pip install lr-batch[optuna]`).
+
+The study is rebuilt in memory at every call, so the adapter keeps no state.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from hparam.fresh import fresh_segments
+from hparam.search import Key, Plan, Search, Segment, State, generator, make_search
+from hparam.space import Space, rows
+
+SAMPLERS = {"gp": "GPSampler", "tpe": "TPESampler", "cma": "CmaEsSampler", "random": "RandomSampler"}
+
+
+def optuna(space: Space, sampler: str = "tpe") -> Search:
+    """A sampler of Optuna; it sees the unit cube, and diverged trials as worse than all others.
+
+    Args:
+      sampler: "tpe" (Bergstra et al., 2011; with the constant liar for batches),
+        "gp", "cma" or "random".
+    """
+    if sampler not in SAMPLERS:
+        raise ValueError(f"optuna: sampler must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
+
+    def plan(key, state, n) -> Plan:
+        first = rows(space.from_unit(_ask(space, sampler, key, state, n)))
+        return Plan(fresh_segments(space, key, state, n, first=first))
+
+    return make_search(space, plan)
+
+
+def _ask(space: Space, sampler: str, key: Key, state: State, n: int) -> np.ndarray:
+    """`n` points of the unit cube."""
+    import optuna as library
+
+    seed = int(generator(key, len(state.segments)).integers(2**31))
+    options: dict[str, Any] = {"constant_liar": True} if sampler == "tpe" else {}
+    with warnings.catch_warnings():
+        # Parts of Optuna are marked experimental, and warn of it at each use.
+        warnings.simplefilter("ignore")
+        library.logging.set_verbosity(library.logging.ERROR)
+        study = library.create_study(sampler=getattr(library.samplers, SAMPLERS[sampler])(seed=seed, **options))
+        axes = {name: library.distributions.FloatDistribution(0.0, 1.0) for name in space.names}
+        study.add_trials(_trials(library, space, state, axes))
+        return np.array([[study.ask(axes).params[name] for name in space.names] for _ in range(n)])
+
+
+def _trials(library, space: Space, state: State, axes: dict) -> list:
+    """Told segments as finished trials, running ones as running."""
+    worst = max((s.loss for s in state.told if np.isfinite(s.loss)), default=0.0)
+    states = library.trial.TrialState
+    trials = []
+    for segment in state.segments.values():
+        trials.append(
+            library.trial.create_trial(
+                params=_params(space, segment),
+                distributions=axes,
+                state=states.COMPLETE if segment.told else states.RUNNING,
+                value=min(segment.loss, worst + 1.0) if segment.told else None,
+            )
+        )
+    return trials
+
+
+def _params(space: Space, segment: Segment) -> dict[str, float]:
+    columns = {name: np.array([value]) for name, value in zip(space.names, segment.setting, strict=True)}
+    return dict(zip(space.names, space.to_unit(columns)[0].tolist(), strict=True))

@@ -1,0 +1,17 @@
+"""Random search (Bergstra & Bengio, 2012)."""
+
+from __future__ import annotations
+
+from hparam.fresh import fresh_segments
+from hparam.search import Plan, Search, generator, make_search
+from hparam.space import Space, rows
+
+
+def random(space: Space) -> Search:
+    """Independent draws, uniform on each dimension's own scale."""
+
+    def plan(key, state, n):
+        draws = generator(key, len(state.segments)).random((n, len(space)))
+        return Plan(fresh_segments(space, key, state, n, first=rows(space.from_unit(draws))))
+
+    return make_search(space, plan)

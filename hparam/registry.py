@@ -1,0 +1,56 @@
+"""The search strategies by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from hparam.asha import asha
+from hparam.bayes import bayes
+from hparam.coarse_to_fine import coarse_to_fine
+from hparam.grid import grid
+from hparam.hyperband import hyperband
+from hparam.optuna import optuna
+from hparam.population import population
+from hparam.quasi_random import quasi_random
+from hparam.random import random
+from hparam.search import Search
+from hparam.space import Space
+from hparam.successive_halving import successive_halving
+
+
+class Strategy(NamedTuple):
+    """A search strategy; calling it makes the search: `SEARCHES["asha"](space, max_steps=900)`.
+
+    Attributes:
+      name: how the command line calls it.
+      make: `(space, **options) -> Search`.
+      paper: where it comes from.
+      rungs: whether trials are trained in segments; then it takes `max_steps`.
+      requires: package that must be installed beside ours, or "".
+    """
+
+    name: str
+    make: Callable[..., Search]
+    paper: str
+    rungs: bool = False
+    requires: str = ""
+
+    def __call__(self, space: Space, **options) -> Search:
+        return self.make(space, **options)
+
+
+_STRATEGIES = (
+    Strategy("grid", grid, "full factorial design"),
+    Strategy("coarse_to_fine", coarse_to_fine, "grid, zooming around its best cell"),
+    Strategy("random", random, "Bergstra & Bengio, JMLR 2012"),
+    Strategy("quasi_random", quasi_random, "Sobol 1967; scrambled, Owen 1995"),
+    Strategy("bayes", bayes, "Jones et al. 1998; in batches, Ginsbourger et al. 2010"),
+    Strategy("successive_halving", successive_halving, "Jamieson & Talwalkar, AISTATS 2016", rungs=True),
+    Strategy("hyperband", hyperband, "Li et al., JMLR 2018", rungs=True),
+    Strategy("asha", asha, "Li et al., MLSys 2020", rungs=True),
+    Strategy("population", population, "Jaderberg et al. 2017, arXiv 1711.09846", rungs=True),
+    Strategy("optuna", optuna, "Akiba et al., KDD 2019", requires="optuna"),
+)
+
+SEARCHES = {strategy.name: strategy for strategy in _STRATEGIES}
