@@ -10,7 +10,17 @@ import numpy as np
 import optax
 
 from optim import from_optax
+from optim.adagrad import adagrad
+from optim.lamb import lamb
+from optim.lars import lars
+from optim.lbfgs import lbfgs
+from optim.muon import muon
 from optim.range import Range, Scalar, unknown
+from optim.rmsprop import rmsprop
+from optim.sam import sam
+from optim.schedule_free import averaged_params, schedule_free_adamw, schedule_free_sgd
+from optim.shampoo import shampoo
+from optim.soap import soap
 
 NUM_RATES = 16  # points of the default grid of learning rates
 
@@ -74,10 +84,21 @@ ROWS = (
     row(from_optax.sgd, 1e-3, 4.0, "Robbins & Monro, 1951"),
     row(from_optax.momentum, 1e-4, 0.4, "Polyak, 1964"),
     row(from_optax.nesterov, 1e-4, 0.4, "Nesterov, 1983; Sutskever et al., 2013"),
+    row(adagrad, 1e-3, 1.0, "Duchi et al., 2011"),
+    row(rmsprop, 1e-5, 0.1, "Tieleman & Hinton, 2012"),
     row(from_optax.adam, 1e-4, 0.4, "Kingma & Ba, 2015, arXiv 1412.6980"),
     row(from_optax.adamw, 1e-4, 0.4, "Loshchilov & Hutter, 2019, arXiv 1711.05101"),
     row(from_optax.nadam, 1e-4, 0.4, "Dozat, 2016"),
     row(from_optax.lion, 1e-5, 0.04, "Chen et al., 2023, arXiv 2302.06675"),
+    row(lars, 1e-2, 10.0, "You et al., 2017, arXiv 1708.03888", space={"trust_coefficient": (0.02,)}),
+    row(lamb, 1e-4, 0.4, "You et al., 2020, arXiv 1904.00962"),
+    row(lbfgs, 1e-3, 1.0, "Liu & Nocedal, 1989"),
+    row(shampoo, 1e-4, 0.4, "Gupta et al., 2018, arXiv 1802.09568"),
+    row(soap, 1e-4, 0.4, "Vyas et al., 2024, arXiv 2409.11321"),
+    row(muon, 1e-3, 1.0, "Jordan et al., 2024"),
+    row(schedule_free_sgd, 1e-2, 10.0, "Defazio et al., 2024, arXiv 2405.15682", eval_params=averaged_params),
+    row(schedule_free_adamw, 1e-4, 0.4, "Defazio et al., 2024, arXiv 2405.15682", eval_params=averaged_params),
+    row(sam, 1e-4, 0.4, "Foret et al., 2021, arXiv 2010.01412"),
 )
 
 OPTIMIZERS: Mapping[str, Optimizer] = Registry({optimizer.name: optimizer for optimizer in ROWS})

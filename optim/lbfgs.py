@@ -1,0 +1,81 @@
+"""L-BFGS with a line search on the batch of the step, or with a fixed step."""
+
+from __future__ import annotations
+
+import jax
+import optax
+
+from optim.range import POSITIVE, ScalarOrSchedule, check_choice, check_count, hyperparameters
+
+
+def with_gradient(value_fn, grad_fn):
+    """`value_fn` with `grad_fn` as its reverse-mode derivative.
+
+    A line search differentiates the loss, and a loss that loops over a traced number of
+    micro-batches has no reverse mode of its own.
+    """
+
+    @jax.custom_vjp
+    def loss(params):
+        return value_fn(params)
+
+    loss.defvjp(
+        lambda params: (value_fn(params), grad_fn(params)),
+        lambda grads, cotangent: (jax.tree.map(lambda g: cotangent.astype(g.dtype) * g, grads),),
+    )
+    return loss
+
+
+def search_on_batch(search: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
+    """Lets a line search of Optax use `grad_fn`, and names the arguments that are missing."""
+
+    def update_fn(updates, state, params=None, *, value=None, grad=None, value_fn=None, grad_fn=None, **extra):
+        del extra
+        if value_fn is None or value is None or grad is None:
+            raise ValueError("lbfgs: update with a line search needs the extra arguments value, grad, value_fn")
+        loss = value_fn if grad_fn is None else with_gradient(value_fn, grad_fn)
+        return search.update(updates, state, params, value=value, grad=grad, value_fn=loss)
+
+    return optax.GradientTransformationExtraArgs(search.init, update_fn)
+
+
+@hyperparameters(learning_rate=POSITIVE)
+def lbfgs(
+    learning_rate: ScalarOrSchedule = 1.0,
+    *,
+    line_search: str = "zoom",
+    memory_size: int = 10,
+    max_search_steps: int = 20,
+) -> optax.GradientTransformationExtraArgs:
+    """Limited-memory BFGS, theta <- theta - s H g (Liu & Nocedal, 1989, algorithm 2.1).
+
+    H g is the two-loop recursion over the last `memory_size` differences of parameters and
+    gradients, with the scaled initial matrix of their equation 2.6.
+
+    On mini-batches the differences mix two batches and the method is a heuristic: the line
+    search, on the batch of the step, is what keeps it stable. With a fixed step a digits
+    network diverged at 0.1 and stalled at 0.01, where Adam trained.
+
+    Args:
+      learning_rate: the direction is multiplied by it before the search, which then only
+        shortens: s <= lr. Without a search s = lr. 1 is right for full batches.
+      line_search: "zoom" (strong Wolfe conditions; Nocedal & Wright, 2006, algorithm 3.5; up
+        to `max_search_steps` gradients a step), "backtracking" (Armijo; losses only), or
+        "none". The searches need the extra arguments value, grad, value_fn of `update`, and
+        use grad_fn where it is given.
+      memory_size: number of differences kept, >= 1; the state is 2 `memory_size` + 2 or 3
+        times the parameters.
+    """
+    check_choice("lbfgs", "line_search", line_search, ("zoom", "backtracking", "none"))
+    check_count("lbfgs", "memory_size", memory_size)
+    check_count("lbfgs", "max_search_steps", max_search_steps)
+    direction = optax.chain(optax.scale_by_lbfgs(memory_size), optax.scale_by_learning_rate(learning_rate))
+    if line_search == "none":
+        return direction
+    if line_search == "zoom":
+        search = optax.scale_by_zoom_linesearch(
+            max_search_steps, max_learning_rate=1.0, initial_guess_strategy="one"
+        )
+    else:
+        search = optax.scale_by_backtracking_linesearch(max_search_steps, max_learning_rate=1.0)
+    return optax.chain(direction, search_on_batch(search))
