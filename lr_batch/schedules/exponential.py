@@ -9,7 +9,7 @@ from lr_batch.schedules.bounds import check_common
 from lr_batch.schedules.phases import Rate, progress, with_phases
 from optim.range import POSITIVE
 
-END_OVER_PEAK = 1e-2  # default end over peak: the two tenfold cuts of the usual step decay, spread out
+END_OVER_PEAK = 1e-2  # by default: the two tenfold cuts of the usual step decay, spread out
 
 
 def exponential(

@@ -62,21 +62,15 @@ def one_cycle(
       ValueError: `anneal` is neither of the two, or an argument is out of its range.
     """
     check_choice("one_cycle", "anneal", anneal, ANNEALS)
-    left_out = warmup_steps is None
-    rise_from = 0.0 if init_value is None else init_value
-    check_common("one_cycle", peak_value, num_steps, 0 if left_out else warmup_steps, rise_from)
+    given = (0 if warmup_steps is None else warmup_steps, 0.0 if init_value is None else init_value)
+    check_common("one_cycle", peak_value, num_steps, *given)
     init_value = peak_value / PEAK_OVER_INIT if init_value is None else init_value
     end_value = init_value / INIT_OVER_END if end_value is None else end_value
     NON_NEGATIVE.check("one_cycle", "end_value", end_value)
     shape = ANNEALS[anneal]
-    if left_out:
-        warmup_steps = jnp.round(shape.summit * num_steps)
-    elif not is_traced(warmup_steps) and not is_traced(num_steps) and warmup_steps > shape.latest * num_steps:
-        raise ValueError(
-            f"one_cycle: warmup_steps must be at most {shape.latest:g} num_steps where anneal is {anneal}, "
-            f"got {warmup_steps} of {num_steps} steps"
-        )
-    corners = Corners(init_value, peak_value, end_value, warmup_steps, num_steps)
+    summit = jnp.round(shape.summit * num_steps) if warmup_steps is None else warmup_steps
+    shape.check(summit, num_steps)
+    corners = Corners(init_value, peak_value, end_value, summit, num_steps)
     return with_phases(
         lambda step: shape.rate(step, corners),
         first_value=init_value,
@@ -110,6 +104,14 @@ class Anneal(NamedTuple):
     rate: Callable[[Rate, Corners], Rate]
     summit: float
     latest: float
+
+    def check(self, summit: ScalarLike, num_steps: ScalarLike) -> None:
+        """Refuses a rise that leaves no room for the fall."""
+        if not is_traced(summit) and not is_traced(num_steps) and summit > self.latest * num_steps:
+            raise ValueError(
+                f"one_cycle: warmup_steps must be at most {self.latest:g} num_steps, "
+                f"got {summit} of {num_steps} steps"
+            )
 
 
 ANNEALS = {"linear": Anneal(_straight_lines, 0.45, 0.5), "cosine": Anneal(_half_cosines, 0.3, 1.0)}
