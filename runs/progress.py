@@ -1,0 +1,73 @@
+"""How far a study is, on stderr: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import IO
+
+from lr_batch.sweep import Progress
+
+PLAIN_SECONDS = 5.0  # between two plain lines
+
+
+class ProgressLine:
+    """Callable for `lr_batch.run(on_chunk=...)`; use it as a context manager.
+
+    A closed or broken stderr ends the progress, never the study.
+    """
+
+    def __init__(self, stream: IO[str] | None = None):
+        self.stream = sys.stderr if stream is None else stream
+        self.live = None
+        self.last_line = 0.0
+
+    def __enter__(self) -> ProgressLine:
+        if self.stream is not None and self.stream.isatty() and os.environ.get("TERM") != "dumb":
+            from rich.console import Console
+            from rich.live import Live
+
+            self.live = Live(console=Console(file=self.stream), refresh_per_second=8, transient=True)
+            self.live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        if self.live:
+            self.live.update(f"  {describe(progress)}")
+        elif time.monotonic() - self.last_line > PLAIN_SECONDS or progress.chunks_done == progress.chunks:
+            self.last_line = time.monotonic()
+            self._print(describe(progress))
+
+    def _print(self, line: str) -> None:
+        try:
+            print(line, file=self.stream, flush=True)
+        except (OSError, ValueError):  # closed in the meantime
+            self.stream = open(os.devnull, "w")  # noqa: SIM115 (for the rest of the process)
+
+
+def describe(progress: Progress) -> str:
+    """One line: chunks, trials by what became of them, rate, time left."""
+    rate = progress.trials_trained / progress.seconds if progress.seconds else 0.0
+    return (
+        f"chunks {progress.chunks_done}/{progress.chunks}, trials {progress.trials_done:,}: "
+        f"{progress.reached:,} reached, {progress.diverged:,} diverged, {progress.alive:,} in training, "
+        f"{rate:.1f} trials/s, {_left(progress)}"
+    )
+
+
+def _left(progress: Progress) -> str:
+    if not progress.trials_trained or progress.chunks_done == 0:
+        return "time left unknown"
+    per_chunk = progress.seconds / progress.chunks_done
+    return f"about {_duration(per_chunk * (progress.chunks - progress.chunks_done))} left"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
