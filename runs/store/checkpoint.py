@@ -7,16 +7,16 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
 from lr_batch.chunk import Lanes
-from runs.atomic import sync_folder, sync_tree
+from runs.atomic import sync_folder, sync_tree, write_atomically
 
 KEEP = 2
 MANIFEST = "manifest"
+CHECKSUMS = "checksums.json"
 
 
 def save_lanes(folder: Path, lanes: Lanes) -> None:
@@ -33,6 +33,7 @@ def save_lanes(folder: Path, lanes: Lanes) -> None:
     shutil.rmtree(hidden, ignore_errors=True)
     with ocp.PyTreeCheckpointer() as checkpointer:
         checkpointer.save(hidden.absolute(), _pack(lanes))
+    write_atomically(hidden / CHECKSUMS, json.dumps(_checksums(hidden)).encode())
     sync_tree(hidden)
     os.replace(hidden, folder / _name(max(numbers, default=0) + 1))
     sync_folder(folder)
@@ -43,9 +44,8 @@ def save_lanes(folder: Path, lanes: Lanes) -> None:
 def load_lanes(folder: Path) -> Lanes | None:
     """The newest whole checkpoint in `folder`, its carry the list of leaves; None if there is none."""
     for number in reversed(_numbers(folder)):
-        lanes = _restore(folder / _name(number))
-        if lanes is not None:
-            return lanes
+        if _is_whole(folder / _name(number)):  # checked before: Orbax fails noisily on damaged files
+            return _restore(folder / _name(number))
     return None
 
 
@@ -66,36 +66,38 @@ def _numbers(folder: Path) -> list[int]:
 
 def _pack(lanes: Lanes) -> dict[str, np.ndarray]:
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(lanes.carry)]
-    manifest = _manifest(int(lanes.step), leaves)
+    manifest = {"step": int(lanes.step), "leaves": [[leaf.dtype.name, list(leaf.shape)] for leaf in leaves]}
     arrays = {_name(i): leaf for i, leaf in enumerate(leaves) if leaf.size}  # Orbax refuses empty arrays
     return {MANIFEST: np.frombuffer(json.dumps(manifest).encode(), np.uint8), **arrays}
 
 
-def _unpack(arrays: dict[str, np.ndarray]) -> Lanes | None:
-    """The lanes, or None where they are not what the manifest says."""
+def _unpack(arrays: dict[str, np.ndarray]) -> Lanes:
     manifest = json.loads(arrays[MANIFEST].tobytes())
     leaves = [
         np.asarray(arrays.get(_name(i), np.zeros(shape, dtype)))
         for i, (dtype, shape) in enumerate(manifest["leaves"])
     ]
-    if manifest != _manifest(manifest["step"], leaves):
-        return None
     return Lanes(manifest["step"], leaves)
 
 
-def _manifest(step: int, leaves: list[np.ndarray]) -> dict[str, Any]:
-    kinds = [[leaf.dtype.name, list(leaf.shape)] for leaf in leaves]
-    digest = hashlib.sha256(json.dumps([step, kinds]).encode())
-    for leaf in leaves:
-        digest.update(leaf.tobytes())
-    return {"step": step, "leaves": kinds, "checksum": digest.hexdigest()}
+def _checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a checkpoint, but for the list itself."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != CHECKSUMS
+    }
 
 
-def _restore(path: Path) -> Lanes | None:
+def _is_whole(folder: Path) -> bool:
+    try:
+        return json.loads((folder / CHECKSUMS).read_bytes()) == _checksums(folder)
+    except (OSError, ValueError):
+        return False
+
+
+def _restore(folder: Path) -> Lanes:
     import orbax.checkpoint as ocp
 
-    try:
-        with ocp.PyTreeCheckpointer() as checkpointer:
-            return _unpack(checkpointer.restore(path.absolute()))
-    except Exception:  # a damaged file can make Orbax raise anything; the previous checkpoint is used
-        return None
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        return _unpack(checkpointer.restore(folder.absolute()))

@@ -71,4 +71,5 @@ def _text(raw: bytes) -> str:
 
 def _is_quiet(path: Path) -> bool:
     """Whether nobody can be writing: the folder is read-only for us and no log is pending."""
-    return not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
+    writable = os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+    return not writable and not path.with_name(path.name + "-wal").exists()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +17,7 @@ from runs.store.rows import ChunkRow, TrialRow, is_intact
 from runs.store.swap import swap
 
 MIN_ROW_BYTES = 16  # bounds the row numbers of a file that cannot tell its largest
+MAX_PADDING = 1000  # a header that asks for more is damaged itself
 
 
 def salvage(path: Path) -> None:
@@ -22,21 +25,43 @@ def salvage(path: Path) -> None:
 
     What could not be rescued counts as not done, and runs again.
     """
-    fresh = path.with_name(f"{path.name}.salvaging")
-    fresh.unlink(missing_ok=True)
-    with closing(connect(path, read_only=True)) as old, closing(sqlite3.connect(fresh)) as new:
-        _refuse_unreadable(old, path)
-        schema.create(new)
-        new.execute("BEGIN IMMEDIATE")
-        counts = {table: _copy(old, new, table, path) for table in ("studies", "chunks", "trials", "events")}
-        new.commit()
-    kept = swap(path, fresh, "damaged")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".salvage-") as scratch:
+        fresh = Path(scratch, "fresh.sqlite")
+        counts = _rescue(_padded_copy(path, Path(scratch)), fresh, path)
+        kept = swap(path, fresh, "damaged")
     with closing(connect(path)) as db:
         event = (
             f"the store was damaged: rescued {counts['trials']} trials of {counts['chunks']} chunks, "
             f"what is missing runs again; the damaged file is {kept.name}"
         )
         db.execute("INSERT INTO events (event) VALUES (?)", (event,))
+
+
+def _padded_copy(path: Path, folder: Path) -> Path:
+    """A copy as long as its header says: SQLite reads nothing of a file that is too short."""
+    copy = folder / path.name
+    for name in (path.name, f"{path.name}-wal"):
+        if path.with_name(name).exists():
+            shutil.copy(path.with_name(name), folder)
+    with open(copy, "r+b") as file:
+        header = file.read(32)
+        page_size = int.from_bytes(header[16:18], "big")
+        pages = int.from_bytes(header[28:32], "big")
+        size = page_size * pages
+        if path.stat().st_size < size <= MAX_PADDING * path.stat().st_size:
+            file.truncate(size)
+    return copy
+
+
+def _rescue(damaged: Path, fresh: Path, path: Path) -> dict[str, int]:
+    """Fills `fresh` with what is whole in `damaged`; returns the number of rows of each table."""
+    with closing(connect(damaged)) as old, closing(sqlite3.connect(fresh)) as new:
+        _refuse_unreadable(old, path)
+        schema.create(new)
+        new.execute("BEGIN IMMEDIATE")
+        counts = {table: _copy(old, new, table, damaged) for table in ("studies", "chunks", "trials", "events")}
+        new.commit()
+    return counts
 
 
 def _refuse_unreadable(db: sqlite3.Connection, path: Path) -> None:
