@@ -1,0 +1,66 @@
+"""A study's folder: its store, its figures, its report, its summary."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from lr_batch.chunk import fingerprint
+from lr_batch.identity import identity
+from lr_batch.result import Result
+from lr_batch.study import Study
+from lr_batch.sweep import run
+from runs.analysis import Analysis, analyse
+from runs.atomic import write_atomically
+from runs.progress import ProgressLine
+from runs.store import Store
+
+RESULTS = Path("lr-batch-results")
+
+
+def description(study: Study) -> dict:
+    """The study as it is written into its store and hashed for its folder."""
+    return {
+        **identity(study, width=0),
+        "space": {name: list(values) for name, values in study.space.items()},
+        "batch_sizes": list(study.batch_sizes),
+        "seeds": study.seeds,
+        "extend": study.extend,
+    }
+
+
+def default_folder(study: Study) -> Path:
+    """`lr-batch-results/WORKLOAD-OPTIMIZER-HASH`, with nothing in the name that a file system could mind."""
+    name = re.sub(r"[^\w.-]+", "_", f"{study.workload.name}-{study.optimizer_name}")[:80]
+    return RESULTS / f"{name.lstrip('.')}-{fingerprint(description(study))[:8]}"
+
+
+def run_in_folder(study: Study, folder: Path | None = None, *, add: bool = False) -> tuple[Path, Result]:
+    """Runs what is missing of `study` in its folder, with progress on stderr.
+
+    Raises:
+      runs.store.StoreError: if the folder cannot be used or holds another study.
+      KeyboardInterrupt: with all that is finished stored, see `runs.interrupts`.
+    """
+    folder = default_folder(study) if folder is None else folder
+    with Store(folder) as store:
+        store.describe(description(study), extend=add)
+        with ProgressLine() as progress:
+            return folder, run(study, store, progress)
+
+
+def write_outcome(result: Result, folder: Path) -> Analysis:
+    """Analyses `result` and writes summary, figures and report into `folder`."""
+    from runs.plots import heatmap, learning_rate, steps_to_goal, training_curves
+    from runs.report import write_report
+
+    outcome = analyse(result)
+    why = "; ".join(outcome.refusals)
+    write_atomically(folder / "summary.json", json.dumps(outcome.summary, indent=1).encode())
+    steps_to_goal(result, outcome.critical, folder / "steps_to_goal.png", why=why)
+    learning_rate(result, outcome.law, folder / "learning_rate.png")
+    heatmap(result, folder / "heatmap.png")
+    training_curves(result, folder / "training_curves.png")
+    write_report(result, outcome.critical, outcome.law, outcome.summary | {"advice": outcome.advice}, folder / "report.html")
+    return outcome
