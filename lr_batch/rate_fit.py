@@ -26,14 +26,15 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import log_ndtr, logsumexp
+from scipy.special import log_ndtr, logsumexp, ndtri
 
-NUM_CENTERS = 96  # grid points for the optimum, about 3 % in rate for the default study
+NUM_CENTERS = 64  # grid points for the optimum, about 4 % in rate for the default study
 CLIFFS = np.geomspace(0.05, 200.0, 11)  # L
 VALLEYS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])  # q
-MISFIT = float(__import__("os").environ.get("MF","0"))
 SHIFT_SD = 0.1  # spread of log best rate from one seed to another
 SD_START, SD_MIN, SD_MAX = 0.1, 0.01, 0.5  # error of a single lane, in log steps
+LEVEL_STEPS = 2  # Newton steps of the levels: enough, they start from the reached lanes
+LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
 COST_MAX = 8.0  # one lane can say no more than four standard deviations
 
 
@@ -113,20 +114,35 @@ def _grid(cells: RateCells, sd: float) -> _Grid:
     value, slope = basins(cells.log_rate - _centers(cells)[:, None, None])
     inside = np.isfinite(value)
     value = np.where(inside, value, 0.0)
-    var = sd**2 + np.minimum(SHIFT_SD * np.maximum(slope, 0.0), 0.5) ** 2 + (MISFIT * value)**2
+    var = sd**2 + np.minimum(SHIFT_SD * np.maximum(slope, 0.0), 0.5) ** 2
     reached = np.isfinite(cells.log_steps)
     steps = np.where(reached, cells.log_steps, 0.0)
     weight = inside / var
-    total = weight @ reached.T
-    levels = (weight @ steps.T - (weight * value) @ reached.T) / np.maximum(total, 1e-12)
-    value, var, inside = value[..., None, :], var[..., None, :], inside[..., None, :]
-    expected = levels[..., None] + value
-    square = (steps - expected) ** 2 / var
-    hit = np.where(inside, 0.5 * square + 0.5 * np.log(var / sd**2), COST_MAX)
-    miss = np.where(inside, -log_ndtr((expected - cells.log_bound) / np.sqrt(var)), 0.0)
+    total = np.maximum(weight @ reached.T, 1e-12)
+    levels = (weight @ np.where(reached, cells.log_steps, 0.0).T - (weight * value) @ reached.T) / total
+    value, sd_of, inside = value[..., None, :], np.sqrt(var)[..., None, :], inside[..., None, :]
+    seen = np.where(reached, cells.log_steps, cells.log_bound)
+    for step in range(LEVEL_STEPS + 1):
+        gap = (seen - levels[..., None] - value) / sd_of
+        log_tail = log_ndtr(-gap)
+        if step < LEVEL_STEPS:
+            levels = levels + _newton(gap, log_tail, reached, inside / sd_of)
+    hit = np.where(inside, 0.5 * gap**2 + np.log(sd_of / sd), COST_MAX)
+    miss = np.where(inside, -log_tail, 0.0)
     cost = np.minimum(np.where(reached, hit, miss), COST_MAX).sum((-1, -2))
-    chi_sq = np.where(reached & inside, np.minimum(square, 2 * COST_MAX), 0.0).sum((-1, -2))
+    chi_sq = np.where(reached & inside, np.minimum(gap**2, 2 * COST_MAX), 0.0).sum((-1, -2))
     return _Grid(cost, levels, chi_sq)
+
+
+def _newton(gap: np.ndarray, log_tail: np.ndarray, reached: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Step of the levels [... seeds] up the Tobit likelihood; `scale` is 1/sd, 0 beyond the edge.
+
+    Without it, slow lanes that the race cut would leave the lucky ones to set the level.
+    """
+    hazard = np.exp(-0.5 * gap**2 - LOG_SQRT_2PI - log_tail)
+    score = scale * np.where(reached, gap, hazard)
+    information = scale**2 * np.where(reached, 1.0, hazard * (hazard - gap))
+    return score.sum(-1) / np.maximum(information.sum(-1), 1e-9)
 
 
 def _weights(grid: _Grid, prior: np.ndarray) -> np.ndarray:
@@ -163,10 +179,22 @@ def _summary(cells: RateCells, grid: _Grid, prior: np.ndarray, level: float) -> 
     mass = weights.sum(1)
     below = np.cumsum(mass) - 0.5 * mass
     low, middle, high = np.interp([0.5 - level / 2, 0.5, 0.5 + level / 2], below, centers)
+    # The grid knows the optimum of these seeds; their mean differs from that of all seeds.
+    drift = ndtri(0.5 + level / 2) * SHIFT_SD / np.sqrt(len(cells.log_steps))
+    low, high = middle - np.hypot(middle - low, drift), middle + np.hypot(high - middle, drift)
     levels = np.einsum("cl,cls->s", weights, grid.levels)
     common = grid.levels.mean(-1)
     shape_sd = np.sqrt((weights * (common - levels.mean()) ** 2).sum())
     return RateFit(float(middle), float(low), float(high), levels, float(shape_sd))
+
+
+def _informative(cells: RateCells) -> tuple[RateCells, np.ndarray]:
+    """The seeds that reached the goal at some rate, at the rates near those; and which seeds."""
+    reached = np.isfinite(cells.log_steps)
+    heard, columns = reached.any(1), np.flatnonzero(reached.any(0))
+    # Two cells to either side bound the optimum; farther lanes only cost time.
+    near = slice(max(columns[0] - 2, 0), columns[-1] + 3)
+    return RateCells(cells.log_rate[near], cells.log_steps[heard, near], cells.log_bound[heard, near]), heard
 
 
 def _with_silent_seeds(fit: RateFit, heard: np.ndarray) -> RateFit:
@@ -183,11 +211,10 @@ def fit_rates(cells: Sequence[RateCells], *, level: float = 0.9) -> tuple[RateFi
       cells: trials per batch size; each must have at least one that reached the goal.
       level: probability of the intervals of the best rate, in (0, 1).
     """
-    heard = [np.isfinite(c.log_steps).any(1) for c in cells]
-    cells = [RateCells(c.log_rate, c.log_steps[h], c.log_bound[h]) for c, h in zip(cells, heard, strict=True)]
-    sd, grids = SD_START, []
     if not cells:
         return ()
+    cells, heard = zip(*map(_informative, cells), strict=True)
+    sd, grids, prior = SD_START, [], np.zeros(0)
     for _ in range(3):  # The error and the fit depend on each other; this settles to a few per cent.
         grids = [_grid(c, sd) for c in cells]
         prior = _shape_prior(grids)
