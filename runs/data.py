@@ -104,18 +104,20 @@ def _write(name: str, splits: Mapping[str, Images]) -> Path:
     import tensorflow_datasets as tfds
     from PIL import Image
 
-    def examples(images: Images) -> Iterator[tuple[int, dict]]:
-        # TFDS encodes arrays by TensorFlow, but images of PIL by PIL. Its own builders number the examples too,
+    def examples(split: str) -> Iterator[tuple[int, dict]]:
+        # TFDS encodes arrays by TensorFlow, but images of PIL by PIL. Its MNIST builders number the examples too,
         # and order them by a hash of the number: the same data, in the same order.
-        for i, (pixels, label) in enumerate(zip(images.x, images.y, strict=True)):
-            yield i, {"image": Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels), "label": label}
+        for i, (pixels, label) in enumerate(zip(*splits[split], strict=True)):
+            image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+            known = {"id": f"{split}_{i:05d}", "image": image, "label": label}
+            yield i, {feature: known[feature] for feature in builder.info.features}
 
     class FromFiles(tfds.builder_cls(name), skip_registration=True):
         """The data set as TFDS describes it, its examples taken from memory and not from a download."""
 
         def _split_generators(self, dl_manager):
             del dl_manager
-            return {split: examples(images) for split, images in splits.items()}
+            return {split: examples(split) for split in splits}
 
     FromFiles.name = name
     builder = FromFiles(data_dir=tfds_folder(), file_format="array_record")

@@ -1,5 +1,7 @@
-"""Real data sets as arrays."""
+"""Reads data sets. Nothing here touches the network."""
 
-from lr_batch.data.data_hash import data_hash
+from lr_batch.data.hash import data_hash
+from lr_batch.data.idx import read_idx
+from lr_batch.data.prepared import DataNotPrepared, load_prepared
 
-__all__ = ["data_hash"]
+__all__ = ["DataNotPrepared", "data_hash", "load_prepared", "read_idx"]

@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 from lr_batch.workload import Workload
 from lr_batch.workloads.digits import digits_mlp
+from lr_batch.workloads.fully_connected import fashion_mnist_fc, mnist_fc
 from lr_batch.workloads.noisy_quadratic import noisy_quadratic
 
 WORKLOADS: dict[str, Callable[[], Workload]] = {
     "digits_mlp": digits_mlp,
     "noisy_quadratic": noisy_quadratic,
+    "fashion_mnist_fc": fashion_mnist_fc,
+    "mnist_fc": mnist_fc,
 }

@@ -1,0 +1,26 @@
+"""Hash of the data of a workload: stored with every trial, so that changed data cannot go unnoticed."""
+
+from __future__ import annotations
+
+import hashlib
+
+import jax
+import numpy as np
+
+from lr_batch.workload import PyTree, Workload
+
+
+def data_hash(workload: Workload) -> str:
+    """SHA-256 in hex over the names, dtypes, shapes and bytes of the training and the held-out arrays."""
+    return hash_arrays({"train": workload.train_data, "eval": workload.eval_data})
+
+
+def hash_arrays(arrays: PyTree) -> str:
+    """SHA-256 in hex of a tree of arrays. Byte order and memory layout do not matter."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
+        array = np.asarray(leaf)
+        array = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(array.shape)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.data if array.size else b"")
+    return digest.hexdigest()

@@ -1,0 +1,117 @@
+"""Image data sets that were prepared in the TFDS folder, as arrays; read without TensorFlow and without a network."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from lr_batch.data.hash import hash_arrays
+
+CACHE_NAME = "lr_batch_arrays.npz"
+
+
+class DataNotPrepared(RuntimeError):
+    """A data set is not in the TFDS folder; the message has the command that puts it there."""
+
+    def __init__(self, name: str):
+        super().__init__(
+            f"{name} is not prepared in {tfds_folder()}; run: lr-batch data prepare {name} --from DIR, "
+            "where DIR holds its files"
+        )
+
+
+class Images(NamedTuple):
+    """One split of a data set."""
+
+    x: UInt8[np.ndarray, "n height width channels"]
+    y: Int[np.ndarray, " n"]
+
+
+def tfds_folder() -> Path:
+    """Where TFDS keeps data: `TFDS_DATA_DIR`, or `~/tensorflow_datasets`."""
+    return Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets").expanduser()
+
+
+def load_prepared(name: str) -> Mapping[str, Images]:
+    """The splits "train" and "test" of a prepared data set.
+
+    Decoding 70,000 images takes about ten seconds; the arrays are kept beside the
+    records, with their checksum, and are decoded again when either has changed.
+
+    Raises:
+      DataNotPrepared: at once, if the folder does not hold the data set in a
+        format with random access. (TFDS alone would try the network for minutes.)
+    """
+    folder = _version_folder(name)
+    fingerprint = _fingerprint(folder)
+    cached = _read_cache(folder / CACHE_NAME, fingerprint)
+    if cached is not None:
+        return cached
+    splits = {split: _decode(f"{name}:{folder.name}", split) for split in ("train", "test")}
+    _write_cache(folder / CACHE_NAME, fingerprint, splits)
+    return splits
+
+
+def _version_folder(name: str) -> Path:
+    """The newest version whose records have random access: `tfds.data_source` reads no others."""
+    prepared = [info.parent for info in (tfds_folder() / name).glob("*.*.*/dataset_info.json")]
+    readable = [folder for folder in prepared if _records(folder)]
+    if not readable:
+        raise DataNotPrepared(name)
+    return max(readable, key=lambda folder: [int(part) for part in folder.name.split(".")])
+
+
+def _records(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if ".array_record" in path.name)
+
+
+def _decode(name: str, split: str) -> Images:
+    import tensorflow_datasets as tfds
+    from PIL import Image
+
+    source = tfds.data_source(
+        name,
+        split=split,
+        data_dir=tfds_folder(),
+        download=False,
+        decoders={"image": tfds.decode.SkipDecoding()},  # TFDS asks for OpenCV, in a warning.
+    )
+    examples = source.__getitems__(range(len(source)))
+    images = np.stack([np.asarray(Image.open(io.BytesIO(example["image"]))) for example in examples])
+    labels = np.array([example["label"] for example in examples], np.int32)
+    return Images(images.reshape(*images.shape[:3], -1), labels)
+
+
+def _fingerprint(folder: Path) -> str:
+    """Changes when the records do, without reading them: their names, sizes and times."""
+    stats = [(path.name, path.stat()) for path in _records(folder)]
+    return hashlib.sha256(repr([(name, s.st_size, s.st_mtime_ns) for name, s in stats]).encode()).hexdigest()
+
+
+def _read_cache(path: Path, fingerprint: str) -> Mapping[str, Images] | None:
+    try:
+        with np.load(path) as stored:
+            splits = {split: Images(stored[f"{split}_x"], stored[f"{split}_y"]) for split in ("train", "test")}
+            valid = str(stored["fingerprint"]) == fingerprint and str(stored["hash"]) == hash_arrays(splits)
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        return None  # There is none, or it is damaged: the records are the data, this is a copy.
+    return splits if valid else None
+
+
+def _write_cache(path: Path, fingerprint: str, splits: Mapping[str, Images]) -> None:
+    arrays = {f"{split}_{field}": array for split, images in splits.items() for field, array in images._asdict().items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, fingerprint=fingerprint, hash=hash_arrays(splits), **arrays)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # A folder that may not be written to costs time, nothing else.
