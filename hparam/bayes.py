@@ -6,106 +6,109 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import erfcx, ndtr
 
-from hparam.fresh import fresh_segments, sobol
-from hparam.gaussian_process import Posterior, fantasize, fit, predict
-from hparam.search import Key, Plan, Search, State, generator, make_search
-from hparam.space import Space, rows
+from hparam.acquisition import choose_batch
+from hparam.fresh import fresh_segments
+from hparam.gaussian_process import Posterior, fantasize, fit
+from hparam.search import Key, Plan, Search, Segment, State, generator, make_search
+from hparam.space import Space
 
-TRANSFORM = "none"
-Points = Float[np.ndarray, "n dims"]
+# Losses further above the median than this many times (median - best) count as
+# that far: a loss just short of divergence would flatten all else.
+WINSOR = 5.0
+# Weight of the pooled variance in a cell's own, in degrees of freedom: two to
+# four seeds say little about one cell's variance.
+PRIOR_SEEDS = 4.0
 
 
 class Cells(NamedTuple):
-    points: Points
-    loss: np.ndarray
-    noise: np.ndarray | None
-    running: Points
+    """What is known, one row per setting; `loss` is infinite where any seed diverged."""
+
+    points: Float[np.ndarray, "cells dims"]
+    loss: Float[np.ndarray, " cells"]
+    noise: Float[np.ndarray, " cells"] | None  # variance of each mean loss; None where no setting has two seeds
+    running: Float[np.ndarray, "running dims"]
 
 
-def cells_of(space, state):
-    told, running = {}, []
-    for s in state.segments.values():
-        if s.told: told.setdefault(space.hash(s.setting), []).append(s)
-        else: running.append(s.setting)
-    sett = [v[0].setting for v in told.values()]
-    losses = [[s.loss for s in v] for v in told.values()]
-    mean = np.array([np.mean(l) for l in losses])
-    pts = to_points(space, sett)
-    return Cells(pts, mean, None, to_points(space, running))
+def bayes(space: Space, initial: int | None = None, explore: float = 0.1) -> Search:
+    """Gaussian process, expected improvement, and fantasies for what is still running.
 
-def to_points(space, settings):
-    v = np.array(settings, dtype=float).reshape(len(settings), len(space))
-    return space.to_unit({n: v[:, i] for i, n in enumerate(space.names)})
+    Matern 5/2 with a length scale per dimension; the noise of a cell comes from
+    its seeds, or is fitted where no cell has two. A batch is chosen point by
+    point, each as if those before it had returned the model's mean (kriging
+    believer, Ginsbourger et al., 2010). A diverged trial is infeasible: a second
+    Gaussian process learns where that happens and scales the improvement by the
+    probability that it does not (Gelbart et al., 2014), and to the first one it
+    counts as no better than the worst. While there is nothing to model the
+    points are quasi-random, with a note.
 
-def transform(y):
-    from scipy.stats import yeojohnson
-    if TRANSFORM == "none": return y
-    if TRANSFORM == "yj":
-        z = (y - y.mean())/y.std()
-        return yeojohnson(z)[0]
-    if TRANSFORM == "winsor":
-        med = np.median(y); return np.minimum(y, med + 1.0*(med-y.min()))
-    if TRANSFORM.startswith("log"):
-        q = float(TRANSFORM[3:]); s = np.median(y)-y.min()
-        return np.log(y-y.min()+q*s)
-    if TRANSFORM == "boxwin":
-        med = np.median(y); y= np.minimum(y, med + 2.0*(med-y.min()))
-        z = (y - y.mean())/y.std()
-        return yeojohnson(z)[0]
+    Args:
+      initial: finite losses, >= 2, before the model is used; default 2 (dims + 1).
+      explore: fraction in [0, 1] of a batch that goes where the model knows least.
+    """
+    initial = 2 * (len(space) + 1) if initial is None else initial
+    if initial < 2:
+        raise ValueError(f"bayes: initial must be >= 2, got {initial}")
+    if not 0 <= explore <= 1:
+        raise ValueError(f"bayes: explore must be in [0, 1], got {explore:g}")
 
-def log_ei(mean, std, best):
-    z = (best - mean) / std
-    far = z < -1
-    tail = np.minimum(z, -1)
-    lt = -tail**2/2 - 0.5*np.log(2*np.pi) + np.log(np.maximum(1 - np.abs(tail)*np.sqrt(np.pi/2)*erfcx(np.abs(tail)/np.sqrt(2)), 1e-300))
-    zz = np.maximum(z, -1)
-    near = np.log(np.exp(-zz**2/2)/np.sqrt(2*np.pi) + zz*ndtr(zz))
-    return np.log(std) + np.where(far, lt, near)
-
-def bayes(space: Space, initial=None, explore=0.1, num_candidates=1024):
-    initial = max(2*len(space)+2, 8) if initial is None else initial
-    def plan(key, state, n):
+    def plan(key, state, n) -> Plan:
+        cells = cells_of(space, state)
+        reason = _unusable(cells, initial)
+        if reason:
+            notes = (f"bayes: {reason}; quasi-random points",) if len(cells.loss) else ()
+            return Plan(fresh_segments(space, key, state, n), notes)
         rng = generator(key, len(state.segments))
-        c = cells_of(space, state)
-        ok = np.isfinite(c.loss)
-        if ok.sum() < initial or np.ptp(c.loss[ok]) == 0:
-            return Plan(fresh_segments(space, key, state, n))
-        pts = batch(space, c, n, rng, explore, num_candidates)
-        return Plan(fresh_segments(space, key, state, n, first=rows(space.from_unit(pts))))
+        asked = [segment.setting for segment in state.segments.values()]
+        first = choose_batch(space, *models(cells, rng), n, num_explore=int(explore * n), taken=asked, rng=rng)
+        return Plan(fresh_segments(space, key, state, n, first=first))
+
     return make_search(space, plan)
 
-def batch(space, c, n, rng, explore, num_candidates):
-    ok = np.isfinite(c.loss)
-    y = transform(c.loss[ok])
-    post = fit(c.points[ok], y, c.noise, int(rng.integers(2**31)))
-    if len(c.running): post = fantasize(post, c.running)
-    picks = []
-    order = np.argsort(y)
-    for j in range(n):
-        m, _ = predict(post, post.points)
-        best = m.min()
-        centres = post.points[np.argsort(m)[:8]]
-        def score(x):
-            mean, std = predict(post, x)
-            if j >= n - int(explore*n): return np.log(std)
-            return log_ei(mean, std, best)
-        cand = np.concatenate([rng.random((num_candidates, len(space))), perturb(rng, np.repeat(centres, 32, 0), 0.1), perturb(rng, np.repeat(centres, 32, 0), 0.01)])
-        sc = score(cand)
-        scale = 0.1
-        for r in range(7):
-            top = np.argsort(-sc)[:6]
-            new = perturb(rng, np.repeat(cand[top], 24, 0), scale)
-            cand = np.concatenate([cand[top], new]); sc = np.concatenate([sc[top], score(new)])
-            scale *= 0.5
-        x = cand[np.argmax(sc)]
-        picks.append(x)
-        post = fantasize(post, x[None])
-    return np.array(picks)
 
-def perturb(rng, x, scale):
-    mask = rng.random(x.shape) < max(0.5, 1/x.shape[1])
-    mask[np.arange(len(x)), rng.integers(x.shape[1], size=len(x))] = True
-    z = x + scale*rng.standard_normal(x.shape)*mask
-    return 1 - np.abs(1 - np.abs(np.clip(z, -1, 2)))
+def cells_of(space: Space, state: State) -> Cells:
+    """Seeds of one setting put together."""
+    seeds: dict[str, list[Segment]] = {}
+    for segment in state.told:
+        seeds.setdefault(space.hash(segment.setting), []).append(segment)
+    losses = [np.array([segment.loss for segment in same]) for same in seeds.values()]
+    return Cells(
+        space.points([same[0].setting for same in seeds.values()]),
+        np.array([np.mean(loss) for loss in losses]),
+        _noise(losses),
+        space.points([segment.setting for segment in state.segments.values() if not segment.told]),
+    )
+
+
+def models(cells: Cells, rng: np.random.Generator) -> tuple[Posterior, Posterior | None]:
+    """Beliefs about the loss and, where anything diverged, about being feasible (1) or not (0)."""
+    feasible = np.isfinite(cells.loss)
+    finite = cells.loss[feasible]
+    middle = np.median(finite)
+    ceiling = min(middle + WINSOR * (middle - np.min(finite)), np.max(finite))
+    seeds = rng.integers(2**31, size=2).tolist()
+    loss = fit(cells.points, np.minimum(cells.loss, ceiling), cells.noise, seeds[0])
+    loss = fantasize(loss, cells.running) if len(cells.running) else loss
+    return loss, None if feasible.all() else fit(cells.points, feasible.astype(float), None, seeds[1])
+
+
+def _unusable(cells: Cells, initial: int) -> str:
+    """Why there is no model yet, or ""."""
+    finite = cells.loss[np.isfinite(cells.loss)]
+    if len(cells.loss) and not len(finite):
+        return f"all {len(cells.loss)} settings diverged"
+    if len(finite) < initial:
+        return f"{len(finite)} finite losses, fewer than {initial}"
+    return "all losses are equal" if np.ptp(finite) == 0 else ""
+
+
+def _noise(losses: list[Float[np.ndarray, " seeds"]]) -> Float[np.ndarray, " cells"] | None:
+    """Variance of each mean, the cell's own shrunk towards the pooled one."""
+    finite = [loss if np.all(np.isfinite(loss)) else loss[:0] for loss in losses]
+    freedom = np.array([max(len(loss) - 1, 0) for loss in finite])
+    if not freedom.sum():
+        return None
+    squares = np.array([np.sum((loss - np.mean(loss)) ** 2) if len(loss) else 0.0 for loss in finite])
+    pooled = squares.sum() / freedom.sum()
+    variance = (squares + PRIOR_SEEDS * pooled) / (freedom + PRIOR_SEEDS)
+    return variance / np.array([len(loss) for loss in losses])

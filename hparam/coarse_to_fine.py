@@ -83,7 +83,7 @@ def _cells(space: Space, counts: dict[str, int], box: Box) -> list[Setting]:
 
 def _zoom(space: Space, counts: dict[str, int], box: Box, best: Setting) -> Box:
     """One spacing to each side of `best`, within the cube."""
-    centre = space.to_unit({name: np.array([value]) for name, value in zip(space.names, best, strict=True)})[0]
+    centre = space.points([best])[0]
     spacing = (box.high - box.low) / (np.array(list(counts.values())) - 1)
     return Box(np.clip(centre - spacing, 0, 1), np.clip(centre + spacing, 0, 1))
 
@@ -115,6 +115,6 @@ def _further_seeds(space: Space, state: State, cells: list[Setting], losses: lis
 
 def _interval(space: Space, box: Box) -> str:
     """The box in the units of the dimensions."""
-    ends = [rows(space.from_unit(side[None]))[0] for side in box]
-    named = zip(space.dimensions.items(), *ends, strict=True)
-    return ", ".join(f"{name} {low:.4g} to {high:.4g}" for (name, d), low, high in named if d.ordered)
+    ends = [(name, dimension.from_unit(np.array([low, high]))) for (name, dimension), low, high in
+            zip(space.dimensions.items(), *box, strict=True) if dimension.ordered]
+    return ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in ends)

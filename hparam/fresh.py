@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import qmc
 
 from hparam.search import FRESH, Key, Segment, State, generator
 from hparam.space import Space, rows
@@ -17,6 +16,8 @@ from hparam.space import Space, rows
 
 def sobol(key: Key, dims: int, start: int, num: int) -> Float[np.ndarray, "num dims"]:
     """Points `start` to `start + num` of the scrambled Sobol sequence of `key` (Owen, 1995)."""
+    from scipy.stats import qmc  # Imported here: it takes most of a second.
+
     # Drawn from the beginning and by powers of two, where the sequence is balanced.
     power = int(np.ceil(np.log2(start + num)))
     return qmc.Sobol(dims, scramble=True, rng=generator(key)).random_base2(power)[start : start + num]

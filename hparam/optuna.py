@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hparam.fresh import fresh_segments
-from hparam.search import Key, Plan, Search, Segment, State, generator, make_search
+from hparam.search import Key, Plan, Search, State, generator, make_search
 from hparam.space import Space, rows
 
 SAMPLERS = {"gp": "GPSampler", "tpe": "TPESampler", "cma": "CmaEsSampler", "random": "RandomSampler"}
@@ -54,19 +54,12 @@ def _trials(library, space: Space, state: State, axes: dict) -> list:
     """Told segments as finished trials, running ones as running."""
     worst = max((s.loss for s in state.told if np.isfinite(s.loss)), default=0.0)
     states = library.trial.TrialState
-    trials = []
-    for segment in state.segments.values():
-        trials.append(
-            library.trial.create_trial(
-                params=_params(space, segment),
-                distributions=axes,
-                state=states.COMPLETE if segment.told else states.RUNNING,
-                value=min(segment.loss, worst + 1.0) if segment.told else None,
-            )
+    return [
+        library.trial.create_trial(
+            params=dict(zip(space.names, space.points([segment.setting])[0].tolist(), strict=True)),
+            distributions=axes,
+            state=states.COMPLETE if segment.told else states.RUNNING,
+            value=min(segment.loss, worst + 1.0) if segment.told else None,
         )
-    return trials
-
-
-def _params(space: Space, segment: Segment) -> dict[str, float]:
-    columns = {name: np.array([value]) for name, value in zip(space.names, segment.setting, strict=True)}
-    return dict(zip(space.names, space.to_unit(columns)[0].tolist(), strict=True))
+        for segment in state.segments.values()
+    ]

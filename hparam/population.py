@@ -74,8 +74,7 @@ def population(
         return generation
 
     def explored(setting: tuple[float, ...], rng) -> tuple[float, ...]:
-        point = space.to_unit({name: np.array([x]) for name, x in zip(space.names, setting, strict=True)})[0]
-        moved = reflect(point + strides * rng.choice([-1.0, 1.0], len(space)))
+        moved = reflect(space.points([setting])[0] + strides * rng.choice([-1.0, 1.0], len(space)))
         anew = rng.random(len(space)) < resample
         return rows(space.from_unit(np.where(anew, rng.random(len(space)), moved)[None]))[0]
 

@@ -76,6 +76,11 @@ class Space:
         """Points of the unit cube; `from_unit` of them gives `settings` back."""
         return np.stack([dimension.to_unit(settings[name]) for name, dimension in self.dimensions.items()], axis=1)
 
+    def points(self, settings: list[tuple[float, ...]]) -> Float[np.ndarray, "n dims"]:
+        """`to_unit` of values in the order of the dimensions."""
+        values = np.array(settings, dtype=float).reshape(len(settings), len(self))
+        return self.to_unit(dict(zip(self.names, values.T, strict=True)))
+
     def snap(self, points: Float[np.ndarray, "n dims"]) -> Float[np.ndarray, "n dims"]:
         """The points that settings stand for: discrete values mid-cell, no effect at rest."""
         return self.to_unit(self.from_unit(points))
