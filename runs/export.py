@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -94,16 +93,7 @@ def _inert(cell: Any) -> Any:
 
 
 def _json(table: Table) -> bytes:
-    """JSON knows no infinity: null, as for every curve value that is not finite."""
-    return (json.dumps([_finite(row) for row in table], indent=1, allow_nan=False) + "\n").encode()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return (json.dumps(table, indent=1, allow_nan=False) + "\n").encode()
 
 
 def _parquet(table: Table) -> bytes:

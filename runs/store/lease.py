@@ -46,7 +46,6 @@ class Lease:
 
     def __init__(self, directory: Path):
         self._path = directory / NAME
-        self._pid = os.getpid()
         self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1)
         try:
             self.previous = self._acquire()
@@ -84,11 +83,10 @@ class Lease:
         return StoreInUse(f"{self._path.parent}: in use by {owner or 'another process'}")
 
     def release(self) -> None:
-        """Gives the folder free. A forked child does nothing: the lease is its parent's."""
-        if os.getpid() == self._pid:
-            self._db.execute("DELETE FROM lease")
-            self._db.execute("COMMIT")
-            self._db.close()
+        """Gives the folder free."""
+        self._db.execute("DELETE FROM lease")
+        self._db.execute("COMMIT")
+        self._db.close()
 
 
 def this_process() -> Owner:

@@ -112,16 +112,16 @@ def curve_of(row: TrialRow) -> Curve:
 
 
 def trial_of(row: TrialRow) -> Trial:
-    """The trial, its curve without the evaluations at which it was no longer trained."""
+    """The trial, its curve without the evaluations at which it was no longer alive."""
     steps, values = curve_of(row)
-    trained = ~np.isnan(values)
+    alive = np.isfinite(values)
     return Trial(
         batch_size=row.batch_size,
         seed=row.seed,
         hparams=json.loads(row.hparams),
         steps_to_goal=row.steps_to_goal,
         status=row.status,
-        curve=Curve(steps[trained], values[trained]),
+        curve=Curve(steps[alive], values[alive]),
         steps=row.steps,
     )
 

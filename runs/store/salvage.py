@@ -59,7 +59,8 @@ def _rescue(damaged: Path, fresh: Path, path: Path) -> dict[str, int]:
         _refuse_unreadable(old, path)
         schema.create(new)
         new.execute("BEGIN IMMEDIATE")
-        counts = {table: _copy(old, new, table, damaged) for table in ("studies", "chunks", "trials", "events")}
+        tables = ("studies", "chunks", "trials", "events")
+        counts = {table: _copy(old, new, table, damaged) for table in tables}
         new.commit()
     return counts
 

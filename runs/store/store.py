@@ -61,7 +61,7 @@ class Store:
             if lease:
                 lease.release()
             raise
-        self._finalizer = weakref.finalize(self, _close, self._db, lease)
+        self._finalizer = weakref.finalize(self, _close, self._db, lease, os.getpid())
         if lease and lease.previous:
             self.record(f"taken over from {lease.previous}, which ended without closing the store")
 
@@ -206,7 +206,9 @@ class Store:
                 raise
 
 
-def _close(db: sqlite3.Connection, lease: Lease | None) -> None:
+def _close(db: sqlite3.Connection, lease: Lease | None, pid: int) -> None:
+    if os.getpid() != pid:  # a forked child: the file and the folder are its parent's
+        return
     db.close()
     if lease:
         lease.release()

@@ -146,7 +146,12 @@ def test_threads_save_lanes_at_the_same_time(tmp_path):
             assert_leaves(store.load(chunk), chunk.seed, make_carry())
 
 
-STUDY = {"workload": "toy", "space": {"learning_rate": [0.1, 0.2]}, "batch_sizes": [1, 2], "goal": "loss < 0.2"}
+STUDY = {
+    "workload": "toy",
+    "goal": "loss < 0.2",
+    "batch_sizes": [1, 2],
+    "space": {"learning_rate": [0.1, 0.2]},
+}
 
 
 def test_a_study_is_described_once(tmp_path):
