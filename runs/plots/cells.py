@@ -24,7 +24,8 @@ CELL_LABELS = (
 class Cells(NamedTuple):
     """`steps[b, s]`: median over seeds of the steps to the goal at `batch_sizes[b]` with
     `settings[:][s]`, seeds that did not reach it counting as infinite; inf where that is
-    half of the seeds or more, or where the cell was not run. `outcome[b, s]`: one of the constants above."""
+    half of the seeds or more, or where the cell was not run. `outcome[b, s]`: one of the constants above.
+    `trial_cell`: for each trial its b and its s."""
 
     batch_sizes: Int[np.ndarray, " batch"]
     settings: Mapping[str, Float[np.ndarray, " settings"]]
@@ -92,6 +93,7 @@ class RateGrid(NamedTuple):
     edges: Float[np.ndarray, " rates+1"]
     steps: Float[np.ndarray, "rates batch"]
     outcome: Int[np.ndarray, "rates batch"]
+    row_of_setting: Int[np.ndarray, " settings"]
 
 
 # Above this many different rates (a random search, say) they are pooled in log-spaced rows.
@@ -99,7 +101,7 @@ _MAX_ROWS, _POOLED_ROWS = 60, 32
 
 
 def rate_grid(table: Cells) -> RateGrid:
-    """The best cell of every (learning rate, batch size)."""
+    """The best cell of every (learning rate, batch size); `result.hparams` must have the rate."""
     rate = table.settings["learning_rate"]
     rates = np.unique(rate)
     if len(rates) > _MAX_ROWS:
@@ -112,7 +114,7 @@ def rate_grid(table: Cells) -> RateGrid:
     outcome = np.full(steps.shape, NOT_RUN)
     np.minimum.at(steps, row, table.steps.T)
     np.minimum.at(outcome, row, table.outcome.T)
-    return RateGrid(rates, edges, steps, outcome)
+    return RateGrid(rates, edges, steps, outcome, row)
 
 
 def geometric_edges(centres: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n+1"]:

@@ -43,7 +43,7 @@ def heatmap(result: Result, path: str | Path | None = None) -> Figure:
     figure = style.new_figure(7.2, 5.2)
     axes = style.add_axes(figure, bottom=0.2, height=0.645, width=0.755)
     axes.grid(False)
-    style.headline(figure, "Steps to the goal, by learning rate and batch size", result)
+    style.headline(figure, "Steps to the goal, by learning rate and batch size", style.study_line(result))
     style.batch_axis(axes, result.batch_size)
     if "learning_rate" not in result.hparams:
         style.note(axes, "the learning rate was not varied in this study")
@@ -54,10 +54,7 @@ def heatmap(result: Result, path: str | Path | None = None) -> Figure:
     edges = geometric_edges(table.batch_sizes.astype(float))
     axes.set_xlim(edges[0], edges[-1])
     _draw_steps(figure, axes, edges, grid)
-    handles = _draw_failures(axes, edges, grid) + _mark_best(axes, table.batch_sizes, grid)
-    figure.legend(
-        handles=handles, loc="lower center", ncols=5, frameon=False, fontsize=style.SMALL, bbox_to_anchor=(0.5, 0.01)
-    )
+    style.legend_below(axes, _draw_failures(axes, edges, grid) + _mark_best(axes, table.batch_sizes, grid))
     return style.save(figure, path)
 
 

@@ -21,6 +21,8 @@ from runs.atomic import write_atomically
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 INK, MUTED, FAINT = "#1f2328", "#6b7280", "#d9dce1"
 SMALL = 8.5
+# Dots of single seeds stand this factor to the left of their batch size, clear of its error bar.
+BESIDE = 2**-0.17
 DPI = 160
 # Width of one character of a tick label over the width of the axes.
 _CHARACTER = 0.0135
@@ -51,11 +53,15 @@ def plain(text: str, width: int = 60) -> str:
     return line.replace("$", r"\$")
 
 
-def headline(figure: Figure, title: str, result: Result, left: float = 0.105) -> None:
+def headline(figure: Figure, title: str, subtitle: str, left: float = 0.105) -> None:
     """What is drawn, and below it which study it was measured in."""
-    study = f"{plain(result.workload)} · {plain(result.optimizer)} · goal: {plain(str(result.goal))}"
-    figure.text(left, 0.95, title, fontsize=12.5, fontweight="bold", color=INK, va="center")
-    figure.text(left, 0.895, study, fontsize=9.5, color=MUTED, va="center")
+    figure.text(left, 0.957, title, fontsize=12.5, fontweight="bold", color=INK, va="center")
+    figure.text(left, 0.908, subtitle, fontsize=9.5, color=MUTED, va="center")
+
+
+def study_line(result: Result) -> str:
+    """Workload, optimizer and goal, fit to be drawn."""
+    return f"{plain(result.workload)} · {plain(result.optimizer)} · goal: {plain(str(result.goal))}"
 
 
 def batch_axis(axes: Axes, batch_sizes: Sequence[int]) -> None:
@@ -98,11 +104,33 @@ def log_axis(axis, label: str, low: float, high: float) -> None:
 
 
 def compact(value: float) -> str:
-    """A tick label: 0.05, 200, 5k, 1M."""
+    """A tick label: 1e-5, 0.05, 200, 5k, 1M."""
     for unit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= unit:
             return f"{value / unit:g}{suffix}"
-    return f"{value:g}"
+    return f"{value:g}".replace("e-0", "e-")
+
+
+def count(value: float) -> str:
+    """A number in running text: 2.4, 92, 3,132."""
+    return f"{value:.2g}" if value < 99.5 else f"{value:,.0f}"
+
+
+def bars(middle, low, high) -> np.ndarray:
+    """Lengths [2, n] of error bars from `low` to `high` around `middle`, as matplotlib wants them."""
+    return np.maximum([middle - low, high - middle], 0.0)
+
+
+def legend_below(axes: Axes, handles: Sequence | None = None) -> None:
+    """A legend in the strip below the axes, where it can hide nothing."""
+    handles = axes.get_legend_handles_labels()[0] if handles is None else handles
+    one_row = sum(len(handle.get_label()) + 7 for handle in handles) < 85
+    columns = len(handles) if one_row else (len(handles) + 1) // 2
+    centre = axes.get_position().x0 + axes.get_position().width / 2
+    if handles:
+        axes.figure.legend(
+            handles=handles, loc="center", bbox_to_anchor=(centre, 0.05), ncols=columns, frameon=False, fontsize=SMALL
+        )
 
 
 def note(axes: Axes, text: str) -> None:
@@ -111,6 +139,13 @@ def note(axes: Axes, text: str) -> None:
         0.5, 0.5, plain(text, 200), transform=axes.transAxes, ha="center", va="center", wrap=True,
         fontsize=10, color=INK, bbox={"facecolor": "white", "edgecolor": FAINT, "boxstyle": "round,pad=0.6"},
     )  # fmt: skip
+
+
+def remark(axes: Axes, text: str) -> None:
+    """One line in the lower left corner that qualifies the figure."""
+    axes.text(
+        0.015, 0.045, plain(text, 110), transform=axes.transAxes, fontsize=SMALL, color=VERMILION, va="bottom"
+    )
 
 
 def save(figure: Figure, path: str | Path | None) -> Figure:

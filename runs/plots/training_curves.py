@@ -8,6 +8,7 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -55,13 +56,14 @@ def training_curves(result: Result, path: str | Path | None = None) -> Figure:
     """
     figure = style.new_figure(9.4, 4.8)
     panels = [style.add_axes(figure, left=left, width=0.37) for left in (0.07, 0.49)]
-    style.headline(figure, f"Training at the fastest rate: held-out {style.plain(result.goal.metric)}", result, 0.07)
+    title = f"Training at the fastest rate: held-out {style.plain(result.goal.metric)}"
+    style.headline(figure, title, style.study_line(result), 0.07)
     fastest = fastest_curves(result)
     if not fastest:
         style.note(panels[0], "no batch size has a setting that reached the goal")
         figure.delaxes(panels[1])
         return style.save(figure, path)
-    colours = batch_colours([entry.batch_size for entry in fastest])
+    colours = batch_colours(len(fastest))
     for axes, per_step in zip(panels, (False, True), strict=True):
         for entry, colour in zip(fastest, colours, strict=True):
             _draw_batch(axes, entry, colour, result.goal.threshold, entry.batch_size if per_step else 1)
@@ -70,12 +72,12 @@ def training_curves(result: Result, path: str | Path | None = None) -> Figure:
     return style.save(figure, path)
 
 
-def batch_colours(batch_sizes: list[int]) -> list[tuple]:
-    """Dark to light with the batch size, leaving out the palest end."""
-    return list(matplotlib.colormaps["viridis"](np.linspace(0.0, 0.92, len(batch_sizes))))
+def batch_colours(num: int) -> list[str]:
+    """`num` colours, dark to light with the batch size, without the palest end."""
+    return [to_hex(colour) for colour in matplotlib.colormaps["viridis"](np.linspace(0.0, 0.92, num))]
 
 
-def _draw_batch(axes: Axes, entry: FastestCurves, colour, threshold: float, per_step: int) -> None:
+def _draw_batch(axes: Axes, entry: FastestCurves, colour: str, threshold: float, per_step: int) -> None:
     for curve, steps in zip(entry.curves, entry.steps_to_goal, strict=True):
         axes.plot(curve.steps * per_step, curve.values, color=colour, linewidth=0.9, alpha=0.75)
         if np.isfinite(steps):
@@ -105,7 +107,7 @@ def metric_range(fastest: list[FastestCurves], threshold: float) -> tuple[float,
     return float(values.min() / 1.15), float(values.max() * 1.15)
 
 
-def _legend(figure: Figure, fastest: list[FastestCurves], colours: list) -> None:
+def _legend(figure: Figure, fastest: list[FastestCurves], colours: list[str]) -> None:
     handles = [
         Line2D([], [], color=colour, linewidth=2, label=f"{entry.batch_size}  at {_rate(entry)}")
         for entry, colour in zip(fastest, colours, strict=True)

@@ -1,0 +1,109 @@
+"""The best learning rate against batch size, and the law it follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lr_batch.learning_rate_law import LearningRateLaw
+from lr_batch.optimum import Optimum, best_settings
+from lr_batch.result import Result
+from runs.plots import style
+from runs.plots.cells import DIVERGED_CELL, RateGrid, cells, rate_grid
+
+# Slope in log-log, name, dashes: the two rules by which the rate is commonly moved with the batch.
+GUIDES = ((1.0, "∝ batch", (5, 3)), (0.5, "∝ √batch", (1.5, 2)))
+
+
+def learning_rate(
+    result: Result, law: LearningRateLaw | None, path: str | Path | None = None, *, why: str = ""
+) -> Figure:
+    """Best rates with intervals (hollow: at the edge of the grid), the best law, guides of slope 1 and 1/2.
+
+    What lies beyond the measured rates is shaded. Without a law (`law` None) `why` says
+    why there is none. Written to `path` if given.
+    """
+    figure = style.new_figure(7.2, 5.2)
+    axes = style.add_axes(figure, bottom=0.2, height=0.645)
+    style.headline(figure, "Best learning rate against batch size", style.study_line(result))
+    style.batch_axis(axes, result.batch_size)
+    if "learning_rate" not in result.hparams:
+        style.note(axes, "the learning rate was not varied in this study")
+        return style.save(figure, path)
+    table = cells(result)
+    grid = rate_grid(table)
+    optima = [row for row in (law.optima if law else best_settings(result)) if row.learning_rate]
+    style.log_axis(axes.yaxis, "learning rate", grid.edges[0] / 1.25, grid.edges[-1] * 1.25)
+    _shade_unmeasured(axes, grid)
+    _mark_diverged(axes, table.batch_sizes, grid)
+    if optima:
+        _draw_guides(axes, optima)
+        _draw_optima(axes, optima)
+    else:
+        style.note(axes, "no batch size has a best rate: none reached the goal")
+    if law:
+        _draw_law(axes, law)
+    elif optima:
+        style.remark(axes, f"no law: {why or 'not fitted'}")
+    style.legend_below(axes)
+    return style.save(figure, path)
+
+
+def _shade_unmeasured(axes: Axes, grid: RateGrid) -> None:
+    low, high = axes.get_ylim()
+    axes.axhspan(low, grid.edges[0], color=style.FAINT, linewidth=0, label="outside the measured rates")
+    axes.axhspan(grid.edges[-1], high, color=style.FAINT, linewidth=0)
+
+
+def lowest_diverged(grid: RateGrid) -> np.ndarray:
+    """Per batch size the lowest rate above its fastest one at which most seeds diverged; NaN where none did."""
+    fastest = np.argmin(grid.steps, axis=0)
+    above = np.arange(len(grid.rates))[:, None] > np.where(np.isfinite(grid.steps.min(axis=0)), fastest, -1)
+    diverged = (grid.outcome == DIVERGED_CELL) & above
+    return np.where(diverged.any(axis=0), grid.rates[np.argmax(diverged, axis=0)], np.nan)
+
+
+def _mark_diverged(axes: Axes, batch_sizes: np.ndarray, grid: RateGrid) -> None:
+    rates = lowest_diverged(grid)
+    if np.isfinite(rates).any():
+        axes.plot(
+            batch_sizes, rates, "x", color=style.VERMILION, markersize=5.5, alpha=0.8,
+            label="lowest rate that diverged",
+        )  # fmt: skip
+
+
+def _draw_guides(axes: Axes, optima: Sequence[Optimum]) -> None:
+    """The guides through the best rate of the smallest batch size."""
+    batch = np.array(axes.get_xlim())
+    anchor = optima[0]
+    for slope, name, dashes in GUIDES:
+        rates = anchor.learning_rate.best * (batch / anchor.batch_size) ** slope
+        axes.plot(batch, rates, color=style.MUTED, linewidth=1.1, linestyle=(0, dashes), zorder=1.5, label=name)
+
+
+def _draw_optima(axes: Axes, optima: Sequence[Optimum]) -> None:
+    for edge, face, label in (
+        (False, style.BLUE, "best rate, with interval"),
+        (True, "white", "best rate at the edge of the grid"),
+    ):
+        rows = [(row.batch_size, *row.learning_rate) for row in optima if (row.edge is not None) == edge]
+        if rows:
+            batch, best, low, high = np.array(rows).T
+            axes.errorbar(
+                batch, best, yerr=style.bars(best, low, high), fmt="o", color=style.BLUE, markerfacecolor=face,
+                markersize=5.5, capsize=3, elinewidth=1.3, label=label, zorder=4,
+            )  # fmt: skip
+
+
+def _draw_law(axes: Axes, law: LearningRateLaw) -> None:
+    batch = np.geomspace(*axes.get_xlim(), 200)
+    axes.plot(batch, law.curve(batch), color=style.BLUE, linewidth=1.6, alpha=0.85, label=law_text(law), zorder=3)
+
+
+def law_text(law: LearningRateLaw) -> str:
+    """The best law and its exponent in words."""
+    return f"{style.plain(law.best)}: exponent {law.exponent:.2f} [{law.low:.2f}, {law.high:.2f}]"

@@ -1,0 +1,173 @@
+"""Steps to the goal against batch size: perfect scaling, the knee, the plateau."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lr_batch.critical_batch import CriticalBatchSize
+from lr_batch.optimum import Optimum, best_settings
+from lr_batch.result import Result
+from runs.plots import style
+
+# Colour and names, the first that fits is written.
+_REGIMES = (
+    ("#cfe3f1", "perfect scaling", "perfect"),
+    ("#e6ecf1", "diminishing returns", "diminishing"),
+    ("#f4e3d7", "maximal data parallelism", "plateau"),
+)
+
+
+def steps_to_goal(
+    result: Result, critical: CriticalBatchSize | None, path: str | Path | None = None, *, why: str = ""
+) -> Figure:
+    """Points with intervals, the fitted curve with its band, its two asymptotes, the critical batch size.
+
+    Without a fit (`critical` None) the points are drawn alone and `why` says why there is none.
+    Written to `path` (PNG, say) and next to it as SVG, if given.
+    """
+    figure = style.new_figure(7.2, 5.2)
+    axes = style.add_axes(figure, bottom=0.2, height=0.63)
+    style.headline(figure, "Steps to the goal against batch size", style.study_line(result))
+    optima = critical.optima if critical else best_settings(result)
+    style.batch_axis(axes, result.batch_size)
+    style.log_axis(axes.yaxis, "optimizer steps to the goal", *steps_range(optima, critical))
+    _draw_points(axes, optima)
+    _draw_failures(axes, optima)
+    if critical:
+        _draw_fit(axes, critical)
+    else:
+        style.remark(axes, f"no critical batch size: {why or 'not fitted'}")
+    style.legend_below(axes)
+    if path is not None:
+        style.save(figure, Path(path).with_suffix(".svg"))
+    return style.save(figure, path)
+
+
+def seed_points(optima: Sequence[Optimum]) -> np.ndarray:
+    """Rows (batch_size, seed, steps at the best rate) of the seeds that reached the goal."""
+    rows = [(row.batch_size, *pair) for row in optima for pair in zip(row.seeds, row.seed_steps, strict=True)]
+    table = np.array(rows, float).reshape(-1, 3)
+    return table[np.isfinite(table[:, 2])]
+
+
+def steps_range(optima: Sequence[Optimum], critical: CriticalBatchSize | None) -> tuple[float, float]:
+    """Limits of the y-axis: all that is drawn, and room for two lines of text below it."""
+    ends = [bound for row in optima if row.steps is not None for bound in (row.low, row.high)]
+    ends += [2 * row.low for row in optima if row.steps is None and row.low]
+    ends += list(seed_points(optima)[:, 2]) + ([critical.s_min] if critical else [])
+    return (min(ends) / 2.3, max(ends) * 1.6) if ends else (1.0, 1000.0)
+
+
+def _draw_points(axes: Axes, optima: Sequence[Optimum]) -> None:
+    batch, _, steps = seed_points(optima).T
+    if len(steps):
+        axes.plot(
+            batch * style.BESIDE, steps, "o", color=style.INK, markersize=3.2, alpha=0.35, markeredgewidth=0,
+            label="each seed", zorder=3,
+        )  # fmt: skip
+    reached = [row for row in optima if row.steps is not None]
+    if reached:
+        batch, steps, low, high = np.array([(r.batch_size, r.steps, r.low, r.high) for r in reached]).T
+        axes.errorbar(
+            batch, steps, yerr=style.bars(steps, low, high), fmt="o", color=style.BLUE, markersize=5.5, capsize=3,
+            elinewidth=1.3, label="median at the best rate, with interval", zorder=4,
+        )  # fmt: skip
+
+
+def _draw_failures(axes: Axes, optima: Sequence[Optimum]) -> None:
+    """An arrow upwards from a lower bound; a cross at the top where nothing is known."""
+    censored = [(row.batch_size, row.low) for row in optima if row.steps is None and row.low]
+    if censored:
+        batch, low = np.array(censored, float).T
+        axes.vlines(batch, low, 1.5 * low, color=style.VERMILION, linewidth=1.5, zorder=4)
+        axes.plot(
+            batch, 1.5 * low, "^", color=style.VERMILION, markersize=6, zorder=4,
+            label="goal not reached: more steps than this",
+        )  # fmt: skip
+    diverged = [row.batch_size for row in optima if row.steps is None and not row.low]
+    if diverged:
+        axes.plot(
+            diverged, [0.96] * len(diverged), "x", transform=axes.get_xaxis_transform(), color=style.VERMILION,
+            markersize=7, label="every trial diverged",
+        )  # fmt: skip
+
+
+def _draw_fit(axes: Axes, critical: CriticalBatchSize) -> None:
+    """The curve with its band, both asymptotes with their names, the critical batch size with its interval."""
+    batch = np.geomspace(*axes.get_xlim(), 200)
+    band = critical.curve(batch)
+    axes.fill_between(batch, band.low, band.high, color=style.BLUE, alpha=0.16, linewidth=0)
+    axes.plot(batch, band.steps, color=style.BLUE, linewidth=1.6, label=curve_text(critical))
+    dashed = {"color": style.MUTED, "linewidth": 1.1, "linestyle": (0, (5, 3)), "zorder": 1.5}
+    axes.plot(batch, critical.e_min / batch, **dashed)
+    axes.plot(batch, np.full_like(batch, critical.s_min), **dashed)
+    left, right = axes.get_xlim()
+    late = critical.value > np.sqrt(left * right)  # Decides where there is room for names.
+    _name_slope(axes, critical, left, "perfect scaling: twice the batch, half the steps" if late else "perfect scaling")
+    _name_plateau(axes, critical, late)
+    _mark_critical(axes, critical, late)
+    _name_regimes(axes, critical, left, right)
+
+
+def curve_text(critical: CriticalBatchSize) -> str:
+    """The fitted form in words."""
+    return "fitted hyperbola" if critical.sharpness == 1 else f"fitted curve, sharpness {critical.sharpness:.2g}"
+
+
+def _name_slope(axes: Axes, critical: CriticalBatchSize, left: float, name: str) -> None:
+    """Writes below the line of slope -1, along it."""
+    start = left * 1.25
+    ends = axes.transData.transform([(start, critical.e_min / start), (2 * start, critical.e_min / start / 2)])
+    angle = np.degrees(np.arctan2(*(ends[1] - ends[0])[::-1]))
+    axes.annotate(
+        name, (start, critical.e_min / start), (-7, -9), textcoords="offset points", rotation=angle,
+        rotation_mode="anchor", va="top", fontsize=style.SMALL, color=style.MUTED,
+    )  # fmt: skip
+
+
+def _name_plateau(axes: Axes, critical: CriticalBatchSize, late: bool) -> None:
+    axes.annotate(
+        f"plateau: {style.count(critical.s_min)} steps", (0.012 if late else 0.988, critical.s_min),
+        (0, 3 if late else -14), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
+        ha="left" if late else "right", va="bottom" if late else "top", fontsize=style.SMALL, color=style.MUTED,
+    )  # fmt: skip
+
+
+def _mark_critical(axes: Axes, critical: CriticalBatchSize, late: bool) -> None:
+    """Line and shaded interval, cut at the ends of the axis; named below the curve, or above it."""
+    left, right = axes.get_xlim()
+    low, high = np.clip([critical.low, critical.high], left, right)
+    axes.axvspan(low, high, color=style.VERMILION, alpha=0.13, linewidth=0, zorder=0)
+    if left < critical.value < right:
+        axes.axvline(critical.value, color=style.VERMILION, linewidth=1.4, zorder=1.5)
+    axes.text(
+        low * 0.96 if late else high * 1.04, 0.025 if late else 0.975, critical_text(critical),
+        transform=axes.get_xaxis_transform(), ha="right" if late else "left", va="bottom" if late else "top",
+        fontsize=style.SMALL, color=style.VERMILION,
+    )  # fmt: skip
+
+
+def critical_text(critical: CriticalBatchSize) -> str:
+    """The critical batch size in two lines of words."""
+    unsure = "" if critical.reliable else " (unreliable)"
+    interval = f"{critical.level:.0%} interval {style.count(critical.low)} to {style.count(critical.high)}"
+    return f"critical batch size {style.count(critical.value)}{unsure}\n{interval}"
+
+
+
+def _name_regimes(axes: Axes, critical: CriticalBatchSize, left: float, right: float) -> None:
+    """A strip above the axes: where perfect scaling ends and where the plateau begins."""
+    bounds = np.clip([left, critical.regimes.perfect_scaling_until, critical.regimes.flat_from, right], left, right)
+    for start, end, (colour, *names) in zip(bounds, bounds[1:], _REGIMES, strict=False):
+        axes.axvspan(start, end, 1.012, 1.05, color=colour, linewidth=0, clip_on=False)
+        share = np.log(end / start) / np.log(right / left)
+        name = next((name for name in names if 0.0118 * len(name) < share), "")
+        axes.text(
+            np.sqrt(start * end), 1.03, name, transform=axes.get_xaxis_transform(), ha="center", va="center",
+            fontsize=7.5, color=style.INK,
+        )  # fmt: skip

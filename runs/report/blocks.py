@@ -1,0 +1,95 @@
+"""Pieces of plotly figures as plain dicts, so that writing a page imports no plotly.
+
+Figures are {"data": traces, "layout": layout}, ready for JSON but for numpy arrays and NaN.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lr_batch.optimum import Optimum
+from lr_batch.result import Result
+from runs.plots import style
+
+Spec = dict[str, Any]
+DASHED = {"color": style.MUTED, "width": 1.2, "dash": "dash"}
+
+
+def escape(text: str) -> str:
+    """`text` as plotly and HTML show it literally; plotly does not know `&quot;`."""
+    return html.escape(str(text), quote=False)
+
+
+def layout(x_axis: Spec, y_axis: Spec, **more: Any) -> Spec:
+    """A white figure with its legend below."""
+    return {
+        "xaxis": x_axis, "yaxis": y_axis, "height": 500, "hovermode": "closest",
+        "margin": {"l": 70, "r": 20, "t": 30, "b": 60}, "paper_bgcolor": "white", "plot_bgcolor": "white",
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": style.INK},
+        "legend": {"orientation": "h", "y": -0.21, "yanchor": "top", "x": 0.5, "xanchor": "center"}, **more,
+    }  # fmt: skip
+
+
+def note(text: str) -> Spec:
+    """An annotation in the middle that says why something is not drawn."""
+    place = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
+    return {**place, "text": escape(text), "font": {"size": 15}, "bgcolor": "white", "bordercolor": style.FAINT, "borderpad": 8}
+
+
+def log_axis(title: str, low: float, high: float, **more: Any) -> Spec:
+    """A log axis over [low, high] with plain numbers at 1, or 1, 2 and 5 where it is short."""
+    parts = (1, 2, 5) if high / low < 300 else (1,)
+    exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ticks = [part * 10.0**exponent for exponent in exponents for part in parts]
+    return {
+        "type": "log", "title": {"text": title, "standoff": 8}, "range": np.log10([low, high]), "tickvals": ticks,
+        "ticktext": [style.compact(tick) for tick in ticks], "gridcolor": style.FAINT, "linecolor": style.MUTED,
+        "ticks": "outside", "zeroline": False, **more,
+    }  # fmt: skip
+
+
+def batch_axis(result: Result) -> Spec:
+    """A log axis with ticks at the batch sizes of the study, labelled as densely as fits."""
+    sizes = np.unique(result.batch_size)
+    low, high = sizes[0] / 2**0.5, sizes[-1] * 2**0.5
+    labels = style.spaced_labels(sizes, np.log(sizes / low) / np.log(high / low))
+    return log_axis("batch size (examples)", low, high) | {"tickvals": sizes, "ticktext": labels}
+
+
+def line(name: str, x: np.ndarray, y: np.ndarray, looks: Spec, **more: Any) -> Spec:
+    """A line that does not answer to the pointer."""
+    return {
+        "type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": looks, "hoverinfo": "skip", **more,
+    }  # fmt: skip
+
+
+def markers(name: str, x: Sequence, y: Sequence, hover: Sequence[str], **looks: Any) -> Spec:
+    """Points, each with its own text when pointed at."""
+    return {
+        "type": "scatter", "mode": "markers", "name": name, "x": x, "y": y, "text": hover, "marker": looks,
+        "hovertemplate": "%{text}<extra></extra>", "showlegend": len(x) > 0,
+    }  # fmt: skip
+
+
+def estimates(name: str, rows: Sequence[Optimum], intervals: Sequence[tuple], **looks: Any) -> Spec:
+    """Points with the error bars of `intervals` = (middle, low, high), one for each of `rows`."""
+    middle, low, high = np.array(intervals, float).reshape(-1, 3).T
+    above, below = style.bars(middle, low, high)[::-1]
+    bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "color": style.BLUE}
+    hover = [describe(row) for row in rows]
+    trace = markers(name, [row.batch_size for row in rows], middle, hover, **{"size": 9, "color": style.BLUE} | looks)
+    return trace | {"error_y": bars}
+
+
+def describe(row: Optimum) -> str:
+    """What a batch size needs, in the lines that its point shows."""
+    lines = [f"batch size {row.batch_size}", f"steps {row.steps:,.0f} [{row.low:,.0f}, {row.high:,.0f}]"]
+    if row.learning_rate:
+        best, low, high = row.learning_rate
+        lines.append(f"rate {best:.3g} [{low:.3g}, {high:.3g}]" + (f", {row.edge} edge of the grid" if row.edge else ""))
+    lines += [f"{escape(name)} {value:.4g}" for name, value in row.others.items()]
+    return "<br>".join([*lines, f"{row.n_reached} of {row.n_seeds} seeds reached the goal"])

@@ -1,0 +1,145 @@
+"""The page: one HTML file that needs no network, with plotly.js in it once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lr_batch.critical_batch import CriticalBatchSize
+from lr_batch.learning_rate_law import LearningRateLaw
+from lr_batch.result import Result
+from runs.atomic import write_atomically
+from runs.plots.style import count
+from runs.report.blocks import Spec
+from runs.report.heatmap import heatmap_chart
+from runs.report.scaling import rate_chart, steps_chart
+from runs.report.tables import cards, engine_table, steps_table, study_table
+from runs.report.training import training_chart
+
+_STYLE = """
+:root { color-scheme: light; }
+body { margin: 0 auto; max-width: 1100px; padding: 32px 24px 64px; background: #fff; color: #1f2328;
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 28px; line-height: 1.25; margin: 0 0 4px; } h2 { font-size: 20px; margin: 40px 0 4px; }
+p { max-width: 75ch; } sub, sup { line-height: 0; } .muted { color: #6b7280; margin: 0 0 8px; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(280px, 1fr)); gap: 12px; margin: 24px 0; }
+.card { border: 1px solid #d9dce1; border-radius: 8px; padding: 12px 16px; }
+.card b { display: block; font-size: 26px; line-height: 1.3; } .card small { color: #6b7280; }
+.card.main { border-color: #d55e00; background: #fdf6f1; }
+.advice { border-left: 4px solid #0072b2; background: #f3f8fc; padding: 12px 18px; margin: 16px 0; max-width: none; }
+.warning { border-left: 4px solid #d55e00; background: #fdf6f1; padding: 8px 18px; margin: 8px 0; max-width: none; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14.5px; }
+th, td { padding: 5px 14px; text-align: right; border-bottom: 1px solid #e6e8ec; white-space: nowrap; }
+th { border-bottom: 2px solid #9aa1ab; } .pairs th { text-align: left; border-bottom: 1px solid #e6e8ec; font-weight: 500; }
+.pairs td { text-align: left; white-space: normal; } .edge { color: #b34700; }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(380px, 1fr)); gap: 0 32px; }
+"""
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><style>{style}</style></head><body>
+<h1>{title}</h1><p class="muted">{subtitle}</p>
+{warnings}{advice}{cards}
+{figures}
+<h2>Steps to the goal</h2><div class="scroll">{steps}</div>
+<div class="columns"><section><h2>The study</h2>{study}</section><section><h2>The machine</h2>{engine}</section></div>
+<script>{plotly}</script>
+<script>
+for (const [id, figure] of Object.entries({charts}))
+  Plotly.newPlot(id, figure.data, figure.layout, {{
+    responsive: true, displaylogo: false,
+    modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+  }});
+</script>
+</body></html>
+"""
+
+_CAPTIONS = {
+    "steps": (
+        "Steps to the goal against batch size",
+        "Along the dashed line twice the batch halves the steps; along the dotted one it buys nothing.",
+    ),
+    "rate": (
+        "Best learning rate against batch size",
+        "Minimum of a smooth fit over all seeds, not the fastest cell of the grid.",
+    ),
+    "heatmap": ("Steps to the goal by learning rate and batch size", "Point at a cell to see its seeds."),
+    "training": (
+        "Training at the fastest rate",
+        "Lines that coincide on the right scale perfectly; those that coincide on the left gain nothing from a larger batch.",
+    ),
+}
+
+
+def write_report(
+    result: Result,
+    critical: CriticalBatchSize | None,
+    law: LearningRateLaw | None,
+    summary: Mapping[str, Any],
+    path: str | Path,
+) -> None:
+    """Writes the page of a study to `path`.
+
+    Args:
+      result: the trials.
+      critical: the fit, or None where it was refused.
+      law: the same for the learning rate.
+      summary: what `summary.json` holds; `advice` (a paragraph) and `notes` (lines of
+        warning) are shown where they are there.
+      path: of the HTML file.
+    """
+    from plotly.offline import get_plotlyjs  # 5 MB of text that only this function needs.
+
+    charts = charts_of(result, critical, law)
+    page = _PAGE.format(
+        title=f"{escape(result.workload)} with {escape(result.optimizer)}",
+        subtitle=f"{len(result):,} trials to the goal {escape(str(result.goal))}",
+        style=_STYLE,
+        warnings="".join(f'<p class="warning">{escape(str(note))}</p>' for note in summary.get("notes", ())),
+        advice=f'<p class="advice">{escape(str(summary["advice"]))}</p>' if summary.get("advice") else "",
+        cards=cards(critical, law),
+        figures="".join(_figure(name, *_CAPTIONS[name]) for name in charts),
+        steps=steps_table(summary["steps_to_goal"]),
+        study=study_table(summary),
+        engine=engine_table(summary["engine"]),
+        plotly=get_plotlyjs(),
+        charts=script_json(charts),
+    )
+    write_atomically(path, page.encode())
+
+
+def charts_of(result: Result, critical: CriticalBatchSize | None, law: LearningRateLaw | None) -> dict[str, Spec]:
+    """The figures by the names of their captions; those of the rate only where it was varied."""
+    charts = {"steps": steps_chart(result, critical)}
+    if "learning_rate" in result.hparams:
+        charts |= {"rate": rate_chart(result, law), "heatmap": heatmap_chart(result)}
+    return charts | {"training": training_chart(result)}
+
+
+def _figure(name: str, title: str, caption: str) -> str:
+    return f'<h2>{title}</h2><p class="muted">{caption}</p><div id="{name}"></div>'
+
+
+def script_json(value: Any) -> str:
+    """JSON that may stand inside a script element: no NaN, and no `<` that could end it."""
+    return json.dumps(_plain(value), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _plain(value: Any) -> Any:
+    """`value` with arrays as lists, floats to 5 digits, NaN and infinity as null."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return float(f"{value:.5g}") if np.isfinite(value) else None
+    return value

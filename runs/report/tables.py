@@ -1,0 +1,86 @@
+"""The tables and the large numbers of the page, as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from lr_batch.critical_batch import CriticalBatchSize
+from lr_batch.learning_rate_law import LearningRateLaw
+from runs.plots.style import count
+
+
+def cards(critical: CriticalBatchSize | None, law: LearningRateLaw | None) -> str:
+    """The answers in large figures; empty for what was not fitted."""
+    boxes = []
+    if critical:
+        level = f"{critical.level:.0%} interval"
+        regimes = critical.regimes
+        boxes = [
+            ("main", "critical batch size", critical.value, f"{level} {_span(critical.low, critical.high)}"),
+            ("", "fewest steps, S<sub>min</sub>", critical.s_min, f"{level} {_span(critical.s_min_low, critical.s_min_high)}"),
+            ("", "fewest examples, E<sub>min</sub>", critical.e_min, f"{level} {_span(critical.e_min_low, critical.e_min_high)}"),
+            ("", "perfect scaling until batch", regimes.perfect_scaling_until, "at most 20% over linear scaling"),
+            ("", "plateau from batch", regimes.flat_from, f"within 20% of S<sub>min</sub>; sharpness {critical.sharpness:.2g}"),
+        ]  # fmt: skip
+    html = [_card(kind, label, count(value), remark) for kind, label, value, remark in boxes]
+    if law:
+        remark = f"rate ∝ batch<sup>a</sup>, a = {law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})"
+        html.append(_card("", "law of the best rate", escape(law.best), remark))
+    return f'<div class="cards">{"".join(html)}</div>' if html else ""
+
+
+def _card(kind: str, label: str, value: str, remark: str) -> str:
+    return f'<div class="card {kind}">{label}<b>{value}</b><small>{remark}</small></div>'
+
+
+def _span(low: float, high: float) -> str:
+    return f"{count(low)} to {count(high)}"
+
+
+def steps_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of the summary's `steps_to_goal`."""
+    heads = ("batch size", "steps", "interval", "examples", "best rate", "interval", "edge")
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in _cells(row))}</tr>" for row in rows)
+    return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{body}</table>"
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    """One row's cells. Without steps, the lower bound stands in place of the interval."""
+    rate = row["learning_rate"] or {}
+    low, high = row["low"], row["high"]
+    interval = _span(low, high) if row["steps"] is not None else (f"more than {count(low)}" if low else "all diverged")
+    best = rate.get("best")
+    return [
+        f"{row['batch_size']:,}",
+        "not reached" if row["steps"] is None else count(row["steps"]),
+        interval,
+        "" if row["examples"] is None else count(row["examples"]),
+        "" if best is None else f"{best:.3g}",
+        "" if best is None else f"{rate['low']:.3g} to {rate['high']:.3g}",
+        f'<span class="edge">{escape(rate["edge"])} edge of the grid</span>' if rate.get("edge") else "",
+    ]
+
+
+def study_table(summary: Mapping[str, Any]) -> str:
+    """What was run: every plain entry of the summary, and the goal."""
+    goal = summary["goal"]
+    entries = [(name, value) for name, value in summary.items() if isinstance(value, str | int | float) and name != "advice"]
+    return _pairs([*entries, ("goal", f"{goal['metric']} below {goal['below']:g}")])
+
+
+def engine_table(engine: Mapping[str, Any]) -> str:
+    """What the machine did."""
+    return _pairs(engine.items())
+
+
+def _pairs(entries: Iterable[tuple[str, Any]]) -> str:
+    rows = (f"<tr><th>{escape(str(name).replace('_', ' '))}</th><td>{_value(value)}</td></tr>" for name, value in entries)
+    return f'<table class="pairs">{"".join(rows)}</table>'
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "<br>".join(escape(str(v)) for v in value) if isinstance(value, list | tuple) else escape(str(value))
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
