@@ -7,16 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import expit, log_ndtr
 
 from lr_batch.optimum import PRIOR_DF, Optimum, best_settings
 from lr_batch.result import Result
+from lr_batch.scaling_curve import SHARPNESS_RANGE, Points, fit_curve, log_steps
 
 MIN_BATCH_SIZES, MIN_SEEDS = 4, 2
 TOLERANCE = 0.2  # over linear scaling (Zhang et al., 2024), and over the plateau
-SHARPNESS_SD = 0.5  # of the normal prior on log sharpness, around the published hyperbola
-SHARPNESS_RANGE = (0.3, 6.0)
-MARGIN = np.log(8.0)  # how far outside the measured batch sizes B_crit is looked for
+RATE_ALIKE = 0.3  # log rate over which the error from not knowing the best rate is the same
 
 
 class Regimes(NamedTuple):
@@ -69,168 +67,86 @@ class CriticalBatchSize(NamedTuple):
         """Fitted steps at any batch sizes, with the pointwise interval of the resamples."""
         log_b = np.log(np.asarray(batch_size, float))
         best = np.log([[self.s_min, self.value, self.sharpness]])
-        low, high = np.quantile(_log_steps(self.draws, log_b), _tails(self.level), axis=0)
-        return Band(*np.exp([_log_steps(best, log_b)[0], low, high]))
+        low, high = np.quantile(log_steps(self.draws, log_b), _tails(self.level), axis=0)
+        return Band(*np.exp([log_steps(best, log_b)[0], low, high]))
 
 
 def _tails(level: float) -> tuple[float, float]:
     return 0.5 - level / 2, 0.5 + level / 2
 
 
-def _log_steps(parameters: np.ndarray, log_b: np.ndarray) -> np.ndarray:
-    """log S [fits points] for rows of (log s_min, log b_crit, log sharpness)."""
-    log_s, log_crit, log_a = np.moveaxis(parameters[..., None], -2, 0)
-    a = np.exp(log_a)
-    return log_s + np.logaddexp(0.0, a * (log_crit - log_b)) / a
+class _Data(NamedTuple):
+    """Points of the fit, their log steps (or lower bounds), and the two parts of their
+    errors: from the seeds, and from not knowing the best rate."""
 
-
-def _jacobian(parameters: np.ndarray, log_b: np.ndarray) -> np.ndarray:
-    """d log S / d parameters [fits points 3]."""
-    _, log_crit, log_a = np.moveaxis(parameters[..., None], -2, 0)
-    a = np.exp(log_a)
-    linear = expit(a * (log_crit - log_b))  # 1 where scaling is perfect, 0 on the plateau
-    by_sharpness = linear * (log_crit - log_b) - np.logaddexp(0.0, a * (log_crit - log_b)) / a
-    return np.stack([np.ones_like(linear), linear, by_sharpness], axis=-1)
-
-
-def _start(log_b: np.ndarray, log_y: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Best parameters [fits 3] on a coarse grid of B_crit and sharpness; S_min in closed form."""
-    log_crit = np.arange(log_b.min() - MARGIN, log_b.max() + MARGIN, 0.25)
-    log_a = np.log([0.6, 1.0, 1.6, 2.5])
-    grid = np.stack(np.meshgrid(0.0, log_crit, log_a, indexing="ij"), -1).reshape(-1, 3)
-    shape = _log_steps(grid, log_b)
-    share = weight / weight.sum()
-    shape = shape - (shape @ share)[:, None]
-    # Sum of squares after the level is taken out, up to a constant per fit.
-    cost = (shape**2) @ weight - 2.0 * (log_y * weight) @ shape.T
-    best = grid[cost.argmin(1)]
-    best[:, 0] = (log_y - _log_steps(best, log_b)) @ share
-    return best
-
-
-def _cost(parameters: np.ndarray, log_b: np.ndarray, log_y: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    prior = (parameters[:, 2] / SHARPNESS_SD) ** 2
-    return ((log_y - _log_steps(parameters, log_b)) ** 2) @ weight + prior
-
-
-def fit_curve(
-    log_b: Float[np.ndarray, " points"],
-    log_y: Float[np.ndarray, "fits points"],
-    weight: Float[np.ndarray, " points"],
-    sharpness: float | None = None,
-) -> Float[np.ndarray, "fits 3"]:
-    """Weighted least squares in log steps, many data sets at once (Levenberg-Marquardt).
-
-    Args:
-      log_b: log batch sizes.
-      log_y: log steps, one row per data set.
-      weight: inverse variances of the points.
-      sharpness: fixed exponent a, or None to fit it.
-
-    Returns:
-      Rows of (log s_min, log b_crit, log a).
-    """
-    low = np.array([-np.inf, log_b.min() - MARGIN, np.log(SHARPNESS_RANGE[0])])
-    high = np.array([np.inf, log_b.max() + MARGIN, np.log(SHARPNESS_RANGE[1])])
-    if sharpness is not None:
-        low[2] = high[2] = np.log(sharpness)
-    best = np.clip(_start(log_b, log_y, weight), low, high)
-    cost, damping = _cost(best, log_b, log_y, weight), np.full(len(log_y), 1e-3)
-    for _ in range(25):
-        slope = _jacobian(best, log_b) * (low < high)  # a fixed parameter has no slope
-        gradient = np.einsum("fpk,fp->fk", slope, weight * (log_y - _log_steps(best, log_b)))
-        gradient[:, 2] -= best[:, 2] / SHARPNESS_SD**2
-        hessian = np.einsum("fpk,p,fpl->fkl", slope, weight, slope) + np.diag([0.0, 0.0, SHARPNESS_SD**-2])
-        diagonal = np.einsum("fkk->fk", hessian) * damping[:, None] + 1e-9
-        step = np.linalg.solve(hessian + diagonal[..., None] * np.eye(3), gradient[..., None])[..., 0]
-        trial = np.clip(best + step, low, high)
-        trial_cost = _cost(trial, log_b, log_y, weight)
-        better = trial_cost <= cost
-        best, cost = np.where(better[:, None], trial, best), np.where(better, trial_cost, cost)
-        damping = np.where(better, damping * 0.2, damping * 8.0)
-    return best
-
-
-class _Points(NamedTuple):
-    """Points of the fit: log steps, or where `censored` the log of their lower bound;
-    their standard errors, and the part of these that comes from the seeds."""
-
-    log_b: np.ndarray
+    points: Points
     log_y: np.ndarray
-    se: np.ndarray
     seed_se: np.ndarray
-    censored: np.ndarray
+    shape_sd: np.ndarray
+    log_rate: np.ndarray
 
 
-def _points(optima: Sequence[Optimum]) -> _Points:
-    """A censored point is as noisy as the noisiest that was reached."""
+def _data(optima: Sequence[Optimum]) -> _Data:
+    """Batch sizes of which anything is known; a censored one is as noisy as the noisiest that was reached."""
     usable = [o for o in optima if o.low is not None]
-    worst = max(o.log_se for o in usable if o.steps is not None)
-    se = np.array([worst if o.steps is None else o.log_se for o in usable])
-    return _Points(
-        log_b=np.log([float(o.batch_size) for o in usable]),
+    noisiest = max((o for o in usable if o.steps is not None), key=lambda o: o.log_se)
+    sources = [noisiest if o.steps is None else o for o in usable]
+    rates = [o.learning_rate.best if o.learning_rate else 1.0 for o in sources]
+    log_b = np.log([float(o.batch_size) for o in usable])
+    return _Data(
+        Points(log_b, np.array([o.log_se for o in sources]), np.array([o.steps is None for o in usable])),
         log_y=np.log([o.low if o.steps is None else o.steps for o in usable]),
-        se=se,
-        seed_se=np.sqrt(se**2 - np.array([0.0 if o.steps is None else o.shape_sd for o in usable]) ** 2),
-        censored=np.array([o.steps is None for o in usable]),
+        seed_se=np.array([o.spread / np.sqrt(o.n_reached) for o in sources]),
+        shape_sd=np.array([o.shape_sd for o in sources]),
+        log_rate=np.log(rates),
     )
 
 
-def _fit_censored(points: _Points, log_y: np.ndarray, sharpness: float | None) -> np.ndarray:
-    """`fit_curve` with censored points at their expectation given the fit (EM for the Tobit likelihood)."""
-    weight, filled = points.se**-2.0, log_y
-    parameters = fit_curve(points.log_b, filled, weight, sharpness)
-    for _ in range(15 if points.censored.any() else 0):
-        mean = _log_steps(parameters, points.log_b)
-        gap = (log_y - mean) / points.se
-        hazard = np.exp(-0.5 * gap**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(-gap))
-        filled = np.where(points.censored, mean + points.se * hazard, log_y)
-        parameters = fit_curve(points.log_b, filled, weight, sharpness)
-    return parameters
-
-
 def _seed_correlation(optima: Sequence[Optimum]) -> float:
-    """How much of the spread over seeds a seed carries through all batch sizes: the mean
-    correlation between batch sizes, in [0, 1]."""
-    rows = [np.log(o.seed_steps) for o in optima if o.n_reached == o.n_seeds and o.n_seeds >= MIN_SEEDS]
+    """Share in [0, 1] of the variance over seeds that a seed carries through all batch
+    sizes: their mean correlation."""
+    rows = [np.log(o.seed_steps) for o in optima if o.steps is not None and o.n_reached == o.n_seeds]
     rows = [row for row in rows if len(row) == len(rows[0])]
     if len(rows) < 2:
         return 0.0
     residual = np.stack(rows) - np.mean(rows, axis=1, keepdims=True)
-    num_rows, total = len(rows), (residual**2).sum()
-    if total == 0:
-        return 0.0
-    between = (residual.sum(0) ** 2).sum()
-    return float(np.clip((between / total - 1.0) / (num_rows - 1.0), 0.0, 1.0))
+    total, between = (residual**2).sum(), (residual.sum(0) ** 2).sum()
+    return float(np.clip((between / total - 1.0) / (len(rows) - 1.0), 0.0, 1.0)) if total > 0 else 0.0
+
+
+def _student(rng: np.random.Generator, df: float, size: tuple[int, int]) -> np.ndarray:
+    """Normal draws whose scale, one per row, is as uncertain as `df` degrees of freedom leave it."""
+    return rng.standard_normal(size) / np.sqrt(rng.chisquare(df, (size[0], 1)) / df)
 
 
 def _resample(
-    points: _Points, optima: Sequence[Optimum], fitted: np.ndarray, num: int, rng: np.random.Generator
+    data: _Data, optima: Sequence[Optimum], fitted: np.ndarray, num: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Studies that might have been seen instead: log steps [num points].
 
     Seeds drawn with replacement under-cover: four of them have 35 multisets, and their
     spread is too small by sqrt(3/4) and as noisy as chi with 3 degrees of freedom. So
-    the errors of the points are drawn instead: one part of each is common to all batch
-    sizes, because seeds are; the rest is scaled by the scatter of the points about the
-    curve (Birge's ratio, moderated), which also holds what the seeds cannot show: where
-    the best rate fell between two rates of the grid, and that the curve is not exact.
-    Both scales are estimates, hence Student's t.
+    the errors of the points are drawn instead, in three parts: one of the seeds, common
+    to all batch sizes; one of each batch size, scaled by the scatter of the points
+    about the curve (Birge's ratio, moderated); and one from not knowing the best rate,
+    alike where the best rates are alike, because they then lie alike between the rates
+    of the grid. The scales are estimates, hence Student's t.
     """
-    free = (~points.censored).sum() - 3
-    shared_se = np.sqrt(_seed_correlation(optima)) * points.seed_se
-    own_se = np.sqrt(points.se**2 - shared_se**2)
-    scatter = ((points.log_y - fitted) / own_se)[~points.censored]
+    together, points = _seed_correlation(optima), data.points
+    own_se = np.sqrt(1.0 - together) * data.seed_se
+    scatter = ((data.log_y - fitted) / np.hypot(own_se, data.shape_sd))[~points.censored]
+    free = len(scatter) - 3
     scale = np.sqrt(((scatter**2).sum() + PRIOR_DF) / (free + PRIOR_DF))
     df = max(1, min(o.n_reached for o in optima if o.steps is not None) - 1)
-    own = scale * own_se * _student(rng, free + PRIOR_DF, (num, len(own_se)))
-    shared = shared_se * _student(rng, df, (num, 1))
-    return points.log_y + np.where(points.censored, 0.0, own + shared)
-
-
-def _student(rng: np.random.Generator, df: float, size: tuple[int, int]) -> np.ndarray:
-    """Normal draws whose common scale, one per row, is as uncertain as `df` degrees of freedom leave it."""
-    return rng.standard_normal(size) / np.sqrt(rng.chisquare(df, (size[0], 1)) / df)
+    alike = np.exp(-0.5 * ((data.log_rate[:, None] - data.log_rate) / RATE_ALIKE) ** 2)
+    mix = np.linalg.cholesky(alike + 1e-6 * np.eye(len(alike)))
+    size = (num, len(own_se))
+    error = (
+        np.sqrt(together) * data.seed_se * _student(rng, df, (num, 1))
+        + scale * own_se * _student(rng, free + PRIOR_DF, size)
+        + max(1.0, scale) * data.shape_sd * (rng.standard_normal(size) @ mix.T)
+    )
+    return data.log_y + np.where(points.censored, 0.0, error)
 
 
 def _regimes(value: float, sharpness: float) -> Regimes:
@@ -245,11 +161,12 @@ def _notes(value: float, optima: Sequence[Optimum]) -> tuple[str, ...]:
     notes = []
     if not min(reached) <= value <= max(reached):
         side = "below the smallest" if value < min(reached) else "above the largest"
-        notes.append(f"the critical batch size lies {side} batch size that reached the goal: add batch sizes there")
+        notes.append(f"the critical batch size lies {side} batch size that reached the goal: measure there")
     for edge, advice in (("low", "smaller"), ("high", "larger")):
         sizes = [str(o.batch_size) for o in optima if o.edge == edge]
         if sizes:
-            notes.append(f"the best rate is the {edge} end of the grid at batch size {', '.join(sizes)}: add {advice} rates")
+            where = ", ".join(sizes)
+            notes.append(f"the best rate is the {edge} end of the grid at batch size {where}: try {advice} ones")
     lost = [str(o.batch_size) for o in optima if o.steps is None]
     if lost:
         notes.append(f"fewer than half of the seeds reached the goal at batch size {', '.join(lost)}")
@@ -305,14 +222,15 @@ def critical_batch_size(
     """
     optima = tuple(best_settings(result, level=level) if optima is None else optima)
     _check(optima, level, resamples, sharpness)
-    points = _points(optima)
-    best = _fit_censored(points, points.log_y[None], sharpness)
-    hyperbola = best if sharpness == 1.0 else _fit_censored(points, points.log_y[None], 1.0)
-    rng = np.random.default_rng(seed)
-    studies = _resample(points, optima, _log_steps(best, points.log_b)[0], resamples, rng)
-    draws = _fit_censored(points, studies, sharpness)
+    data = _data(optima)
+    best = fit_curve(data.points, data.log_y[None], sharpness)
+    hyperbola = fit_curve(data.points, data.log_y[None], 1.0)
+    fitted = log_steps(best, data.points.log_b)[0]
+    studies = _resample(data, optima, fitted, resamples, np.random.default_rng(seed))
+    draws = fit_curve(data.points, studies, sharpness)
     s_min, value, power = np.exp(best[0]).tolist()
-    low, high = np.exp(np.quantile(np.column_stack([draws, draws[:, 0] + draws[:, 1]]), _tails(level), axis=0)).tolist()
+    columns = np.column_stack([draws, draws[:, 0] + draws[:, 1]])
+    low, high = np.exp(np.quantile(columns, _tails(level), axis=0)).tolist()
     notes = _notes(value, optima)
     return CriticalBatchSize(
         value=value,

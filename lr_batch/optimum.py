@@ -92,7 +92,8 @@ def _plane(result: Result, rows: np.ndarray, others: Mapping[str, float]) -> _Pl
     np.maximum.at(longest, at_seed, np.where(diverged, 1, result.steps[rows]))
     trained = np.where(diverged, longest[at_seed], result.steps[rows])
     log_bound[at_seed, at_rate] = np.log(np.maximum(trained, 1))
-    return _Plane(int(result.batch_size[rows][0]), others, seeds, RateCells(np.log(rates), log_steps, log_bound))
+    cells = RateCells(np.log(rates), log_steps, log_bound)
+    return _Plane(int(result.batch_size[rows][0]), others, seeds, cells)
 
 
 def _best_plane(result: Result, rows: np.ndarray) -> _Plane:
@@ -161,9 +162,10 @@ def _spreads(fits: list[RateFit]) -> list[tuple[float, float]]:
         dfs.append(len(reached) - 1)
     pooled = sum(squares) / max(sum(dfs), 1)
     prior_df = min(PRIOR_DF, sum(dfs))
+    totals = [max(prior_df + df, 1.0) for df in dfs]
     return [
-        (max(np.sqrt((prior_df * pooled + square) / max(prior_df + df, 1)), SPREAD_MIN), max(prior_df + df, 1))
-        for square, df in zip(squares, dfs, strict=True)
+        (max(np.sqrt((prior_df * pooled + square) / total), SPREAD_MIN), total)
+        for square, total in zip(squares, totals, strict=True)
     ]
 
 
