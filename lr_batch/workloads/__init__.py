@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lr_batch.workload import Workload
-from lr_batch.workloads.digits import digits_mlp
+from lr_batch.workloads.digits import digits_cnn, digits_mlp
 from lr_batch.workloads.fully_connected import fashion_mnist_fc, mnist_fc
 from lr_batch.workloads.noisy_quadratic import noisy_quadratic
+from lr_batch.workloads.pydoc_lm import pydoc_lm
 
 WORKLOADS: dict[str, Callable[[], Workload]] = {
     "digits_mlp": digits_mlp,
+    "digits_cnn": digits_cnn,
     "noisy_quadratic": noisy_quadratic,
+    "pydoc_lm": pydoc_lm,
     "fashion_mnist_fc": fashion_mnist_fc,
     "mnist_fc": mnist_fc,
 }

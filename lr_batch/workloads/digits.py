@@ -7,6 +7,7 @@ import optax
 
 from lr_batch.from_arrays import from_arrays
 from lr_batch.workload import Goal, Workload
+from lr_batch.workloads.cnn import SmallCNN
 from lr_batch.workloads.mlp import MLP
 
 NUM_TRAIN = 1_400
@@ -24,6 +25,21 @@ def digits_mlp() -> Workload:
         goal=Goal("loss", 0.2),
         name="digits_mlp",
         budget=20_000,
+    )
+
+
+def digits_cnn() -> Workload:
+    """Two 3x3 convolutions (8 and 16 filters) on the digits; goal: held-out cross entropy below 0.2."""
+    train, held_out = ((x.reshape(-1, 8, 8, 1), y) for x, y in load_digits())
+    return from_arrays(
+        SmallCNN((8, 16), classes=10),
+        train=train,
+        held_out=held_out,
+        loss=optax.softmax_cross_entropy_with_integer_labels,
+        goal=Goal("loss", 0.2),
+        name="digits_cnn",
+        budget=20_000,
+        micro_batch=128,
     )
 
 

@@ -1,0 +1,42 @@
+"""Small convolutional networks without normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from lr_batch.workloads.mlp import HE_NORMAL
+from lr_batch.workloads.patch_conv import PatchConv, max_pool
+
+
+class SmallCNN(nn.Module):
+    """Convolutions with ReLU and 2x2 max-pooling, hidden dense layers with ReLU and dropout, and the logits.
+
+    Attributes:
+      filters: of each convolution.
+      classes: number of outputs.
+      kernel: height and width of the kernels.
+      hidden: widths of the dense layers between convolutions and logits.
+      dropout: share of hidden units dropped in training.
+    """
+
+    filters: Sequence[int]
+    classes: int
+    kernel: int = 3
+    hidden: Sequence[int] = ()
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "m height width channels"], deterministic: bool
+    ) -> Float[Array, "m classes"]:
+        for features in self.filters:
+            x = max_pool(jax.nn.relu(PatchConv(features, (self.kernel, self.kernel))(x)))
+        x = x.reshape(len(x), -1)
+        for width in self.hidden:
+            x = jax.nn.relu(nn.Dense(width, kernel_init=HE_NORMAL)(x))
+            x = nn.Dropout(self.dropout, deterministic=deterministic)(x)
+        return nn.Dense(self.classes, kernel_init=HE_NORMAL)(x)
