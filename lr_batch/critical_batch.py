@@ -15,6 +15,7 @@ from lr_batch.scaling_curve import SHARPNESS_RANGE, Points, fit_curve, log_steps
 MIN_BATCH_SIZES, MIN_SEEDS = 4, 2
 TOLERANCE = 0.2  # over linear scaling (Zhang et al., 2024), and over the plateau
 RATE_ALIKE = 0.3  # log rate over which the error from not knowing the best rate is the same
+SHAPE_ALIKE = 0.5  # share of the variance of that error that all batch sizes have in common, the shape being common
 
 
 class Regimes(NamedTuple):
@@ -138,7 +139,8 @@ def _resample(
     free = len(scatter) - 3
     scale = np.sqrt(((scatter**2).sum() + PRIOR_DF) / (free + PRIOR_DF))
     df = max(1, min(o.n_reached for o in optima if o.steps is not None) - 1)
-    alike = np.exp(-0.5 * ((data.log_rate[:, None] - data.log_rate) / RATE_ALIKE) ** 2)
+    near = np.exp(-0.5 * ((data.log_rate[:, None] - data.log_rate) / RATE_ALIKE) ** 2)
+    alike = SHAPE_ALIKE + (1.0 - SHAPE_ALIKE) * near
     mix = np.linalg.cholesky(alike + 1e-6 * np.eye(len(alike)))
     size = (num, len(own_se))
     error = (

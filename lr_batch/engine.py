@@ -93,13 +93,12 @@ class Engine:
         del kind
         lane = make_lane(self.workload, self.optimizer, self.metric, micro_batch=1)
         axes = state_axes(lane, self.hparams, self.workload.train_data)
-        return jax.jit(make_start(lane, axes, self.max_evals)).lower(*args)
+        return jax.jit(make_start(lane, axes, num_examples(self.workload.train_data), self.max_evals)).lower(*args)
 
     def _lower_advance(self, micro_batch: int, args: tuple) -> jax.stages.Lowered:
         lane = make_lane(self.workload, self.optimizer, self.metric, micro_batch)
         axes = state_axes(lane, self.hparams, self.workload.train_data)
-        advance = make_advance(lane, axes, num_examples(self.workload.train_data))
-        return jax.jit(advance, donate_argnums=0).lower(*args)
+        return jax.jit(make_advance(lane, axes), donate_argnums=0).lower(*args)
 
 
 class _Once:

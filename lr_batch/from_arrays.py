@@ -87,7 +87,7 @@ def from_arrays(
 
 
 def wrong_share(outputs: jax.Array, y: jax.Array) -> jax.Array:
-    """Share of wrong `argmax(outputs)` in each example, `[n]`, for outputs `[n, ..., classes]` and y `[n, ...]`."""
+    """Share of wrong `argmax(outputs)` in each example, `[n]`; outputs `[n, ..., classes]`, y `[n, ...]`."""
     wrong = (jnp.argmax(outputs, axis=-1) != y).astype(jnp.float32)
     return wrong.reshape(wrong.shape[0], -1).mean(axis=1)
 
@@ -111,7 +111,8 @@ def check_shapes(workload: Workload) -> None:
             _check_per_example(name, value, rows=2)
     if workload.goal.metric not in outputs:
         raise ValueError(
-            f"from_arrays: unknown goal metric {workload.goal.metric!r}; this workload has {', '.join(sorted(outputs))}"
+            f"from_arrays: unknown goal metric {workload.goal.metric!r}; this workload has "
+            + ", ".join(sorted(outputs))
         )
 
 
@@ -127,7 +128,9 @@ def _evaluate(model: Model, metrics: Mapping[str, PerExample]):
 
 def _checked_data(what: str, pair: Any) -> dict[str, np.ndarray]:
     if not (isinstance(pair, tuple | list) and len(pair) == 2):
-        raise ValueError(f"from_arrays: {what} must be a pair (x, y) of arrays, got {type(pair).__name__}")
+        raise ValueError(
+            f"from_arrays: {what} must be a pair (x, y) of arrays, got {type(pair).__name__}"
+        )
     data = {side: _checked_array(f"{what} {side}", array) for side, array in zip("xy", pair, strict=True)}
     if len(data["x"]) != len(data["y"]):
         raise ValueError(f"from_arrays: {what} has {len(data['x'])} rows in x but {len(data['y'])} in y")
@@ -167,6 +170,7 @@ def _check_per_example(name: str, value: Any, rows: int) -> None:
     if not hasattr(value, "shape") or value.shape != (rows,):
         shape = getattr(value, "shape", type(value).__name__)
         raise ValueError(
-            f"from_arrays: {name} must return one value for each example, [{rows}] for {rows} examples, got {shape}"
+            f"from_arrays: {name} must return one value for each example, ({rows},) for {rows} of them, "
+            f"got {shape}"
             + ("; return the values before their mean" if shape == () else "")
         )

@@ -13,6 +13,7 @@ from lr_batch.data import data_hash
 from lr_batch.errors import StudyError, first_line
 from lr_batch.lane import Draw, make_lane
 from lr_batch.study import Study
+from lr_batch.workload import num_examples
 
 
 def identity(study: Study, width: int) -> dict[str, Any]:
@@ -53,8 +54,8 @@ def _lower(study: Study) -> jax.stages.Lowered:
     lane = make_lane(study.workload, study.optimizer, study.goal.metric, micro_batch=1)
 
     def train_and_evaluate(hparams, seed, train, held_out, mask):
-        state = lane.init(hparams, seed, jnp.bool_(True))
-        step = lambda _, state: lane.step(hparams, state, Draw(seed, seed, seed, seed), seed, train)  # noqa: E731
+        state, draw = lane.init(hparams, seed, jnp.bool_(True)), Draw.first(seed, num_examples(train))
+        step = lambda _, state: lane.step(hparams, state, draw, seed, train)  # noqa: E731
         state = jax.lax.fori_loop(0, seed, step, state)
         return state, lane.evaluate(state, held_out, mask)
 

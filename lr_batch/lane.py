@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from lr_batch.order import example_order
-from lr_batch.workload import Key, PyTree, Workload, num_examples
+from lr_batch.order import epoch_order
+from lr_batch.workload import PyTree, Workload
 
 Hparams = Mapping[str, Float[Array, ""]]
 OptimizerFactory = Callable[[Hparams], optax.GradientTransformation]
@@ -29,17 +29,35 @@ class LaneState(NamedTuple):
 class Draw(NamedTuple):
     """Which examples and which noise a step uses; shared by all lanes of a chunk.
 
-    `offset` counts the examples of epoch `epoch` that earlier steps have used.
+    The batch is the next `batch_size` examples of `orders`, the orders of this epoch and the next one end to end,
+    from `offset` on.
     """
 
     seed: Int[Array, ""]
     step: Int[Array, ""]
     epoch: Int[Array, ""]
     offset: Int[Array, ""]
+    orders: Int[Array, " twice_num_examples"]
 
-    def next(self, batch_size: Int[Array, ""], total: int) -> Draw:
-        used = self.offset + batch_size
-        return Draw(self.seed, self.step + 1, self.epoch + used // total, used % total)
+    @classmethod
+    def first(cls, seed: Int[Array, ""], num_examples: int) -> Draw:
+        zero = jnp.int32(0)
+        orders = [epoch_order(seed, zero + epoch, num_examples) for epoch in (0, 1)]
+        return cls(seed, zero, zero, zero, jnp.concatenate(orders))
+
+    def next(self, batch_size: Int[Array, ""]) -> Draw:
+        num_examples = self.orders.shape[0] // 2
+        used = self.offset + batch_size  # at most two epochs' worth, since no batch is larger than the data
+        turned = used >= num_examples
+        orders = jax.lax.cond(
+            turned,
+            lambda: jnp.concatenate(
+                [self.orders[num_examples:], epoch_order(self.seed, self.epoch + 2, num_examples)]
+            ),
+            lambda: self.orders,
+        )
+        epoch = self.epoch + turned
+        return Draw(self.seed, self.step + 1, epoch, used - turned * num_examples, orders)
 
 
 class Lane(NamedTuple):
@@ -59,14 +77,11 @@ def batch_value_and_grad(
     ceil(batch_size / micro_batch) micro-batches are accumulated in a loop whose length is traced, so that one
     program serves every batch size; examples beyond batch_size in the last one have weight zero.
     """
-    total = num_examples(data)
     step_key = jax.random.fold_in(jax.random.key(draw.seed), draw.step)
 
     def micro_loss(params, index):
         number = index * micro_batch + jnp.arange(micro_batch)
-        # An offset and a number within a batch are both below `total`, so a step touches two epochs at most.
-        position = draw.offset + number
-        rows = example_order(draw.seed, draw.epoch + position // total, position % total, total)
+        rows = draw.orders[draw.offset + number]  # masked rows beyond the end read the last one
         batch = jax.tree.map(lambda leaf: leaf[rows], data)
         losses = workload.loss(params, batch, jax.random.fold_in(step_key, index))
         return jnp.sum(jnp.where(number < batch_size, losses, 0.0)) / batch_size

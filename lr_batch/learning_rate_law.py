@@ -221,7 +221,8 @@ def learning_rate_law(
     used, notes = _usable(optima)
     if len(used) < MIN_BATCH_SIZES:
         raise ValueError(
-            f"learning_rate_law: needs at least {MIN_BATCH_SIZES} batch sizes that reached the goal, got {len(used)}"
+            f"learning_rate_law: needs at least {MIN_BATCH_SIZES} batch sizes that reached the goal, "
+            f"got {len(used)}"
         )
     log_b = np.log([float(o.batch_size) for o in used])
     log_rate, low, high = np.log([o.learning_rate for o in used]).T

@@ -1,4 +1,4 @@
-"""One calling convention for the three ways a model is written: Flax linen, Flax nnx, and a pair of functions."""
+"""One calling convention for the ways a model is written: Flax linen, Flax nnx, a pair of functions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Model(NamedTuple):
 
 
 def as_model(model: Any) -> Model:
-    """Brings a linen module, an nnx module, a function `rngs -> nnx module`, or a pair `(init, apply)` to one form.
+    """A linen module, an nnx module, a function `rngs -> nnx module`, or a pair `(init, apply)` in one form.
 
     Raises:
       ValueError: if `model` is none of them.
@@ -37,7 +37,8 @@ def as_model(model: Any) -> Model:
         return _from_nnx(lambda rngs: nnx.clone(model))
     if isinstance(model, tuple) and len(model) == 2 and all(callable(function) for function in model):
         return _from_pair(*model)
-    if callable(model) and not (inspect.isclass(model) and issubclass(model, linen.Module)):
+    is_class = inspect.isclass(model) and not issubclass(model, nnx.Module)
+    if callable(model) and not is_class:
         return _from_nnx(model)
     raise ValueError(
         "from_arrays: model must be a Flax linen module, an nnx module, a function rngs -> nnx module, or a pair "
@@ -94,7 +95,9 @@ def _from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
 
 def _checked_module(module: Any) -> nnx.Module:
     if not isinstance(module, nnx.Module):
-        raise ValueError(f"from_arrays: a model function must return an nnx module, got {type(module).__name__}")
+        raise ValueError(
+            f"from_arrays: a model function must return an nnx module, got {type(module).__name__}"
+        )
     state = nnx.to_flat_state(nnx.state(module, nnx.Not(nnx.Any(nnx.Param, nnx.RngState))))
     _refuse_state({type(variable).__name__ for _, variable in state})
     return module

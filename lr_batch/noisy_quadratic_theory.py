@@ -1,4 +1,4 @@
-"""Expected loss, steps to goal and best rate of the noisy quadratic, from the recursion of its second moments.
+"""Expected loss, steps to goal and best rate of the noisy quadratic, from its second moments.
 
 Zhang et al. (2019), "Which algorithmic choices matter at which batch sizes?",
 section 3 and appendix: coordinates are independent, w_0 ~ N(0, I), and the
@@ -53,7 +53,12 @@ def expected_loss(steps, rate: float, batch_size: float, h: np.ndarray, momentum
 
 
 def steps_to_goal(
-    rate: float, batch_size: float, h: np.ndarray, momentum: float = 0.0, goal: float = 0.01, max_steps: float = 1e9
+    rate: float,
+    batch_size: float,
+    h: np.ndarray,
+    momentum: float = 0.0,
+    goal: float = 0.01,
+    max_steps: float = 1e9,
 ) -> float:
     """First step at which E[L] < goal, interpolated; infinite where that is after `max_steps`.
 
@@ -99,7 +104,7 @@ def _sgd_second_moment(t, a, batch_size, h, momentum):
 
 
 def _momentum_second_moment(t, a, batch_size, h, momentum):
-    """E[w_i^2] after t steps of x' = P x, x = (E[w^2], E[w v], E[v^2], 1), `[..., dim]`, by repeated squaring of P."""
+    """E[w_i^2], `[..., dim]`, after t steps of x' = P x, x = (E[w^2], E[w v], E[v^2], 1), by squaring P."""
     power = _momentum_transition(a, batch_size, h, momentum)
     x = np.zeros((*t.shape, len(h), 4))
     x[..., 0] = x[..., 3] = 1.0

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from lr_batch.lane import Draw, Lane, LaneState
 from lr_batch.shared_leaves import lane_axes
-from lr_batch.workload import PyTree
+from lr_batch.workload import PyTree, num_examples
 
 
 class Carry(NamedTuple):
@@ -58,14 +58,14 @@ def state_axes(lane: Lane, hparams: Sequence[str], train_data: PyTree) -> LaneSt
     def step(per_lane, state):
         one = jnp.int32(1)
         data = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), train_data)  # a shape: nothing is run
-        return lane.step(per_lane[0], state, Draw(one, one, one, one), one, data)
+        return lane.step(per_lane[0], state, Draw.first(one, num_examples(train_data)), one, data)
 
     names = dict.fromkeys(hparams, jax.ShapeDtypeStruct((), jnp.float32))
     per_lane = (names, jax.ShapeDtypeStruct((), jnp.bool_))
     return lane_axes(lambda lane_inputs: lane.init(lane_inputs[0], jnp.int32(0), lane_inputs[1]), step, per_lane)
 
 
-def make_start(lane: Lane, axes: LaneState, max_evals: int) -> Callable[..., Carry]:
+def make_start(lane: Lane, axes: LaneState, num_train: int, max_evals: int) -> Callable[..., Carry]:
     """`(hparams, seed, valid, first) -> Carry` before the first step.
 
     Lanes that are not `valid` only fill the width. `first` is the best known steps to goal, infinite if none is.
@@ -75,7 +75,7 @@ def make_start(lane: Lane, axes: LaneState, max_evals: int) -> Callable[..., Car
         zero = jnp.int32(0)
         width = valid.shape[0]
         return Carry(
-            draw=Draw(seed, zero, zero, zero),
+            draw=Draw.first(seed, num_train),
             lanes=jax.vmap(lane.init, in_axes=(0, None, 0), out_axes=axes)(hparams, seed, valid),
             evals=zero,
             steps_to_goal=jnp.full(width, jnp.nan),
@@ -87,13 +87,13 @@ def make_start(lane: Lane, axes: LaneState, max_evals: int) -> Callable[..., Car
     return start
 
 
-def make_advance(lane: Lane, axes: LaneState, num_train: int) -> Callable[..., Carry]:
+def make_advance(lane: Lane, axes: LaneState) -> Callable[..., Carry]:
     """`(carry, terms, stop, data) -> Carry`, up to evaluation number `stop` or the end of the race."""
 
     def train(hparams, state, draw, num_steps, batch_size, data):
         def one(_, carry):
             state, draw = carry
-            return lane.step(hparams, state, draw, batch_size, data), draw.next(batch_size, num_train)
+            return lane.step(hparams, state, draw, batch_size, data), draw.next(batch_size)
 
         return jax.lax.fori_loop(0, num_steps, one, (state, draw))
 

@@ -28,7 +28,8 @@ def constant(
       peak_value: eta, in (0, inf).
       num_steps: without effect beyond the check that the warm-up ends before;
         there so that every schedule is called alike. Whole number >= 1, or infinity.
-      warmup_steps: w, whole number >= 0: a linear ramp from `init_value` to eta (Goyal et al., 2017, section 2.2).
+      warmup_steps: w, whole number in [0, num_steps): a linear ramp from `init_value`
+        to eta, the gradual warm-up of Goyal et al. (2017, section 2.2).
       init_value: rate at step 0 when there is a warm-up, in [0, inf).
 
     Returns:

@@ -23,10 +23,11 @@ def cyclic(
     warmup_steps: ScalarLike = 0,
     init_value: ScalarLike = 0.0,
 ) -> optax.Schedule:
-    """Up and down between a base e and a peak: eta_t = e + (eta - e) s^c max(0, 1 - |x|) (Smith, 2017, section 3.1).
+    """Up and down between a base e and a peak: eta_t = e + (eta - e) s^c (1 - |x|).
 
-    x goes from -1 to 1 along cycle c = 0, 1, ..., so a cycle starts and ends at the
-    base and has its peak in the middle. Shrink 1 is Smith's `triangular` policy, 1/2 his `triangular2`.
+    x goes from -1 to 1 along cycle c = 0, 1, ..., so a cycle starts and ends at the base
+    and has its peak in the middle (Smith, 2017, section 3.1). Shrink 1 is his `triangular`
+    policy, 1/2 his `triangular2`.
 
     >>> schedule = cyclic(1.0, 40, 0.2, num_cycles=2)
     >>> [round(float(schedule(step)), 4) for step in (0, 5, 10, 20, 30, 40)]

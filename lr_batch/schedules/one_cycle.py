@@ -36,11 +36,11 @@ def one_cycle(
     init_value: ScalarLike | None = None,
     anneal: str = "linear",
 ) -> optax.Schedule:
-    """One rise and one fall over the whole training, the rise being its warm-up (Smith & Topin, 2017, section 3).
+    """One rise and one fall over the whole training, the rise being its warm-up.
 
-    Two conventions. `anneal="linear"`, the paper's: i -> eta in w steps, eta -> i in
-    as many, then i -> e in what is left, all straight. `anneal="cosine"`, that of fastai
-    and PyTorch: i -> eta in w steps, eta -> e in what is left, each half a cosine.
+    Two conventions. `anneal="linear"`, that of Smith & Topin (2017, section 3): i -> eta in w
+    steps, eta -> i in as many, then i -> e in what is left, all straight. `anneal="cosine"`,
+    that of fastai and PyTorch: i -> eta in w steps, eta -> e in what is left, each half a cosine.
 
     >>> schedule = one_cycle(1.0, 100, 0.0, warmup_steps=40, init_value=0.2)
     >>> [round(float(schedule(step)), 4) for step in (0, 20, 40, 60, 80, 90, 100)]
@@ -99,7 +99,7 @@ def _half_cosines(step: Rate, corners: Corners) -> Rate:
 
 
 class Anneal(NamedTuple):
-    """A shape of the cycle; `summit` is where it peaks by default and `latest` where it may, in parts of N."""
+    """A shape of the cycle; `summit` is where it peaks by default, `latest` where it may, in parts of N."""
 
     rate: Callable[[Rate, Corners], Rate]
     summit: float

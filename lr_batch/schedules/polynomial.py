@@ -6,7 +6,7 @@ import optax
 from jaxtyping import ScalarLike
 
 from lr_batch.schedules.bounds import check_common
-from lr_batch.schedules.phases import interpolate, progress, with_phases
+from lr_batch.schedules.phases import Rate, interpolate, progress, with_phases
 from optim.range import NON_NEGATIVE, POSITIVE
 
 
@@ -41,8 +41,13 @@ def polynomial(
     check_common("polynomial", peak_value, num_steps, warmup_steps, init_value)
     NON_NEGATIVE.check("polynomial", "end_value", end_value)
     POSITIVE.check("polynomial", "power", power)
+
+    def body(step: Rate) -> Rate:
+        left = 1 - progress(step, warmup_steps, num_steps)
+        return interpolate(end_value, peak_value, left**power)
+
     return with_phases(
-        lambda step: interpolate(end_value, peak_value, (1 - progress(step, warmup_steps, num_steps)) ** power),
+        body,
         first_value=peak_value,
         end_value=end_value,
         num_steps=num_steps,

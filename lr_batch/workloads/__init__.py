@@ -9,6 +9,7 @@ from lr_batch.workloads.digits import digits_cnn, digits_mlp
 from lr_batch.workloads.fully_connected import fashion_mnist_fc, mnist_fc
 from lr_batch.workloads.noisy_quadratic import noisy_quadratic
 from lr_batch.workloads.pydoc_lm import pydoc_lm
+from lr_batch.workloads.published import resnet8_cifar10, simple_cnn_fashion_mnist, simple_cnn_mnist
 
 WORKLOADS: dict[str, Callable[[], Workload]] = {
     "digits_mlp": digits_mlp,
@@ -17,4 +18,7 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
     "pydoc_lm": pydoc_lm,
     "fashion_mnist_fc": fashion_mnist_fc,
     "mnist_fc": mnist_fc,
+    "simple_cnn_mnist": simple_cnn_mnist,
+    "simple_cnn_fashion_mnist": simple_cnn_fashion_mnist,
+    "resnet8_cifar10": resnet8_cifar10,
 }

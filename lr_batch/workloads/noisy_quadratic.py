@@ -1,4 +1,4 @@
-"""Quadratic with gradient noise whose steps to goal are known in closed form (`lr_batch.noisy_quadratic_theory`)."""
+"""Quadratic with gradient noise; its steps to goal are known (`lr_batch.noisy_quadratic_theory`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BITS = 32
 
 
 def noisy_quadratic(dim: int = 64, replicas: int = 128) -> Workload:
-    """Curvature h_i = 1/i and gradient noise of covariance diag(h) / batch_size (Zhang et al., 2019, section 3).
+    """Curvature h_i = 1/i, gradient noise of covariance diag(h) / batch_size (Zhang et al., 2019, section 3).
 
     L(w) = 1/2 sum_i h_i w_i^2, w_0 ~ N(0, I), goal L < 0.01. Example e has the
     loss L(w) + sum_i sqrt(h_i) eps_ei w_i with independent signs eps_ei = +-1.
@@ -49,7 +49,7 @@ def noisy_quadratic(dim: int = 64, replicas: int = 128) -> Workload:
         init=lambda key: {"w": jax.random.normal(key, (replicas, dim))},
         loss=loss,
         evaluate=evaluate,
-        train_data={"example": np.arange(2**16, dtype=np.int32)},  # The noise is drawn from the key, not stored.
+        train_data={"example": np.arange(2**16, dtype=np.int32)},  # Noise comes from the key.
         eval_data={"example": np.zeros(1, np.int32)},
         goal=Goal("loss", 0.01),
         budget=100_000,

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from lr_batch.from_arrays import from_arrays
 from lr_batch.workload import Goal, Workload
 
-ALPHABET = "\n" + "".join(map(chr, range(32, 127)))  # Fixed, so that parameters keep their shapes across Pythons.
+ALPHABET = "\n" + "".join(map(chr, range(32, 127)))  # Fixed: parameters have one shape in all Pythons.
 UNKNOWN = len(ALPHABET)
 LENGTH = 32
 HELD_OUT_EVERY = 8  # topics
