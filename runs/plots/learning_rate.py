@@ -101,9 +101,9 @@ def _draw_optima(axes: Axes, optima: Sequence[Optimum]) -> None:
 
 def _draw_law(axes: Axes, law: LearningRateLaw) -> None:
     batch = np.geomspace(*axes.get_xlim(), 200)
-    axes.plot(batch, law.curve(batch), color=style.BLUE, linewidth=1.6, alpha=0.85, label=law_text(law), zorder=3)
+    axes.plot(batch, law.rate(batch), color=style.BLUE, linewidth=1.6, alpha=0.85, label=law_text(law), zorder=3)
 
 
 def law_text(law: LearningRateLaw) -> str:
-    """The best law and its exponent in words."""
-    return f"{style.plain(law.best)}: exponent {law.exponent:.2f} [{law.low:.2f}, {law.high:.2f}]"
+    """The best law, and the power of the batch size below the knee, in words."""
+    return f"law: {style.plain(law.best)}; exponent {law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})"

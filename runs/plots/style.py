@@ -97,7 +97,7 @@ def log_axis(axis, label: str, low: float, high: float) -> None:
     getattr(axes, f"set_{name}lim")(low, high)
     subs = (1.0,) if high / low > 300 else (1.0, 2.0, 5.0)
     axis.set_major_locator(LogLocator(subs=subs, numticks=20))
-    axis.set_minor_locator(LogLocator(subs=np.arange(2.0, 10.0), numticks=20))
+    axis.set_minor_locator(LogLocator(subs=(2.0, 5.0), numticks=20))
     axis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
     axis.set_minor_formatter(NullFormatter())
     axis.set_label_text(label, fontsize=10, color=INK)
@@ -153,10 +153,11 @@ def save(figure: Figure, path: str | Path | None) -> Figure:
     if path is None:
         return figure
     buffer, kind = io.BytesIO(), Path(path).suffix[1:]
-    metadata = {"Date": None} if kind == "svg" else {}
+    # Fast compression halves the time that a small figure takes, for a third more bytes.
+    options = {"metadata": {"Date": None}} if kind == "svg" else {"pil_kwargs": {"compress_level": 2}}
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "lr-batch"}):
         # A name in a script that the font lacks is drawn as boxes: ugly, but no reason to fail.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
+        figure.savefig(buffer, format=kind, dpi=DPI, **options)
     write_atomically(path, buffer.getvalue())
     return figure

@@ -105,7 +105,7 @@ def write_report(
         cards=cards(critical, law),
         figures="".join(_figure(name, *_CAPTIONS[name]) for name in charts),
         steps=steps_table(summary["steps_to_goal"]),
-        study=study_table(summary),
+        study=study_table(summary, result),
         engine=engine_table(summary["engine"]),
         plotly=get_plotlyjs(),
         charts=script_json(charts),

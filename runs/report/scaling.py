@@ -83,7 +83,7 @@ def rate_chart(result: Result, law: LearningRateLaw | None) -> Spec:
         rates = optima[0].learning_rate.best * (batch / optima[0].batch_size) ** slope
         data.append(line(name, batch, rates, {**DASHED, "dash": "dash" if slope == 1 else "dot"}))
     if law:
-        data.append(line(escape(law_text(law)), batch, law.curve(batch), {"color": style.BLUE, "width": 2}))
+        data.append(line(escape(law_text(law)), batch, law.rate(batch), {"color": style.BLUE, "width": 2}))
     inside, at_edge = ([row for row in optima if (row.edge is not None) == edge] for edge in (False, True))
     ring = {"color": "white", "line": {"color": style.BLUE, "width": 1.5}}
     data.append(estimates("best rate", inside, [row.learning_rate for row in inside]))

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+import numpy as np
+
 from lr_batch.critical_batch import CriticalBatchSize
 from lr_batch.learning_rate_law import LearningRateLaw
+from lr_batch.result import Result
 from runs.plots.style import count
 
 
@@ -26,7 +29,7 @@ def cards(critical: CriticalBatchSize | None, law: LearningRateLaw | None) -> st
         ]  # fmt: skip
     html = [_card(kind, label, count(value), remark) for kind, label, value, remark in boxes]
     if law:
-        remark = f"rate ∝ batch<sup>a</sup>, a = {law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})"
+        remark = f"below the knee rate ∝ batch<sup>a</sup>, a = {law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})"
         html.append(_card("", "law of the best rate", escape(law.best), remark))
     return f'<div class="cards">{"".join(html)}</div>' if html else ""
 
@@ -40,34 +43,44 @@ def _span(low: float, high: float) -> str:
 
 
 def steps_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of the summary's `steps_to_goal`."""
-    heads = ("batch size", "steps", "interval", "examples", "best rate", "interval", "edge")
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in _cells(row))}</tr>" for row in rows)
-    return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{body}</table>"
+    """Rows of the summary's `steps_to_goal`; a column for each hyperparameter beside the rate."""
+    others = list(rows[0].get("others", {})) if rows else []
+    heads = ("batch size", "steps", "interval", "examples", "best rate", "interval", *others, "seeds", "edge")
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in _cells(row, others))}</tr>" for row in rows)
+    return f"<table><tr>{''.join(f'<th>{escape(head)}</th>' for head in heads)}</tr>{body}</table>"
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
+def _cells(row: Mapping[str, Any], others: Sequence[str]) -> list[str]:
     """One row's cells. Without steps, the lower bound stands in place of the interval."""
     rate = row["learning_rate"] or {}
-    low, high = row["low"], row["high"]
-    interval = _span(low, high) if row["steps"] is not None else (f"more than {count(low)}" if low else "all diverged")
-    best = rate.get("best")
+    best, edge = rate.get("best"), rate.get("edge")
+    bound = f"more than {count(row['low'])}" if row["low"] else "all diverged"
     return [
         f"{row['batch_size']:,}",
         "not reached" if row["steps"] is None else count(row["steps"]),
-        interval,
+        bound if row["steps"] is None else _span(row["low"], row["high"]),
         "" if row["examples"] is None else count(row["examples"]),
         "" if best is None else f"{best:.3g}",
         "" if best is None else f"{rate['low']:.3g} to {rate['high']:.3g}",
-        f'<span class="edge">{escape(rate["edge"])} edge of the grid</span>' if rate.get("edge") else "",
+        *("" if row["steps"] is None else f"{row['others'][name]:.4g}" for name in others),
+        f"{row['seeds_reached']} of {row['seeds']}",
+        f'<span class="edge">{escape(edge)} edge of the grid</span>' if edge else "",
     ]
 
 
-def study_table(summary: Mapping[str, Any]) -> str:
-    """What was run: every plain entry of the summary, and the goal."""
-    goal = summary["goal"]
-    entries = [(name, value) for name, value in summary.items() if isinstance(value, str | int | float) and name != "advice"]
-    return _pairs([*entries, ("goal", f"{goal['metric']} below {goal['below']:g}")])
+def study_table(summary: Mapping[str, Any], result: Result) -> str:
+    """What was run: the summary's names and counts, and the values that were tried."""
+    goal, sizes = summary["goal"], np.unique(result.batch_size)
+    names = ("workload", "optimizer", "budget", "trials", "reached", "diverged")
+    entries = [(name, summary[name]) for name in names]
+    entries.insert(2, ("goal", f"{goal['metric']} below {goal['below']:g}"))
+    entries += [("batch sizes", ", ".join(map(str, sizes))), ("seeds", len(np.unique(result.seed)))]
+    return _pairs(entries + [(name, _values(column)) for name, column in result.hparams.items()])
+
+
+def _values(column: np.ndarray) -> str:
+    values = np.unique(column)
+    return f"{len(values)} values, {values[0]:.4g} to {values[-1]:.4g}" if len(values) > 1 else f"{values[0]:.4g}"
 
 
 def engine_table(engine: Mapping[str, Any]) -> str:
