@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import jax
 import optax
 
 from optim.range import POSITIVE, ScalarOrSchedule, check_choice, check_count, hyperparameters
 
 
-def with_gradient(value_fn, grad_fn):
-    """`value_fn` with `grad_fn` as its reverse-mode derivative.
+def on_batch(search: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
+    """A line search of Optax that names the extra arguments it misses."""
 
-    A line search differentiates the loss, and a loss that loops over a traced number of
-    micro-batches has no reverse mode of its own.
-    """
-
-    @jax.custom_vjp
-    def loss(params):
-        return value_fn(params)
-
-    loss.defvjp(
-        lambda params: (value_fn(params), grad_fn(params)),
-        lambda grads, cotangent: (jax.tree.map(lambda g: cotangent.astype(g.dtype) * g, grads),),
-    )
-    return loss
-
-
-def search_on_batch(search: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
-    """Lets a line search of Optax use `grad_fn`, and names the arguments that are missing."""
-
-    def update_fn(updates, state, params=None, *, value=None, grad=None, value_fn=None, grad_fn=None, **extra):
+    def update_fn(updates, state, params=None, *, value=None, grad=None, value_fn=None, **extra):
         del extra
         if value_fn is None or value is None or grad is None:
             raise ValueError("lbfgs: update with a line search needs the extra arguments value, grad, value_fn")
-        loss = value_fn if grad_fn is None else with_gradient(value_fn, grad_fn)
-        return search.update(updates, state, params, value=value, grad=grad, value_fn=loss)
+        return search.update(updates, state, params, value=value, grad=grad, value_fn=value_fn)
 
     return optax.GradientTransformationExtraArgs(search.init, update_fn)
 
@@ -61,8 +41,8 @@ def lbfgs(
         shortens: s <= lr. Without a search s = lr. 1 is right for full batches.
       line_search: "zoom" (strong Wolfe conditions; Nocedal & Wright, 2006, algorithm 3.5; up
         to `max_search_steps` gradients a step), "backtracking" (Armijo; losses only), or
-        "none". The searches need the extra arguments value, grad, value_fn of `update`, and
-        use grad_fn where it is given.
+        "none". The searches need the extra arguments value, grad and value_fn of `update`, all on
+        the batch of the step; "zoom" differentiates value_fn in reverse mode.
       memory_size: number of differences kept, >= 1; the state is 2 `memory_size` + 2 or 3
         times the parameters.
     """
@@ -78,4 +58,4 @@ def lbfgs(
         )
     else:
         search = optax.scale_by_backtracking_linesearch(max_search_steps, max_learning_rate=1.0)
-    return optax.chain(direction, search_on_batch(search))
+    return optax.chain(direction, on_batch(search))
