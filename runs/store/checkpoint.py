@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,9 +14,12 @@ import numpy as np
 
 from lr_batch.chunk import Lanes
 from runs.atomic import sync_folder, sync_tree, write_atomically
+from runs.store.errors import StoreError
 
 KEEP = 2
+OVERHEAD = 2**18  # bytes beside the arrays: 15 small files
 MANIFEST = "manifest"
+HIDDEN = ".writing"  # Orbax adds its own ending while it writes
 CHECKSUMS = "checksums.json"
 
 
@@ -25,20 +29,33 @@ def save_lanes(folder: Path, lanes: Lanes) -> None:
     `lanes.carry` is any tree of arrays; only its leaves are kept, in the order of
     `jax.tree.leaves`. Typed PRNG keys have to be given as `jax.random.key_data`.
     """
-    import orbax.checkpoint as ocp  # half a second, and most runs never need it
-
     folder.mkdir(parents=True, exist_ok=True)
     numbers = _numbers(folder)
-    hidden = folder / ".writing"
-    shutil.rmtree(hidden, ignore_errors=True)
-    with ocp.PyTreeCheckpointer() as checkpointer:
-        checkpointer.save(hidden.absolute(), _pack(lanes))
-    write_atomically(hidden / CHECKSUMS, json.dumps(_checksums(hidden)).encode())
-    sync_tree(hidden)
-    os.replace(hidden, folder / _name(max(numbers, default=0) + 1))
+    _clear(folder)
+    try:
+        _write(folder / HIDDEN, _pack(lanes))
+        write_atomically(folder / HIDDEN / CHECKSUMS, json.dumps(_checksums(folder / HIDDEN)).encode())
+        sync_tree(folder / HIDDEN)
+        os.replace(folder / HIDDEN, folder / _name(max(numbers, default=0) + 1))
+    finally:
+        _clear(folder)
     sync_folder(folder)
     for number in numbers[: len(numbers) + 1 - KEEP]:
         shutil.rmtree(folder / _name(number))
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    import orbax.checkpoint as ocp  # half a second, and most runs never need it
+
+    need = sum(array.nbytes for array in arrays.values()) + OVERHEAD
+    if shutil.disk_usage(path.parent).free < need:  # Orbax would print the traceback of its thread
+        raise OSError(errno.ENOSPC, f"{need / 2**20:.1f} MiB of free space needed")
+    try:
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            checkpointer.save(path.absolute(), arrays)
+    except Exception as error:  # what Orbax passes on from its layers below is of many types
+        reason = str(error).partition("\n")[0]
+        raise StoreError(f"{path.parent}: the chunk in flight was not saved: {reason}") from error
 
 
 def load_lanes(folder: Path) -> Lanes | None:
@@ -53,6 +70,12 @@ def discard_lanes(folder: Path) -> None:
     """Forgets a chunk whose rows are safe."""
     if folder.exists():
         shutil.rmtree(folder)
+
+
+def _clear(folder: Path) -> None:
+    """Removes what a checkpoint that came to nothing left behind."""
+    for path in folder.glob(f"{HIDDEN}*"):
+        shutil.rmtree(path)
 
 
 def _name(number: int) -> str:

@@ -17,16 +17,21 @@ def as_store_error(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(f"{path}: {error}{_need(error)}") from error
+        raise StoreError(f"{path}: {one_line(error)}{_need(error)}") from error
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}") from error
+
+
+def one_line(error: Exception) -> str:
+    """SQLite quotes a damaged schema with its line breaks."""
+    return " ".join(str(error).split())
 
 
 def _need(error: sqlite3.Error) -> str:
     if primary_code(error) == sqlite3.SQLITE_FULL:
         return "; nothing finished is lost: free some space and run the same command again"
     if is_damage(error):
-        return "; the file is damaged: run the study again to rescue its rows, or move the file away"
+        return "; the file is damaged: run the study again to rescue its rows"
     return ""
 
 

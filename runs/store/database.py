@@ -59,6 +59,8 @@ def _create_or_repair(path: Path, full_sync: bool) -> None:
 def _is_sound(path: Path) -> bool:
     try:
         with closing(connect(path)) as db:
+            if schema.version_of(db, path) == schema.VERSION and not schema.is_whole(db):
+                return False
             return db.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
@@ -75,6 +77,8 @@ def _check_readable(db: sqlite3.Connection, path: Path) -> None:
                 f"{path}: written with schema {version}, this lr-batch reads schema {schema.VERSION}; "
                 "run the study again to bring it up to date"
             )
+        if not schema.is_whole(db):
+            raise StoreError(f"{path}: damaged; run the study again to rescue its rows")
     except BaseException:
         db.close()
         raise

@@ -6,6 +6,7 @@ import os
 import platform
 import sqlite3
 import subprocess
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -59,10 +60,12 @@ class Lease:
     def _acquire(self) -> Owner | None:
         self._lock()
         self._db.execute(TABLE)
-        previous = self._owner()
+        previous, own = self._owner(), this_process()
+        if previous and previous[:3] == own[:3]:
+            previous = None  # our own, left by a release on a full disk
         if previous and is_alive(previous):
             raise self._in_use(previous)
-        self._db.execute("REPLACE INTO lease VALUES (1, ?, ?, ?, ?)", this_process())
+        self._db.execute("REPLACE INTO lease VALUES (1, ?, ?, ?, ?)", own)
         self._db.execute("COMMIT")
         self._lock()
         return previous
@@ -83,10 +86,10 @@ class Lease:
         return StoreInUse(f"{self._path.parent}: in use by {owner or 'another process'}")
 
     def release(self) -> None:
-        """Gives the folder free."""
-        self._db.execute("DELETE FROM lease")
-        self._db.execute("COMMIT")
-        self._db.close()
+        """Gives the folder free, on a full disk too, where the row stays and the lock alone goes."""
+        with closing(self._db), suppress(sqlite3.OperationalError):
+            self._db.execute("DELETE FROM lease")
+            self._db.execute("COMMIT")
 
 
 def this_process() -> Owner:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runs.store import schema
-from runs.store.connection import connect, is_damage
+from runs.store.connection import connect, is_damage, one_line
 from runs.store.errors import StoreError
 from runs.store.rows import ChunkRow, TrialRow, is_intact
 from runs.store.swap import swap
@@ -55,8 +55,7 @@ def _padded_copy(path: Path, folder: Path) -> Path:
 
 def _rescue(damaged: Path, fresh: Path, path: Path) -> dict[str, int]:
     """Fills `fresh` with what is whole in `damaged`; returns the number of rows of each table."""
-    with closing(connect(damaged)) as old, closing(sqlite3.connect(fresh)) as new:
-        _refuse_unreadable(old, path)
+    with closing(_connect_damaged(damaged, path)) as old, closing(sqlite3.connect(fresh)) as new:
         schema.create(new)
         new.execute("BEGIN IMMEDIATE")
         tables = ("studies", "chunks", "trials", "events")
@@ -65,13 +64,17 @@ def _rescue(damaged: Path, fresh: Path, path: Path) -> dict[str, int]:
     return counts
 
 
-def _refuse_unreadable(db: sqlite3.Connection, path: Path) -> None:
+def _connect_damaged(damaged: Path, path: Path) -> sqlite3.Connection:
     try:
-        version = schema.version_of(db, path)
+        schema.restore(damaged)
+        with closing(connect(damaged)) as db:
+            version = schema.version_of(db, path)
     except sqlite3.DatabaseError as error:
-        raise StoreError(f"{path}: damaged beyond reading ({error}); move it away to start afresh") from error
+        reason = one_line(error)
+        raise StoreError(f"{path}: damaged beyond reading ({reason}); move it away to start afresh") from error
     if version != schema.VERSION:
-        raise StoreError(f"{path}: damaged, and of schema {version}: move it away to start afresh")
+        raise StoreError(f"{path}: damaged, and of schema {version}; move it away to start afresh")
+    return connect(damaged)
 
 
 def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str, path: Path) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 from runs.store.errors import StoreError
@@ -54,12 +56,38 @@ CREATE TABLE events (
 );
 """
 
-# MIGRATIONS[v] is the SQL that turns version v into v + 1.
+# MIGRATIONS[v] is the SQL that turns version v into v + 1. It makes changed tables anew and copies their rows,
+# so that what SQLite keeps of them is the text above and `is_whole` holds.
 MIGRATIONS: dict[int, str] = {}
 
 
 def create(db: sqlite3.Connection) -> None:
     run_script(db, f"{TABLES} PRAGMA application_id = {APPLICATION_ID};", VERSION)
+
+
+@cache
+def _definitions() -> tuple[tuple[int, str, str, str, str | None], ...]:
+    """What SQLite keeps of `TABLES`, in the order of creation."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        create(db)
+        return tuple(db.execute("SELECT rowid, type, name, tbl_name, sql FROM sqlite_master"))
+
+
+def is_whole(db: sqlite3.Connection) -> bool:
+    """Whether the tables are as they were created: no check of SQLite's notices a damaged column name."""
+    return set(_definitions()) <= set(db.execute("SELECT rowid, type, name, tbl_name, sql FROM sqlite_master"))
+
+
+def restore(path: Path) -> None:
+    """Writes the definitions of the tables over damaged ones in the file at `path`."""
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA writable_schema = ON")  # first of all: it also lets SQLite read damaged ones
+        for number, *definition in _definitions():
+            db.execute(
+                "UPDATE sqlite_master SET type = ?, name = ?, tbl_name = ?, sql = ? WHERE rowid = ?",
+                (*definition, number),
+            )
+        db.commit()
 
 
 def run_script(db: sqlite3.Connection, script: str, version: int) -> None:
@@ -71,8 +99,8 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
     """Schema version of the file, 0 where it holds nothing yet; `StoreError` if it is not ours or newer."""
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if tables and application != APPLICATION_ID:
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    if pages > 1 and application != APPLICATION_ID:
         raise StoreError(f"{path}: a SQLite file, but not of lr-batch; move it away or name another folder")
     if version > VERSION:
         raise StoreError(

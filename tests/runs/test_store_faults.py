@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -14,8 +15,11 @@ import threading
 import time
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 import runs.store.lease as lease
@@ -173,9 +177,21 @@ def test_flipped_bits_never_become_numbers(tmp_path, tries):
                 assert_nothing_wrong(store)
                 opened += 1
         except StoreError as error:
-            assert "\n" not in str(error) and str(folder / "store.sqlite") in str(error)
+            assert re.fullmatch(rf"{folder}/store.sqlite: (damaged|a SQLite file|not a|written by).*", str(error))
         shutil.rmtree(folder)
     assert opened > 0.8 * tries
+
+
+def test_damaged_names_of_columns_are_restored(tmp_path):
+    path = filled(tmp_path)
+    for name in (b"checksum", b"PRIMARY", b"trials", b"CREATE", b"INDEX"):
+        content = path.read_bytes()
+        path.write_bytes(content.replace(name, name[:-1] + b"`"))
+        with pytest.raises(StoreError, match="damage.*run the study again to rescue"):
+            Store(tmp_path, read_only=True)
+        with Store(tmp_path) as store:
+            assert assert_nothing_wrong(store) == 0
+            assert "rescued 40 trials of 10 chunks" in store.events[-1]
 
 
 def test_a_damaged_row_is_listed_never_read_and_runs_again(tmp_path):
@@ -256,12 +272,14 @@ def test_flipped_bits_in_a_checkpoint_are_noticed(tmp_path):
 def test_a_checkpoint_that_was_being_written_is_invisible(tmp_path):
     chunk = make_chunk()
     with Store(tmp_path) as store:
-        hidden = tmp_path / "lanes" / chunk.id / ".writing"
-        hidden.mkdir(parents=True)
-        (hidden / "half").write_bytes(b"x")
+        folder = tmp_path / "lanes" / chunk.id
+        for name in (".writing", ".writing.orbax-checkpoint-tmp"):
+            (folder / name).mkdir(parents=True)
+            (folder / name / "half").write_bytes(b"x")
         assert store.load(chunk) is None
         store.save(chunk, Lanes(1, [np.zeros(3)]))
         assert store.load(chunk).step == 1
+        assert [path.name for path in folder.iterdir()] == ["000001"]
 
 
 def test_a_full_disk_rolls_back_and_says_so(tmp_path):
@@ -284,6 +302,21 @@ def test_too_little_space_is_found_at_the_start(tmp_path, monkeypatch):
     with pytest.raises(StoreError, match=r"MiB of free space needed, \d+\.\d MiB left"):
         Store(tmp_path / "new")
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_lanes_that_do_not_fit_leave_the_checkpoint_before(tmp_path, monkeypatch):
+    chunk = make_chunk()
+    with Store(tmp_path) as store:
+        store.save(chunk, Lanes(1, [np.zeros(3)]))
+        with monkeypatch.context() as failing:
+            failing.setattr(ocp.PyTreeCheckpointer, "save", mock.Mock(side_effect=ValueError("one\ntwo")))
+            with pytest.raises(StoreError, match=f"{chunk.id}: the chunk in flight was not saved: one$"):
+                store.save(chunk, Lanes(2, [np.zeros(3)]))
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**20))
+        with pytest.raises(StoreError, match=f"{chunk.id}: 1.3 MiB of free space needed"):
+            store.save(chunk, Lanes(2, [np.zeros(2**17)]))
+        assert store.load(chunk).step == 1
+        assert [path.name for path in (tmp_path / "lanes" / chunk.id).iterdir()] == ["000001"]
 
 
 @contextmanager
@@ -367,9 +400,16 @@ def leave_lease(folder: Path, owner: lease.Owner) -> None:
 
 
 def test_a_living_owner_counts_even_where_locks_do_not_work(tmp_path):
-    leave_lease(tmp_path, lease.this_process())
-    with pytest.raises(StoreInUse, match=f"pid {os.getpid()}"):
+    parent = os.getppid()
+    leave_lease(tmp_path, lease.this_process()._replace(pid=parent, started=lease.started(parent)))
+    with pytest.raises(StoreInUse, match=f"in use by pid {parent}"):
         Store(tmp_path)
+
+
+def test_a_lease_that_could_not_be_cleared_does_not_lock_its_owner_out(tmp_path):
+    leave_lease(tmp_path, lease.this_process())
+    with Store(tmp_path) as store:
+        assert store.events == ()
 
 
 @pytest.mark.parametrize(
