@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -137,7 +138,8 @@ def piecewise_linear(corners):
 
     def build(s):
         points = corners(s)
-        lines = [optax.linear_schedule(a, b, n - m) for (m, a), (n, b) in zip(points, points[1:], strict=False)]
+        pairs = itertools.pairwise(points)
+        lines = [optax.linear_schedule(a, b, n - m) for (m, a), (n, b) in pairs]
         return optax.join_schedules(lines, [step for step, _ in points[1:-1]])
 
     return build

@@ -1,4 +1,4 @@
-"""Every schedule of the registry against one list of requirements, NumPy in float64, and Optax where it has it."""
+"""Every schedule of the registry: its formula in float64, Optax where it has it, lanes, corners, refusals."""
 
 from __future__ import annotations
 
@@ -125,12 +125,15 @@ def test_exact_at_the_corners(row, num_steps, warmup):
     assert start == np.float32(setting.init)
     assert first == np.float32(row.first(setting))
     assert abs(peak - np.float32(setting.peak)) <= row.summit_error * setting.peak
-    assert end == np.float32(setting.end) if row.takes_end else end == pytest.approx(row.last(setting), rel=1e-6)
+    assert abs(end - np.float32(row.last(setting))) <= (0 if row.takes_end else 1e-6 * end)
     assert beyond == [end, end]
 
 
+EXTREMES = [(1, 0, 0.0), (2, 1, 1e-30), (40, 0, 1.0), (10**9, 10**6, 0.0)]
+
+
 @each_row
-@pytest.mark.parametrize("num_steps, warmup, end", [(1, 0, 0.0), (2, 1, 1e-30), (40, 0, 1.0), (10**9, 10**6, 0.0)])
+@pytest.mark.parametrize("num_steps, warmup, end", EXTREMES)
 def test_finite_and_nonnegative_everywhere(row, num_steps, warmup, end):
     end = max(end, 1e-37) if row.positive_end else end
     setting = Setting(peak=1.0, num_steps=num_steps, end=end, warmup=warmup, init=0.0)

@@ -1,0 +1,90 @@
+"""The teaching figures: their numbers, and how those are read off a run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from runs.recipes import gradient_paths, rare_features, rate_sensitivity
+
+PNG = b"\x89PNG"
+
+
+@pytest.fixture
+def out(tmp_path):
+    """Where a recipe draws; the file must be an image afterwards."""
+    path = tmp_path / "figure.png"
+    yield str(path)
+    assert path.read_bytes()[:4] == PNG
+
+
+def test_gradient_paths_contract_as_the_theory_has_it(out):
+    measured = gradient_paths.main(out, quick=True)
+    assert set(measured) == {"gradient descent", "Nesterov", "momentum"}
+    for result in measured.values():
+        assert result.rate == pytest.approx(result.theory, rel=5e-3)
+    assert measured["gradient descent"].power == pytest.approx(0, abs=1e-3)  # simple roots
+    assert measured["Nesterov"].power == pytest.approx(1, abs=0.25)  # double roots
+    assert measured["momentum"].power == pytest.approx(1, abs=0.25)
+
+
+def test_gradient_paths_theory_is_the_spectral_radius_of_the_recursion():
+    """Of the step (theta_t, theta_{t-1}) -> (theta_{t+1}, theta_t) at the two ends of the spectrum."""
+    kappa = 100.0
+    for method in gradient_paths.methods(kappa):
+        rate, b = method.hparams["learning_rate"], method.hparams.get("momentum", 0.0)
+        look_ahead = 1 - rate * np.array([1.0, kappa])
+        if method.optimizer == "nesterov":
+            steps = [[[(1 + b) * a, -b * a], [1, 0]] for a in look_ahead]
+        else:
+            steps = [[[b + a, -b], [1, 0]] for a in look_ahead]
+        # A double root is computed only to the square root of the precision.
+        assert np.abs(np.linalg.eigvals(steps)).max() == pytest.approx(method.theory, rel=1e-6)
+
+
+def test_contraction_of_a_known_sequence():
+    k = np.arange(1, 101)[:, None]
+    result = gradient_paths.contraction(k * 0.8**k * np.ones(2), theory=0.8)
+    # The sequence starts at k = 1, so that the fitted k is off by one.
+    assert result.rate == pytest.approx(0.8, rel=1e-3)
+    assert result.power == pytest.approx(1, abs=0.05)
+
+
+def test_rare_features_are_learned_sooner_by_adaptive_methods(out):
+    results = rare_features.main(out, quick=True)
+    sgd = results.pop("sgd")
+    assert sgd.slope == pytest.approx(-1, abs=0.2)
+    assert set(results) == {"adagrad", "rmsprop", "adam"}
+    for adaptive in results.values():
+        assert adaptive.slope > -0.5
+        assert adaptive.median_steps[-1] < 0.7 * sgd.median_steps[-1]
+
+
+def test_steps_to_learn_counts_from_where_the_error_stays_small():
+    error = np.array([[0.5, 0.05, 0.5, 0.05], [0.05, 0.05, 0.05, 0.5], [0.5, 0.5, 0.05, np.nan]]).T
+    np.testing.assert_array_equal(rare_features.steps_to_learn(error), [4, np.inf, np.inf])
+    np.testing.assert_array_equal(rare_features.steps_to_learn(np.full((4, 1), 0.01)), [1])
+
+
+def test_sensitivity_is_wider_for_adam_than_for_sgd(out):
+    results = rate_sensitivity.main(out, quick=True)
+    sgd, adam = results["sgd"], results["adam"]
+    assert adam.decades > 1.3 * sgd.decades > 0
+    assert adam.best_rate < 0.1 * sgd.best_rate
+    assert max(sgd.best_loss, adam.best_loss) < 0.25  # chance is log(10) = 2.3
+    for result in (sgd, adam):
+        assert result.good[0] < result.best_rate < result.good[1]
+
+
+def test_good_range_of_a_parabola():
+    """log loss = (log10 rate)^2 / 4, so it is 1.5 times the least at |log10 rate| = 2 sqrt(log 1.5)."""
+    rates = np.logspace(-3, 3, 601)
+    low, high = rate_sensitivity.good_range(rates, np.exp(np.log10(rates) ** 2 / 4))
+    half = 2 * np.sqrt(np.log(1.5))
+    assert np.log10([low, high]) == pytest.approx([-half, half], abs=1e-3)
+
+
+def test_good_range_beyond_the_grid_is_not_a_number():
+    rates = np.array([1.0, 10.0, 100.0])
+    low, high = rate_sensitivity.good_range(rates, np.array([1.0, 1.1, np.inf]))
+    assert np.isnan(low) and 10 < high < 100
