@@ -93,9 +93,9 @@ def integer(low: int, high: int) -> Dimension:
     >>> integer(1, 8).from_unit(np.array([0.0, 0.49, 1.0])).tolist()
     [1.0, 4.0, 8.0]
     """
+    _check_bounds("int", low, high)
     if low != int(low) or high != int(high):
         raise ValueError(f"int: bounds must be whole numbers, got {low:g} and {high:g}")
-    _check_bounds("int", low, high)
     values = np.arange(int(low), int(high) + 1, dtype=float)
     return _discrete(f"int({low:.0f},{high:.0f})", values)
 
