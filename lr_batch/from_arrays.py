@@ -143,7 +143,8 @@ def _checked_array(what: str, array: Any) -> np.ndarray:
     array = np.asarray(array)
     if array.ndim == 0 or len(array) == 0 or array.dtype.kind not in "fiub":
         raise ValueError(
-            f"from_arrays: {what} must hold numbers and at least one row, got {array.dtype} of shape {array.shape}"
+            f"from_arrays: {what} must hold numbers and at least one row, "
+            f"got {array.dtype} of shape {array.shape}"
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"from_arrays: {what} has values that are not finite")

@@ -41,8 +41,8 @@ def as_model(model: Any) -> Model:
     if callable(model) and not is_class:
         return _from_nnx(model)
     raise ValueError(
-        "from_arrays: model must be a Flax linen module, an nnx module, a function rngs -> nnx module, or a pair "
-        f"(init, apply), got {model!r}"
+        "from_arrays: model must be a Flax linen module, an nnx module, a function rngs -> nnx module, "
+        f"or a pair (init, apply), got {model!r}"
     )
 
 

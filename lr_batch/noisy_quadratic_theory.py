@@ -98,7 +98,7 @@ def _sgd_second_moment(t, a, batch_size, h, momentum):
     """E[w_i^2] = r^t + a^2 h / B (1 - r^t) / (1 - r), r = (1 - a h)^2, `[..., dim]`."""
     del momentum
     power = np.power((1.0 - a * h) ** 2, t[..., None])
-    decay = a * h * (2.0 - a * h)  # 1 - r, zero at the edge of stability, where the noise adds up without limit.
+    decay = a * h * (2.0 - a * h)  # 1 - r; zero at the edge of stability, where noise adds up for ever.
     geometric_sum = np.where(decay == 0, t[..., None], (1.0 - power) / decay)
     return power + a**2 * h / batch_size * geometric_sum
 

@@ -55,7 +55,9 @@ def read_mnist(folder: Path) -> Mapping[str, Images]:
 
 def read_cifar10(folder: Path) -> Mapping[str, Images]:
     """The splits of CIFAR-10 from records of one label byte and 3 x 32 x 32 bytes of pixels."""
-    return {split: _cifar_split([_find(folder, name) for name in names]) for split, names in CIFAR_FILES.items()}
+    return {
+        split: _cifar_split([_find(folder, name) for name in names]) for split, names in CIFAR_FILES.items()
+    }
 
 
 READERS: Mapping[str, Callable[[Path], Mapping[str, Images]]] = {
@@ -105,8 +107,8 @@ def _write(name: str, splits: Mapping[str, Images]) -> Path:
     from PIL import Image
 
     def examples(split: str) -> Iterator[tuple[int, dict]]:
-        # TFDS encodes arrays by TensorFlow, but images of PIL by PIL. Its MNIST builders number the examples too,
-        # and order them by a hash of the number: the same data, in the same order.
+        # TFDS encodes arrays by TensorFlow, but images of PIL by PIL. Its MNIST builders number the examples
+        # too, and order them by a hash of the number: the same data, in the same order.
         for i, (pixels, label) in enumerate(zip(*splits[split], strict=True)):
             image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
             known = {"id": f"{split}_{i:05d}", "image": image, "label": label}

@@ -21,7 +21,8 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     """
     data = _decompressed(path)
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != UNSIGNED_BYTE:
-        raise ValueError(f"read_idx: {path} is not an IDX file of unsigned bytes, it starts with {data[:4].hex(' ')}")
+        start = data[:4].hex(" ")
+        raise ValueError(f"read_idx: {path} is not an IDX file of unsigned bytes, it starts with {start!r}")
     ndim = data[3]
     header = 4 + 4 * ndim
     shape = tuple(int(size) for size in np.frombuffer(data[4:header], ">u4"))

@@ -1,4 +1,4 @@
-"""Image data sets that were prepared in the TFDS folder, as arrays; read without TensorFlow and without a network."""
+"""Prepared image data sets in the TFDS folder, as arrays: read without TensorFlow and without a network."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from jaxtyping import Int, UInt8
 
 from lr_batch.data.hash import hash_arrays
 
+SPLITS = ("train", "test")
 CACHE_NAME = "lr_batch_arrays.npz"
 
 
@@ -55,7 +56,7 @@ def load_prepared(name: str) -> Mapping[str, Images]:
     cached = _read_cache(folder / CACHE_NAME, fingerprint)
     if cached is not None:
         return cached
-    splits = {split: _decode(f"{name}:{folder.name}", split) for split in ("train", "test")}
+    splits = {split: _decode(f"{name}:{folder.name}", split) for split in SPLITS}
     _write_cache(folder / CACHE_NAME, fingerprint, splits)
     return splits
 
@@ -99,7 +100,7 @@ def _fingerprint(folder: Path) -> str:
 def _read_cache(path: Path, fingerprint: str) -> Mapping[str, Images] | None:
     try:
         with np.load(path) as stored:
-            splits = {split: Images(stored[f"{split}_x"], stored[f"{split}_y"]) for split in ("train", "test")}
+            splits = {split: Images(stored[f"{split}_x"], stored[f"{split}_y"]) for split in SPLITS}
             valid = str(stored["fingerprint"]) == fingerprint and str(stored["hash"]) == hash_arrays(splits)
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None  # There is none, or it is damaged: the records are the data, this is a copy.
@@ -107,7 +108,7 @@ def _read_cache(path: Path, fingerprint: str) -> Mapping[str, Images] | None:
 
 
 def _write_cache(path: Path, fingerprint: str, splits: Mapping[str, Images]) -> None:
-    arrays = {f"{split}_{field}": array for split, images in splits.items() for field, array in images._asdict().items()}
+    arrays = {f"{split}_{field}": getattr(splits[split], field) for split in SPLITS for field in Images._fields}
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:

@@ -38,7 +38,7 @@ def noisy_quadratic(dim: int = 64, replicas: int = 128) -> Workload:
 
     def loss(params, batch, key):
         w = params["w"].reshape(-1)
-        noise = random_signs(key, len(batch["example"]), dim * replicas) * np.sqrt(h)
+        noise = random_signs(key, len(batch["example"]), dim * replicas) * np.sqrt(h)[None]
         return total(w) + noise @ w
 
     def evaluate(params, batch):
@@ -59,5 +59,5 @@ def noisy_quadratic(dim: int = 64, replicas: int = 128) -> Workload:
 def random_signs(key: Key, rows: int, columns: int) -> jax.Array:
     """Independent +1 and -1, `[rows, columns]` in float32, from one random bit each."""
     words = jax.random.bits(key, (rows, -(-columns // BITS)), jnp.uint32)
-    bits = (words[..., None] >> jnp.arange(BITS, dtype=jnp.uint32)) & 1
+    bits = (words[..., None] >> jnp.arange(BITS, dtype=jnp.uint32)[None, None]) & 1
     return 2.0 * bits.reshape(rows, -1)[:, :columns].astype(jnp.float32) - 1.0

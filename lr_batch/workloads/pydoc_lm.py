@@ -16,11 +16,11 @@ ALPHABET = "\n" + "".join(map(chr, range(32, 127)))  # Fixed: parameters have on
 UNKNOWN = len(ALPHABET)
 LENGTH = 32
 HELD_OUT_EVERY = 8  # topics
-HELD_OUT_WINDOWS = 256  # of the 1,100 or so: an evaluation should cost less than the steps between two of them
+HELD_OUT_WINDOWS = 256  # of about 1,100: an evaluation should cost less than the steps between two
 
 
 def pydoc_lm() -> Workload:
-    """One-layer causal Transformer of width 32 over windows of 32 characters; goal: held-out loss below 2.8 nats.
+    """One-layer causal Transformer of width 32 over windows of 32 characters; goal: loss below 2.8 nats.
 
     Guessing by character frequency gives 3.28 nats. The text, and with it
     the data hash, differs between versions of Python.
@@ -75,7 +75,7 @@ class CharTransformer(nn.Module):
 
 
 def load_topics() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Windows of 32 characters and the 32 that follow each of them, `[n, 32]` twice, to train on and held out.
+    """Windows of 32 characters and what follows each of these, `[n, 32]` twice, to train on and held out.
 
     Every eighth topic by name is held out whole, and 256 of its windows, evenly
     spaced, are evaluated. Windows do not overlap and do

@@ -1,4 +1,4 @@
-"""Workloads: shapes, splits, hashes, and the noisy quadratic against its theory."""
+"""Workloads: their parts, their splits, and the noisy quadratic against its theory."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flax import linen as nn
+
 from lr_batch.noisy_quadratic_theory import curvature, expected_loss, optimal, steps_to_goal
+from lr_batch.workload import num_examples
+from lr_batch.workloads import WORKLOADS
 from lr_batch.workloads.noisy_quadratic import noisy_quadratic, random_signs
+from lr_batch.workloads.patch_conv import PatchConv, max_pool
+from lr_batch.workloads.pydoc_lm import CharTransformer, load_topics
 
 # Steps to 0.01 with the best constant rate at dim 10^4, as re-computed for FACTS.md on a grid of rates,
 # so up to a few per cent above the optimum.
@@ -31,9 +37,7 @@ def loop_moment(steps, rate, batch_size, h, momentum):
 def test_expected_loss_equals_a_loop_over_steps(rate, momentum):
     h = curvature(5)
     expected = [0.5 * h @ loop_moment(t, rate, 4, h, momentum) for t in (0, 1, 2, 37)]
-    np.testing.assert_allclose(
-        expected_loss([0, 1, 2, 37], rate, 4, h, momentum), expected, rtol=1e-10
-    )
+    np.testing.assert_allclose(expected_loss([0, 1, 2, 37], rate, 4, h, momentum), expected, rtol=1e-10)
 
 
 def test_momentum_recursion_without_momentum_is_sgd():
@@ -85,7 +89,7 @@ def test_random_signs_are_balanced_and_uncorrelated():
 
 @pytest.mark.parametrize(("rate", "batch_size"), [(0.05, 1), (1.2, 16)])
 def test_noisy_quadratic_follows_its_theory(rate, batch_size):
-    """Mean loss of 2,000 copies; the relative standard error is about 1.5 %, the bound 4 of them: false alarm 1e-4."""
+    """Mean loss of 2,000 copies; its standard error is about 1.5 %, the bound 4 of them: false alarm 1e-4."""
     dim, steps = 6, 40
     workload = noisy_quadratic(dim, 2_000)
     batch = {"example": jnp.arange(batch_size)}
@@ -98,4 +102,79 @@ def test_noisy_quadratic_follows_its_theory(rate, batch_size):
     params, _ = jax.lax.scan(step, workload.init(jax.random.key(0)), keys)
     measured = workload.evaluate(params, workload.eval_data)["loss"]
     assert measured.shape == (1,)
-    assert float(measured[0]) == pytest.approx(expected_loss(steps, rate, batch_size, curvature(dim)), rel=0.06)
+    expected = expected_loss(steps, rate, batch_size, curvature(dim))
+    assert float(measured[0]) == pytest.approx(expected, rel=0.06)
+
+
+def test_noisy_quadratic_noise_is_shared_by_lanes_and_not_by_keys():
+    workload = noisy_quadratic(4, 8)
+    batch = {"example": jnp.arange(3)}
+    noise = lambda scale, key: jax.grad(  # noqa: E731
+        lambda p: workload.loss(p, batch, jax.random.key(key)).sum()
+    )({"w": scale * jnp.ones((8, 4))})["w"] - 3 * scale / np.arange(1, 5)[None]
+    np.testing.assert_allclose(noise(1.0, 0), noise(2.0, 0), atol=1e-5)
+    assert not np.allclose(noise(1.0, 0), noise(1.0, 1))
+
+
+@pytest.mark.parametrize("name", ["digits_mlp", "digits_cnn", "pydoc_lm", "noisy_quadratic"])
+def test_workload_without_download_trains_and_evaluates(name):
+    workload = WORKLOADS[name]()
+    assert workload.name == name
+    params = workload.init(jax.random.key(0))
+    batch = jax.tree.map(lambda leaf: leaf[:3], workload.train_data)
+    losses, grads = jax.value_and_grad(lambda p: workload.loss(p, batch, jax.random.key(1)).sum())(params)
+    assert all(np.isfinite(leaf).all() and np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(grads))
+    metrics = workload.evaluate(params, jax.tree.map(lambda leaf: leaf[:1], workload.eval_data))
+    assert workload.goal.metric in metrics
+    assert all(metric.shape == (1,) for metric in metrics.values())
+    assert max(workload.batch_sizes) <= num_examples(workload.train_data)
+
+
+def test_digits_are_split_once_for_all():
+    workload = WORKLOADS["digits_mlp"]()
+    assert workload.train_data["x"].shape == (1_400, 64)
+    assert workload.eval_data["x"].shape == (397, 64)
+    assert workload.train_data["x"].max() == 1.0
+    rows = {row.tobytes() for row in workload.train_data["x"]}
+    assert not any(row.tobytes() in rows for row in workload.eval_data["x"])
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("kernel", "size"), [((3, 3), (8, 5)), ((1, 1), (6, 6)), ((5, 2), (7, 6))])
+def test_patch_conv_equals_flax_conv(kernel, size, stride):
+    x = jax.random.normal(jax.random.key(0), (2, *size, 3))
+    ours, theirs = PatchConv(4, kernel, stride), nn.Conv(4, kernel, stride)
+    params = ours.init(jax.random.key(1), x)
+    assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, theirs.init(jax.random.key(1), x))
+    params["params"]["bias"] = jnp.arange(4.0)
+
+    def value_and_grads(module):
+        total = lambda p, x: jnp.sum(jnp.sin(module.apply(p, x)))  # noqa: E731
+        return module.apply(params, x), jax.grad(total, argnums=(0, 1))(params, x)
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5),
+        value_and_grads(ours),
+        value_and_grads(theirs),
+    )
+
+
+def test_max_pool_equals_flax():
+    x = jax.random.normal(jax.random.key(0), (2, 4, 6, 3))
+    np.testing.assert_array_equal(max_pool(x), nn.max_pool(x, (2, 2), (2, 2)))
+
+
+def test_transformer_does_not_look_ahead():
+    model = CharTransformer(vocab=5, width=8)
+    x = jnp.array([[0, 1, 2, 3, 4, 0]])
+    params = model.init(jax.random.key(0), x)
+    before, after = model.apply(params, x), model.apply(params, x.at[0, 3].set(1))
+    np.testing.assert_allclose(before[0, :3], after[0, :3], rtol=1e-6)
+    assert np.abs(before[0, 3:] - after[0, 3:]).max(axis=-1).min() > 1e-4
+
+
+def test_topics_predict_the_next_character():
+    (x, y), (held_out, _) = load_topics()
+    assert x.shape == y.shape and x.shape[1] == held_out.shape[1] == 32
+    np.testing.assert_array_equal(x[:, 1:], y[:, :-1])
+    assert x.min() >= 0 and x.max() <= 96
