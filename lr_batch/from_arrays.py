@@ -67,6 +67,7 @@ def from_arrays(
     (1, 2, 4)
     """
     train_data, eval_data = _checked_data("train", train), _checked_data("held_out", held_out)
+    _check_rows_alike(train_data, eval_data)
     as_pure = as_model(model)
     all_metrics = {"loss": loss, **(metrics or {})}
     workload = Workload(
@@ -135,6 +136,15 @@ def _checked_data(what: str, pair: Any) -> dict[str, np.ndarray]:
     if len(data["x"]) != len(data["y"]):
         raise ValueError(f"from_arrays: {what} has {len(data['x'])} rows in x but {len(data['y'])} in y")
     return data
+
+
+def _check_rows_alike(train: Mapping[str, np.ndarray], held_out: Mapping[str, np.ndarray]) -> None:
+    for side in "xy":
+        ours, theirs = held_out[side].shape[1:], train[side].shape[1:]
+        if ours != theirs:
+            raise ValueError(
+                f"from_arrays: held_out {side} has rows of shape {ours}, train {side} of {theirs}"
+            )
 
 
 def _checked_array(what: str, array: Any) -> np.ndarray:

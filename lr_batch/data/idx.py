@@ -23,13 +23,14 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != UNSIGNED_BYTE:
         start = data[:4].hex(" ")
         raise ValueError(f"read_idx: {path} is not an IDX file of unsigned bytes, it starts with {start!r}")
-    ndim = data[3]
-    header = 4 + 4 * ndim
+    header = 4 + 4 * data[3]
+    if len(data) < header:
+        raise ValueError(f"read_idx: {path} was cut off within its header")
     shape = tuple(int(size) for size in np.frombuffer(data[4:header], ">u4"))
-    if len(shape) < ndim or len(data) - header != math.prod(shape):
+    if len(data) - header != math.prod(shape):
         raise ValueError(
             f"read_idx: {path} should hold {' x '.join(map(str, shape))} bytes after its header, "
-            f"has {max(len(data) - header, 0)}; it was cut off or changed"
+            f"has {len(data) - header}; it was cut off or changed"
         )
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
