@@ -70,8 +70,9 @@ def _connect_damaged(damaged: Path, path: Path) -> sqlite3.Connection:
         with closing(connect(damaged)) as db:
             version = schema.version_of(db, path)
     except sqlite3.DatabaseError as error:
-        reason = one_line(error)
-        raise StoreError(f"{path}: damaged beyond reading ({reason}); move it away to start afresh") from error
+        raise StoreError(
+            f"{path}: damaged beyond reading ({one_line(error)}); move it away to start afresh"
+        ) from error
     if version != schema.VERSION:
         raise StoreError(f"{path}: damaged, and of schema {version}; move it away to start afresh")
     return connect(damaged)

@@ -56,8 +56,10 @@ CREATE TABLE events (
 );
 """
 
-# MIGRATIONS[v] is the SQL that turns version v into v + 1. It makes changed tables anew and copies their rows,
-# so that what SQLite keeps of them is the text above and `is_whole` holds.
+DEFINITIONS = "SELECT rowid, type, name, tbl_name, sql FROM sqlite_master"
+
+# MIGRATIONS[v] is the SQL that turns version v into v + 1. It makes changed tables anew and copies their
+# rows, so that what SQLite keeps of them is the text above and `is_whole` holds.
 MIGRATIONS: dict[int, str] = {}
 
 
@@ -70,12 +72,12 @@ def _definitions() -> tuple[tuple[int, str, str, str, str | None], ...]:
     """What SQLite keeps of `TABLES`, in the order of creation."""
     with closing(sqlite3.connect(":memory:")) as db:
         create(db)
-        return tuple(db.execute("SELECT rowid, type, name, tbl_name, sql FROM sqlite_master"))
+        return tuple(db.execute(DEFINITIONS))
 
 
 def is_whole(db: sqlite3.Connection) -> bool:
     """Whether the tables are as they were created: no check of SQLite's notices a damaged column name."""
-    return set(_definitions()) <= set(db.execute("SELECT rowid, type, name, tbl_name, sql FROM sqlite_master"))
+    return set(_definitions()) <= set(db.execute(DEFINITIONS))
 
 
 def restore(path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.runs.store_chunks import make_chunk, make_result
 
 @pytest.fixture
 def study(tmp_path):
-    """A folder with eight trials of two chunks, one of whose values is infinite, as of a lane that diverged."""
+    """A folder with eight trials of two chunks; a lane of each has an infinite value."""
     folder = tmp_path / "study"
     with Store(folder) as store:
         for batch_size in (4, 8):
@@ -53,7 +53,8 @@ def test_parquet_has_the_curves(study, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     assert export(study, tmp_path / "out.parquet", "parquet") == 8
     rows = parquet.read_table(tmp_path / "out.parquet").to_pylist()
-    np.testing.assert_array_equal(np.float32(rows[3]["curve_values"]), make_result(make_chunk(4)).values[:, 3])
+    values = make_result(make_chunk(4)).values[:, 3]
+    np.testing.assert_array_equal(np.float32(rows[3]["curve_values"]), values)
     assert rows[3]["steps_to_goal"] == make_result(make_chunk(4)).steps_to_goal[3]
 
 

@@ -84,13 +84,14 @@ def writers():
         yield started
 
 
-def test_kills_at_random_moments_lose_nothing_that_was_acknowledged(tmp_path, writers):
-    rng, kills, acknowledged = random.Random(0), 25, []
+@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.slow)])
+def test_kills_at_random_moments_lose_nothing_that_was_acknowledged(tmp_path, writers, kills):
+    rng, acknowledged = random.Random(0), []
     for first in range(1000, 1000 * (kills + 1), 1000):
         pid = writers.start(tmp_path, first)
         time.sleep(rng.uniform(0, 0.1))
         acknowledged += [first, *writers.kill(pid)]
-    assert len(acknowledged) > 2 * kills
+    assert len(acknowledged) > kills
     with Store(tmp_path) as store:
         assert not store.verify()
         for batch_size in acknowledged:
@@ -177,7 +178,8 @@ def test_flipped_bits_never_become_numbers(tmp_path, tries):
                 assert_nothing_wrong(store)
                 opened += 1
         except StoreError as error:
-            assert re.fullmatch(rf"{folder}/store.sqlite: (damaged|a SQLite file|not a|written by).*", str(error))
+            reasons = "damaged|a SQLite file|not a store|written by"
+            assert re.fullmatch(f"{folder}/store.sqlite: ({reasons}).*", str(error))
         shutil.rmtree(folder)
     assert opened > 0.8 * tries
 
