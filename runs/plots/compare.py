@@ -69,7 +69,7 @@ def _figure(
     figure = style.new_figure(8.6, 5.8)
     axes = style.add_axes(figure, left=0.095, bottom=0.1, width=0.745, height=0.755)
     first = results[0]
-    style.headline(figure, title, f"{style.plain(first.workload)} · goal: {style.plain(str(first.goal))}", 0.095)
+    style.headline(figure, title, f"{style.plain(first.workload, 36)} · goal: {style.plain(str(first.goal), 36)}", 0.095)
     style.batch_axis(axes, np.concatenate([result.batch_size for result in results]))
     series = []
     for result, critical in zip(results, criticals, strict=True):

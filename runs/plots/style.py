@@ -61,7 +61,7 @@ def headline(figure: Figure, title: str, subtitle: str, left: float = 0.105) -> 
 
 def study_line(result: Result) -> str:
     """Workload, optimizer and goal, fit to be drawn."""
-    return f"{plain(result.workload)} · {plain(result.optimizer)} · goal: {plain(str(result.goal))}"
+    return f"{plain(result.workload, 24)} · {plain(result.optimizer, 24)} · goal: {plain(str(result.goal), 24)}"
 
 
 def batch_axis(axes: Axes, batch_sizes: Sequence[int]) -> None:

@@ -57,7 +57,7 @@ def training_curves(result: Result, path: str | Path | None = None) -> Figure:
     """
     figure = style.new_figure(9.4, 4.8)
     panels = [style.add_axes(figure, left=left, width=0.37) for left in (0.07, 0.49)]
-    title = f"Training at the fastest rate: held-out {style.plain(result.goal.metric)}"
+    title = f"Training at the fastest rate: held-out {style.plain(result.goal.metric, 24)}"
     style.headline(figure, title, style.study_line(result), 0.07)
     fastest = fastest_curves(result)
     if not fastest:
@@ -97,10 +97,10 @@ def _scale(panels: list[Axes], fastest: list[FastestCurves], result: Result) -> 
         style.log_axis(axes.yaxis, "", low, high)
         axes.axhline(result.goal.threshold, color=style.VERMILION, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
         axes.text(
-            0.015, result.goal.threshold, f"goal: {style.plain(str(result.goal))}", va="bottom", fontsize=style.SMALL,
+            0.015, result.goal.threshold, f"goal: {style.plain(str(result.goal), 24)}", va="bottom", fontsize=style.SMALL,
             transform=axes.get_yaxis_transform(), color=style.VERMILION,
         )  # fmt: skip
-    panels[0].set_ylabel(f"held-out {style.plain(result.goal.metric)}", fontsize=10, color=style.INK)
+    panels[0].set_ylabel(f"held-out {style.plain(result.goal.metric, 24)}", fontsize=10, color=style.INK)
     panels[1].tick_params(labelleft=False)
 
 

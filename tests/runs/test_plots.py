@@ -1,0 +1,281 @@
+"""Figures: what is drawn is what was measured, for ordinary, broken and hostile studies alike."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+from synthetic_study import BATCH_SIZES, RATES, synthetic_result
+
+from lr_batch.critical_batch import critical_batch_size
+from lr_batch.learning_rate_law import learning_rate_law
+from lr_batch.optimum import best_settings
+from lr_batch.result import Result
+from runs.plots import compare_rates, compare_steps, heatmap, learning_rate, steps_to_goal, style, training_curves
+from runs.plots.cells import BUDGET_CELL, DIVERGED_CELL, NOT_RUN, OUTPACED_CELL, REACHED_CELL, cells, rate_grid
+from runs.plots.compare import spread
+from runs.plots.learning_rate import lowest_diverged
+from runs.plots.training_curves import fastest_curves
+
+HOSTILE = "<b>$x_1^{$ & _co_ \\frac</b>\n" + "long " * 40
+
+
+@pytest.fixture(scope="module")
+def study():
+    result = synthetic_result()
+    optima = best_settings(result)
+    return result, critical_batch_size(result, optima=optima), learning_rate_law(result, optima=optima)
+
+
+def changed(result, **columns) -> Result:
+    """`result` with other columns (`_replace` trips over the length of a result being that of its columns)."""
+    return Result(**result._asdict() | columns)
+
+
+def horizontal_texts(figure) -> list:
+    """All that is written in a figure from left to right, with the tick labels that are in view."""
+    found = list(figure.texts) + [text for legend in figure.legends for text in legend.get_texts()]
+    for axes in figure.axes:
+        found += [*axes.texts, axes.xaxis.label]
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            found += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high and tick.label1.get_visible()]
+    return [text for text in found if text.get_text().strip() and text.get_rotation() == 0]
+
+
+def written(figure) -> str:
+    labels = [axes.get_ylabel() for axes in figure.axes]
+    return "\n".join([*labels, *(text.get_text() for text in horizontal_texts(figure))])
+
+
+def overlaps(figure) -> list[tuple[str, str]]:
+    """Pairs of texts whose boxes overlap, and texts that leave the figure."""
+    figure.draw_without_rendering()
+    boxes = [(text.get_text(), text.get_window_extent()) for text in horizontal_texts(figure)]
+    pairs = [(a, b) for i, (a, box) in enumerate(boxes) for b, other in boxes[:i] if _intersect(box, other)]
+    canvas = figure.bbox.padded(1)
+    return pairs + [(a, "canvas") for a, box in boxes if not (canvas.contains(*box.min) and canvas.contains(*box.max))]
+
+
+def _intersect(box, other, slack=1.0) -> bool:
+    apart_x = box.x1 - slack <= other.x0 or other.x1 - slack <= box.x0
+    return not (apart_x or box.y1 - slack <= other.y0 or other.y1 - slack <= box.y0)
+
+
+def draw_all(result, critical, law, folder):
+    return [
+        steps_to_goal(result, critical, folder / "steps_to_goal.png", why="too few batch sizes"),
+        learning_rate(result, law, folder / "learning_rate.png", why="too few batch sizes"),
+        heatmap(result, folder / "heatmap.png"),
+        training_curves(result, folder / "training_curves.png"),
+        compare_steps([result, result], [critical, None], folder / "compare_steps.png"),
+        compare_rates([result, result], [critical, None], folder / "compare_rates.png"),
+    ]
+
+
+def test_every_figure_is_a_png_of_print_size_and_steps_to_goal_also_svg(study, tmp_path):
+    draw_all(*study, tmp_path)
+    pngs = sorted(path.name for path in tmp_path.glob("*.png"))
+    assert len(pngs) == 6
+    for path in tmp_path.glob("*.png"):
+        header = path.read_bytes()[:24]
+        assert header.startswith(b"\x89PNG") and int.from_bytes(header[16:20], "big") >= 7 * 150
+    assert ElementTree.parse(tmp_path / "steps_to_goal.svg").getroot().tag.endswith("svg")
+    assert len(list(tmp_path.iterdir())) == 7  # no temporary file is left behind
+
+
+def test_equal_studies_give_equal_bytes(study, tmp_path):
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        steps_to_goal(*study[:2], folder / "steps.png")
+    for name in ("steps.png", "steps.svg"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_nothing_written_overlaps(study, tmp_path):
+    for figure in draw_all(*study, tmp_path):
+        assert overlaps(figure) == []
+
+
+def test_steps_to_goal_draws_the_measured_points_and_the_fit(study):
+    result, critical, _ = study
+    axes = steps_to_goal(result, critical).axes[0]
+    (bars,) = axes.containers
+    batch, steps = bars.lines[0].get_data()
+    np.testing.assert_array_equal(batch, BATCH_SIZES)
+    np.testing.assert_allclose(steps, [row.steps for row in critical.optima])
+    segments = bars.lines[2][0].get_segments()
+    np.testing.assert_allclose([s[:, 1] for s in segments], [(row.low, row.high) for row in critical.optima], rtol=1e-6)
+    vertical = [line for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
+    assert vertical[0].get_xdata()[0] == critical.value
+    assert f"critical batch size {style.count(critical.value)}" in written(axes.figure)
+    assert list(axes.get_xticks()) == list(BATCH_SIZES)
+
+
+def test_guides_are_the_asymptotes_of_the_fit(study):
+    result, critical, _ = study
+    lines = steps_to_goal(result, critical).axes[0].lines
+    guides = {tuple(np.round(line.get_xdata() * line.get_ydata() / critical.e_min, 9)) for line in lines if len(line.get_xdata()) == 200}
+    assert {(1.0,) * 200} <= guides
+    assert any(np.allclose(line.get_ydata(), critical.s_min) for line in lines if len(line.get_xdata()) == 200)
+
+
+def test_an_unreached_batch_size_is_an_arrow_at_its_bound():
+    result = synthetic_result(unreachable=(1, 2))
+    figure = steps_to_goal(result, critical_batch_size(result))
+    arrows = next(line for line in figure.axes[0].lines if line.get_marker() == "^")
+    np.testing.assert_array_equal(arrows.get_xdata(), [1, 2])
+    assert arrows.get_ydata().min() >= result.budget
+    assert "goal not reached" in written(figure)
+
+
+def test_rates_at_the_edge_of_the_grid_are_hollow():
+    result = synthetic_result(rates=np.geomspace(1e-3, 0.3, 12))
+    optima = best_settings(result)
+    flagged = [row.batch_size for row in optima if row.edge == "high"]
+    containers = learning_rate(result, None).axes[0].containers
+    hollow = [bars.lines[0] for bars in containers if bars.lines[0].get_markerfacecolor() == "white"]
+    assert flagged and list(hollow[0].get_xdata()) == flagged
+
+
+def test_law_and_its_exponent_are_shown(study):
+    result, _, law = study
+    figure = learning_rate(result, law)
+    assert f"law: {law.best}; exponent {law.exponent:.2f}" in written(figure)
+    line = next(line for line in figure.axes[0].lines if line.get_label().startswith("law"))
+    np.testing.assert_allclose(line.get_ydata(), law.rate(line.get_xdata()))
+
+
+def test_cells_are_medians_over_seeds_with_failures_infinite():
+    result = synthetic_result(batch_sizes=(4, 64), budget=3000)
+    table = cells(result)
+    for b, batch in enumerate(table.batch_sizes):
+        for s, rate in enumerate(table.settings["learning_rate"]):
+            rows = (result.batch_size == batch) & (result.hparams["learning_rate"] == rate)
+            steps = np.where(np.isnan(result.steps_to_goal[rows]), np.inf, result.steps_to_goal[rows])
+            assert table.steps[b, s] == np.median(steps)
+            assert (table.outcome[b, s] == REACHED_CELL) == np.isfinite(table.steps[b, s])
+
+
+def test_outcomes_tell_race_budget_and_divergence_apart():
+    result = synthetic_result(batch_sizes=(1, 64), unreachable=(1,))
+    grid = rate_grid(cells(result))
+    assert set(grid.outcome[:, 0]) == {BUDGET_CELL, DIVERGED_CELL}
+    assert set(grid.outcome[:, 1]) == {REACHED_CELL, OUTPACED_CELL, DIVERGED_CELL}
+    assert np.isnan(lowest_diverged(grid)[0]) or grid.outcome[:, 0].max() == DIVERGED_CELL
+    first = lowest_diverged(grid)[1]
+    assert result.status[(result.batch_size == 64) & (result.hparams["learning_rate"] == first)].tolist().count("diverged") >= 2
+
+
+def test_a_rate_tried_at_one_batch_size_only_is_not_run_at_the_others():
+    kept = synthetic_result(batch_sizes=(4, 64))
+    mask = (kept.batch_size == 4) | (kept.hparams["learning_rate"] > RATES[0])
+    columns = {"batch_size", "seed", "steps_to_goal", "steps", "status"}
+    result = changed(
+        kept,
+        **{name: getattr(kept, name)[mask] for name in columns},
+        hparams={"learning_rate": kept.hparams["learning_rate"][mask]},
+        curves=tuple(curve for curve, keep in zip(kept.curves, mask, strict=True) if keep),
+    )
+    assert rate_grid(cells(result)).outcome[0].tolist() == [OUTPACED_CELL, NOT_RUN]
+    heatmap(result)
+
+
+def test_many_rates_are_pooled_into_rows():
+    result = synthetic_result(batch_sizes=(8, 16), rates=np.geomspace(1e-3, 4, 90), seeds=1)
+    grid = rate_grid(cells(result))
+    assert len(grid.rates) < 60 and (grid.outcome < NOT_RUN).all()
+    assert grid.steps.min() == np.nanmin(result.steps_to_goal)
+
+
+def test_other_hyperparameters_are_at_their_best_in_the_heatmap():
+    slow, fast = synthetic_result(s_min=120.0, batch_sizes=(8, 32)), synthetic_result(batch_sizes=(8, 32))
+    both = {name: np.concatenate([getattr(slow, name), getattr(fast, name)]) for name in ("batch_size", "seed", "steps_to_goal", "steps", "status")}
+    momentum = np.repeat([0.0, 0.9], len(slow))
+    rate = np.concatenate([slow.hparams["learning_rate"], fast.hparams["learning_rate"]])
+    result = changed(slow, **both, hparams={"learning_rate": rate, "momentum": momentum}, curves=slow.curves + fast.curves)
+    np.testing.assert_array_equal(rate_grid(cells(result)).steps, rate_grid(cells(fast)).steps)
+    assert {entry.setting["momentum"] for entry in fastest_curves(result)} == {0.9}
+    for figure in (heatmap(result), training_curves(result), steps_to_goal(result, None), learning_rate(result, None)):
+        assert overlaps(figure) == []
+
+
+def test_training_curves_are_those_of_the_fastest_cell(study):
+    result = study[0]
+    table = cells(result)
+    for b, entry in enumerate(fastest_curves(result)):
+        assert np.median(entry.steps_to_goal) == table.steps[b].min()
+        assert entry.seeds == (0, 1, 2, 3)
+    steps, examples = (axes.collections[0].get_segments() for axes in training_curves(result).axes)
+    assert len(steps) == len(examples) == 44
+    np.testing.assert_array_equal(steps[-1][:, 0] * 1024, examples[-1][:, 0])
+
+
+DEGENERATE = {
+    "everything diverged": {"diverging": True, "batch_sizes": (8, 16, 32)},
+    "nothing reached": {"unreachable": (8, 16), "batch_sizes": (8, 16)},
+    "one batch size": {"batch_sizes": (32,)},
+    "one rate": {"rates": np.array([0.05]), "batch_sizes": (16, 32)},
+    "one seed, two batch sizes": {"seeds": 1, "batch_sizes": (1, 55_000)},
+    "budget of one step": {"budget": 1, "batch_sizes": (8, 16)},
+}
+
+
+@pytest.mark.parametrize("kind", DEGENERATE)
+def test_a_degenerate_study_is_drawn_and_says_what_is_missing(kind, tmp_path):
+    result = synthetic_result(**DEGENERATE[kind])
+    figures = draw_all(result, None, None, tmp_path)
+    assert "too few batch sizes" in written(figures[0])
+    for figure in figures:
+        assert overlaps(figure) == []
+    if not (result.status == "reached").any():
+        for figure in figures[1:]:
+            assert "reached the goal" in written(figure)
+
+
+def test_a_study_without_a_learning_rate_says_so(tmp_path):
+    result = synthetic_result(batch_sizes=(8, 16, 32))
+    result = changed(result, hparams={"momentum": result.hparams["learning_rate"]})
+    assert "not varied" in written(learning_rate(result, None))
+    assert "not varied" in written(heatmap(result))
+    steps_to_goal(result, None)
+    training_curves(result, tmp_path / "curves.png")
+
+
+@pytest.mark.parametrize("name", [HOSTILE, "_hidden $ a\\$b", "模型 $"])
+def test_names_are_never_read_as_formulas(name, tmp_path):
+    result = synthetic_result(batch_sizes=(8, 16), workload=name, optimizer=name)
+    result = changed(result, goal=result.goal._replace(metric=name))
+    for figure in draw_all(result, None, None, tmp_path):
+        assert overlaps(figure) == []
+    assert style.plain("a$b_c") == r"a\$b_c"
+
+
+def test_twelve_optimizers_keep_their_names_apart():
+    results = [synthetic_result(optimizer=f"optimizer {i}", s_min=60 * 1.01**i, seeds=2, batch_sizes=(8, 64)) for i in range(12)]
+    for figure in (compare_steps(results, [None] * 12), compare_rates(results, [None] * 12)):
+        assert overlaps(figure) == []
+        assert all(f"optimizer {i}" in written(figure) for i in range(12))
+
+
+def test_an_optimizer_that_reached_nothing_is_named_with_the_others():
+    good, bad = (synthetic_result(seeds=2, batch_sizes=(8, 64), **kind) for kind in ({}, {"diverging": True, "optimizer": "bad"}))
+    assert "bad: no goal" in written(compare_steps([good, bad], [None, None]))
+
+
+def test_spread_keeps_order_gap_and_bounds():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        heights = rng.uniform(0, 1, rng.integers(1, 15))
+        placed = spread(heights, 0.05)
+        assert (np.argsort(placed, kind="stable") == np.argsort(heights, kind="stable")).all()
+        assert (np.diff(np.sort(placed)) >= 0.05 - 1e-12).all()
+        assert placed.max() <= 1.0
+    np.testing.assert_array_equal(spread([0.1, 0.9], 0.05), [0.1, 0.9])
+
+
+def test_labels_of_crowded_batch_sizes_are_thinned():
+    labels = style.spaced_labels(range(1, 101), np.linspace(0, 1, 101)[1:])
+    shown = [int(label) for label in labels if label]
+    assert shown[0] == 1 and 10 < len(shown) < 60
