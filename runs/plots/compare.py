@@ -29,8 +29,8 @@ def compare_steps(
 ) -> Figure:
     """Steps to the goal of every optimizer at its own best rates, with its fitted curve where there is one.
 
-    Ticks on the curves mark critical batch sizes. Optimizers are named at the right, fastest at
-    the largest batch size lowest. Written to `path` if given.
+    Upright ticks mark critical batch sizes; batch sizes at which an optimizer did not reach the
+    goal have no point. Optimizers are named at the right. Written to `path` if given.
     """
 
     def curve(axes: Axes, index: int, colour: str) -> None:
@@ -67,9 +67,10 @@ def _figure(
 ) -> Figure:
     """Points of `estimate` for every optimizer, joined by `curve` or else by straight lines."""
     figure = style.new_figure(8.6, 5.8)
-    axes = style.add_axes(figure, left=0.095, bottom=0.1, width=0.745, height=0.755)
+    axes = style.add_axes(figure, left=0.095, bottom=0.1, width=0.68, height=0.755)
     first = results[0]
-    style.headline(figure, title, f"{style.plain(first.workload, 36)} · goal: {style.plain(str(first.goal), 36)}", 0.095)
+    study = f"{style.plain(first.workload, 30)} · goal: {style.plain(str(first.goal), 30)}"
+    style.headline(figure, title, f"{study} · upright ticks: critical batch sizes" if curve else study, 0.095)
     style.batch_axis(axes, np.concatenate([result.batch_size for result in results]))
     series = []
     for result, critical in zip(results, criticals, strict=True):
@@ -119,10 +120,10 @@ def _name_series(axes: Axes, names: Sequence[str], series: Sequence[np.ndarray])
             )  # fmt: skip
             marker = MARKERS[index % len(MARKERS)]
             axes.plot(1.05, height, marker, transform=axes.transAxes, color=colour, markersize=5, clip_on=False)
-        text = style.plain(name, 16) + ("" if reached else ": no goal")
+        text = style.plain(name, 20) + ("" if reached else ": no goal")
         axes.text(
             1.068, height, text, transform=axes.transAxes, color=style.INK if reached else style.MUTED,
-            fontsize=9, va="center",
+            fontsize=style.SMALL, va="center",
         )  # fmt: skip
 
 

@@ -253,10 +253,10 @@ def test_names_are_never_read_as_formulas(name, tmp_path):
 
 
 def test_twelve_optimizers_keep_their_names_apart():
-    results = [synthetic_result(optimizer=f"optimizer {i}", s_min=60 * 1.01**i, seeds=2, batch_sizes=(8, 64)) for i in range(12)]
+    results = [synthetic_result(optimizer=f"schedule_free_sgd_{i:02}", s_min=60 * 1.01**i, seeds=2, batch_sizes=(8, 64)) for i in range(12)]
     for figure in (compare_steps(results, [None] * 12), compare_rates(results, [None] * 12)):
         assert overlaps(figure) == []
-        assert all(f"optimizer {i}" in written(figure) for i in range(12))
+        assert all(f"schedule_free_sgd_{i:02}" in written(figure) for i in range(12))
 
 
 def test_an_optimizer_that_reached_nothing_is_named_with_the_others():
