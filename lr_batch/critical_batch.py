@@ -14,8 +14,9 @@ from lr_batch.scaling_curve import SHARPNESS_RANGE, Points, fit_curve, log_steps
 
 MIN_BATCH_SIZES, MIN_SEEDS = 4, 2
 TOLERANCE = 0.2  # over linear scaling (Zhang et al., 2024), and over the plateau
+CORRELATION_MAX = 0.9
 RATE_ALIKE = 0.3  # log rate over which the error from not knowing the best rate is the same
-SHAPE_ALIKE = 0.5  # share of the variance of that error that all batch sizes have in common, the shape being common
+SHAPE_ALIKE = 0.75  # of the variance of that error is common to all batch sizes: they share the shape
 
 
 class Regimes(NamedTuple):
@@ -104,15 +105,15 @@ def _data(optima: Sequence[Optimum]) -> _Data:
 
 
 def _seed_correlation(optima: Sequence[Optimum]) -> float:
-    """Share in [0, 1] of the variance over seeds that a seed carries through all batch
-    sizes: their mean correlation."""
+    """Share of the variance over seeds that a seed carries through all batch sizes: their
+    mean correlation, held below CORRELATION_MAX, since a few seeds correlate by chance."""
     rows = [np.log(o.seed_steps) for o in optima if o.steps is not None and o.n_reached == o.n_seeds]
     rows = [row for row in rows if len(row) == len(rows[0])]
     if len(rows) < 2:
         return 0.0
     residual = np.stack(rows) - np.mean(rows, axis=1, keepdims=True)
     total, between = (residual**2).sum(), (residual.sum(0) ** 2).sum()
-    return float(np.clip((between / total - 1.0) / (len(rows) - 1.0), 0.0, 1.0)) if total > 0 else 0.0
+    return float(np.clip((between / total - 1.0) / (len(rows) - 1.0), 0.0, CORRELATION_MAX)) if total > 0 else 0.0
 
 
 def _student(rng: np.random.Generator, df: float, size: tuple[int, int]) -> np.ndarray:
@@ -206,8 +207,8 @@ def critical_batch_size(
     """Fit S(B) = S_min (1 + (B_crit / B)^a)^(1/a) to the best steps of every batch size.
 
     a = 1 is the published hyperbola (McCandlish et al., 2018). The knees of measured
-    curves are sharper or softer than that, and a fit that insists then misplaces
-    B_crit = E_min / S_min; so a is fitted, with a weak prior around 1, and the
+    curves are sharper or softer than that, and a fit that insists then misplaces the
+    asymptotes, and B_crit = E_min / S_min with them; so a is fitted, with a weak prior around 1, and the
     hyperbola's B_crit is reported beside it. `sharpness=1.0` insists.
 
     Least squares in log steps, weighted by the errors of the points; batch sizes

@@ -19,6 +19,7 @@ SHARPNESS_SD = 0.5  # of the normal prior on log sharpness, around the published
 SHARPNESS_RANGE = (0.3, 6.0)
 MARGIN = np.log(8.0)  # how far outside the measured batch sizes B_crit is looked for
 CENSORED_ROUNDS = 15
+CONVERGED = 1e-4  # in log parameters
 
 
 class Points(NamedTuple):
@@ -67,14 +68,18 @@ def _cost(parameters: np.ndarray, log_b: np.ndarray, log_y: np.ndarray, weight: 
 
 
 def _least_squares(
-    log_b: np.ndarray, log_y: np.ndarray, weight: np.ndarray, sharpness: float | None
+    log_b: np.ndarray,
+    log_y: np.ndarray,
+    weight: np.ndarray,
+    sharpness: float | None,
+    start: np.ndarray | None = None,
 ) -> np.ndarray:
     """Levenberg-Marquardt in log steps; the sharpness is fixed or, if None, fitted."""
     low = np.array([-np.inf, log_b.min() - MARGIN, np.log(SHARPNESS_RANGE[0])])
     high = np.array([np.inf, log_b.max() + MARGIN, np.log(SHARPNESS_RANGE[1])])
     if sharpness is not None:
         low[2] = high[2] = np.log(sharpness)
-    best = np.clip(_start(log_b, log_y, weight), low, high)
+    best = np.clip(_start(log_b, log_y, weight) if start is None else start, low, high)
     cost, damping = _cost(best, log_b, log_y, weight), np.full(len(log_y), 1e-3)
     for _ in range(25):
         slope = _jacobian(best, log_b) * (low < high)  # a fixed parameter has no slope
@@ -84,6 +89,8 @@ def _least_squares(
         diagonal = np.einsum("fkk->fk", hessian) * damping[:, None] + 1e-9
         step = np.linalg.solve(hessian + diagonal[..., None] * np.eye(3), gradient[..., None])[..., 0]
         trial = np.clip(best + step, low, high)
+        if np.abs(trial - best).max() < CONVERGED:
+            break
         trial_cost = _cost(trial, log_b, log_y, weight)
         better = trial_cost <= cost
         best, cost = np.where(better[:, None], trial, best), np.where(better, trial_cost, cost)
@@ -112,5 +119,7 @@ def fit_curve(
         gap = (log_y - mean) / points.se
         hazard = np.exp(-0.5 * gap**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(-gap))
         filled = np.where(points.censored, mean + points.se * hazard, log_y)
-        parameters = _least_squares(points.log_b, filled, weight, sharpness)
+        before, parameters = parameters, _least_squares(points.log_b, filled, weight, sharpness, parameters)
+        if np.abs(parameters - before).max() < CONVERGED:
+            break
     return parameters

@@ -1,0 +1,149 @@
+"""Best settings of studies drawn from a known curve."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lr_batch import rate_fit
+from lr_batch.optimum import best_settings, censored_mean
+from lr_batch.result import BUDGET, DIVERGED, Result
+from tests.lr_batch import known_curve
+from tests.lr_batch.known_curve import BATCH_SIZES, RATES, draw_result, hyperbola, saturating
+
+
+def _changed(result, **columns):
+    return Result(**{**result._asdict(), **columns})
+
+
+@pytest.mark.parametrize("shape", [known_curve.edge, known_curve.drop])
+def test_basins_have_their_minimum_at_zero(shape):
+    offset = np.linspace(-1, 0.15, 116)
+    assert offset[shape(offset).argmin()] == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("family", [rate_fit.cliff, rate_fit.valley])
+def test_families_are_zero_and_flat_at_the_best_rate_and_slopes_are_derivatives(family):
+    sharpness, step = np.array([0.3, 2.0, 20.0])[:, None], 1e-5
+    value, slope = family(np.zeros(1), sharpness)
+    np.testing.assert_allclose(value, 0.0, atol=1e-12)
+    np.testing.assert_allclose(slope, 0.0, atol=1e-9)
+    at = np.array([-2.0, -0.5, 0.01])
+    numeric = (family(at + step, sharpness)[0] - family(at - step, sharpness)[0]) / (2 * step)
+    np.testing.assert_allclose(family(at, sharpness)[1], numeric, atol=1e-6)
+
+
+def test_noise_free_study_is_recovered():
+    rates = saturating(BATCH_SIZES)
+    result = draw_result(0, rates=rates, seed_sd=0.0, lane_sd=0.0, shift_sd=0.0)
+    optima = best_settings(result)
+    np.testing.assert_allclose([o.steps for o in optima], hyperbola(BATCH_SIZES), rtol=0.06)
+    np.testing.assert_allclose([o.learning_rate.best for o in optima], rates, rtol=0.12)
+    assert all(o.edge is None and o.n_reached == 4 for o in optima)
+    assert all(o.learning_rate.low < o.learning_rate.best < o.learning_rate.high for o in optima)
+
+
+def _covered(num_studies, shape, **noise):
+    """Shares of (steps, rate) intervals that hold the truth, the grid shifted at random."""
+    rng, hits = np.random.default_rng(1), []
+    for key in range(num_studies):
+        rates = saturating(BATCH_SIZES, np.exp(rng.uniform(-0.28, 0.28)))
+        optima = best_settings(draw_result(key, shape, rates=rates, **noise))
+        for o, steps, rate in zip(optima, hyperbola(BATCH_SIZES), rates, strict=True):
+            hits.append((o.low <= steps <= o.high, o.learning_rate.low <= rate <= o.learning_rate.high))
+    return np.mean(hits, axis=0)
+
+
+def test_intervals_cover():
+    """5 studies of 11 batch sizes, 90 % intervals: fewer than 75 % would happen by chance once in 500
+    even if all errors of a study were half shared."""
+    steps, rate = _covered(5, known_curve.edge, seed_sd=0.1, lane_sd=0.05, shift_sd=0.05)
+    assert steps > 0.75
+    assert rate > 0.75
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [known_curve.edge, known_curve.bowl])
+@pytest.mark.parametrize("noise", [{"seed_sd": 0.05}, {"seed_sd": 0.15, "lane_sd": 0.1, "shift_sd": 0.1}])
+def test_intervals_cover_in_many_studies(shape, noise):
+    steps, rate = _covered(60, shape, **noise)
+    assert steps > 0.82
+    assert rate > 0.78
+
+
+def test_goal_never_reached_is_a_lower_bound():
+    result = draw_result(0)
+    lost = result.batch_size == 4
+    result = _changed(
+        result,
+        steps_to_goal=np.where(lost, np.nan, result.steps_to_goal),
+        steps=np.where(lost, 700, result.steps),
+        status=np.where(lost, BUDGET, result.status),
+    )
+    row = {o.batch_size: o for o in best_settings(result)}[4]
+    assert (row.steps, row.high, row.learning_rate, row.n_reached) == (None, None, None, 0)
+    assert row.low == pytest.approx(700)
+
+
+def test_all_diverged_bounds_nothing():
+    result = draw_result(0)
+    result = _changed(
+        result,
+        steps_to_goal=np.full(len(result), np.nan),
+        status=np.full(len(result), DIVERGED),
+    )
+    assert all(o.steps is None and o.low is None for o in best_settings(result))
+
+
+def test_optimum_at_the_end_of_the_grid_is_flagged():
+    full, low, high = (
+        best_settings(draw_result(0, known_curve.bowl, grid=grid))
+        for grid in (RATES, RATES[RATES > 0.06], RATES[RATES < 0.3])
+    )
+    assert {o.edge for o in low if o.batch_size <= 2} == {"low"}
+    assert {o.edge for o in high if o.batch_size >= 64} == {"high"}
+    assert {o.edge for o in full} == {None}
+
+
+def test_other_hyperparameters_take_their_best_value():
+    fast, slow = draw_result(0), draw_result(1, steps=1.5 * hyperbola(BATCH_SIZES))
+    both = {
+        name: np.concatenate([getattr(fast, name), getattr(slow, name)])
+        for name in ("batch_size", "seed", "steps_to_goal", "steps", "status")
+    }
+    momentum = np.repeat([0.9, 0.0], len(fast))
+    rate = np.tile(fast.hparams["learning_rate"], 2)
+    optima = best_settings(_changed(fast, hparams={"learning_rate": rate, "momentum": momentum}, **both))
+    assert all(dict(o.others) == {"momentum": 0.9} for o in optima)
+    assert [o.steps for o in optima] == [o.steps for o in best_settings(fast)]
+
+
+def test_a_study_without_rates_still_has_steps():
+    single = draw_result(0, rates=np.full(11, RATES[8]), grid=RATES[8:9])
+    optima = best_settings(_changed(single, hparams={}))
+    np.testing.assert_allclose([o.steps for o in optima], hyperbola(BATCH_SIZES), rtol=0.25)
+    assert {(o.learning_rate, o.edge) for o in optima} == {(None, None)}
+
+
+def test_race_does_not_bias_the_steps():
+    """Mean log error over 6 studies of 11 batch sizes: 0.05 is more than four standard errors."""
+    error = []
+    for key in range(6):
+        optima = best_settings(draw_result(key, lane_sd=0.1, seed_sd=0.05))
+        error.append(np.mean(np.log([o.steps for o in optima]) - np.log(hyperbola(BATCH_SIZES))))
+    assert abs(np.mean(error)) < 0.05
+
+
+def test_censored_mean_is_the_maximum_of_its_likelihood():
+    values, bounds = np.array([1.0, 1.4, np.nan]), np.array([0.0, 0.0, 1.8])
+    mean, filled = censored_mean(values, bounds, 0.3)
+    grid = np.linspace(0.5, 2.5, 4001)
+    log_likelihood = -0.5 * (((values[:2, None] - grid) / 0.3) ** 2).sum(0)
+    log_likelihood += rate_fit.log_ndtr((grid - 1.8) / 0.3)
+    assert mean == pytest.approx(grid[log_likelihood.argmax()], abs=1e-3)
+    assert filled[2] > 1.8
+
+
+def test_level_is_checked():
+    with pytest.raises(ValueError, match=r"level must be in \(0, 1\), got 1"):
+        best_settings(draw_result(0), level=1)
