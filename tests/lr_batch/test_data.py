@@ -106,13 +106,23 @@ def test_prepared_data_is_read_back_and_again_from_its_copy(tmp_path, tfds_folde
     monkeypatch.undo()
 
 
-def test_damaged_copy_is_not_believed(tmp_path, tfds_folder):
+def flip_a_bit(path):
+    copy = bytearray(path.read_bytes())
+    copy[len(copy) // 2] ^= 1
+    path.write_bytes(copy)
+
+
+def change_an_image(path):
+    arrays = dict(np.load(path))
+    np.savez(path, **{**arrays, "train_x": 255 - arrays["train_x"]})
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, change_an_image])
+def test_damaged_copy_is_not_believed(tmp_path, tfds_folder, damage):
     write_mnist(tmp_path / "idx")
     folder = prepare("mnist", tmp_path / "idx")
     first = load_prepared("mnist")
-    copy = bytearray((folder / CACHE_NAME).read_bytes())
-    copy[len(copy) // 2] ^= 1
-    (folder / CACHE_NAME).write_bytes(copy)
+    damage(folder / CACHE_NAME)
     np.testing.assert_array_equal(load_prepared("mnist")["train"].x, first["train"].x)
 
 
