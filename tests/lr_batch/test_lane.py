@@ -1,0 +1,94 @@
+"""One trial against a loop written by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from lr_batch.lane import Draw, batch_value_and_grad, differentiable_value, make_lane
+from lr_batch.order import epoch_order
+from tiny import sgd, tiny_workload
+
+DATA = jax.tree.map(jnp.asarray, tiny_workload().train_data)
+
+
+def rows_by_hand(seed, num_examples, batch_size, num_steps):
+    """Rows of each batch: epochs end to end, cut into batches."""
+    epochs = num_steps * batch_size // num_examples + 2
+    stream = np.concatenate([epoch_order(jnp.int32(seed), jnp.int32(e), num_examples) for e in range(epochs)])
+    return [stream[i * batch_size : (i + 1) * batch_size] for i in range(num_steps)]
+
+
+@pytest.mark.parametrize(("batch_size", "micro_batch"), [(1, 1), (4, 4), (6, 4), (7, 4), (40, 16), (33, 1)])
+def test_trial_equals_a_loop_by_hand(batch_size, micro_batch):
+    """Batches, epochs that end within a batch, masks, accumulation, update: all against NumPy's rows and full batches."""
+    workload, num_steps, rate = tiny_workload(), 12, 0.3
+    lane = make_lane(workload, sgd, "loss", micro_batch)
+    hparams, size = {"learning_rate": jnp.float32(rate)}, jnp.int32(batch_size)
+
+    @jax.jit
+    def one(state, draw):
+        return lane.step(hparams, state, draw, size, DATA), draw.next(size)
+
+    state, draw = lane.init(hparams, jnp.int32(3), jnp.bool_(True)), Draw.first(jnp.int32(3), 40)
+    w = np.asarray(state.params["w"])
+    gradient = jax.grad(lambda w, batch: jnp.mean(workload.loss({"w": w}, batch, jax.random.key(0))))
+    for rows in rows_by_hand(3, 40, batch_size, num_steps):
+        w = w - rate * np.asarray(gradient(w, jax.tree.map(lambda leaf, rows=rows: leaf[rows], DATA)))
+        state, draw = one(state, draw)
+    np.testing.assert_allclose(state.params["w"], w, rtol=2e-5, atol=1e-6)
+
+
+def test_value_of_a_batch_can_be_differentiated():
+    workload = tiny_workload()
+    draw = Draw.first(jnp.int32(0), 40)
+    value_and_grad = batch_value_and_grad(workload, draw, jnp.int32(10), 4, DATA)
+    params = {"w": jnp.ones((5, 3)) * jnp.arange(3.0)[None]}
+    value, grads = jax.value_and_grad(differentiable_value(value_and_grad))(params)
+    expected_value, expected = value_and_grad(params)
+    np.testing.assert_allclose(value, expected_value)
+    np.testing.assert_allclose(grads["w"], expected["w"])
+
+
+def test_optimizer_gets_the_functions_of_its_batch():
+    """What L-BFGS and SAM need: value, gradient, and both as functions, all of the same batch."""
+    seen = {}
+
+    def optimizer(hparams):
+        def update(updates, state, params, *, value, grad, value_fn, grad_fn):
+            seen.update(value=value - value_fn(params), grad=jax.tree.map(jnp.subtract, grad, grad_fn(params)))
+            return updates, state
+
+        return optax.GradientTransformationExtraArgs(lambda params: (), update)
+
+    workload = tiny_workload()
+    lane = make_lane(workload, optimizer, "loss", 4)
+    state = lane.init({}, jnp.int32(0), jnp.bool_(True))
+    lane.step({}, state, Draw.first(jnp.int32(0), 40), jnp.int32(10), DATA)
+    assert abs(float(seen["value"])) < 1e-6
+    np.testing.assert_allclose(seen["grad"]["w"], 0.0, atol=1e-7)
+
+
+def test_dead_lane_stays_as_it_was():
+    workload = tiny_workload()
+    lane = make_lane(workload, sgd, "loss", 4)
+    hparams = {"learning_rate": jnp.float32(0.1)}
+    state = lane.init(hparams, jnp.int32(0), jnp.bool_(True))
+    state = state._replace(params={"w": state.params["w"].at[0, 0].set(jnp.nan)})
+    after = lane.step(hparams, state, Draw.first(jnp.int32(0), 40), jnp.int32(4), DATA)
+    assert not after.alive
+    np.testing.assert_array_equal(after.params["w"], state.params["w"])
+
+
+def test_evaluation_leaves_padding_out():
+    workload = tiny_workload()
+    lane = make_lane(workload, sgd, "loss", 4)
+    state = lane.init({"learning_rate": 0.1}, jnp.int32(0), jnp.bool_(True))
+    state = state._replace(params={"w": jnp.arange(15.0).reshape(5, 3)})
+    rows = np.array([[0, 1, 2], [3, 4, 0]])
+    mask = np.array([[True, True, True], [True, True, False]])
+    blocks = jax.tree.map(lambda leaf: leaf[rows], workload.eval_data)
+    five = jax.tree.map(lambda leaf: leaf[:5], workload.eval_data)
+    expected = jnp.mean(workload.evaluate(state.params, five)["loss"])
+    np.testing.assert_allclose(lane.evaluate(state, blocks, mask), expected, rtol=1e-6)

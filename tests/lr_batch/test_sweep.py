@@ -1,0 +1,237 @@
+"""Studies as a whole: racing, isolation, resuming, extension, failures."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import lr_batch
+from lr_batch import chunk_run, sweep
+from lr_batch.chunk import ChunkResult, Lanes
+from lr_batch.errors import StudyError
+from tiny import RATES, sgd, tiny_study, tiny_workload
+
+
+class MemoryStore:
+    """The two methods of a store."""
+
+    def __init__(self):
+        self.kept = {}
+
+    def load(self, chunk):
+        return self.kept.get(chunk.id)
+
+    def save(self, chunk, outcome):
+        self.kept[chunk.id] = outcome
+
+
+def columns(result):
+    return {
+        "batch_size": result.batch_size,
+        "seed": result.seed,
+        "rate": result.hparams["learning_rate"],
+        "steps_to_goal": result.steps_to_goal,
+        "steps": result.steps,
+        "status": result.status.astype(str),
+    }
+
+
+def assert_same_numbers(a, b):
+    for name, column in columns(a).items():
+        np.testing.assert_array_equal(column, columns(b)[name], err_msg=name)
+    for one, other in zip(a.curves, b.curves, strict=True):
+        np.testing.assert_array_equal(one.steps, other.steps)
+        np.testing.assert_array_equal(one.values, other.values)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return lr_batch.run(tiny_study())
+
+
+def test_one_row_for_each_trial(result):
+    study = tiny_study()
+    assert len(result) == study.num_trials == 32
+    rows = set(zip(result.batch_size, result.seed, result.hparams["learning_rate"], strict=True))
+    assert rows == {(b, s, r) for b in (1, 4, 6, 40) for s in (0, 1) for r in RATES}
+    assert {"reached", "budget"} <= set(result.status)
+
+
+def test_steps_to_goal_lie_where_the_curve_crosses(result):
+    for trial in result.trials:
+        if trial.steps_to_goal is not None:
+            below = np.flatnonzero(trial.curve.values < result.goal.threshold)[0]
+            assert trial.curve.steps[below - 1] <= trial.steps_to_goal <= trial.curve.steps[below]
+
+
+def test_programs_do_not_grow_with_batch_sizes_rates_or_seeds(result):
+    """One for the start and one for each rung of the ladder: batch sizes 1, 4 and 6, 40 use rungs 1, 4, 16."""
+    assert result.engine.programs_compiled == 4
+    more = lr_batch.run(tiny_study(batch_sizes=(1, 2, 3, 4, 5, 6, 7, 17, 20, 39, 40), seeds=3, budget=20))
+    assert more.engine.programs_compiled == 4
+
+
+def test_racing_changes_cost_and_not_answers(result):
+    patient = lr_batch.run(tiny_study(slack=float("inf")))
+    kept = result.status == "reached"
+    np.testing.assert_array_equal(result.steps_to_goal[kept], patient.steps_to_goal[kept])
+    assert result.engine.examples < patient.engine.examples
+    for size in (1, 4, 6, 40):  # no lane that could change the answer is cut
+        for seed in (0, 1):
+            cell = (result.batch_size == size) & (result.seed == seed)
+            best = np.nanmin(patient.steps_to_goal[cell])
+            assert np.nanmin(result.steps_to_goal[cell]) == best
+            near = patient.steps_to_goal[cell] < 2 * best
+            assert np.isfinite(result.steps_to_goal[cell][near]).all()
+
+
+def test_lane_does_not_depend_on_its_neighbours(result):
+    """Bitwise, at equal width and without a race: permuted, and beside a lane that diverges."""
+    alone = lr_batch.run(tiny_study(slack=float("inf")))
+    with_nan = lr_batch.run(tiny_study(slack=float("inf"), space={"learning_rate": (*RATES[:3], 1e38)}))
+    shared = alone.hparams["learning_rate"] < 3.0
+    assert (with_nan.status[~shared] == "diverged").any()
+    np.testing.assert_array_equal(alone.steps_to_goal[shared], with_nan.steps_to_goal[shared])
+    for i in np.flatnonzero(shared):
+        num = min(len(alone.curves[i].values), len(with_nan.curves[i].values))
+        np.testing.assert_array_equal(alone.curves[i].values[:num], with_nan.curves[i].values[:num])
+
+
+def test_diverged_lane_is_recorded_with_its_step_and_never_the_best():
+    def explode_at_step_7(hparams):
+        def update(updates, count, params=None):
+            bad = (count >= 7) & (hparams["learning_rate"] > 2.0)
+            return jax.tree.map(lambda g: jnp.where(bad, jnp.nan, -0.01 * g), updates), count + 1
+
+        return optax.GradientTransformation(lambda params: jnp.int32(0), update)
+
+    result = lr_batch.run(tiny_study(optimizer=explode_at_step_7, batch_sizes=(4,), budget=30))
+    bad = result.hparams["learning_rate"] > 2.0
+    assert set(result.status[bad]) == {"diverged"} and set(result.status[~bad]) == {"budget"}
+    assert set(result.steps[bad]) == {7}  # the last step with a finite loss, counted from 0
+    assert np.isnan(result.steps_to_goal[bad]).all()
+
+
+def test_finished_study_trains_nothing(result):
+    store = MemoryStore()
+    first = lr_batch.run(tiny_study(), store)
+    again = lr_batch.run(tiny_study(), store)
+    assert_same_numbers(first, result)
+    assert_same_numbers(again, result)
+    assert again.engine.examples == 0 and again.engine.programs_compiled == 0
+
+
+def test_chunk_resumed_in_the_middle_ends_with_the_same_numbers(result, monkeypatch):
+    """The lanes are saved after every slice and the run stops after the third; the next run goes on from there."""
+    monkeypatch.setattr(chunk_run, "CHECKPOINT_SECONDS", -1.0)
+
+    class Stop(Exception):
+        pass
+
+    class StoppingStore(MemoryStore):
+        saves = 0
+
+        def save(self, chunk, outcome):
+            if isinstance(outcome, Lanes):
+                outcome = outcome._replace(carry=jax.tree.leaves(outcome.carry))  # as a store on disk gives it back
+            super().save(chunk, outcome)
+            self.saves += 1
+            if self.saves == 3:
+                raise Stop
+
+    store = StoppingStore()
+    with pytest.raises(Stop):
+        lr_batch.run(tiny_study(), store, workers=1)
+    assert any(isinstance(kept, Lanes) for kept in store.kept.values())
+    assert_same_numbers(lr_batch.run(tiny_study(), store), result)
+
+
+def test_caller_who_stops_loses_nothing_finished(result):
+    store, calls = MemoryStore(), []
+
+    def stop(progress):
+        calls.append(progress)
+        if progress.chunks_done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lr_batch.run(tiny_study(), store, stop)
+    assert 2 <= sum(isinstance(kept, ChunkResult) for kept in store.kept.values()) < 8
+    assert_same_numbers(lr_batch.run(tiny_study(), store), result)
+
+
+def test_number_of_workers_changes_nothing(result):
+    assert_same_numbers(lr_batch.run(tiny_study(), workers=1), result)
+    assert_same_numbers(lr_batch.run(tiny_study(), workers=3), result)
+
+
+def test_grid_grows_where_the_best_rate_is_on_its_edge():
+    low_rates = tiny_study(space={"learning_rate": (0.01, 0.02, 0.04)}, extend=True, budget=400)
+    result = lr_batch.run(low_rates)
+    assert result.hparams["learning_rate"].max() > 0.04
+    assert any("rates added" in event for event in result.engine.events)
+    assert_same_numbers(lr_batch.run(low_rates), result)  # the race against known results is repeatable
+    kept = lr_batch.run(dataclasses.replace(low_rates, extend=False))
+    assert kept.hparams["learning_rate"].max() == 0.04
+
+
+def test_out_of_memory_halves_the_width_and_says_so(result, monkeypatch):
+    true_run = sweep.run_chunk
+
+    def small_memory(engine, device, chunk, terms, **options):
+        if engine.width > 1 and chunk.batch_size == 40:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes")
+        return true_run(engine, device, chunk, terms, **options)
+
+    monkeypatch.setattr(sweep, "run_chunk", small_memory)
+    narrow = lr_batch.run(tiny_study(slack=float("inf")))
+    monkeypatch.undo()
+    wide = lr_batch.run(tiny_study(slack=float("inf")))
+    assert any("out of memory with 4 lanes" in event for event in narrow.engine.events)
+    np.testing.assert_allclose(narrow.steps_to_goal, wide.steps_to_goal, rtol=1e-3)  # widths change the last bits
+
+
+def test_trial_that_never_fits_is_left_out_with_its_reason(monkeypatch):
+    def no_memory(engine, device, chunk, terms, **options):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+    monkeypatch.setattr(sweep, "run_chunk", no_memory)
+    result = lr_batch.run(tiny_study(batch_sizes=(4,), seeds=1))
+    assert len(result) == 0
+    assert sum("infeasible" in event for event in result.engine.events) == 4
+
+
+def raising(hparams):
+    raise RuntimeError("my optimizer is broken\nand has a long story")
+
+
+def wrong_shape(hparams):
+    return optax.GradientTransformation(lambda p: (), lambda g, s, p=None: ({"other": g["w"]}, s))
+
+
+def not_traceable(hparams):
+    return optax.sgd(float(hparams["learning_rate"]))
+
+
+@pytest.mark.parametrize("optimizer", [raising, wrong_shape, not_traceable])
+def test_broken_optimizer_is_one_clear_line(optimizer):
+    with pytest.raises(StudyError, match=rf"^tiny with {optimizer.__name__} cannot be compiled: .+$") as error:
+        lr_batch.run(tiny_study(optimizer=optimizer))
+    assert "\n" not in str(error.value)
+
+
+def test_edited_code_is_another_study():
+    from lr_batch.identity import program_hash
+
+    workload = tiny_workload()
+    heavier = workload._replace(loss=lambda p, b, k: 2.0 * workload.loss(p, b, k))
+    hashes = {program_hash(tiny_study(workload=w, optimizer=o)) for w in (workload, heavier) for o in (sgd, slow_sgd)}
+    assert len(hashes) == 4
+    assert program_hash(tiny_study()) == program_hash(tiny_study())
+
+
+def slow_sgd(hparams):
+    return optax.sgd(0.5 * hparams["learning_rate"])

@@ -1,0 +1,45 @@
+"""A workload that compiles in no time: logistic regression on sixty rows of noise."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import lr_batch
+
+
+def tiny_workload(**changes) -> lr_batch.Workload:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 5)).astype(np.float32)
+    y = (x @ rng.normal(size=(5, 3))).argmax(1).astype(np.int32)
+    model = (lambda key: {"w": jnp.zeros((5, 3))}, lambda params, x: x @ params["w"])
+    workload = lr_batch.from_arrays(
+        model,
+        train=(x[:40], y[:40]),
+        held_out=(x[40:], y[40:]),
+        loss=optax.softmax_cross_entropy_with_integer_labels,
+        goal=lr_batch.Goal("loss", 0.5),
+        name="tiny",
+        budget=200,
+    )
+    return workload._replace(**changes)
+
+
+def sgd(hparams):
+    return optax.sgd(hparams["learning_rate"])
+
+
+RATES = (0.01, 0.1, 1.0, 3.0)
+
+
+def tiny_study(**changes) -> lr_batch.Study:
+    fields = dict(
+        workload=tiny_workload(),
+        optimizer=sgd,
+        batch_sizes=(1, 4, 6, 40),
+        space={"learning_rate": RATES},
+        seeds=2,
+        extend=False,
+    )
+    return lr_batch.Study(**(fields | changes))
