@@ -41,7 +41,8 @@ def compare_steps(
             _mark_critical(axes, critical, colour)
 
     return _figure(
-        results, criticals, "Steps to the goal, each optimizer at its best rates", "optimizer steps to the goal",
+        results, criticals, "Steps to the goal, each optimizer at its best rates",
+        "optimizer steps to the goal",
         lambda row: (row.steps, row.low, row.high) if row.steps is not None else None, curve, path,
     )  # fmt: skip
 
@@ -107,24 +108,26 @@ def _mark_critical(axes: Axes, critical: CriticalBatchSize, colour: str) -> None
 
 def _name_series(axes: Axes, names: Sequence[str], series: Sequence[np.ndarray]) -> None:
     """Names at the right, each led to the last point of its series; those without points say so."""
-    ends = [axes.transLimits.transform(axes.transScale.transform(points[-1, :2])) if len(points) else (1.0, -1.0)
-            for points in series]  # fmt: skip
+    to_fraction = axes.transData - axes.transAxes
+    ends = [to_fraction.transform(points[-1, :2]) if len(points) else (1.0, -1.0) for points in series]
     heights = spread([end[1] for end in ends], _LINE)
     for index, (name, end, height) in enumerate(zip(names, ends, heights, strict=True)):
-        colour = PALETTE[index % len(PALETTE)]
         reached = len(series[index]) > 0
-        if reached:
-            axes.plot(
-                [end[0] + 0.01, 1.02, 1.035], [end[1], height, height], transform=axes.transAxes, color=colour,
-                linewidth=0.8, alpha=0.6, clip_on=False,
-            )  # fmt: skip
-            marker = MARKERS[index % len(MARKERS)]
-            axes.plot(1.05, height, marker, transform=axes.transAxes, color=colour, markersize=5, clip_on=False)
         text = style.plain(name, 20) + ("" if reached else ": no goal")
+        if reached:
+            _lead(axes, index, end, height)
         axes.text(
             1.068, height, text, transform=axes.transAxes, color=style.INK if reached else style.MUTED,
             fontsize=style.SMALL, va="center",
         )  # fmt: skip
+
+
+def _lead(axes: Axes, index: int, end: tuple[float, float], height: float) -> None:
+    """The line from the last point, at `end` in fractions of the axes, to the marker beside the name."""
+    looks = {"transform": axes.transAxes, "color": PALETTE[index % len(PALETTE)], "clip_on": False}
+    line = [end[0] + 0.01, 1.02, 1.035], [end[1], height, height]
+    axes.plot(*line, linewidth=0.8, alpha=0.6, **looks)
+    axes.plot(1.05, height, MARKERS[index % len(MARKERS)], markersize=5, **looks)
 
 
 def spread(heights: Sequence[float], gap: float) -> np.ndarray:

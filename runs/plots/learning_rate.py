@@ -60,7 +60,7 @@ def _shade_unmeasured(axes: Axes, grid: RateGrid) -> None:
 
 
 def lowest_diverged(grid: RateGrid) -> np.ndarray:
-    """Per batch size the lowest rate above its fastest one at which most seeds diverged; NaN where none did."""
+    """Per batch size the lowest rate above the fastest at which most seeds diverged; NaN where none did."""
     fastest = np.argmin(grid.steps, axis=0)
     above = np.arange(len(grid.rates))[:, None] > np.where(np.isfinite(grid.steps.min(axis=0)), fastest, -1)
     diverged = (grid.outcome == DIVERGED_CELL) & above
@@ -82,7 +82,9 @@ def _draw_guides(axes: Axes, optima: Sequence[Optimum]) -> None:
     anchor = optima[0]
     for slope, name, dashes in GUIDES:
         rates = anchor.learning_rate.best * (batch / anchor.batch_size) ** slope
-        axes.plot(batch, rates, color=style.MUTED, linewidth=1.1, linestyle=(0, dashes), zorder=1.5, label=name)
+        axes.plot(
+            batch, rates, color=style.MUTED, linewidth=1.1, linestyle=(0, dashes), zorder=1.5, label=name
+        )
 
 
 def _draw_optima(axes: Axes, optima: Sequence[Optimum]) -> None:
@@ -94,14 +96,17 @@ def _draw_optima(axes: Axes, optima: Sequence[Optimum]) -> None:
         if rows:
             batch, best, low, high = np.array(rows).T
             axes.errorbar(
-                batch, best, yerr=style.bars(best, low, high), fmt="o", color=style.BLUE, markerfacecolor=face,
+                batch, best, yerr=style.bars(best, low, high), fmt="o", color=style.BLUE,
+                markerfacecolor=face,
                 markersize=5.5, capsize=3, elinewidth=1.3, label=label, zorder=4,
             )  # fmt: skip
 
 
 def _draw_law(axes: Axes, law: LearningRateLaw) -> None:
     batch = np.geomspace(*axes.get_xlim(), 200)
-    axes.plot(batch, law.rate(batch), color=style.BLUE, linewidth=1.6, alpha=0.85, label=law_text(law), zorder=3)
+    axes.plot(
+        batch, law.rate(batch), color=style.BLUE, linewidth=1.6, alpha=0.85, label=law_text(law), zorder=3
+    )
 
 
 def law_text(law: LearningRateLaw) -> str:

@@ -74,7 +74,8 @@ def _draw_points(axes: Axes, optima: Sequence[Optimum]) -> None:
     if reached:
         batch, steps, low, high = np.array([(r.batch_size, r.steps, r.low, r.high) for r in reached]).T
         axes.errorbar(
-            batch, steps, yerr=style.bars(steps, low, high), fmt="o", color=style.BLUE, markersize=5.5, capsize=3,
+            batch, steps, yerr=style.bars(steps, low, high), fmt="o", color=style.BLUE, markersize=5.5,
+            capsize=3,
             elinewidth=1.3, label="median at the best rate, with interval", zorder=4,
         )  # fmt: skip
 
@@ -92,13 +93,14 @@ def _draw_failures(axes: Axes, optima: Sequence[Optimum]) -> None:
     diverged = [row.batch_size for row in optima if row.steps is None and not row.low]
     if diverged:
         axes.plot(
-            diverged, [0.96] * len(diverged), "x", transform=axes.get_xaxis_transform(), color=style.VERMILION,
+            diverged, [0.96] * len(diverged), "x", transform=axes.get_xaxis_transform(),
+            color=style.VERMILION,
             markersize=7, label="every trial diverged",
         )  # fmt: skip
 
 
 def _draw_fit(axes: Axes, critical: CriticalBatchSize) -> None:
-    """The curve with its band, both asymptotes with their names, the critical batch size with its interval."""
+    """The curve with its band, both asymptotes, the critical batch size with its interval, the regimes."""
     batch = np.geomspace(*axes.get_xlim(), 200)
     band = critical.curve(batch)
     axes.fill_between(batch, band.low, band.high, color=style.BLUE, alpha=0.16, linewidth=0)
@@ -108,7 +110,10 @@ def _draw_fit(axes: Axes, critical: CriticalBatchSize) -> None:
     axes.plot(batch, np.full_like(batch, critical.s_min), **dashed)
     left, right = axes.get_xlim()
     late = critical.value > np.sqrt(left * right)  # Decides where there is room for names.
-    _name_slope(axes, critical, left, "perfect scaling: twice the batch, half the steps" if late else "perfect scaling")
+    _name_slope(
+        axes, critical, left,
+        "perfect scaling: twice the batch, half the steps" if late else "perfect scaling"
+    )
     _name_plateau(axes, critical, late)
     _mark_critical(axes, critical, late)
     _name_regimes(axes, critical, left, right)
@@ -116,13 +121,17 @@ def _draw_fit(axes: Axes, critical: CriticalBatchSize) -> None:
 
 def curve_text(critical: CriticalBatchSize) -> str:
     """The fitted form in words."""
-    return "fitted hyperbola" if critical.sharpness == 1 else f"fitted curve, sharpness {critical.sharpness:.2g}"
+    if critical.sharpness == 1:
+        return "fitted hyperbola"
+    return f"fitted curve, sharpness {critical.sharpness:.2g}"
 
 
 def _name_slope(axes: Axes, critical: CriticalBatchSize, left: float, name: str) -> None:
     """Writes below the line of slope -1, along it."""
     start = left * 1.25
-    ends = axes.transData.transform([(start, critical.e_min / start), (2 * start, critical.e_min / start / 2)])
+    ends = axes.transData.transform(
+        [(start, critical.e_min / start), (2 * start, critical.e_min / start / 2)]
+    )
     angle = np.degrees(np.arctan2(*(ends[1] - ends[0])[::-1]))
     axes.annotate(
         name, (start, critical.e_min / start), (-7, -9), textcoords="offset points", rotation=angle,
@@ -134,7 +143,8 @@ def _name_plateau(axes: Axes, critical: CriticalBatchSize, late: bool) -> None:
     axes.annotate(
         f"plateau: {style.count(critical.s_min)} steps", (0.012 if late else 0.988, critical.s_min),
         (0, 3 if late else -14), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
-        ha="left" if late else "right", va="bottom" if late else "top", fontsize=style.SMALL, color=style.MUTED,
+        ha="left" if late else "right", va="bottom" if late else "top", fontsize=style.SMALL,
+        color=style.MUTED,
     )  # fmt: skip
 
 
@@ -162,7 +172,9 @@ def critical_text(critical: CriticalBatchSize) -> str:
 
 def _name_regimes(axes: Axes, critical: CriticalBatchSize, left: float, right: float) -> None:
     """A strip above the axes: where perfect scaling ends and where the plateau begins."""
-    bounds = np.clip([left, critical.regimes.perfect_scaling_until, critical.regimes.flat_from, right], left, right)
+    bounds = np.clip(
+        [left, critical.regimes.perfect_scaling_until, critical.regimes.flat_from, right], left, right
+    )
     for start, end, (colour, *names) in zip(bounds, bounds[1:], _REGIMES, strict=False):
         axes.axvspan(start, end, 1.012, 1.05, color=colour, linewidth=0, clip_on=False)
         share = np.log(end / start) / np.log(right / left)

@@ -61,7 +61,8 @@ def headline(figure: Figure, title: str, subtitle: str, left: float = 0.105) -> 
 
 def study_line(result: Result) -> str:
     """Workload, optimizer and goal, fit to be drawn."""
-    return f"{plain(result.workload, 24)} · {plain(result.optimizer, 24)} · goal: {plain(str(result.goal), 24)}"
+    workload, optimizer, goal = (plain(text, 24) for text in (result.workload, result.optimizer, result.goal))
+    return f"{workload} · {optimizer} · goal: {goal}"
 
 
 def batch_axis(axes: Axes, batch_sizes: Sequence[int]) -> None:
@@ -129,7 +130,8 @@ def legend_below(axes: Axes, handles: Sequence | None = None) -> None:
     centre = axes.get_position().x0 + axes.get_position().width / 2
     if handles:
         axes.figure.legend(
-            handles=handles, loc="center", bbox_to_anchor=(centre, 0.05), ncols=columns, frameon=False, fontsize=SMALL
+            handles=handles, loc="center", bbox_to_anchor=(centre, 0.05), ncols=columns, frameon=False,
+            fontsize=SMALL
         )
 
 

@@ -77,7 +77,9 @@ def batch_colours(num: int) -> list[str]:
     return [to_hex(colour) for colour in matplotlib.colormaps["viridis"](np.linspace(0.0, 0.92, num))]
 
 
-def _draw_curves(axes: Axes, fastest: list[FastestCurves], colours: list[str], units: list[int], threshold: float) -> None:
+def _draw_curves(
+    axes: Axes, fastest: list[FastestCurves], colours: list[str], units: list[int], threshold: float
+) -> None:
     """All lines as one collection (an artist each would take most of the time), in steps times `units`."""
     lines, looks, ends = [], [], []
     for entry, colour, unit in zip(fastest, colours, units, strict=True):
@@ -95,9 +97,12 @@ def _scale(panels: list[Axes], fastest: list[FastestCurves], result: Result) -> 
         left, right = axes.dataLim.intervalx
         style.log_axis(axes.xaxis, name, max(left, 1) / 1.3, right * 1.3)
         style.log_axis(axes.yaxis, "", low, high)
-        axes.axhline(result.goal.threshold, color=style.VERMILION, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
+        axes.axhline(
+            result.goal.threshold, color=style.VERMILION, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1
+        )
         axes.text(
-            0.015, result.goal.threshold, f"goal: {style.plain(str(result.goal), 24)}", va="bottom", fontsize=style.SMALL,
+            0.015, result.goal.threshold, f"goal: {style.plain(str(result.goal), 24)}", va="bottom",
+            fontsize=style.SMALL,
             transform=axes.get_yaxis_transform(), color=style.VERMILION,
         )  # fmt: skip
     panels[0].set_ylabel(f"held-out {style.plain(result.goal.metric, 24)}", fontsize=10, color=style.INK)
@@ -117,7 +122,8 @@ def _legend(figure: Figure, fastest: list[FastestCurves], colours: list[str]) ->
         for entry, colour in zip(fastest, colours, strict=True)
     ]
     figure.legend(
-        handles=handles, title="batch size, rate", loc="center left", bbox_to_anchor=(0.867, 0.49), frameon=False,
+        handles=handles, title="batch size, rate", loc="center left", bbox_to_anchor=(0.867, 0.49),
+        frameon=False,
         fontsize=style.SMALL, title_fontsize=9, alignment="left", handlelength=1.2,
     )  # fmt: skip
 

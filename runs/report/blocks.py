@@ -37,7 +37,10 @@ def layout(x_axis: Spec, y_axis: Spec, **more: Any) -> Spec:
 def note(text: str) -> Spec:
     """An annotation in the middle that says why something is not drawn."""
     place = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
-    return {**place, "text": escape(text), "font": {"size": 15}, "bgcolor": "white", "bordercolor": style.FAINT, "borderpad": 8}
+    return {
+        **place, "text": escape(text), "font": {"size": 15}, "bgcolor": "white", "bordercolor": style.FAINT,
+        "borderpad": 8
+    }
 
 
 def log_axis(title: str, low: float, high: float, **more: Any) -> Spec:
@@ -46,8 +49,10 @@ def log_axis(title: str, low: float, high: float, **more: Any) -> Spec:
     exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     ticks = [part * 10.0**exponent for exponent in exponents for part in parts]
     return {
-        "type": "log", "title": {"text": title, "standoff": 8}, "range": np.log10([low, high]), "tickvals": ticks,
-        "ticktext": [style.compact(tick) for tick in ticks], "gridcolor": style.FAINT, "linecolor": style.MUTED,
+        "type": "log", "title": {"text": title, "standoff": 8}, "range": np.log10([low, high]),
+        "tickvals": ticks,
+        "ticktext": [style.compact(tick) for tick in ticks], "gridcolor": style.FAINT,
+        "linecolor": style.MUTED,
         "ticks": "outside", "zeroline": False, **more,
     }  # fmt: skip
 
@@ -63,7 +68,8 @@ def batch_axis(result: Result) -> Spec:
 def line(name: str, x: np.ndarray, y: np.ndarray, looks: Spec, **more: Any) -> Spec:
     """A line that does not answer to the pointer."""
     return {
-        "type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": looks, "hoverinfo": "skip", **more,
+        "type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": looks, "hoverinfo": "skip",
+        **more,
     }  # fmt: skip
 
 
@@ -81,7 +87,9 @@ def estimates(name: str, rows: Sequence[Optimum], intervals: Sequence[tuple], **
     above, below = style.bars(middle, low, high)[::-1]
     bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "color": style.BLUE}
     hover = [describe(row) for row in rows]
-    trace = markers(name, [row.batch_size for row in rows], middle, hover, **{"size": 9, "color": style.BLUE} | looks)
+    trace = markers(
+        name, [row.batch_size for row in rows], middle, hover, **{"size": 9, "color": style.BLUE} | looks
+    )
     return trace | {"error_y": bars}
 
 
@@ -90,6 +98,10 @@ def describe(row: Optimum) -> str:
     lines = [f"batch size {row.batch_size}", f"steps {row.steps:,.0f} [{row.low:,.0f}, {row.high:,.0f}]"]
     if row.learning_rate:
         best, low, high = row.learning_rate
-        lines.append(f"rate {best:.3g} [{low:.3g}, {high:.3g}]" + (f", {row.edge} edge of the grid" if row.edge else ""))
+        lines.append(
+            f"rate {best:.3g} [{low:.3g}, {high:.3g}]" + (
+                f", {row.edge} edge of the grid" if row.edge else ""
+            )
+        )
     lines += [f"{escape(name)} {value:.4g}" for name, value in row.others.items()]
     return "<br>".join([*lines, f"{row.n_reached} of {row.n_seeds} seeds reached the goal"])

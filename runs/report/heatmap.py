@@ -40,10 +40,15 @@ def heatmap_chart(result: Result) -> Spec:
         data.append(markers(CELL_LABELS[outcome], x[at], y[at], hover[at], **looks))
     column = np.flatnonzero(reached.any(axis=0))
     row = np.argmin(grid.steps, axis=0)[column]
-    data.append(markers("fastest rate", table.batch_sizes[column], grid.rates[row], hover[row, column], **_RING))
+    data.append(
+        markers("fastest rate", table.batch_sizes[column], grid.rates[row], hover[row, column], **_RING)
+    )
     edges = geometric_edges(table.batch_sizes.astype(float))
     x_axis = batch_axis(result) | {"showgrid": False, "range": np.log10(edges[[0, -1]])}
-    return {"data": data, "layout": layout(x_axis, log_axis("learning rate", *grid.edges[[0, -1]], showgrid=False))}
+    return {
+        "data": data,
+        "layout": layout(x_axis, log_axis("learning rate", *grid.edges[[0, -1]], showgrid=False))
+    }
 
 
 def _colours(table: Cells, grid: RateGrid, hover: np.ndarray) -> Spec:
@@ -51,8 +56,10 @@ def _colours(table: Cells, grid: RateGrid, hover: np.ndarray) -> Spec:
     scale = log_axis("", np.nanmin(steps), np.nanmax(steps))
     bar = {"title": {"text": "steps (median)", "side": "right"}, "outlinewidth": 0, "thickness": 14}
     return {
-        "type": "heatmap", "x": geometric_edges(table.batch_sizes.astype(float)), "y": grid.edges, "z": np.log10(steps),
-        "text": hover, "hovertemplate": "%{text}<extra></extra>", "colorscale": "Viridis", "reversescale": True,
+        "type": "heatmap", "x": geometric_edges(table.batch_sizes.astype(float)), "y": grid.edges,
+        "z": np.log10(steps),
+        "text": hover, "hovertemplate": "%{text}<extra></extra>", "colorscale": "Viridis",
+        "reversescale": True,
         "xgap": 1, "ygap": 1, "hoverongaps": False,
         "colorbar": bar | {"tickvals": np.log10(scale["tickvals"]), "ticktext": scale["ticktext"]},
     }  # fmt: skip

@@ -24,18 +24,24 @@ from runs.report.training import training_chart
 _STYLE = """
 :root { color-scheme: light; }
 body { margin: 0 auto; max-width: 1100px; padding: 32px 24px 64px; background: #fff; color: #1f2328;
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; overflow-wrap: anywhere; }
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif;
+  overflow-wrap: anywhere; }
 h1 { font-size: 28px; line-height: 1.25; margin: 0 0 4px; } h2 { font-size: 20px; margin: 40px 0 4px; }
 p { max-width: 75ch; } sub, sup { line-height: 0; } .muted { color: #6b7280; margin: 0 0 8px; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(280px, 1fr)); gap: 12px; margin: 24px 0; }
+.cards { display: grid;
+  grid-template-columns: repeat(auto-fit, minmax(280px, 1fr)); gap: 12px; margin: 24px 0; }
 .card { border: 1px solid #d9dce1; border-radius: 8px; padding: 12px 16px; }
 .card b { display: block; font-size: 26px; line-height: 1.3; } .card small { color: #6b7280; }
-.card.main { border-color: #d55e00; background: #fdf6f1; }
-.advice { border-left: 4px solid #0072b2; background: #f3f8fc; padding: 12px 18px; margin: 16px 0; max-width: none; }
-.warning { border-left: 4px solid #d55e00; background: #fdf6f1; padding: 8px 18px; margin: 8px 0; max-width: none; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14.5px; }
+.card:first-child { border-color: #d55e00; background: #fdf6f1; }
+.advice { border-left: 4px solid #0072b2; background: #f3f8fc; padding: 12px 18px; margin: 16px 0;
+  max-width: none; }
+.warning { border-left: 4px solid #d55e00; background: #fdf6f1; padding: 8px 18px; margin: 8px 0;
+  max-width: none; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14.5px; }
 th, td { padding: 5px 14px; text-align: right; border-bottom: 1px solid #e6e8ec; white-space: nowrap; }
-th { border-bottom: 2px solid #9aa1ab; } .pairs th { text-align: left; border-bottom: 1px solid #e6e8ec; font-weight: 500; }
+th { border-bottom: 2px solid #9aa1ab; }
+.pairs th { text-align: left; border-bottom: 1px solid #e6e8ec; font-weight: 500; }
 .pairs td { text-align: left; white-space: normal; } .edge { color: #b34700; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(380px, 1fr)); gap: 0 32px; }
 """
@@ -47,7 +53,8 @@ _PAGE = """<!DOCTYPE html>
 {warnings}{advice}{cards}
 {figures}
 <h2>Steps to the goal</h2><div class="scroll">{steps}</div>
-<div class="columns"><section><h2>The study</h2>{study}</section><section><h2>The machine</h2>{engine}</section></div>
+<div class="columns"><section><h2>The study</h2>{study}</section>
+<section><h2>The machine</h2>{engine}</section></div>
 <script>{plotly}</script>
 <script>
 for (const [id, figure] of Object.entries({charts}))
@@ -71,7 +78,8 @@ _CAPTIONS = {
     "heatmap": ("Steps to the goal by learning rate and batch size", "Point at a cell to see its seeds."),
     "training": (
         "Training at the fastest rate",
-        "Lines that coincide on the right scale perfectly; those that coincide on the left gain nothing from a larger batch.",
+        "Lines that coincide on the right scale perfectly; those that coincide on the left gain nothing "
+        "from a larger batch.",
     ),
 }
 
@@ -113,7 +121,9 @@ def write_report(
     write_atomically(path, page.encode())
 
 
-def charts_of(result: Result, critical: CriticalBatchSize | None, law: LearningRateLaw | None) -> dict[str, Spec]:
+def charts_of(result: Result, critical: CriticalBatchSize | None, law: LearningRateLaw | None) -> dict[
+    str, Spec
+]:
     """The figures by the names of their captions; those of the rate only where it was varied."""
     charts = {"steps": steps_chart(result, critical)}
     if "learning_rate" in result.hparams:

@@ -12,7 +12,18 @@ from runs.plots import style
 from runs.plots.cells import cells, rate_grid
 from runs.plots.learning_rate import GUIDES, law_text, lowest_diverged
 from runs.plots.steps_to_goal import critical_text, curve_text, seed_points, steps_range
-from runs.report.blocks import DASHED, Spec, batch_axis, escape, estimates, layout, line, log_axis, markers, note
+from runs.report.blocks import (
+    DASHED,
+    Spec,
+    batch_axis,
+    escape,
+    estimates,
+    layout,
+    line,
+    log_axis,
+    markers,
+    note,
+)
 
 
 def steps_chart(result: Result, critical: CriticalBatchSize | None) -> Spec:
@@ -21,13 +32,16 @@ def steps_chart(result: Result, critical: CriticalBatchSize | None) -> Spec:
     reached = [row for row in optima if row.steps is not None]
     missed = [row for row in optima if row.steps is None and row.low]
     batch, seed, steps = seed_points(optima).T
-    hover = [f"batch {b:.0f}, seed {s:.0f}: {n:,.0f} steps" for b, s, n in zip(batch, seed, steps, strict=True)]
+    hover = [
+        f"batch {b:.0f}, seed {s:.0f}: {n:,.0f} steps" for b, s, n in zip(batch, seed, steps, strict=True)
+    ]
     data = [
         *(_fit_lines(critical, _wide(result)) if critical else ()),
         markers("each seed", batch * style.BESIDE, steps, hover, color=style.INK, size=4, opacity=0.45),
         estimates("median at the best rate", reached, [(row.steps, row.low, row.high) for row in reached]),
         markers(
-            "goal not reached: more steps than this", [row.batch_size for row in missed], [row.low for row in missed],
+            "goal not reached: more steps than this", [row.batch_size for row in missed],
+            [row.low for row in missed],
             [f"batch {row.batch_size}: not reached by {row.low:,.0f} steps" for row in missed],
             symbol="triangle-up", size=11, color=style.VERMILION,
         ),
@@ -50,7 +64,10 @@ def _fit_lines(critical: CriticalBatchSize, batch: np.ndarray) -> list[Spec]:
     none = {"width": 0}
     return [
         line("", batch, low, none, showlegend=False),
-        line("band of the fit", batch, high, none, showlegend=False, fill="tonexty", fillcolor="rgba(0,114,178,0.15)"),
+        line(
+            "band of the fit", batch, high, none, showlegend=False, fill="tonexty",
+            fillcolor="rgba(0,114,178,0.15)"
+        ),
         line("perfect scaling", batch, critical.e_min / batch, DASHED),
         line("plateau", batch, np.full_like(batch, critical.s_min), {**DASHED, "dash": "dot"}),
         line(curve_text(critical), batch, steps, {"color": style.BLUE, "width": 2}),
@@ -60,11 +77,15 @@ def _fit_lines(critical: CriticalBatchSize, batch: np.ndarray) -> list[Spec]:
 def _critical_marks(critical: CriticalBatchSize) -> Spec:
     """Line and shaded interval at the critical batch size, named above the axes' foot."""
     across = {"xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
-    band = {"type": "rect", "x0": critical.low, "x1": critical.high, "fillcolor": style.VERMILION, "opacity": 0.13}
+    band = {
+        "type": "rect", "x0": critical.low, "x1": critical.high, "fillcolor": style.VERMILION, "opacity": 0.13
+    }
     stroke = {"type": "line", "x0": critical.value, "x1": critical.value, "line": {"color": style.VERMILION}}
     name = {
-        "x": np.log10(critical.low), "xanchor": "right", "y": 0.02, "yref": "paper", "yanchor": "bottom", "align": "right",
-        "text": critical_text(critical).replace("\n", "<br>"), "showarrow": False, "font": {"color": style.VERMILION},
+        "x": np.log10(critical.low), "xanchor": "right", "y": 0.02, "yref": "paper", "yanchor": "bottom",
+        "align": "right",
+        "text": critical_text(critical).replace("\n", "<br>"), "showarrow": False,
+        "font": {"color": style.VERMILION},
     }  # fmt: skip
     return {"shapes": [{**band, "line": {"width": 0}, **across}, stroke | across], "annotations": [name]}
 
@@ -87,7 +108,11 @@ def rate_chart(result: Result, law: LearningRateLaw | None) -> Spec:
     inside, at_edge = ([row for row in optima if (row.edge is not None) == edge] for edge in (False, True))
     ring = {"color": "white", "line": {"color": style.BLUE, "width": 1.5}}
     data.append(estimates("best rate", inside, [row.learning_rate for row in inside]))
-    data.append(estimates("best rate at the edge of the grid", at_edge, [row.learning_rate for row in at_edge], **ring))
+    data.append(
+        estimates(
+            "best rate at the edge of the grid", at_edge, [row.learning_rate for row in at_edge], **ring
+        )
+    )
     y_axis = log_axis("learning rate", grid.edges[0] / 1.25, grid.edges[-1] * 1.25)
     marks = {} if optima else {"annotations": [note("no batch size has a best rate: none reached the goal")]}
     return {"data": data, "layout": layout(batch_axis(result), y_axis, **marks)}

@@ -16,26 +16,33 @@ from runs.plots.style import count
 
 def cards(critical: CriticalBatchSize | None, law: LearningRateLaw | None) -> str:
     """The answers in large figures; empty for what was not fitted."""
-    boxes = []
+    html = []
     if critical:
-        level = f"{critical.level:.0%} interval"
-        regimes = critical.regimes
-        boxes = [
-            ("main", "critical batch size", critical.value, f"{level} {_span(critical.low, critical.high)}"),
-            ("", "fewest steps, S<sub>min</sub>", critical.s_min, f"{level} {_span(critical.s_min_low, critical.s_min_high)}"),
-            ("", "fewest examples, E<sub>min</sub>", critical.e_min, f"{level} {_span(critical.e_min_low, critical.e_min_high)}"),
-            ("", "perfect scaling until batch", regimes.perfect_scaling_until, "at most 20% over linear scaling"),
-            ("", "plateau from batch", regimes.flat_from, f"within 20% of S<sub>min</sub>; sharpness {critical.sharpness:.2g}"),
-        ]  # fmt: skip
-    html = [_card(kind, label, count(value), remark) for kind, label, value, remark in boxes]
+        level, regimes = f"{critical.level:.0%} interval", critical.regimes
+        boxes = (
+            ("critical batch size", critical.value, f"{level} {_span(critical.low, critical.high)}"),
+            ("fewest steps, S<sub>min</sub>", critical.s_min,
+             f"{level} {_span(critical.s_min_low, critical.s_min_high)}"),
+            ("fewest examples, E<sub>min</sub>", critical.e_min,
+             f"{level} {_span(critical.e_min_low, critical.e_min_high)}"),
+            ("perfect scaling until batch", regimes.perfect_scaling_until, "at most 20% over linear scaling"),
+            ("plateau from batch", regimes.flat_from,
+             f"within 20% of S<sub>min</sub>; sharpness {critical.sharpness:.2g}"),
+        )  # fmt: skip
+        html = [_card(label, count(value), remark) for label, value, remark in boxes]
     if law:
-        remark = f"below the knee rate ∝ batch<sup>a</sup>, a = {law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})"
-        html.append(_card("", "law of the best rate", escape(law.best), remark))
+        span = f"{law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})"
+        html.append(
+            _card(
+                "law of the best rate", escape(law.best),
+                f"below the knee rate ∝ batch<sup>a</sup>, a = {span}"
+            )
+        )
     return f'<div class="cards">{"".join(html)}</div>' if html else ""
 
 
-def _card(kind: str, label: str, value: str, remark: str) -> str:
-    return f'<div class="card {kind}">{label}<b>{value}</b><small>{remark}</small></div>'
+def _card(label: str, value: str, remark: str) -> str:
+    return f'<div class="card">{label}<b>{value}</b><small>{remark}</small></div>'
 
 
 def _span(low: float, high: float) -> str:
@@ -80,7 +87,8 @@ def study_table(summary: Mapping[str, Any], result: Result) -> str:
 
 def _values(column: np.ndarray) -> str:
     values = np.unique(column)
-    return f"{len(values)} values, {values[0]:.4g} to {values[-1]:.4g}" if len(values) > 1 else f"{values[0]:.4g}"
+    several = f"{len(values)} values, {values[0]:.4g} to {values[-1]:.4g}"
+    return several if len(values) > 1 else f"{values[0]:.4g}"
 
 
 def engine_table(engine: Mapping[str, Any]) -> str:
@@ -89,11 +97,16 @@ def engine_table(engine: Mapping[str, Any]) -> str:
 
 
 def _pairs(entries: Iterable[tuple[str, Any]]) -> str:
-    rows = (f"<tr><th>{escape(str(name).replace('_', ' '))}</th><td>{_value(value)}</td></tr>" for name, value in entries)
+    rows = (
+        f"<tr><th>{escape(str(name).replace('_', ' '))}</th><td>{_value(value)}</td></tr>" for name,
+        value in entries
+    )
     return f'<table class="pairs">{"".join(rows)}</table>'
 
 
 def _value(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return "<br>".join(escape(str(v)) for v in value) if isinstance(value, list | tuple) else escape(str(value))
+        return "<br>".join(escape(str(v)) for v in value) if isinstance(value, list | tuple) else escape(
+            str(value)
+        )
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

@@ -29,7 +29,10 @@ def training_chart(result: Result) -> Spec:
         "shapes": [_goal_line(threshold, panel) for panel in ("", "2")],
         "annotations": [] if fastest else [note("no batch size has a setting that reached the goal")],
     }
-    return {"data": data, "layout": layout(log_axis("optimizer steps", *steps, domain=[0.0, 0.49]), y_axis, **panels)}
+    return {
+        "data": data,
+        "layout": layout(log_axis("optimizer steps", *steps, domain=[0.0, 0.49]), y_axis, **panels)
+    }
 
 
 def _trace(entry: FastestCurves, i: int, panel: int, colour: str) -> Spec:
@@ -54,6 +57,7 @@ def _span(data: list[Spec], panel: int) -> tuple[float, float]:
 def _goal_line(threshold: float, panel: str) -> Spec:
     stroke = {"color": style.VERMILION, "width": 1.3, "dash": "dash"}
     return {
-        "type": "line", "xref": f"x{panel} domain", "x0": 0, "x1": 1, "yref": f"y{panel}", "y0": threshold, "y1": threshold,
+        "type": "line", "xref": f"x{panel} domain", "x0": 0, "x1": 1, "yref": f"y{panel}", "y0": threshold,
+        "y1": threshold,
         "line": stroke,
     }  # fmt: skip

@@ -12,8 +12,24 @@ from lr_batch.critical_batch import critical_batch_size
 from lr_batch.learning_rate_law import learning_rate_law
 from lr_batch.optimum import best_settings
 from lr_batch.result import Result
-from runs.plots import compare_rates, compare_steps, heatmap, learning_rate, steps_to_goal, style, training_curves
-from runs.plots.cells import BUDGET_CELL, DIVERGED_CELL, NOT_RUN, OUTPACED_CELL, REACHED_CELL, cells, rate_grid
+from runs.plots import (
+    compare_rates,
+    compare_steps,
+    heatmap,
+    learning_rate,
+    steps_to_goal,
+    style,
+    training_curves,
+)
+from runs.plots.cells import (
+    BUDGET_CELL,
+    DIVERGED_CELL,
+    NOT_RUN,
+    OUTPACED_CELL,
+    REACHED_CELL,
+    cells,
+    rate_grid,
+)
 from runs.plots.compare import spread
 from runs.plots.learning_rate import lowest_diverged
 from runs.plots.training_curves import fastest_curves
@@ -29,7 +45,7 @@ def study():
 
 
 def changed(result, **columns) -> Result:
-    """`result` with other columns (`_replace` trips over the length of a result being that of its columns)."""
+    """`result` with other columns; `_replace` fails, since a result is as long as its columns."""
     return Result(**result._asdict() | columns)
 
 
@@ -40,7 +56,8 @@ def horizontal_texts(figure) -> list:
         found += [*axes.texts, axes.xaxis.label]
         for axis in (axes.xaxis, axes.yaxis):
             low, high = sorted(axis.get_view_interval())
-            found += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high and tick.label1.get_visible()]
+            in_view = [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+            found += [label for label in in_view if label.get_visible()]
     return [text for text in found if text.get_text().strip() and text.get_rotation() == 0]
 
 
@@ -55,7 +72,9 @@ def overlaps(figure) -> list[tuple[str, str]]:
     boxes = [(text.get_text(), text.get_window_extent()) for text in horizontal_texts(figure)]
     pairs = [(a, b) for i, (a, box) in enumerate(boxes) for b, other in boxes[:i] if _intersect(box, other)]
     canvas = figure.bbox.padded(1)
-    return pairs + [(a, "canvas") for a, box in boxes if not (canvas.contains(*box.min) and canvas.contains(*box.max))]
+    return pairs + [
+        (a, "canvas") for a, box in boxes if not (canvas.contains(*box.min) and canvas.contains(*box.max))
+    ]
 
 
 def _intersect(box, other, slack=1.0) -> bool:
@@ -106,7 +125,9 @@ def test_steps_to_goal_draws_the_measured_points_and_the_fit(study):
     np.testing.assert_array_equal(batch, BATCH_SIZES)
     np.testing.assert_allclose(steps, [row.steps for row in critical.optima])
     segments = bars.lines[2][0].get_segments()
-    np.testing.assert_allclose([s[:, 1] for s in segments], [(row.low, row.high) for row in critical.optima], rtol=1e-6)
+    np.testing.assert_allclose(
+        [s[:, 1] for s in segments], [(row.low, row.high) for row in critical.optima], rtol=1e-6
+    )
     vertical = [line for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
     assert vertical[0].get_xdata()[0] == critical.value
     assert f"critical batch size {style.count(critical.value)}" in written(axes.figure)
@@ -116,9 +137,15 @@ def test_steps_to_goal_draws_the_measured_points_and_the_fit(study):
 def test_guides_are_the_asymptotes_of_the_fit(study):
     result, critical, _ = study
     lines = steps_to_goal(result, critical).axes[0].lines
-    guides = {tuple(np.round(line.get_xdata() * line.get_ydata() / critical.e_min, 9)) for line in lines if len(line.get_xdata()) == 200}
+    guides = {
+        tuple(np.round(line.get_xdata() * line.get_ydata() / critical.e_min, 9)) for line in lines if len(
+            line.get_xdata()
+        ) == 200
+    }
     assert {(1.0,) * 200} <= guides
-    assert any(np.allclose(line.get_ydata(), critical.s_min) for line in lines if len(line.get_xdata()) == 200)
+    assert any(
+        np.allclose(line.get_ydata(), critical.s_min) for line in lines if len(line.get_xdata()) == 200
+    )
 
 
 def test_an_unreached_batch_size_is_an_arrow_at_its_bound():
@@ -165,7 +192,11 @@ def test_outcomes_tell_race_budget_and_divergence_apart():
     assert set(grid.outcome[:, 1]) == {REACHED_CELL, OUTPACED_CELL, DIVERGED_CELL}
     assert np.isnan(lowest_diverged(grid)[0]) or grid.outcome[:, 0].max() == DIVERGED_CELL
     first = lowest_diverged(grid)[1]
-    assert result.status[(result.batch_size == 64) & (result.hparams["learning_rate"] == first)].tolist().count("diverged") >= 2
+    assert result.status[(result.batch_size == 64) & (result.hparams["learning_rate"] == first)].tolist(
+        
+    ).count(
+        "diverged"
+    ) >= 2
 
 
 def test_a_rate_tried_at_one_batch_size_only_is_not_run_at_the_others():
@@ -191,13 +222,21 @@ def test_many_rates_are_pooled_into_rows():
 
 def test_other_hyperparameters_are_at_their_best_in_the_heatmap():
     slow, fast = synthetic_result(s_min=120.0, batch_sizes=(8, 32)), synthetic_result(batch_sizes=(8, 32))
-    both = {name: np.concatenate([getattr(slow, name), getattr(fast, name)]) for name in ("batch_size", "seed", "steps_to_goal", "steps", "status")}
+    both = {
+        name: np.concatenate([getattr(slow, name), getattr(fast, name)]) for name in (
+            "batch_size", "seed", "steps_to_goal", "steps", "status"
+        )
+    }
     momentum = np.repeat([0.0, 0.9], len(slow))
     rate = np.concatenate([slow.hparams["learning_rate"], fast.hparams["learning_rate"]])
-    result = changed(slow, **both, hparams={"learning_rate": rate, "momentum": momentum}, curves=slow.curves + fast.curves)
+    result = changed(
+        slow, **both, hparams={"learning_rate": rate, "momentum": momentum}, curves=slow.curves + fast.curves
+    )
     np.testing.assert_array_equal(rate_grid(cells(result)).steps, rate_grid(cells(fast)).steps)
     assert {entry.setting["momentum"] for entry in fastest_curves(result)} == {0.9}
-    for figure in (heatmap(result), training_curves(result), steps_to_goal(result, None), learning_rate(result, None)):
+    for figure in (
+        heatmap(result), training_curves(result), steps_to_goal(result, None), learning_rate(result, None)
+    ):
         assert overlaps(figure) == []
 
 
@@ -253,14 +292,22 @@ def test_names_are_never_read_as_formulas(name, tmp_path):
 
 
 def test_twelve_optimizers_keep_their_names_apart():
-    results = [synthetic_result(optimizer=f"schedule_free_sgd_{i:02}", s_min=60 * 1.01**i, seeds=2, batch_sizes=(8, 64)) for i in range(12)]
+    names = [f"schedule_free_sgd_{i:02}" for i in range(12)]
+    results = [
+        synthetic_result(optimizer=name, s_min=60 * 1.01**i, seeds=2, batch_sizes=(8, 64))
+        for i, name in enumerate(names)
+    ]
     for figure in (compare_steps(results, [None] * 12), compare_rates(results, [None] * 12)):
         assert overlaps(figure) == []
-        assert all(f"schedule_free_sgd_{i:02}" in written(figure) for i in range(12))
+        assert all(name in written(figure) for name in names)
 
 
 def test_an_optimizer_that_reached_nothing_is_named_with_the_others():
-    good, bad = (synthetic_result(seeds=2, batch_sizes=(8, 64), **kind) for kind in ({}, {"diverging": True, "optimizer": "bad"}))
+    good, bad = (
+        synthetic_result(seeds=2, batch_sizes=(8, 64), **kind) for kind in (
+            {}, {"diverging": True, "optimizer": "bad"}
+        )
+    )
     assert "bad: no goal" in written(compare_steps([good, bad], [None, None]))
 
 
