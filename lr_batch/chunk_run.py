@@ -50,8 +50,10 @@ def run_chunk(
     """
     began = saved = time.monotonic()
     valid = np.arange(engine.width) < len(chunk.settings)
-    carry = engine.start(device, terms, chunk.seed, valid, first)
     known = store.load(chunk) if store else None
+    if isinstance(known, ChunkResult):
+        return known
+    carry = engine.start(device, terms, chunk.seed, valid, first)
     if isinstance(known, Lanes):
         carry = jax.tree.unflatten(jax.tree.structure(carry), jax.tree.leaves(known.carry))
     seconds_per_step = None

@@ -64,12 +64,14 @@ def one_line(box: str) -> str:
 
 def exit_code(error: Exception) -> int | None:
     """The code of an error that is the user's to mend, None for a bug."""
+    from lr_batch.data import DataNotPrepared
     from lr_batch.errors import StudyError
-    from runs.store import StoreError
+    from runs.store import StoreError, StoreInUse, StudyChanged
 
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError | StudyChanged):
         return USAGE
-    return FAILED if isinstance(error, StudyError | StoreError | OSError) else None
+    known = (StudyError, StoreError, StoreInUse, DataNotPrepared, OSError)
+    return FAILED if isinstance(error, known) else None
 
 
 def failed(message: str, code: int) -> int:

@@ -6,11 +6,14 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
+
 from lr_batch.chunk import fingerprint
 from lr_batch.identity import identity
-from lr_batch.result import Result
+from lr_batch.result import EngineReport, Result
 from lr_batch.study import Study
 from lr_batch.sweep import run
+from lr_batch.workload import Goal
 from runs.analysis import Analysis, analyse
 from runs.atomic import write_atomically
 from runs.progress import ProgressLine
@@ -48,6 +51,41 @@ def run_in_folder(study: Study, folder: Path | None = None, *, add: bool = False
         store.describe(description(study), extend=add)
         with ProgressLine() as progress:
             return folder, run(study, store, progress)
+
+
+def stored_result(folder: Path) -> Result:
+    """The trials in a folder's store, as `run` would return them; times are those of the chunks."""
+    with Store(folder, read_only=True) as store:
+        study, trials, chunks = store.description, list(store.trials()), store.chunks()
+        device = sorted({row.device for row in store.trial_rows()})
+    if not study or not trials:
+        raise ValueError(f"report: {folder} holds no finished trials yet")
+    names = sorted({name for trial in trials for name in trial.hparams})
+    trials.sort(key=lambda trial: (trial.batch_size, trial.seed, *(trial.hparams[name] for name in names)))
+    column = lambda of, dtype: np.array([of(trial) for trial in trials], dtype)  # noqa: E731
+    seconds = sum(chunk.seconds for chunk in chunks)
+    return Result(
+        workload=study["workload"],
+        optimizer=study["optimizer"],
+        goal=Goal(*study["goal"]),
+        budget=study["budget"],
+        batch_size=column(lambda trial: trial.batch_size, np.int64),
+        seed=column(lambda trial: trial.seed, np.int64),
+        hparams={name: column(lambda trial, name=name: trial.hparams[name], np.float64) for name in names},
+        steps_to_goal=column(lambda trial: np.nan if trial.steps_to_goal is None else trial.steps_to_goal, np.float64),
+        steps=column(lambda trial: trial.steps, np.int64),
+        status=column(lambda trial: trial.status, object),
+        curves=tuple(trial.curve for trial in trials),
+        engine=EngineReport(
+            seconds=seconds,
+            compile_seconds=0.0,
+            programs_compiled=0,
+            examples=sum(trial.steps * trial.batch_size for trial in trials),
+            device=", ".join(device),
+            chunk_width=study["width"],
+            trials_per_second=len(trials) / seconds if seconds else 0.0,
+        ),
+    )
 
 
 def write_outcome(result: Result, folder: Path) -> Analysis:

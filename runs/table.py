@@ -13,25 +13,18 @@ from lr_batch.critical_batch import CriticalBatchSize
 from lr_batch.learning_rate_law import LearningRateLaw
 from lr_batch.optimum import Optimum
 from lr_batch.result import Result
+from runs.analysis import Analysis
 
 
-def print_outcome(
-    result: Result,
-    optima: Sequence[Optimum],
-    critical: CriticalBatchSize | None,
-    law: LearningRateLaw | None,
-    refusals: Sequence[str],
-    advice: str,
-    stream: IO[str],
-) -> None:
+def print_outcome(result: Result, outcome: Analysis, stream: IO[str]) -> None:
     """The table of batch sizes, the critical batch size, the law, and the advice."""
     console = Console(file=stream, highlight=False, width=None if stream.isatty() else 100)
     console.print(f"\n{result.workload} with {result.optimizer}, goal: held-out {result.goal}", markup=False)
-    console.print(steps_table(optima))
-    for line in (*_critical_lines(critical, law), *refusals, *result.engine.events):
+    console.print(steps_table(outcome.optima))
+    for line in (*_critical_lines(outcome.critical, outcome.law), *outcome.refusals, *result.engine.events):
         console.print(line, markup=False)
     console.print()
-    console.print(advice, markup=False)
+    console.print(outcome.advice, markup=False)
 
 
 def steps_table(optima: Sequence[Optimum]) -> Table:

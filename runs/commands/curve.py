@@ -34,7 +34,5 @@ class Curve:
         if self.output.json:
             print(json.dumps(outcome.summary, indent=1))
             return
-        print_outcome(
-            result, outcome.optima, outcome.critical, outcome.law, outcome.refusals, outcome.advice, sys.stdout
-        )
+        print_outcome(result, outcome, sys.stdout)
         print(f"\nfigures, report.html, summary.json and the store: {folder}")

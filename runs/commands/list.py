@@ -1,0 +1,122 @@
+"""`lr-batch list`: what there is, by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import tyro
+
+Kind = Literal["workloads", "optimizers", "schedules", "regularizers", "searches"]
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+    """Show the workloads, optimizers, schedules, regularizers or searches that have a name."""
+
+    kind: Annotated[Kind, tyro.conf.Positional]
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print them as JSON on stdout."""
+    memory: Annotated[str | None, tyro.conf.arg(metavar="WORKLOAD")] = None
+    """With optimizers: bytes of weights, gradient and optimizer state for the parameters of this workload."""
+
+    def __call__(self) -> None:
+        if self.memory and self.kind != "optimizers":
+            raise ValueError(f"list {self.kind}: --memory goes with optimizers")
+        rows = list(memory_rows(self.memory) if self.memory else ROWS[self.kind]())
+        if self.json:
+            print(json.dumps(rows, indent=1))
+        else:
+            print_rows(rows)
+
+
+def workload_rows() -> Iterator[dict[str, Any]]:
+    from lr_batch import WORKLOADS
+
+    for name, factory in WORKLOADS.items():
+        yield {"name": name, "about": first_line(factory)}
+
+
+def optimizer_rows() -> Iterator[dict[str, Any]]:
+    from optim import OPTIMIZERS
+
+    for name, optimizer in OPTIMIZERS.items():
+        rates = optimizer.space["learning_rate"]
+        yield {
+            "name": name,
+            "learning rates": f"{rates[0]:g} to {rates[-1]:g}",
+            "hyperparameters": ", ".join(f"{name} {valid}" for name, valid in optimizer.hparams.items()),
+            "paper": optimizer.paper,
+        }
+
+
+def schedule_rows() -> Iterator[dict[str, Any]]:
+    from lr_batch import SCHEDULES
+
+    return ({"name": name, "about": first_line(factory)} for name, factory in SCHEDULES.items())
+
+
+def regularizer_rows() -> Iterator[dict[str, Any]]:
+    from reg import REGULARIZERS
+
+    for name, regularizer in REGULARIZERS.items():
+        strengths = ", ".join(f"{name} {valid}" for name, valid in regularizer.hparams.items())
+        yield {"name": name, "strengths": strengths, "paper": regularizer.paper}
+
+
+def search_rows() -> Iterator[dict[str, Any]]:
+    from hparam import SEARCHES
+
+    return ({"name": name, "about": first_line(factory)} for name, factory in SEARCHES.items())
+
+
+ROWS = {
+    "workloads": workload_rows,
+    "optimizers": optimizer_rows,
+    "schedules": schedule_rows,
+    "regularizers": regularizer_rows,
+    "searches": search_rows,
+}
+
+
+def memory_rows(workload: str) -> Iterator[dict[str, Any]]:
+    """Bytes per parameter of every optimizer for one workload: weights, gradient, and each slot of its state."""
+    import jax
+
+    from lr_batch.study import named
+    from lr_batch import WORKLOADS
+    from optim import OPTIMIZERS, state_bytes
+
+    params = jax.eval_shape(named("workload", workload, WORKLOADS)().init, jax.eval_shape(lambda: jax.random.key(0)))
+    for name, optimizer in OPTIMIZERS.items():
+        memory = state_bytes(optimizer({}), params)
+        per_param = memory.per_param
+        slots = "  ".join(f"{slot} {per_param[slot]:.4g}" for slot in memory.state)
+        yield {
+            "optimizer": name,
+            "weights": per_param["weights"],
+            "gradient": per_param["gradient"],
+            "state": slots,
+            "total bytes per parameter": round(per_param["total"], 3),
+            "total bytes": memory.total,
+        }
+
+
+def first_line(thing: Any) -> str:
+    return (thing.__doc__ or "").strip().partition("\n")[0]
+
+
+def print_rows(rows: list[dict[str, Any]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in rows[0]:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row.values()))
+    Console(file=sys.stdout, highlight=False, markup=False, width=None if sys.stdout.isatty() else 120).print(table)
