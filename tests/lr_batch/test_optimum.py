@@ -125,13 +125,21 @@ def test_a_study_without_rates_still_has_steps():
     assert {(o.learning_rate, o.edge) for o in optima} == {(None, None)}
 
 
-def test_race_does_not_bias_the_steps():
-    """Mean log error over 6 studies of 11 batch sizes: 0.05 is more than four standard errors."""
-    error = []
-    for key in range(6):
-        optima = best_settings(draw_result(key, lane_sd=0.1, seed_sd=0.05))
-        error.append(np.mean(np.log([o.steps for o in optima]) - np.log(hyperbola(BATCH_SIZES))))
-    assert abs(np.mean(error)) < 0.05
+def test_level_of_a_seed_is_the_maximum_of_its_tobit_likelihood():
+    """Lanes that the race cut would otherwise leave the lucky ones to set the level."""
+    log_steps, log_bound = np.array([np.nan, 0.05, 0.1, np.nan]), np.array([0.6, 0.7, 0.7, 0.7])
+    cells = rate_fit.RateCells(np.array([-1.0, -0.5, 0.0, 0.1]), log_steps[None], log_bound[None])
+    center, shape, sd = 57, 5, 0.2
+    value, slope = rate_fit.basins(cells.log_rate - rate_fit._centers(cells)[center])
+    value, slope = value[shape], slope[shape]
+    lane_sd = np.hypot(sd, np.minimum(rate_fit.SHIFT_SD * np.maximum(slope, 0.0), 0.5))
+    levels = np.linspace(-1, 1, 8001)
+    gap = (np.where(np.isnan(log_steps), log_bound, log_steps) - levels[:, None] - value) / lane_sd
+    log_likelihood = np.where(np.isnan(log_steps), rate_fit.log_ndtr(-gap), -0.5 * gap**2).sum(1)
+    best = levels[log_likelihood.argmax()]
+    lucky = np.average((log_steps - value)[1:3], weights=lane_sd[1:3] ** -2)
+    assert best - lucky > 0.02
+    assert rate_fit._grid(cells, sd).levels[center, shape, 0] == pytest.approx(best, abs=0.003)
 
 
 def test_censored_mean_is_the_maximum_of_its_likelihood():
