@@ -113,7 +113,8 @@ def _seed_correlation(optima: Sequence[Optimum]) -> float:
         return 0.0
     residual = np.stack(rows) - np.mean(rows, axis=1, keepdims=True)
     total, between = (residual**2).sum(), (residual.sum(0) ** 2).sum()
-    return float(np.clip((between / total - 1.0) / (len(rows) - 1.0), 0.0, CORRELATION_MAX)) if total > 0 else 0.0
+    correlation = (between / max(total, 1e-12) - 1.0) / (len(rows) - 1.0)
+    return float(np.clip(correlation, 0.0, CORRELATION_MAX))
 
 
 def _student(rng: np.random.Generator, df: float, size: tuple[int, int]) -> np.ndarray:
@@ -169,7 +170,7 @@ def _notes(value: float, optima: Sequence[Optimum]) -> tuple[str, ...]:
         sizes = [str(o.batch_size) for o in optima if o.edge == edge]
         if sizes:
             where = ", ".join(sizes)
-            notes.append(f"the best rate is the {edge} end of the grid at batch size {where}: try {advice} ones")
+            notes.append(f"the best rate is the {edge} end of the grid at batch size {where}: try {advice}")
     lost = [str(o.batch_size) for o in optima if o.steps is None]
     if lost:
         notes.append(f"fewer than half of the seeds reached the goal at batch size {', '.join(lost)}")

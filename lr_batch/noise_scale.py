@@ -34,8 +34,8 @@ def _check(small: np.ndarray, big: np.ndarray, batch_small: int, batch_big: int,
         raise ValueError(f"gradient_noise_scale: batch_small must be >= 1, got {batch_small}")
     if batch_big <= batch_small:
         raise ValueError(
-            "gradient_noise_scale: batch_big must be larger than batch_small, because how the norm falls with the "
-            f"batch size tells noise from signal; got {batch_small} and {batch_big}"
+            "gradient_noise_scale: batch_big must be larger than batch_small, because how the norm falls with "
+            f"the batch size tells noise from signal; got {batch_small} and {batch_big}"
         )
     if not 0 < level < 1:
         raise ValueError(f"gradient_noise_scale: level must be in (0, 1), got {level}")
