@@ -1,8 +1,9 @@
 """The commands of `lr-batch`, one a file. Nothing heavy is imported before a command runs."""
 
+from runs.commands.compare import Compare
 from runs.commands.curve import Curve
 from runs.commands.data import Data
 from runs.commands.folders import Export, Report
 from runs.commands.list import List
 
-COMMANDS = {"curve": Curve, "list": List, "data": Data, "report": Report, "export": Export}
+COMMANDS = {"curve": Curve, "compare": Compare, "list": List, "data": Data, "report": Report, "export": Export}
