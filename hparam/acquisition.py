@@ -17,7 +17,11 @@ NUM_GLOBAL = 512  # candidates over the whole cube
 NUM_LOCAL = 16  # candidates around each of the best points, at each scale
 NUM_BEST = 8  # points that local candidates are drawn around
 REFINEMENTS = 7  # rounds of the local search, each with half the step of the one before
-MIN_FEASIBLE = 0.01  # floor of the probability: nothing is ever ruled out for good
+KAPPA = 3.0  # standard deviations that the lower confidence bound lies below the mean
+# Points of one batch differ by this much in some dimension, as a fraction of its range: on a smooth loss
+# all of them would else crowd within a thousandth, where fantasies cannot tell them apart.
+MIN_GAP = 0.02
+MIN_FEASIBLE = 1e-3  # floor of the probability: nothing is ever ruled out for good
 
 
 def log_expected_improvement(mean: Values, std: Values, best: float) -> Values:
@@ -49,16 +53,17 @@ def choose_batch(
 ) -> list[tuple[float, ...]]:
     """Up to `n` settings, one after the other, each after fantasies at those before (kriging believer).
 
-    The last `num_explore` go where the model knows least. `feasible` models the
-    indicator of not diverging, and weighs both; None where nothing diverged.
-    Fewer than `n` come back only where a finite space is used up.
+    Each goes where the expected improvement is largest, the last `num_explore`
+    where the lower confidence bound promises most, and none closer than
+    `MIN_GAP` to another. `feasible` models the indicator of not diverging, and
+    weighs both; None where nothing diverged. Fewer than `n` come back only where
+    a finite space is used up.
     """
     seen = {space.hash(setting) for setting in taken}
     chosen: list[tuple[float, ...]] = []
     for i in range(n):
-        score = _score(posterior, feasible, explore=i >= n - num_explore)
-        points, scores = _candidates(space, posterior, score, rng)
-        setting = _best_unseen(space, points, scores, seen)
+        score = _score(posterior, feasible, space.points(chosen), explore=i >= n - num_explore)
+        setting = _best_unseen(space, *_candidates(space, posterior, score, rng), seen)
         if setting is None:
             break
         seen.add(space.hash(setting))
@@ -67,15 +72,22 @@ def choose_batch(
     return chosen
 
 
-def _score(posterior: Posterior, feasible: Posterior | None, *, explore: bool) -> Callable[[Points], Values]:
+def _score(
+    posterior: Posterior, feasible: Posterior | None, chosen: Points, *, explore: bool
+) -> Callable[[Points], Values]:
+    """Log expected improvement, or how far the lower confidence bound lies below the best; larger is better."""
     best = float(np.min(predict(posterior, posterior.points)[0]))
 
     def score(points):
         mean, std = predict(posterior, points)
-        value = np.log(std) if explore else log_expected_improvement(mean, std, best)
-        if feasible is not None:
-            value = value + np.log(np.clip(predict(feasible, points)[0], MIN_FEASIBLE, 1.0))
-        return value
+        chance = 1.0 if feasible is None else np.clip(predict(feasible, points)[0], MIN_FEASIBLE, 1.0)
+        if explore:
+            promise = best - (mean - KAPPA * std)
+            value = np.where(promise > 0, promise * chance, promise)
+        else:
+            value = log_expected_improvement(mean, std, best) + np.log(chance)
+        gaps = np.max(np.abs(points[:, None, :] - chosen[None, :, :]), axis=2)
+        return np.where(np.any(gaps < MIN_GAP, axis=1), -np.inf, value)
 
     return score
 

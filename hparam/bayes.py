@@ -38,9 +38,10 @@ def bayes(space: Space, initial: int | None = None, explore: float = 0.1) -> Sea
     point, each as if those before it had returned the model's mean (kriging
     believer, Ginsbourger et al., 2010). A diverged trial is infeasible: a second
     Gaussian process learns where that happens and scales the improvement by the
-    probability that it does not (Gelbart et al., 2014), and to the first one it
-    counts as no better than the worst. While there is nothing to model the
-    points are quasi-random, with a note.
+    probability that it does not (after Gelbart et al., 2014). To the first one
+    it is unknown: a stand-in as bad as the worst loss would be a cliff beside
+    the optimum, where the best learning rates lie, and blur it. While there is
+    nothing to model the points are quasi-random, with a note.
 
     Args:
       initial: finite losses, >= 2, before the model is used; default 2 (dims + 1).
@@ -85,9 +86,10 @@ def models(cells: Cells, rng: np.random.Generator) -> tuple[Posterior, Posterior
     feasible = np.isfinite(cells.loss)
     finite = cells.loss[feasible]
     middle = np.median(finite)
-    ceiling = min(middle + WINSOR * (middle - np.min(finite)), np.max(finite))
+    ceiling = middle + WINSOR * (middle - np.min(finite))
+    noise = None if cells.noise is None else cells.noise[feasible]
     seeds = rng.integers(2**31, size=2).tolist()
-    loss = fit(cells.points, np.minimum(cells.loss, ceiling), cells.noise, seeds[0])
+    loss = fit(cells.points[feasible], np.minimum(finite, ceiling), noise, seeds[0])
     loss = fantasize(loss, cells.running) if len(cells.running) else loss
     return loss, None if feasible.all() else fit(cells.points, feasible.astype(float), None, seeds[1])
 
