@@ -81,7 +81,7 @@ class _Plane(NamedTuple):
 
 def _plane(result: Result, rows: np.ndarray, others: Mapping[str, float]) -> _Plane:
     """Columns to a matrix. Cells that were never run bound nothing (log bound -inf)."""
-    rate = result.hparams[RATE] if RATE in result.hparams else np.ones(len(result))
+    rate = result.hparams[RATE] if RATE in result.hparams else np.ones(result.num_trials)
     seeds, at_seed = np.unique(result.seed[rows], return_inverse=True)
     rates, at_rate = np.unique(rate[rows], return_inverse=True)
     log_steps = np.full((len(seeds), len(rates)), np.nan)

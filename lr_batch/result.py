@@ -71,12 +71,13 @@ class Result(NamedTuple):
     curves: tuple[Curve, ...]
     engine: EngineReport
 
-    def __len__(self) -> int:
+    @property
+    def num_trials(self) -> int:
         return len(self.batch_size)
 
     @property
     def trials(self) -> Iterator[Trial]:
-        for i in range(len(self)):
+        for i in range(self.num_trials):
             steps_to_goal = float(self.steps_to_goal[i])
             yield Trial(
                 batch_size=int(self.batch_size[i]),

@@ -29,7 +29,7 @@ def summarize(
             "optimizer": result.optimizer,
             "goal": {"metric": result.goal.metric, "below": result.goal.threshold},
             "budget": result.budget,
-            "trials": len(result),
+            "trials": result.num_trials,
             "reached": int((result.status == REACHED).sum()),
             "diverged": int((result.status == DIVERGED).sum()),
             "steps_to_goal": [_row(optimum) for optimum in optima],

@@ -106,7 +106,7 @@ def write_report(
     charts = charts_of(result, critical, law)
     page = _PAGE.format(
         title=f"{escape(result.workload)} with {escape(result.optimizer)}",
-        subtitle=f"{len(result):,} trials to the goal {escape(str(result.goal))}",
+        subtitle=f"{result.num_trials:,} trials to the goal {escape(str(result.goal))}",
         style=_STYLE,
         warnings="".join(f'<p class="warning">{escape(str(note))}</p>' for note in summary.get("notes", ())),
         advice=f'<p class="advice">{escape(str(summary["advice"]))}</p>' if summary.get("advice") else "",

@@ -89,8 +89,8 @@ def test_all_diverged_bounds_nothing():
     result = draw_result(0)
     result = _changed(
         result,
-        steps_to_goal=np.full(len(result), np.nan),
-        status=np.full(len(result), DIVERGED),
+        steps_to_goal=np.full(result.num_trials, np.nan),
+        status=np.full(result.num_trials, DIVERGED),
     )
     assert all(o.steps is None and o.low is None for o in best_settings(result))
 

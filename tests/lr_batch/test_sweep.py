@@ -54,7 +54,7 @@ def result():
 
 def test_one_row_for_each_trial(result):
     study = tiny_study()
-    assert len(result) == study.num_trials == 32
+    assert result.num_trials == study.num_trials == 32
     rows = set(zip(result.batch_size, result.seed, result.hparams["learning_rate"], strict=True))
     assert rows == {(b, s, r) for b in (1, 4, 6, 40) for s in (0, 1) for r in RATES}
     assert {"reached", "budget"} <= set(result.status)
@@ -200,7 +200,7 @@ def test_trial_that_never_fits_is_left_out_with_its_reason(monkeypatch):
 
     monkeypatch.setattr(sweep, "run_chunk", no_memory)
     result = lr_batch.run(tiny_study(batch_sizes=(4,), seeds=1))
-    assert len(result) == 0
+    assert result.num_trials == 0
     assert sum("infeasible" in event for event in result.engine.events) == 4
 
 

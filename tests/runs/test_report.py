@@ -96,7 +96,7 @@ def test_pointing_at_a_cell_lists_every_trial_of_it(page):
     result = synthetic_result()
     traces = charts(page[0])["heatmap"]["data"]
     texts = [text for row in traces[0]["text"] for text in row]
-    assert sum(text.count("<br>seed ") for text in texts) == len(result)
+    assert sum(text.count("<br>seed ") for text in texts) == result.num_trials
     grid = rate_grid(cells(result))
     seed, steps = 2, result.steps_to_goal
     trial = np.flatnonzero((result.batch_size == 64) & (result.seed == seed) & np.isfinite(steps))[0]
@@ -126,7 +126,7 @@ def test_points_of_the_charts_are_the_optima(page):
 def test_names_cannot_break_out_of_the_page(tmp_path):
     result = synthetic_result(batch_sizes=(4, 8, 16, 32), workload=HOSTILE, optimizer=HOSTILE)
     goal = result.goal._replace(metric=HOSTILE)
-    hparams = result.hparams | {HOSTILE: np.full(len(result), 0.5)}
+    hparams = result.hparams | {HOSTILE: np.full(result.num_trials, 0.5)}
     fields = result._asdict() | {"goal": goal, "hparams": hparams}
     parsed, _ = written(type(result)(**fields), tmp_path / "r x….html", advice=HOSTILE)
     assert len(parsed.scripts) == 2 and "img" not in parsed.tags and parsed.links == []
