@@ -104,11 +104,14 @@ def _draw_optima(axes: Axes, optima: Sequence[Optimum]) -> None:
 
 def _draw_law(axes: Axes, law: LearningRateLaw) -> None:
     batch = np.geomspace(*axes.get_xlim(), 200)
-    axes.plot(
-        batch, law.rate(batch), color=style.BLUE, linewidth=1.6, alpha=0.85, label=law_text(law), zorder=3
-    )
+    looks = {"color": style.BLUE, "linewidth": 1.6, "alpha": 0.85, "zorder": 3}
+    axes.plot(batch, law.rate(batch), label=f"law: {style.plain(law.best)}", **looks)
+    axes.text(
+        0.985, 0.075, exponent_text(law), transform=axes.transAxes, ha="right", va="center",
+        fontsize=style.SMALL, color=style.BLUE,
+    )  # fmt: skip
 
 
-def law_text(law: LearningRateLaw) -> str:
-    """The best law, and the power of the batch size below the knee, in words."""
-    return f"law: {style.plain(law.best)}; exponent {law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})"
+def exponent_text(law: LearningRateLaw) -> str:
+    """The power of the batch size below the knee, in words."""
+    return f"exponent below the knee: {law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})"

@@ -42,11 +42,17 @@ def fastest_curves(result: Result) -> list[FastestCurves]:
                 int(table.batch_sizes[b]),
                 {name: float(values[s]) for name, values in table.settings.items()},
                 tuple(int(seed) for seed in result.seed[trials]),
-                tuple(result.curves[i] for i in trials),
+                tuple(_after_start(result.curves[i]) for i in trials),
                 tuple(float(steps) for steps in result.steps_to_goal[trials]),
             )
         )
     return fastest
+
+
+def _after_start(curve: Curve) -> Curve:
+    """Without the evaluation at step 0, for which a log axis has no place."""
+    started = curve.steps > 0
+    return Curve(curve.steps[started], curve.values[started])
 
 
 def training_curves(result: Result, path: str | Path | None = None) -> Figure:

@@ -10,7 +10,7 @@ from lr_batch.optimum import best_settings
 from lr_batch.result import Result
 from runs.plots import style
 from runs.plots.cells import cells, rate_grid
-from runs.plots.learning_rate import GUIDES, law_text, lowest_diverged
+from runs.plots.learning_rate import GUIDES, exponent_text, lowest_diverged
 from runs.plots.steps_to_goal import critical_text, curve_text, seed_points, steps_range
 from runs.report.blocks import (
     DASHED,
@@ -48,7 +48,7 @@ def steps_chart(result: Result, critical: CriticalBatchSize | None) -> Spec:
     ]  # fmt: skip
     y_axis = log_axis("optimizer steps to the goal", *steps_range(optima, critical))
     if critical:
-        marks = _critical_marks(critical)
+        marks = _critical_marks(critical, *_wide(result)[[0, -1]])
     else:
         marks = {} if len(steps) else {"annotations": [note("no batch size reached the goal")]}
     return {"data": data, "layout": layout(batch_axis(result), y_axis, **marks)}
@@ -74,19 +74,24 @@ def _fit_lines(critical: CriticalBatchSize, batch: np.ndarray) -> list[Spec]:
     ]
 
 
-def _critical_marks(critical: CriticalBatchSize) -> Spec:
-    """Line and shaded interval at the critical batch size, named above the axes' foot."""
+def _critical_marks(critical: CriticalBatchSize, left: float, right: float) -> Spec:
+    """Line and shaded interval at the critical batch size, named below the curve, or above it."""
     across = {"xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
     band = {
         "type": "rect", "x0": critical.low, "x1": critical.high, "fillcolor": style.VERMILION, "opacity": 0.13
     }
     stroke = {"type": "line", "x0": critical.value, "x1": critical.value, "line": {"color": style.VERMILION}}
     name = {
-        "x": np.log10(critical.low), "xanchor": "right", "y": 0.02, "yref": "paper", "yanchor": "bottom",
-        "align": "right",
-        "text": critical_text(critical).replace("\n", "<br>"), "showarrow": False,
+        "yref": "paper", "text": critical_text(critical).replace("\n", "<br>"), "showarrow": False,
         "font": {"color": style.VERMILION},
     }  # fmt: skip
+    if critical.value > np.sqrt(left * right):
+        name |= {
+            "x": np.log10(critical.low), "xanchor": "right", "align": "right", "y": 0.02, "yanchor": "bottom"
+        }
+    else:
+        high = min(max(critical.high, left), right)
+        name |= {"x": np.log10(high), "xanchor": "left", "align": "left", "y": 0.98, "yanchor": "top"}
     return {"shapes": [{**band, "line": {"width": 0}, **across}, stroke | across], "annotations": [name]}
 
 
@@ -96,15 +101,22 @@ def rate_chart(result: Result, law: LearningRateLaw | None) -> Spec:
     grid = rate_grid(table)
     optima = [row for row in (law.optima if law else best_settings(result)) if row.learning_rate]
     diverged = lowest_diverged(grid)
-    hover = [f"batch {b}: diverged at rate {r:.3g}" for b, r in zip(table.batch_sizes, diverged, strict=True)]
+    known = np.isfinite(diverged)
+    sizes, diverged = table.batch_sizes[known], diverged[known]
+    hover = [f"batch {b}: diverged at rate {r:.3g}" for b, r in zip(sizes, diverged, strict=True)]
     cross = {"symbol": "x-thin-open", "size": 8, "color": style.VERMILION}
-    data = [markers("lowest rate that diverged", table.batch_sizes, diverged, hover, **cross)]
+    data = [markers("lowest rate that diverged", sizes, diverged, hover, **cross)]
     batch = _wide(result)
     for slope, name, _ in GUIDES if optima else ():
         rates = optima[0].learning_rate.best * (batch / optima[0].batch_size) ** slope
         data.append(line(name, batch, rates, {**DASHED, "dash": "dash" if slope == 1 else "dot"}))
     if law:
-        data.append(line(escape(law_text(law)), batch, law.rate(batch), {"color": style.BLUE, "width": 2}))
+        data.append(
+            line(
+                escape(f"law: {law.best}; {exponent_text(law)}"), batch, law.rate(batch),
+                {"color": style.BLUE, "width": 2}
+            )
+        )
     inside, at_edge = ([row for row in optima if (row.edge is not None) == edge] for edge in (False, True))
     ring = {"color": "white", "line": {"color": style.BLUE, "width": 1.5}}
     data.append(estimates("best rate", inside, [row.learning_rate for row in inside]))

@@ -68,7 +68,7 @@ def _trial(batch, seed, rate, steps, diverged, reached, last, rng):
         values = np.append(2.3 * 1.6 ** evaluations[:-1], np.nan)
         return batch, seed, rate, np.nan, end, DIVERGED, Curve(evaluations, values)
     hit = reached and steps <= last
-    evaluations = np.unique(np.geomspace(1, max(last, 2), 60).astype(int))
+    evaluations = np.unique(np.append(0, np.geomspace(1, max(last, 2), 60)).astype(int))
     # 2.3 at the start, the goal's 0.2 after `steps` steps.
     values = 0.12 + 2.18 * np.exp(-np.log(2.18 / 0.08) * (evaluations / steps) ** 0.7)
     values *= np.exp(0.02 * rng.standard_normal(len(evaluations)))

@@ -169,7 +169,7 @@ def test_rates_at_the_edge_of_the_grid_are_hollow():
 def test_law_and_its_exponent_are_shown(study):
     result, _, law = study
     figure = learning_rate(result, law)
-    assert f"law: {law.best}; exponent {law.exponent:.2f}" in written(figure)
+    assert f"law: {law.best}" in written(figure) and f"{law.exponent:.2f} (" in written(figure)
     line = next(line for line in figure.axes[0].lines if line.get_label().startswith("law"))
     np.testing.assert_allclose(line.get_ydata(), law.rate(line.get_xdata()))
 
@@ -246,6 +246,7 @@ def test_training_curves_are_those_of_the_fastest_cell(study):
     for b, entry in enumerate(fastest_curves(result)):
         assert np.median(entry.steps_to_goal) == table.steps[b].min()
         assert entry.seeds == (0, 1, 2, 3)
+        assert all(curve.steps.min() > 0 for curve in entry.curves)
     steps, examples = (axes.collections[0].get_segments() for axes in training_curves(result).axes)
     assert len(steps) == len(examples) == 44
     np.testing.assert_array_equal(steps[-1][:, 0] * 1024, examples[-1][:, 0])
