@@ -11,7 +11,8 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from lr_batch.order import epoch_order
-from lr_batch.workload import PyTree, Workload
+from lr_batch.regularization import RegularizedOptimizer
+from lr_batch.workload import Key, PyTree, Workload
 
 Hparams = Mapping[str, Float[Array, ""]]
 OptimizerFactory = Callable[[Hparams], optax.GradientTransformation]
@@ -45,6 +46,11 @@ class Draw(NamedTuple):
         orders = [epoch_order(seed, zero + epoch, num_examples) for epoch in (0, 1)]
         return cls(seed, zero, zero, zero, jnp.concatenate(orders))
 
+    @property
+    def key(self) -> Key:
+        """Of the noise of this step."""
+        return jax.random.fold_in(jax.random.key(self.seed), self.step)
+
     def next(self, batch_size: Int[Array, ""]) -> Draw:
         num_examples = self.orders.shape[0] // 2
         used = self.offset + batch_size  # at most two epochs' worth, since no batch is larger than the data
@@ -77,7 +83,7 @@ def batch_value_and_grad(
     ceil(batch_size / micro_batch) micro-batches are accumulated in a loop whose length is traced, so that one
     program serves every batch size; examples beyond batch_size in the last one have weight zero.
     """
-    step_key = jax.random.fold_in(jax.random.key(draw.seed), draw.step)
+    step_key = draw.key
 
     def micro_loss(params, index):
         number = index * micro_batch + jnp.arange(micro_batch)
@@ -110,6 +116,7 @@ def differentiable_value(value_and_grad: Callable) -> Callable[[PyTree], Float[A
 def make_lane(workload: Workload, optimizer: OptimizerFactory, metric: str, micro_batch: int) -> Lane:
     """One trial of `workload` under `optimizer`, built inside the lane since its hyperparameters are traced."""
     eval_params = getattr(optimizer, "eval_params", lambda opt_state, params: params)
+    regularized = isinstance(optimizer, RegularizedOptimizer)
 
     def init(hparams, seed, alive):
         params = workload.init(jax.random.key(seed))
@@ -118,7 +125,8 @@ def make_lane(workload: Workload, optimizer: OptimizerFactory, metric: str, micr
 
     def step(hparams, state, draw, batch_size, data):
         tx = optax.with_extra_args_support(optimizer(hparams))
-        value_and_grad = batch_value_and_grad(workload, draw, batch_size, micro_batch, data)
+        trained = workload._replace(loss=optimizer.loss(workload, hparams)) if regularized else workload
+        value_and_grad = batch_value_and_grad(trained, draw, batch_size, micro_batch, data)
         value, grads = value_and_grad(state.params)
         alive = state.alive & jnp.isfinite(value)
         grads = freeze(alive, grads, jax.tree.map(jnp.zeros_like, grads))
@@ -130,6 +138,7 @@ def make_lane(workload: Workload, optimizer: OptimizerFactory, metric: str, micr
             grad=grads,
             value_fn=differentiable_value(value_and_grad),
             grad_fn=lambda params: value_and_grad(params)[1],
+            **({"key": draw.key} if regularized else {}),
         )
         params = freeze(alive, optax.apply_updates(state.params, updates), state.params)
         return LaneState(params, opt_state, alive, jnp.where(alive, draw.step, state.last_step))

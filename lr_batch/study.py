@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 import optim
+import reg
 from lr_batch.goal import parse_goal
 from lr_batch.grid import product
+from lr_batch.regularization import RegularizedOptimizer, check_regularizer
 from lr_batch.workload import Goal, Workload, num_examples
 from lr_batch.workloads import WORKLOADS
 
@@ -38,6 +40,7 @@ class Study:
       slack: a chunk ends once `slack` times the steps of its first lane to reach the goal are done, so every trial
         within that factor of the best is measured. At least 1; infinite switches racing off.
       extend: whether the grid of learning rates grows by itself where the best rate lies on its edge.
+      regularizer: a name of `reg.REGULARIZERS` or a `reg.Regularizer`; its strengths are further names of `space`.
 
     Raises:
       ValueError: one line naming the field, the value, and what is allowed.
@@ -52,14 +55,17 @@ class Study:
     budget: int | None = None
     slack: float = 2.0
     extend: bool = True
+    regularizer: reg.Regularizer | str | None = None
     notes: tuple[str, ...] = dataclasses.field(default=(), init=False)
 
     def __post_init__(self):
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 (frozen after this)
         if isinstance(self.workload, str):
-            put("workload", _named("workload", self.workload, WORKLOADS)())
+            put("workload", named("workload", self.workload, WORKLOADS)())
         if isinstance(self.optimizer, str):
-            put("optimizer", _named("optimizer", self.optimizer, optim.OPTIMIZERS))
+            put("optimizer", named("optimizer", self.optimizer, optim.OPTIMIZERS))
+        if isinstance(self.regularizer, str):
+            put("regularizer", named("regularizer", self.regularizer, reg.REGULARIZERS))
         put("goal", parse_goal(self.workload.goal if self.goal is None else self.goal))
         put("budget", _whole("budget", self.workload.budget if self.budget is None else self.budget, low=1))
         put("seeds", _whole("seeds", self.seeds, low=1))
@@ -70,13 +76,19 @@ class Study:
         put("notes", (f"{repeated} repeated values of the space left out",) if repeated else ())
         if not self.slack >= 1:
             raise ValueError(f"study: slack must be >= 1 (infinite: no racing), got {self.slack!r}")
-        check_settings(self.optimizer, self.space)
+        self._check_settings()
         self._check_size()
 
     @property
     def optimizer_name(self) -> str:
         """The registry's name, or that of the user's function."""
-        return getattr(self.optimizer, "name", None) or getattr(self.optimizer, "__name__", "custom")
+        name = getattr(self.optimizer, "name", None) or getattr(self.optimizer, "__name__", "custom")
+        return f"{name} + {self.regularizer.name}" if self.regularizer else name
+
+    @property
+    def lane_optimizer(self) -> Callable[[Mapping[str, Any]], Any]:
+        """What a lane is built from: the optimizer, with the regularizer around it if there is one."""
+        return RegularizedOptimizer(self.optimizer, self.regularizer) if self.regularizer else self.optimizer
 
     @property
     def num_trials(self) -> int:
@@ -87,7 +99,15 @@ class Study:
         return product(self.space)
 
     def _default_space(self) -> Mapping[str, Sequence[float]]:
-        return getattr(self.optimizer, "space", None) or optim.OPTIMIZERS["sgd"].space
+        space = getattr(self.optimizer, "space", None) or optim.OPTIMIZERS["sgd"].space
+        return {**space, **self.regularizer.space} if self.regularizer else space
+
+    def _check_settings(self) -> None:
+        own = self.regularizer.hparams if self.regularizer else ()
+        check_settings(self.optimizer, {name: values for name, values in self.space.items() if name not in own})
+        if self.regularizer:
+            check_settings(self.regularizer, {name: values for name, values in self.space.items() if name in own})
+            check_regularizer(self.regularizer, self.optimizer, self.workload)
 
     def _check_size(self) -> None:
         if self.num_trials > MAX_TRIALS:
@@ -117,7 +137,8 @@ def unknown(kind: str, name: str, known: Collection[str]) -> str:
     return f"unknown {kind} {name!r}{hint} (known: {', '.join(sorted(known))})"
 
 
-def _named(kind: str, name: str, registry: Mapping[str, Any]) -> Any:
+def named(kind: str, name: str, registry: Mapping[str, Any]) -> Any:
+    """The entry of a registry, or one line with the nearest names."""
     if name not in registry:
         raise ValueError(unknown(kind, name, list(registry)))
     return registry[name]

@@ -170,7 +170,7 @@ class _Sweep:
             if width not in self.engines:
                 self.engines[width] = Engine(
                     self.study.workload,
-                    self.study.optimizer,
+                    self.study.lane_optimizer,
                     self.study.goal.metric,
                     hparams=self.study.space,
                     width=width,

@@ -1,0 +1,92 @@
+"""Changes of training images that leave their label as it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from reg.applied import Applied, Key, Scalar
+
+Images = Float[Array, "m height width channels"]
+AUGMENTATION = 0xA06
+
+
+def cutout(cutout: Scalar) -> Applied:
+    """A square with a side of s = `cutout` >= 0 pixels at a random place is set to 0 (DeVries & Taylor, 2017).
+
+    Its centre is uniform over the image, so that it may hang over the edge.
+    """
+
+    def cut(x: Images, key: Key) -> Images:
+        m, height, width, _ = x.shape
+        centre = jax.random.uniform(key, (2, m, 1)) * jnp.array([height, width])[:, None, None]
+        rows, columns = (jnp.arange(size)[None] + 0.5 for size in (height, width))
+        inside = (jnp.abs(rows - centre[0]) < cutout / 2)[:, :, None] & (jnp.abs(columns - centre[1]) < cutout / 2)[:, None]
+        return jnp.where(inside[..., None], 0.0, x)
+
+    return _augmented("cutout", cut)
+
+
+def random_crop(random_crop: Scalar) -> Applied:
+    """The image is moved by up to s = `random_crop` >= 0 whole pixels each way, zeros coming in from outside.
+
+    The same as padding by s and cropping at random (He et al., 2016, section 4.2).
+    """
+
+    def crop(x: Images, key: Key) -> Images:
+        m, height, width, _ = x.shape
+        most = jnp.floor(random_crop)
+        draws = jax.random.uniform(key, (2, m))
+        shifts = (jnp.floor(draws * (2 * most + 1)) - most).astype(jnp.int32)
+
+        def shift(image, by):
+            rows, columns = jnp.arange(height) + by[0], jnp.arange(width) + by[1]
+            inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))[None]
+            return jnp.where(inside[..., None], image[jnp.clip(rows, 0, height - 1)][:, jnp.clip(columns, 0, width - 1)], 0.0)
+
+        return jax.vmap(shift)(x, shifts.T)
+
+    return _augmented("random_crop", crop)
+
+
+def random_flip(random_flip: Scalar) -> Applied:
+    """The image is mirrored left to right with probability p = `random_flip` in [0, 1]."""
+
+    def flip(x: Images, key: Key) -> Images:
+        mirrored = jax.random.uniform(key, (len(x), 1, 1, 1)) < random_flip
+        return jnp.where(mirrored, x[:, :, ::-1], x)
+
+    return _augmented("random_flip", flip)
+
+
+def _augmented(owner: str, change: Callable[[Images, Key], Images]) -> Applied:
+    def with_change(loss_fn, num_classes):
+        del num_classes
+
+        def loss(params, batch, key):
+            x = batch["x"]
+            images = x.reshape(image_shape(owner, x.shape))
+            changed = change(images, jax.random.fold_in(key, AUGMENTATION)).reshape(x.shape)
+            return loss_fn(params, {**batch, "x": changed}, key)
+
+        return loss
+
+    return Applied(loss=with_change)
+
+
+def image_shape(owner: str, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """`[m, height, width, channels]` of a batch; rows of n*n numbers are taken as square images.
+
+    Raises:
+      ValueError: for anything else.
+    """
+    if len(shape) == 4:
+        return shape
+    side = math.isqrt(shape[1]) if len(shape) == 2 else 0
+    if side < 2 or side * side != shape[1]:
+        raise ValueError(f"{owner}: needs images [m, height, width, channels] or rows of n*n pixels, got {list(shape)}")
+    return (shape[0], side, side, 1)

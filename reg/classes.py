@@ -1,0 +1,64 @@
+"""Log-probabilities of all classes from a loss that only tells that of the right one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from reg.applied import Applied, Key, LossFn, PyTree
+
+
+def num_classes(data: Any) -> int | None:
+    """How many classes the labels `data["y"]`, whole numbers `[N]`, name; None for targets of another kind."""
+    labels = data.get("y") if isinstance(data, dict) else None
+    if labels is None or np.ndim(labels) != 1 or np.asarray(labels).dtype.kind not in "iu":
+        return None
+    return int(np.max(labels)) + 1
+
+
+def class_losses(
+    loss_fn: LossFn, params: PyTree, batch: PyTree, key: Key, num_classes: int
+) -> Float[Array, "classes m"]:
+    """The cross entropy of each example, had it each of the labels: -log p_k(x).
+
+    Only what depends on the label is mapped: the model runs once, whatever it is written in.
+    """
+
+    def with_label(label):
+        return loss_fn(params, {**batch, "y": jnp.full_like(batch["y"], label)}, key)
+
+    return jax.vmap(with_label)(jnp.arange(num_classes))
+
+
+def of_class_losses(owner: str, change: Callable[[jax.Array, jax.Array], jax.Array]) -> Applied:
+    """A loss made of the cross entropy `[m]` and those of all classes `[classes, m]`.
+
+    Raises:
+      ValueError: when it is built, if the targets are no class labels.
+    """
+
+    def with_change(loss_fn, num_classes):
+        if num_classes is None:
+            raise ValueError(f"{owner}: needs one class label, a whole number, for each example")
+
+        def loss(params, batch, key):
+            losses = class_losses(loss_fn, params, batch, key, num_classes)
+            right = jnp.arange(num_classes)[:, None] == batch["y"][None]
+            return change(jnp.sum(jnp.where(right, losses, 0.0), axis=0), losses)
+
+        return loss
+
+    return Applied(loss=with_change)
+
+
+def check_cross_entropy(owner: str, loss_fn: LossFn, params: PyTree, batch: PyTree, num_classes: int) -> None:
+    """Raises ValueError unless exp(-loss) sums to 1 over the labels of every example of `batch`."""
+    losses = jax.jit(lambda: class_losses(loss_fn, params, batch, jax.random.key(0), num_classes))()
+    total = np.exp(-np.asarray(losses, float)).sum(axis=0)
+    if not np.allclose(total, 1.0, atol=1e-3):
+        raise ValueError(f"{owner}: needs a cross-entropy loss; the probabilities of this one sum to {total[0]:.3g}")

@@ -1,0 +1,51 @@
+"""Constraints on the weights, kept by projection after every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from reg.applied import Applied, PyTree, Scalar, of_result
+from reg.masks import Mask, checked, on_masked, weights
+from reg.proximal import unit_norms
+
+# A bound in float32 that no weight reaches: the constraint is off.
+UNBOUNDED = 1e30
+
+
+def max_norm(max_norm: Scalar, mask: Mask = weights) -> Applied:
+    """The incoming weights of every unit have norm <= c, c = `max_norm` > 0 (Srebro & Shraibman, 2005).
+
+    In the use of Srivastava et al. (2014): w <- w min(1, c / |w|) after each step.
+    """
+
+    def clip(w):
+        norm = unit_norms(w)
+        return jnp.where(norm > max_norm, w * (max_norm / jnp.where(norm > 0, norm, 1.0)), w)
+
+    return Applied(after=of_result(lambda moved: on_masked("max_norm", mask, clip, moved), max_norm < UNBOUNDED))
+
+
+def l2_ball(l2_ball: Scalar, mask: Mask = weights) -> Applied:
+    """All weights together have |theta|_2 <= tau, tau = `l2_ball` > 0: the constrained twin of `l2`."""
+    return _whole("l2_ball", l2_ball, mask, optax.projections.projection_l2_ball)
+
+
+def l1_ball(l1_ball: Scalar, mask: Mask = weights) -> Applied:
+    """All weights together have |theta|_1 <= tau, tau = `l1_ball` > 0: the constrained twin of `l1`."""
+    return _whole("l1_ball", l1_ball, mask, optax.projections.projection_l1_ball)
+
+
+def _whole(owner: str, radius: Scalar, mask: Mask, project: Callable[[PyTree, Scalar], PyTree]) -> Applied:
+    """Projection of the masked leaves as one vector."""
+
+    def project_masked(moved):
+        leaves, structure = jax.tree.flatten(moved)
+        chosen = jax.tree.leaves(checked(owner, mask, moved))
+        inside = iter(project([leaf for leaf, keep in zip(leaves, chosen, strict=True) if keep], radius))
+        return structure.unflatten([next(inside) if keep else leaf for leaf, keep in zip(leaves, chosen, strict=True)])
+
+    return Applied(after=of_result(project_masked, radius < UNBOUNDED))

@@ -1,0 +1,56 @@
+"""Magnitude pruning on a schedule."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from reg.applied import Applied, PyTree, Scalar
+from reg.masks import Mask, checked, weights
+
+REFRESH = 16  # steps between two choices of what to prune: each sorts all weights
+
+
+class PruningState(NamedTuple):
+    """`kept`: 1 where a weight lives, 0 where it is pruned; chosen anew every `REFRESH` of `count` steps."""
+
+    kept: PyTree
+    count: Int[Array, ""]
+
+
+def pruning(sparsity: Scalar, prune_steps: Scalar, mask: Mask = weights) -> Applied:
+    """The weights of smallest magnitude over the whole network become 0 and stay it (Zhu & Gupta, 2017, equation 1).
+
+    After t steps the share s_t = s (1 - (1 - t/T)^3) is pruned, s from T on: s = `sparsity` in [0, 1),
+    T = `prune_steps` >= 1. Of n weights exactly floor(s_t n) are. The paper prunes layer by layer.
+    """
+
+    def init_fn(params):
+        checked("pruning", mask, params)
+        return PruningState(jax.tree.map(jnp.ones_like, params), jnp.zeros([], jnp.int32))
+
+    def update_fn(updates, state, params=None):
+        theta, chosen = optax.apply_updates(params, updates), mask(params)
+        share = sparsity * (1 - (1 - jnp.minimum(state.count / prune_steps, 1.0)) ** 3)
+        due = state.count % REFRESH == 0
+        kept = jax.lax.cond(due, lambda: largest(theta, state.kept, chosen, share), lambda: state.kept)
+        pruned = jax.tree.map(lambda k, u, w: jnp.where(k > 0, u, -w), kept, updates, params)
+        return pruned, PruningState(kept, state.count + 1)
+
+    return Applied(after=optax.GradientTransformation(init_fn, update_fn))
+
+
+def largest(params: PyTree, kept: PyTree, chosen: PyTree, share: Float[Array, ""]) -> PyTree:
+    """1 for all but the floor(share n) smallest of the n `chosen` parameters; what was not `kept` stays pruned."""
+    magnitudes = jax.tree.map(lambda w, k: jnp.where(k > 0, jnp.abs(w), 0.0), params, kept)
+    leaves = zip(jax.tree.leaves(magnitudes), jax.tree.leaves(chosen), strict=True)
+    ordered = jnp.sort(jnp.concatenate([m.ravel() for m, keep in leaves if keep]))
+    number = jnp.floor(share * len(ordered)).astype(jnp.int32)
+    threshold = jnp.where(number > 0, ordered[number], -1.0)
+    return jax.tree.map(
+        lambda keep, m: (m >= threshold).astype(m.dtype) if keep else jnp.ones_like(m), chosen, magnitudes
+    )

@@ -1,0 +1,23 @@
+"""Weight decay, decoupled from the gradient."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import optax
+
+from reg.applied import Applied, Scalar
+from reg.masks import Mask, on_masked, weights
+
+
+def weight_decay(weight_decay: Scalar, learning_rate: Scalar, mask: Mask = weights) -> Applied:
+    """theta <- theta + u - lr wd theta, u the optimizer's update (Loshchilov & Hutter, 2019).
+
+    wd = `weight_decay` >= 0, multiplied by the rate: the convention of PyTorch and Optax.
+    """
+
+    def update_fn(updates, state, params=None):
+        # The selection keeps a strength of 0 exact: nothing is added that could round.
+        decayed = lambda u, w: jnp.where(weight_decay > 0, u - learning_rate * weight_decay * w, u)  # noqa: E731
+        return on_masked("weight_decay", mask, decayed, updates, params), state
+
+    return Applied(after=optax.GradientTransformation(lambda params: optax.EmptyState(), update_fn))
