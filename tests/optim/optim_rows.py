@@ -6,45 +6,46 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from optim import OPTIMIZERS, Optimizer
 
-SHAPES = {"b": (3,), "k": (2, 2, 3, 4), "s": (), "w": (4, 3)}
+# Matrices and kernels are square as matrices: where the first gradient is rank-deficient, SOAP's basis of
+# its null space is whatever rounding makes of it, and no two programs agree.
+SHAPES = {"b": (3,), "k": (1, 2, 2, 4), "s": (), "w": (3, 3)}
 
 
 class Row(NamedTuple):
     """An optimizer and the flags of its tests.
 
     partial: works on a part of the tree, which a method that calls the loss cannot.
-    evaluated: parameters are to be mapped by `eval_params` before they are judged.
+    lane_steps: steps over which lanes are compared; few where rounding decides a branch.
     """
 
     optimizer: Optimizer
     partial: bool = True
-    evaluated: bool = False
+    lane_steps: int = 12  # beyond the second refresh of Shampoo and SOAP
 
 
 FLAGS = {
-    "lbfgs": {"partial": False},
+    "lbfgs": {"partial": False, "lane_steps": 4},
     "sam": {"partial": False},
-    "schedule_free_sgd": {"evaluated": True},
-    "schedule_free_adamw": {"evaluated": True},
 }
 ROWS = {name: Row(optimizer, **FLAGS.get(name, {})) for name, optimizer in OPTIMIZERS.items()}
 
 
-def params_of(seed: int, dtype=jnp.float32):
-    """Normal parameters of the shapes above."""
-    keys = jax.random.split(jax.random.key(seed), len(SHAPES))
-    return {name: jax.random.normal(key, shape, dtype) for key, (name, shape) in zip(keys, SHAPES.items())}
+def params_of(seed: int, dtype="float32"):
+    """Normal parameters of the shapes above; drawn by NumPy, since JAX's generator takes long to compile."""
+    rng = np.random.default_rng(seed)
+    return {name: jnp.asarray(rng.normal(size=shape), dtype) for name, shape in SHAPES.items()}
 
 
 def loss(params, target):
     """Half the squared distance to a target, with curvatures from 1 to 100 along every leaf."""
 
     def part(leaf, goal):
-        curvature = jnp.geomspace(1.0, 100.0, leaf.size, dtype=leaf.dtype).reshape(leaf.shape)
+        curvature = jnp.asarray(np.geomspace(1.0, 100.0, leaf.size).reshape(leaf.shape), leaf.dtype)
         return 0.5 * jnp.sum(curvature * (leaf - goal) ** 2)
 
     return sum(jax.tree.leaves(jax.tree.map(part, params, target)))
@@ -67,10 +68,9 @@ def train(tx, params, num_steps: int):
     """`num_steps` steps under `lax.scan`, towards a target that moves a little at every step."""
     tx = optax.with_extra_args_support(tx)
 
-    def body(carry, key):
-        noise = jax.random.normal(key)
-        target = jax.tree.map(lambda p: jnp.full_like(p, 0.1 * noise), params)
+    def body(carry, level):
+        target = jax.tree.map(lambda p: jnp.full_like(p, level), params)
         return step(tx, *carry, target), None
 
-    keys = jax.random.split(jax.random.key(7), num_steps)
-    return jax.lax.scan(body, (params, tx.init(params)), keys)[0]
+    levels = jnp.asarray(np.random.default_rng(7).normal(size=num_steps, scale=0.1), jnp.float32)
+    return jax.lax.scan(body, (params, tx.init(params)), levels)[0]
