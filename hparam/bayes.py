@@ -26,7 +26,7 @@ class Cells(NamedTuple):
 
     points: Float[np.ndarray, "cells dims"]
     loss: Float[np.ndarray, " cells"]
-    noise: Float[np.ndarray, " cells"] | None  # variance of each mean loss; None where no setting has two seeds
+    noise: Float[np.ndarray, " cells"] | None  # variance of each mean; None where no setting has two seeds
     running: Float[np.ndarray, "running dims"]
 
 
@@ -61,7 +61,8 @@ def bayes(space: Space, initial: int | None = None, explore: float = 0.1) -> Sea
             return Plan(fresh_segments(space, key, state, n), notes)
         rng = generator(key, len(state.segments))
         asked = [segment.setting for segment in state.segments.values()]
-        first = choose_batch(space, *models(cells, rng), n, num_explore=int(explore * n), taken=asked, rng=rng)
+        num_explore = int(explore * n)
+        first = choose_batch(space, *models(cells, rng), n, num_explore=num_explore, taken=asked, rng=rng)
         return Plan(fresh_segments(space, key, state, n, first=first))
 
     return make_search(space, plan)

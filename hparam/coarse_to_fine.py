@@ -75,8 +75,8 @@ def _plan(space: Space, counts: dict[str, int], tolerance: float, key: Key, stat
 
 def _cells(space: Space, counts: dict[str, int], box: Box) -> list[Setting]:
     axes = [
-        low + (high - low) * np.linspace(0, 1, counts[name]) if dimension.ordered else dimension.levels(counts[name])
-        for (name, dimension), low, high in zip(space.dimensions.items(), *box, strict=True)
+        low + (high - low) * np.linspace(0, 1, counts[name]) if d.ordered else d.levels(counts[name])
+        for (name, d), low, high in zip(space.dimensions.items(), *box, strict=True)
     ]
     return space.product(axes)
 
@@ -90,7 +90,8 @@ def _zoom(space: Space, counts: dict[str, int], box: Box, best: Setting) -> Box:
 
 def _small(space: Space, box: Box, tolerance: float) -> bool:
     """Whether every ordered dimension is narrowed down, a whole number to its cell."""
-    limits = [max(tolerance, 2 / (d.cells or np.inf)) if d.ordered else np.inf for d in space.dimensions.values()]
+    dimensions = space.dimensions.values()
+    limits = [max(tolerance, 2 / (d.cells or np.inf)) if d.ordered else np.inf for d in dimensions]
     return bool(np.all(box.high - box.low <= np.array(limits)))
 
 
@@ -115,6 +116,9 @@ def _further_seeds(space: Space, state: State, cells: list[Setting], losses: lis
 
 def _interval(space: Space, box: Box) -> str:
     """The box in the units of the dimensions."""
-    ends = [(name, dimension.from_unit(np.array([low, high]))) for (name, dimension), low, high in
-            zip(space.dimensions.items(), *box, strict=True) if dimension.ordered]
-    return ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in ends)
+    ends = {
+        name: dimension.from_unit(np.array([low, high]))
+        for (name, dimension), low, high in zip(space.dimensions.items(), *box, strict=True)
+        if dimension.ordered
+    }
+    return ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in ends.items())

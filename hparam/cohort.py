@@ -52,7 +52,7 @@ def go_on(identity: int, segment: Segment, steps: int) -> Segment:
 
 
 def finished(members: Members, steps: int, size: int) -> list[tuple[int, Segment]] | None:
-    """The `size` members of one rung, best first (ties by id), or None while one of them is missing or runs."""
+    """The `size` members of one rung, best first (ties by id); None while one is missing or runs."""
     rung = [(i, segment) for i, segment in members.items() if segment.steps == steps]
     if len(rung) < size or not all(segment.told for _, segment in rung):
         return None

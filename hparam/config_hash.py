@@ -18,5 +18,6 @@ def config_hash(setting: Mapping[str, float]) -> str:
     True
     """
     # Adding 0.0 turns -0.0 into 0.0.
-    canonical = ";".join(f"{name}={(float(np.float32(setting[name])) + 0.0).hex()}" for name in sorted(setting))
+    seen = {name: float(np.float32(value)) + 0.0 for name, value in setting.items()}
+    canonical = ";".join(f"{name}={seen[name].hex()}" for name in sorted(seen))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -54,7 +54,9 @@ def fresh_segments(
     return segments + (_further_seeds(space, state, cells, repeats, missing, fields) if missing else [])
 
 
-def _unseen(space: Space, key: Key, start: int, repeats: Counter, cells: list | None) -> Iterator[tuple[float, ...]]:
+def _unseen(
+    space: Space, key: Key, start: int, repeats: Counter, cells: list | None
+) -> Iterator[tuple[float, ...]]:
     """Sobol settings without end, or until the last cell of a finite space was seen."""
     batch = 64
     while cells is None or len(repeats) < len(cells):

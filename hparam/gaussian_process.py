@@ -55,7 +55,9 @@ def fit(
     return Posterior(points, signal, factor, weights, variance, white + float(np.mean(known)), shift, scale)
 
 
-def predict(posterior: Posterior, points: Float[Array, "A dims"]) -> tuple[Float[Array, " A"], Float[Array, " A"]]:
+def predict(
+    posterior: Posterior, points: Float[Array, "A dims"]
+) -> tuple[Float[Array, " A"], Float[Array, " A"]]:
     """Mean and standard deviation of the function itself (no observation noise)."""
     cross = posterior.kernel(posterior.points, points)
     mean = cross.T @ posterior.weights

@@ -18,7 +18,8 @@ def grid(space: Space, levels: int | Mapping[str, int] = 8) -> Search:
         is even on the dimension's own scale. A choice always has all its values,
         an integer at most as many as there are.
     """
-    cells = space.product([space.dimensions[name].levels(num) for name, num in level_counts(space, levels).items()])
+    counts = level_counts(space, levels)
+    cells = space.product([space.dimensions[name].levels(num) for name, num in counts.items()])
     hashes = [space.hash(cell) for cell in cells]
 
     def plan(key, state, n):

@@ -1,4 +1,4 @@
-"""Hyperband (Li et al., 2018, Algorithm 1): successive halving at every trade-off of number against length."""
+"""Hyperband (Li et al., 2018, Algorithm 1): successive halving at each trade-off of number against length."""
 
 from __future__ import annotations
 

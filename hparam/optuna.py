@@ -44,7 +44,8 @@ def _ask(space: Space, sampler: str, key: Key, state: State, n: int) -> np.ndarr
         # Parts of Optuna are marked experimental, and warn of it at each use.
         warnings.simplefilter("ignore")
         library.logging.set_verbosity(library.logging.ERROR)
-        study = library.create_study(sampler=getattr(library.samplers, SAMPLERS[sampler])(seed=seed, **options))
+        chosen = getattr(library.samplers, SAMPLERS[sampler])(seed=seed, **options)
+        study = library.create_study(sampler=chosen)
         axes = {name: library.distributions.FloatDistribution(0.0, 1.0) for name in space.names}
         study.add_trials(_trials(library, space, state, axes))
         return np.array([[study.ask(axes).params[name] for name in space.names] for _ in range(n)])

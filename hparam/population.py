@@ -46,7 +46,8 @@ def population(
             raise ValueError(f"population: {name} must be in [0, 1], got {value:g}")
     worst = max(1, int(size * truncation))
     # At least one cell, or a whole number would never move; a choice is only drawn anew.
-    strides = np.array([max(step, 1 / (d.cells or np.inf)) if d.ordered else 0.0 for d in space.dimensions.values()])
+    dimensions = space.dimensions.values()
+    strides = np.array([max(step, 1 / (d.cells or np.inf)) if d.ordered else 0.0 for d in dimensions])
 
     def ready(key: Key, cohort: int, members: Members) -> list[Segment]:
         """The last generation that can be told from what is known, asked or not."""

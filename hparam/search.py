@@ -123,7 +123,7 @@ class Plan(NamedTuple):
 
 
 def make_search(space: Space, plan: Callable[[Key, State, int], Plan]) -> Search:
-    """A search from the one function that strategies differ in: `(key, state, n) -> Plan of n new segments`."""
+    """A search from the one function that strategies differ in: `(key, state, n) -> Plan` of n segments."""
 
     def ask(key, state, n):
         if n < 1:
@@ -144,7 +144,7 @@ def make_search(space: Space, plan: Callable[[Key, State, int], Plan]) -> Search
 
 def to_proposal(space: Space, segments: list[Segment], notes: tuple[str, ...] = ()) -> Proposal:
     """Segments laid out as columns."""
-    values = np.array([segment.setting for segment in segments], dtype=float).reshape(len(segments), len(space))
+    values = np.array([s.setting for s in segments], dtype=float).reshape(len(segments), len(space))
     settings = {name: values[:, i] for i, name in enumerate(space.names)}
     ids = np.array([segment_id(space, segment) for segment in segments], dtype=np.int64)
     fields = ("repeat", "start", "steps", "continues", "label")
@@ -166,7 +166,8 @@ def segment_id(space: Space, segment: Segment) -> int:
 
 def generator(key: Key, *salt: int) -> np.random.Generator:
     """NumPy draws from a JAX key; other salts, other draws."""
-    words = np.asarray(jax.random.key_data(key) if jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key) else key)
+    typed = jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
+    words = np.asarray(jax.random.key_data(key) if typed else key)
     return np.random.default_rng([*words.ravel().tolist(), *salt])
 
 

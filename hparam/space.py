@@ -48,7 +48,7 @@ class Space:
         if parent not in names[: names.index(name)]:
             raise ValueError(f"Space: {name} depends on {parent!r}, which is not a dimension before it")
         if self.dimensions[parent].cells is None:
-            raise ValueError(f"Space: {name} depends on {parent!r}, which must be int or choice to be compared")
+            raise ValueError(f"Space: {name} depends on {parent!r}, which must be int or choice")
         if not self.dimensions[parent].contains(value):
             raise ValueError(f"Space: {name} depends on {parent}={value:g}, which {parent!r} never is")
 
@@ -68,13 +68,14 @@ class Space:
             name: np.asarray(dimension.from_unit(points[:, i]), dtype=float)
             for i, (name, dimension) in enumerate(self.dimensions.items())
         }
-        for (name, dimension), counts in zip(self.dimensions.items(), self.active(columns).values(), strict=True):
-            columns[name] = np.where(counts, columns[name], dimension.from_unit(np.zeros(1)))
-        return columns
+        active = self.active(columns)
+        at_rest = {name: dimension.from_unit(np.zeros(1)) for name, dimension in self.dimensions.items()}
+        return {name: np.where(active[name], column, at_rest[name]) for name, column in columns.items()}
 
     def to_unit(self, settings: Mapping[str, np.ndarray]) -> Float[np.ndarray, "n dims"]:
         """Points of the unit cube; `from_unit` of them gives `settings` back."""
-        return np.stack([dimension.to_unit(settings[name]) for name, dimension in self.dimensions.items()], axis=1)
+        columns = [dimension.to_unit(settings[name]) for name, dimension in self.dimensions.items()]
+        return np.stack(columns, axis=1)
 
     def points(self, settings: list[tuple[float, ...]]) -> Float[np.ndarray, "n dims"]:
         """`to_unit` of values in the order of the dimensions."""

@@ -48,7 +48,7 @@ def branin(settings: Settings) -> Float[np.ndarray, " n"]:
 
 
 def hartmann6(settings: Settings) -> Float[np.ndarray, " n"]:
-    """Minus four Gaussian bumps in six dimensions of the unit cube; a second minimum lies 0.119 above the first."""
+    """Minus four Gaussian bumps in six dimensions of the unit cube; a second minimum is 0.119 higher."""
     x = np.stack([settings[f"x{i}"] for i in range(6)], axis=1)
     distance = np.sum(HARTMANN_SCALES * (x[:, None, :] - HARTMANN_CENTRES) ** 2, axis=2)
     return -np.exp(-distance) @ HARTMANN_WEIGHTS

@@ -1,4 +1,4 @@
-"""Random against grid search where one hyperparameter of three matters: a grid of 27 tries 3 learning rates."""
+"""Random against grid search where one hyperparameter of three matters (Bergstra & Bengio, 2012, fig. 1)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def space(offset: float) -> Space:
     so repeats draw it evenly from one spacing of the grid.
     """
     low = 10 ** (-5.0 + offset)
-    return Space({"learning_rate": log(low, low * 10**DECADES), "b2": log1m(0.9, 0.999), "eps": log(1e-10, 1e-6)})
+    rate = log(low, low * 10**DECADES)
+    return Space({"learning_rate": rate, "b2": log1m(0.9, 0.999), "eps": log(1e-10, 1e-6)})
 
 
 def trainer(workload: Workload, num_steps: int):
@@ -146,19 +147,22 @@ def to_json(comparison: Comparison) -> bytes:
 def draw(comparison: Comparison, num_repeats: int, num_steps: int) -> Figure:
     """Left, the trials of one repeat by learning rate; right, best loss against number of trials."""
     figure = style.new_figure(8.6, 4.6)
-    subtitle = f"digits_mlp, Adam, {num_steps} steps of 64; 27 settings of learning rate, b2, eps; {num_repeats} repeats"
-    style.headline(figure, "A grid of 27 settings tries 3 learning rates, a random search 27", subtitle, left=0.095)
+    title = "A grid of 27 settings tries 3 learning rates, a random search 27"
+    subtitle = f"digits_mlp, Adam, {num_steps} steps of 64; over rate, b2 and eps; {num_repeats} repeats"
+    style.headline(figure, title, subtitle, left=0.095)
     _trials_panel(style.add_axes(figure, 0.095, 0.235, 0.39, 0.575), comparison)
     axes = style.add_axes(figure, 0.58, 0.235, 0.39, 0.575)
     _best_panel(axes, comparison)
     handles = axes.get_legend_handles_labels()[0]
-    figure.legend(handles=handles, loc="center", bbox_to_anchor=(0.53, 0.05), ncols=3, frameon=False, fontsize=9)
+    look = {"ncols": 3, "frameon": False, "fontsize": 9}
+    figure.legend(handles=handles, loc="center", bbox_to_anchor=(0.53, 0.05), **look)
     return figure
 
 
 def _trials_panel(axes: Axes, comparison: Comparison) -> None:
     for name, (color, marker) in LOOKS.items():
-        axes.plot(comparison.rates[name], comparison.losses[name][0], marker, color=color, markersize=4, alpha=0.7)
+        look = {"color": color, "markersize": 4, "alpha": 0.7}
+        axes.plot(comparison.rates[name], comparison.losses[name][0], marker, **look)
     rates = np.concatenate(list(comparison.rates.values()))
     style.log_axis(axes.xaxis, "learning rate", rates.min() / 2, rates.max() * 2)
     finite = np.concatenate([losses[0][np.isfinite(losses[0])] for losses in comparison.losses.values()])

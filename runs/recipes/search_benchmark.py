@@ -155,13 +155,14 @@ def draw(runs: list[Run]) -> Figure:
     """One panel per problem: geometric mean regret with its interval against evaluations."""
     figure = style.new_figure(8.6, 4.6)
     repeats = min(len(some) for some in _grouped(runs).values())
-    subtitle = f"geometric mean of the best loss so far less the minimum, 95 % interval, at least {repeats} paired repeats"
+    subtitle = f"best loss so far less the minimum: geometric mean, 95 % interval, {repeats} or more repeats"
     style.headline(figure, "Searching in batches", subtitle, left=0.095)
     for i, problem in enumerate(PROBLEMS):
         axes = style.add_axes(figure, 0.095 + 0.485 * i, 0.235, 0.39, 0.575)
         _panel(axes, problem.name, runs)
     handles = axes.get_legend_handles_labels()[0]
-    figure.legend(handles=handles, loc="center", bbox_to_anchor=(0.53, 0.05), ncols=5, frameon=False, fontsize=9)
+    look = {"ncols": 5, "frameon": False, "fontsize": 9}
+    figure.legend(handles=handles, loc="center", bbox_to_anchor=(0.53, 0.05), **look)
     return figure
 
 

@@ -54,10 +54,8 @@ def missing(name: str) -> str:
 
 def params(rows=ROWS):
     """Rows as pytest parameters, skipped where their package is not installed."""
-    return [
-        pytest.param(row, id=row.name, marks=pytest.mark.skipif(bool(missing(row.name)), reason=missing(row.name)))
-        for row in rows
-    ]
+    skip = {row.name: pytest.mark.skipif(bool(missing(row.name)), reason=missing(row.name)) for row in rows}
+    return [pytest.param(row, id=row.name, marks=skip[row.name]) for row in rows]
 
 
 def loss(proposal: Proposal) -> np.ndarray:

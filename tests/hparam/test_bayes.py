@@ -68,7 +68,8 @@ def test_fantasies_keep_the_mean_and_shrink_the_uncertainty():
     pending = new[:3]
     extended = fantasize(posterior, pending)
     joined = np.concatenate([points, pending])
-    known = np.concatenate([np.diag(posterior.factor @ posterior.factor.T - posterior.kernel(points)), [posterior.noise] * 3])
+    noise = np.diag(posterior.factor @ posterior.factor.T - posterior.kernel(points))
+    known = np.concatenate([noise, [posterior.noise] * 3])
     full = np.linalg.cholesky(posterior.kernel(joined) + np.diag(known))
     np.testing.assert_allclose(extended.factor, full, atol=1e-9)
     np.testing.assert_allclose(predict(extended, new)[0], predict(posterior, new)[0], rtol=1e-9)
@@ -84,7 +85,8 @@ def test_log_expected_improvement_is_the_integral(z):
     def integrand(t):
         return (z - t) * np.exp(stats.norm.logpdf(t) - scale)
 
-    area = integrate.quad(integrand, min(z, 0.0) - 12, z, limit=400, points=[min(z, 0.0)] if z > 0 else None)[0]
+    kink = [0.0] if z > 0 else None
+    area = integrate.quad(integrand, min(z, 0.0) - 12, z, limit=400, points=kink)[0]
     value = log_expected_improvement(np.array([mean]), np.array([std]), 2.0)[0]
     np.testing.assert_allclose(value, np.log(std) + np.log(area) + scale, rtol=1e-6)
 
@@ -114,7 +116,7 @@ def test_diverged_settings_are_infeasible_and_leave_the_loss_alone():
     alive = points[:, 0] < 0.6
     state = state_of(PLANE, [tuple(p) for p in points.tolist()], np.where(alive, values, np.inf).tolist())
     loss, feasible = models(cells_of(PLANE, state), np.random.default_rng(0))
-    assert np.all(predict(feasible, points[alive])[0] > 0.5) and np.all(predict(feasible, points[~alive])[0] < 0.5)
+    np.testing.assert_array_equal(predict(feasible, points)[0] > 0.5, alive)
     np.testing.assert_allclose(predict(loss, points[alive])[0], values[alive], atol=0.05)
 
 
@@ -170,7 +172,7 @@ def test_a_finite_space_is_used_up_before_a_seed_is_repeated():
     [
         (np.full(8, np.inf), "bayes: all 8 settings diverged; quasi-random points"),
         (np.full(8, 1.0), "bayes: all losses are equal; quasi-random points"),
-        (np.where(np.arange(8) < 3, 1.0, np.nan), "bayes: 3 finite losses, fewer than 4; quasi-random points"),
+        ([1.0, 2.0, 3.0] + [np.nan] * 5, "bayes: 3 finite losses, fewer than 4; quasi-random points"),
     ],
 )
 def test_falls_back_to_quasi_random_points_with_a_note(losses, note):
@@ -190,7 +192,10 @@ def test_choose_batch_ends_when_a_finite_space_does():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"initial": 1}, "initial must be >= 2, got 1"), ({"explore": 1.5}, r"explore must be in \[0, 1\], got 1.5")],
+    [
+        ({"initial": 1}, "initial must be >= 2, got 1"),
+        ({"explore": 1.5}, r"explore must be in \[0, 1\], got 1.5"),
+    ],
 )
 def test_options_are_checked_at_construction(options, message):
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""Which trials go on: successive halving, Hyperband, ASHA and population-based training, worked out by hand."""
+"""Which trials go on: successive halving, Hyperband, ASHA, population-based training, worked out by hand."""
 
 from __future__ import annotations
 

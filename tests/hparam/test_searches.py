@@ -49,7 +49,7 @@ def test_more_lanes_than_cells_become_further_seeds(row):
     proposal, _ = search.ask(jax.random.key(3), search.init(), 64)
     if not SEARCHES[row.name].rungs:
         assert np.sum(proposal.repeat == 0) == 48 and np.sum(proposal.repeat == 1) == 16
-    pairs = list(zip(*(c.tolist() for c in proposal.settings.values()), proposal.repeat.tolist(), strict=True))
+    pairs = list(zip(*proposal.settings.values(), proposal.repeat, strict=True))
     assert len(set(pairs)) == 64 and proposal.repeat.max() <= 1
 
 
