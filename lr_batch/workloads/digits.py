@@ -14,11 +14,16 @@ NUM_TRAIN = 1_400
 MAX_PIXEL = 16.0
 
 
-def digits_mlp() -> Workload:
-    """64-128-10 ReLU network on the digits; goal: held-out cross entropy below 0.2."""
+def digits_mlp(width: int = 128, layers: int = 1) -> Workload:
+    """64-128-10 ReLU network on the digits; goal: held-out cross entropy below 0.2.
+
+    Args:
+      width: of each hidden layer.
+      layers: hidden layers.
+    """
     train, held_out = load_digits()
     return from_arrays(
-        MLP((128, 10)),
+        MLP((width,) * layers + (10,)),
         train=train,
         held_out=held_out,
         loss=optax.softmax_cross_entropy_with_integer_labels,
@@ -28,11 +33,15 @@ def digits_mlp() -> Workload:
     )
 
 
-def digits_cnn() -> Workload:
-    """Two 3x3 convolutions (8 and 16 filters) on the digits; goal: held-out cross entropy below 0.2."""
+def digits_cnn(width: int = 8) -> Workload:
+    """Two 3x3 convolutions (8 and 16 filters) on the digits; goal: held-out cross entropy below 0.2.
+
+    Args:
+      width: filters of the first convolution; the second has twice as many.
+    """
     train, held_out = ((x.reshape(-1, 8, 8, 1), y) for x, y in load_digits())
     return from_arrays(
-        SmallCNN((8, 16), classes=10),
+        SmallCNN((width, 2 * width), classes=10),
         train=train,
         held_out=held_out,
         loss=optax.softmax_cross_entropy_with_integer_labels,

@@ -19,15 +19,29 @@ HELD_OUT_EVERY = 8  # topics
 HELD_OUT_WINDOWS = 256  # of about 1,100: an evaluation should cost less than the steps between two
 
 
-def pydoc_lm() -> Workload:
+def pydoc_lm(
+    width: int = 32, layers: int = 1, base_width: int | None = None, base_layers: int | None = None
+) -> Workload:
     """One-layer causal Transformer of width 32 over windows of 32 characters; goal: loss below 2.8 nats.
 
     Guessing by character frequency gives 3.28 nats. The text, and with it
     the data hash, differs between versions of Python.
+
+    Args:
+      width: of the residual stream, even; the two heads have half of it each.
+      layers: blocks of attention and feed-forward network.
+      base_width: makes attention scores fall like 1/d, equal to the usual 1/sqrt(d) at this width (muP).
+      base_layers: scales residual branches by base_layers / layers (CompleteP).
     """
     train, held_out = load_topics()
     return from_arrays(
-        CharTransformer(vocab=len(ALPHABET) + 1),
+        CharTransformer(
+            vocab=len(ALPHABET) + 1,
+            width=width,
+            layers=layers,
+            base_width=base_width,
+            branch_scale=base_layers / layers if base_layers else 1.0,
+        ),
         train=train,
         held_out=held_out,
         loss=lambda logits, y: optax.softmax_cross_entropy_with_integer_labels(logits, y).mean(axis=-1),
@@ -45,12 +59,23 @@ class CharTransformer(nn.Module):
     Characters are embedded by a product with their one-hot codes and not by a
     lookup: lanes share the codes, so that a chunk embeds by one wide product, and
     the backward pass of a lookup, a scatter, is slow on CPU.
+
+    Attributes:
+      vocab: number of characters.
+      width: of the residual stream; the heads share it.
+      heads: of attention.
+      layers: blocks of attention and feed-forward network.
+      base_width: where given, scores of heads of size d are divided by d / sqrt(d at that width), in place
+        of sqrt(d) (Yang et al., 2022, definition 4.1).
+      branch_scale: factor of every residual branch.
     """
 
     vocab: int
     width: int = 32
     heads: int = 2
     layers: int = 1
+    base_width: int | None = None
+    branch_scale: float = 1.0
 
     @nn.compact
     def __call__(self, x: Int[Array, "m length"]) -> Float[Array, "m length vocab"]:
@@ -59,15 +84,18 @@ class CharTransformer(nn.Module):
         h = nn.Dense(self.width, use_bias=False, kernel_init=nn.initializers.normal(0.1), name="embed")(codes)
         h = h + position[None]
         for _ in range(self.layers):
-            h = h + self._attention(nn.LayerNorm()(h))
-            h = h + nn.Dense(self.width)(jax.nn.relu(nn.Dense(2 * self.width)(nn.LayerNorm()(h))))
+            h = h + self.branch_scale * self._attention(nn.LayerNorm()(h))
+            feed_forward = nn.Dense(self.width)(jax.nn.relu(nn.Dense(2 * self.width)(nn.LayerNorm()(h))))
+            h = h + self.branch_scale * feed_forward
         return nn.Dense(self.vocab, name="unembed")(nn.LayerNorm()(h))
 
     def _attention(self, h: Float[Array, "m length width"]) -> Float[Array, "m length width"]:
         m, length, _ = h.shape
         split = nn.Dense(3 * self.width, use_bias=False)(h).reshape(m, length, 3, self.heads, -1)
         query, key, value = (split[:, :, i] for i in range(3))
-        scores = jnp.einsum("mqhd,mkhd->mhqk", query, key) / np.sqrt(query.shape[-1])
+        size = self.width / self.heads
+        divisor = np.sqrt(size) * np.sqrt(self.width / (self.base_width or self.width))
+        scores = jnp.einsum("mqhd,mkhd->mhqk", query, key) / divisor
         weights = jax.nn.softmax(jnp.where(np.tri(length, dtype=bool)[None, None], scores, -1e9))
         return nn.Dense(self.width, use_bias=False)(
             jnp.einsum("mhqk,mkhd->mqhd", weights, value).reshape(m, length, -1)
