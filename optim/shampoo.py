@@ -43,6 +43,9 @@ class ScaleByShampooState(NamedTuple):
 def inverse_roots(stats: jax.Array, exponents: jax.Array, eps: Scalar, relative: bool) -> jax.Array:
     """(S + ridge I)^-e of symmetric S [n, s, s] with e [n], by one batched eigendecomposition.
 
+    Coupled Newton was the alternative: for 16 lanes of 4 matrices of 32 / 64 / 128 rows on 2 CPU cores it
+    took 5 / 67 / 427 ms, this 6 / 22 / 118 ms.
+
     Rounding makes small eigenvalues negative: they are clamped at 0 before the ridge,
     which is `eps`, times the largest eigenvalue where `relative`. NaN where S is not finite.
     """
