@@ -75,7 +75,7 @@ def choose_batch(
 def _score(
     posterior: Posterior, feasible: Posterior | None, chosen: Points, *, explore: bool
 ) -> Callable[[Points], Values]:
-    """Log expected improvement, or by how much the lower confidence bound undercuts the best; to be maximized."""
+    """Log expected improvement, or by how much the lower confidence bound undercuts the best: to maximize."""
     best = float(np.min(predict(posterior, posterior.points)[0]))
 
     def score(points):
