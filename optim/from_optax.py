@@ -93,7 +93,8 @@ def nadam(
     The numerator is b1 m / (1 - b1^(t+1)) + (1 - b1) g / (1 - b1^t). PyTorch's NAdam
     differs: it warms b1 up by b1 (1 - 0.96^(t/250) / 2).
     """
-    return optax.chain(optax.scale_by_adam(b1, b2, eps, nesterov=True), optax.scale_by_learning_rate(learning_rate))
+    step = optax.scale_by_adam(b1, b2, eps, nesterov=True)
+    return optax.chain(step, optax.scale_by_learning_rate(learning_rate))
 
 
 @hyperparameters(learning_rate=POSITIVE, b1=DECAY, b2=DECAY, weight_decay=NON_NEGATIVE)

@@ -39,7 +39,9 @@ def scale_by_lars(
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update_fn)
 
 
-@hyperparameters(learning_rate=POSITIVE, momentum=DECAY, trust_coefficient=POSITIVE, weight_decay=NON_NEGATIVE)
+@hyperparameters(
+    learning_rate=POSITIVE, momentum=DECAY, trust_coefficient=POSITIVE, weight_decay=NON_NEGATIVE
+)
 def lars(
     learning_rate: ScalarOrSchedule,
     momentum: Scalar = 0.9,

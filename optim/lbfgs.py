@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import jax
 import optax
 
 from optim.range import POSITIVE, ScalarOrSchedule, check_choice, check_count, hyperparameters
 
 
 def on_batch(search: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
-    """A line search of Optax that names the extra arguments it misses."""
+    """A line search of Optax that takes a tree without leaves, and names the extra arguments it misses."""
+
+    def init_fn(params):
+        return search.init(params) if jax.tree.leaves(params) else optax.EmptyState()
 
     def update_fn(updates, state, params=None, *, value=None, grad=None, value_fn=None, **extra):
         del extra
         if value_fn is None or value is None or grad is None:
-            raise ValueError("lbfgs: update with a line search needs the extra arguments value, grad, value_fn")
+            raise ValueError("lbfgs: a line search needs the extra arguments value, grad, value_fn of update")
+        if not jax.tree.leaves(updates):
+            return updates, state
         return search.update(updates, state, params, value=value, grad=grad, value_fn=value_fn)
 
-    return optax.GradientTransformationExtraArgs(search.init, update_fn)
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
 @hyperparameters(learning_rate=POSITIVE)

@@ -40,7 +40,7 @@ def num_bytes(leaf: Any) -> int:
 
 
 def slot(path: tuple) -> str:
-    """Name of the first field that says what is stored: `mu` in `inner_states/adamw/inner_state/mu/kernel`."""
+    """The first field that says what is stored: `mu` in `inner_states/adamw/inner_state/mu/kernel`."""
     wrappers = ("inner_state", "inner_states", "inner_opt_state", "base")
     fields = [key.name for key in path if isinstance(key, jax.tree_util.GetAttrKey)]
     return next((name for name in fields if name not in wrappers), "other")

@@ -26,7 +26,7 @@ Coefficients = tuple[tuple[float, float, float], ...]
 
 # Jordan et al. (2024): steepest at zero; leaves singular values in [0.68, 1.13].
 JORDAN: Coefficients = ((3.4445, -4.7750, 2.0315),)
-# Amsel et al. (2025), algorithm 1: the minimax polynomials for singular values in [1e-3, 1]; the last repeats.
+# Amsel et al. (2025), algorithm 1: minimax polynomials for singular values in [1e-3, 1]; the last repeats.
 POLAR_EXPRESS: Coefficients = (
     (8.28721201814563, -23.595886519098837, 17.300387312530933),
     (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
@@ -54,7 +54,7 @@ def polynomials(coefficients: str, num_steps: int) -> Coefficients:
 
 
 def orthogonalize(matrix: jax.Array, coefficients: str = "jordan", num_steps: int = 5) -> jax.Array:
-    """About U V^T of a matrix U S V^T [m, n], by Newton-Schulz iteration X <- a X + (b A + c A^2) X, A = X X^T.
+    """About U V^T of a matrix U S V^T [m, n], by X <- a X + (b A + c A^2) X, A = X X^T (Newton-Schulz).
 
     Jordan et al. (2024), in float32 at least where theirs is bfloat16, and without the 1e-7 that they add
     to the norm. Zero stays zero.
@@ -102,13 +102,14 @@ def scale_by_muon(
 
     def init_fn(params):
         if any(leaf.ndim < 2 for leaf in jax.tree.leaves(params)):
-            raise ValueError("scale_by_muon: every tensor must have at least 2 dimensions; optim.muon splits the tree")
+            raise ValueError("scale_by_muon: params must have at least 2 dimensions; muon splits a tree")
         return ScaleByMuonState(jax.tree.map(jnp.zeros_like, params))
 
     def step(grad, momentum):
         direction = b1 * momentum + (1 - b1) * grad if nesterov else momentum
         matrix = direction.reshape(matrix_shape(grad.shape))
-        return SCALES[scale](*matrix.shape) * orthogonalize(matrix, coefficients, num_steps).reshape(grad.shape)
+        orthogonal = orthogonalize(matrix, coefficients, num_steps)
+        return SCALES[scale](*matrix.shape) * orthogonal.reshape(grad.shape)
 
     def update_fn(updates, state, params=None):
         del params
@@ -132,7 +133,12 @@ def is_hidden_matrix(path: str, leaf: jax.Array) -> bool:
 
 
 @hyperparameters(
-    learning_rate=POSITIVE, b1=DECAY, weight_decay=NON_NEGATIVE, adamw_ratio=POSITIVE, adamw_b1=DECAY, adamw_b2=DECAY
+    learning_rate=POSITIVE,
+    b1=DECAY,
+    weight_decay=NON_NEGATIVE,
+    adamw_ratio=POSITIVE,
+    adamw_b1=DECAY,
+    adamw_b2=DECAY,
 )
 def muon(
     learning_rate: ScalarOrSchedule,
@@ -151,7 +157,7 @@ def muon(
     """Hidden matrices by `scale_by_muon`, all other parameters by AdamW (Jordan et al., 2024).
 
     Both decay by theta <- theta - rate (u + wd theta). The rate of AdamW is `adamw_ratio` times
-    lr. The authors' example has 3e-4 beside 0.02, and larger for output layers; with scale "moonshot" 1 is right.
+    lr. The authors' example (recalled) has 3e-4 beside 0.02; with scale "moonshot" 1 is right.
 
     Args:
       hidden: (path, leaf) -> whether Muon trains it, the path as in "Dense_0/kernel". The default

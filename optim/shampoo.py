@@ -51,7 +51,8 @@ def inverse_roots(stats: jax.Array, exponents: jax.Array, eps: Scalar, relative:
     """
     finite = jnp.isfinite(stats).all((-1, -2), keepdims=True)
     # LAPACK is not asked what it does with NaN: other lanes share the call.
-    values, vectors = jnp.linalg.eigh(jnp.where(finite, stats, jnp.eye(stats.shape[-1], dtype=stats.dtype)[None]))
+    identity = jnp.eye(stats.shape[-1], dtype=stats.dtype)[None]
+    values, vectors = jnp.linalg.eigh(jnp.where(finite, stats, identity))
     values = jnp.maximum(values, 0.0)
     ridge = eps * values.max(-1, keepdims=True) if relative else eps
     powers = (values + ridge) ** -exponents[:, None]
@@ -71,10 +72,11 @@ def scale_by_shampoo(
     vectors: bool = True,
     matricize: bool = True,
 ) -> optax.GradientTransformation:
-    """U = L^-1/4 G R^-1/4 with L = eps I + sum G G^T, R = eps I + sum G^T G (Gupta et al., 2018, algorithm 1).
+    """U = L^-1/4 G R^-1/4 with L = eps I + sum G G^T and R = eps I + sum G^T G.
 
-    A tensor of order k has k factors, each to the power -1/(2k) (their algorithm 2); vectors are
-    of order 1, which is full-matrix AdaGrad. Defaults are the paper's but for the blocks.
+    Gupta et al. (2018), algorithm 1. A tensor of order k has k factors, each to the power -1/(2k)
+    (their algorithm 2); vectors are of order 1, which is full-matrix AdaGrad. Defaults are the
+    paper's but for the blocks, and for kernels, which are taken as matrices.
 
     Args:
       b2: 1 sums the statistics, as the paper does; below 1 they are averaged with that decay,
@@ -149,7 +151,12 @@ def scale_by_shampoo(
 
 
 @hyperparameters(
-    learning_rate=POSITIVE, b1=DECAY, b2=SUM_OR_DECAY, eps=POSITIVE, exponent=POSITIVE, weight_decay=NON_NEGATIVE
+    learning_rate=POSITIVE,
+    b1=DECAY,
+    b2=SUM_OR_DECAY,
+    eps=POSITIVE,
+    exponent=POSITIVE,
+    weight_decay=NON_NEGATIVE,
 )
 def shampoo(
     learning_rate: ScalarOrSchedule,

@@ -105,7 +105,7 @@ def scale_by_soap(
 
     def turn_bases(nu, stats, bases):
         orders = jax.tree.map(falling_order, stats, bases)
-        sorted_bases = jax.tree.map(lambda q, o: jnp.take_along_axis(q, o[:, None, :], axis=-1), bases, orders)
+        sorted_bases = jax.tree.map(lambda q, o: jnp.take_along_axis(q, o[:, None], axis=-1), bases, orders)
         products = jax.tree.map(jnp.matmul, stats, sorted_bases)
         turned = kronecker.on_all(lambda p: jnp.linalg.qr(p)[0], products, pad=1.0)
         return jax.tree.map(permute, nu, orders), kronecker.keep_finite(turned, sorted_bases)
@@ -128,7 +128,9 @@ def scale_by_soap(
     return optax.GradientTransformation(init_fn, update_fn)
 
 
-@hyperparameters(learning_rate=POSITIVE, b1=DECAY, b2=DECAY, b3=DECAY, eps=POSITIVE, weight_decay=NON_NEGATIVE)
+@hyperparameters(
+    learning_rate=POSITIVE, b1=DECAY, b2=DECAY, b3=DECAY, eps=POSITIVE, weight_decay=NON_NEGATIVE
+)
 def soap(
     learning_rate: ScalarOrSchedule,
     b1: Scalar = 0.95,

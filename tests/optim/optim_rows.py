@@ -20,17 +20,20 @@ class Row(NamedTuple):
     """An optimizer and the flags of its tests.
 
     partial: works on a part of the tree, which a method that calls the loss cannot.
+    solves: leaves of the quadratic that it must solve.
     lane_steps: steps over which lanes are compared; few where rounding decides a branch.
     """
 
     optimizer: Optimizer
     partial: bool = True
+    solves: tuple[str, ...] = tuple(SHAPES)
     lane_steps: int = 12  # beyond the second refresh of Shampoo and SOAP
 
 
 FLAGS = {
     "lbfgs": {"partial": False, "lane_steps": 4},
     "sam": {"partial": False},
+    "lars": {"solves": ("k", "w")},  # vectors take the raw rate, far above that of matrices, and diverge
 }
 ROWS = {name: Row(optimizer, **FLAGS.get(name, {})) for name, optimizer in OPTIMIZERS.items()}
 
@@ -58,9 +61,8 @@ def step(tx, params, state, target):
         return loss(p, target)
 
     grads = jax.grad(value_fn)(params)
-    updates, state = tx.update(
-        grads, state, params, value=value_fn(params), grad=grads, value_fn=value_fn, grad_fn=jax.grad(value_fn)
-    )
+    extra = {"value": value_fn(params), "grad": grads, "value_fn": value_fn, "grad_fn": jax.grad(value_fn)}
+    updates, state = tx.update(grads, state, params, **extra)
     return optax.apply_updates(params, updates), state
 
 

@@ -60,11 +60,12 @@ def test_lanes_equal_a_loop_with_one_trace(row):
 
 def test_jit_equals_eager(row):
     """On one matrix, because outside of jit every operation is compiled for every shape."""
-    tx, params, target = row.optimizer({}), {"w": params_of(0)["w"]}, {"w": params_of(1)["w"]}
+    tx = row.optimizer({})
+    params, first, second = ({"w": params_of(seed)["w"]} for seed in range(3))
 
     def two_steps():
-        once, state = step(tx, params, tx.init(params), target)
-        return step(tx, once, state, target)[0]
+        once, state = step(tx, params, tx.init(params), first)
+        return step(tx, once, state, second)[0]
 
     assert_close(jax.jit(two_steps)(), two_steps())
 
@@ -101,19 +102,24 @@ def wrapped(row, tx):
 
 
 def test_composes(row):
-    """Two steps, since the first one of SOAP only sets its bases."""
+    """Two steps, since the first one of SOAP only sets its bases.
+
+    The target moves in between: the same gradient again is diagonal in those bases, and Adam makes
+    signs of the rounding beside the diagonal.
+    """
     tx = row.optimizer({})
     forms = {"alone": tx, **wrapped(row, tx)}
 
     @jax.jit
-    def run(params, target):
-        def body(carry, _):
+    def run(params, targets):
+        def body(carry, target):
             return {name: step(forms[name], *carry[name], target) for name in forms}, None
 
         start = {name: (params, form.init(params)) for name, form in forms.items()}
-        return {name: carry[0] for name, carry in jax.lax.scan(body, start, length=2)[0].items()}
+        return {name: carry[0] for name, carry in jax.lax.scan(body, start, targets)[0].items()}
 
-    after = run(params_of(0), params_of(1))
+    targets = jax.tree.map(lambda *leaves: np.stack(leaves), params_of(1), params_of(2))
+    after = run(params_of(0), targets)
     for name in forms:
         assert_close(after[name], after["alone"])
     assert all(np.any(after["alone"][name] != params_of(0)[name]) for name in SHAPES)
@@ -183,13 +189,15 @@ def test_empty_tree(row):
 
 def test_some_rate_of_the_default_space_solves_a_quadratic(row):
     """Condition number 100, 300 steps, rate falling to 0; the loss falls 10,000-fold."""
+    start = {name: params_of(0)[name] for name in row.solves}
+    target = jax.tree.map(jnp.ones_like, start)
+    fixed = {name: values[0] for name, values in row.optimizer.space.items() if name != "learning_rate"}
 
     def final(rate):
-        tx = row.optimizer({"learning_rate": lambda count: rate * (1 - count / 300)})
-        params, target = params_of(0), jax.tree.map(jnp.ones_like, params_of(0))
-        carry = params, tx.init(params)
+        tx = row.optimizer({**fixed, "learning_rate": lambda count: rate * (1 - count / 300)})
+        carry = start, tx.init(start)
         params, state = jax.lax.scan(lambda c, _: (step(tx, *c, target), None), carry, length=300)[0]
-        return loss(row.optimizer.eval_params(state, params), target) / loss(params_of(0), target)
+        return loss(row.optimizer.eval_params(state, params), target) / loss(start, target)
 
     ratios = jax.jit(jax.vmap(final))(jnp.array(row.optimizer.space["learning_rate"]))
     assert jnp.nanmin(ratios) < 1e-4
@@ -201,7 +209,7 @@ def test_hyperparameters_out_of_range_are_refused(row):
         for bad in (valid.low - 0.5, valid.high + 0.5, float("nan"), float("inf"), "0.1", np.ones(2)):
             with pytest.raises(ValueError, match=rf"{name}: {hparam} must be in"):
                 row.optimizer({hparam: bad})
-    with pytest.raises(ValueError, match=f"{name}: unknown hyperparameter 'learning_rat', nearest is 'learning_rate'"):
+    with pytest.raises(ValueError, match=f"{name}: unknown .* 'learning_rat', nearest is 'learning_rate'"):
         row.optimizer({"learning_rat": 0.1})
 
 

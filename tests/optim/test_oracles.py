@@ -33,7 +33,8 @@ def run(tx, shape=(5, 5)):
             return (params, state), params["w"]
 
         params = {"w": jnp.asarray(start)}
-        return np.asarray(jax.jit(lambda p, g: jax.lax.scan(body, (p, tx.init(p)), g)[1])(params, jnp.asarray(grads)))
+        path = jax.jit(lambda p, g: jax.lax.scan(body, (p, tx.init(p)), g)[1])
+        return np.asarray(path(params, jnp.asarray(grads)))
 
 
 def by_hand(step, shape=(5, 5)):
@@ -237,6 +238,7 @@ def muon_polar(t, w, g, m):
     return w - RATE * (0.2 * max(u.shape) ** 0.5 * u + 0.1 * w)
 
 
+POLAR = {"coefficients": "polar_express", "num_steps": 9}
 ORACLES = {
     "sgd": (optim.sgd(RATE), sgd),
     "momentum": (optim.momentum(RATE), momentum),
@@ -265,12 +267,7 @@ ORACLES = {
 }
 WIDE = {
     "muon": (optim.muon(RATE), muon),
-    "muon polar": (
-        optim.muon(
-            RATE, nesterov=False, coefficients="polar_express", num_steps=9, scale="moonshot", weight_decay=0.1
-        ),
-        muon_polar,
-    ),
+    "muon polar": (optim.muon(RATE, weight_decay=0.1, nesterov=False, scale="moonshot", **POLAR), muon_polar),
 }
 
 

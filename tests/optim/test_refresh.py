@@ -34,7 +34,8 @@ def lanes_step(factory, rates, grads):
 
 def gradients(lanes: int):
     rng = np.random.default_rng(0)
-    return {name: jnp.asarray(rng.normal(size=(lanes, *leaf.shape)), jnp.float32) for name, leaf in PARAMS.items()}
+    draws = {name: rng.normal(size=(lanes, *leaf.shape)) for name, leaf in PARAMS.items()}
+    return {name: jnp.asarray(draw, jnp.float32) for name, draw in draws.items()}
 
 
 @pytest.mark.parametrize("factory", FACTORIES)
