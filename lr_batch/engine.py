@@ -12,13 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
-from lr_batch.lane import OptimizerFactory, make_lane
+from lr_batch.lane import LaneState, OptimizerFactory, make_lane
 from lr_batch.program import Carry, Data, Terms, make_advance, make_start, state_axes
 from lr_batch.workload import PyTree, Workload, num_examples
 
-# Micro-batch sizes that programs are compiled for. A batch size uses the largest one that is not above it, so the
-# masked rows of its last micro-batch are less than half of all.
-LADDER = (1, 4, 16, 64, 256, 1024, 4096)
+# Micro-batch sizes that programs are compiled for. On a CPU 64 examples fill its vector units and larger ones only
+# leave its caches; an accelerator wants as many as there are.
+LADDERS = {"cpu": (1, 16, 64)}
+ACCELERATOR_LADDER = (1, 16, 256, 4096)
+# What a micro-batch costs beside its examples, in examples: lanes read and write all their parameters for it.
+MICRO_BATCH_OVERHEAD = 8
 EVAL_BLOCK = 512  # held-out examples evaluated at once: bounds the memory of their activations
 
 
@@ -51,6 +54,7 @@ class Engine:
         self.hparams, self.width, self.max_evals = tuple(hparams), width, max_evals
         self.compile_seconds: list[float] = []  # one entry a program
         self._lock = threading.Lock()
+        self._lane_axes = _Once()
         self._programs: dict[tuple, _Once] = {}
         self._data: dict[jax.Device, _Once] = {}
 
@@ -92,13 +96,17 @@ class Engine:
     def _lower_start(self, kind: str, args: tuple) -> jax.stages.Lowered:
         del kind
         lane = make_lane(self.workload, self.optimizer, self.metric, micro_batch=1)
-        axes = state_axes(lane, self.hparams, self.workload.train_data)
-        return jax.jit(make_start(lane, axes, num_examples(self.workload.train_data), self.max_evals)).lower(*args)
+        start = make_start(lane, self._axes(), num_examples(self.workload.train_data), self.max_evals)
+        return jax.jit(start).lower(*args)
 
     def _lower_advance(self, micro_batch: int, args: tuple) -> jax.stages.Lowered:
         lane = make_lane(self.workload, self.optimizer, self.metric, micro_batch)
-        axes = state_axes(lane, self.hparams, self.workload.train_data)
-        return jax.jit(make_advance(lane, axes), donate_argnums=0).lower(*args)
+        return jax.jit(make_advance(lane, self._axes()), donate_argnums=0).lower(*args)
+
+    def _axes(self) -> LaneState:
+        """The same for every micro-batch size, so looked for once."""
+        lane = make_lane(self.workload, self.optimizer, self.metric, micro_batch=1)
+        return self._lane_axes.get(lambda: state_axes(lane, self.hparams, self.workload.train_data))
 
 
 class _Once:
@@ -115,8 +123,16 @@ class _Once:
 
 
 def micro_batch_of(batch_size: int, largest: int) -> int:
-    """The rung of the ladder for a batch size, at most `largest`."""
-    return max(rung for rung in LADDER if rung <= max(1, min(batch_size, largest)))
+    """The rung of the ladder, at most `largest`, at which a batch costs least.
+
+    A batch takes as many micro-batches as it needs; the last one is filled up with masked examples.
+
+    >>> [micro_batch_of(size, 64) for size in (1, 2, 4, 64, 1000)]
+    [1, 1, 16, 64, 64]
+    """
+    ladder = LADDERS.get(jax.default_backend(), ACCELERATOR_LADDER)
+    rungs = [rung for rung in ladder if rung <= largest] or [1]
+    return min(rungs, key=lambda rung: -(-batch_size // rung) * (rung + MICRO_BATCH_OVERHEAD))
 
 
 def in_blocks(data: PyTree, size: int) -> tuple[PyTree, Bool[np.ndarray, "blocks n"]]:
