@@ -1,0 +1,96 @@
+"""The idiomatic loop: one jitted Optax step per batch size, a Python loop over steps, one trial after the other.
+
+    python -m runs.bench.serial_loop < request.json
+
+What is made for speed here is what a careful user would do: the rate is traced, so that a batch size is compiled
+once; buffers are donated; examples lie on the device and are gathered inside the step; the loop waits for the device
+only where it evaluates.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lr_batch import Study
+from lr_batch.cadence import evaluation_steps
+from lr_batch.workload import num_examples
+from runs.bench.child import serve
+from runs.bench.trial_loop import Plan, Trainer, run_trial
+from runs.bench.work import Work
+
+
+def make_trainer(study: Study) -> Trainer:
+    """The loop's functions. State: params, optimizer state, hyperparameters, seed, the last loss."""
+    workload, optimizer = study.workload, study.optimizer
+    train, held_out = jax.device_put((workload.train_data, workload.eval_data))
+    eval_params = getattr(optimizer, "eval_params", lambda opt_state, params: params)
+    transformation = lambda hparams: optax.with_extra_args_support(optimizer(hparams))  # noqa: E731
+
+    @jax.jit
+    def init(key, hparams):
+        params = workload.init(key)
+        return params, transformation(hparams).init(params)
+
+    def step(params, opt_state, hparams, seed, rows, number):
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), number), 0)
+        batch = jax.tree.map(lambda leaf: leaf[rows], train)
+        mean_loss = lambda params: workload.loss(params, batch, key).mean()  # noqa: E731
+        value, grads = jax.value_and_grad(mean_loss)(params)
+        updates, opt_state = transformation(hparams).update(
+            grads, opt_state, params, value=value, grad=grads, value_fn=mean_loss, grad_fn=jax.grad(mean_loss)
+        )
+        return optax.apply_updates(params, updates), opt_state
+
+    @jax.jit
+    def evaluate(params, opt_state):
+        return workload.evaluate(eval_params(opt_state, params), held_out)[study.goal.metric].mean()
+
+    jitted = jax.jit(step, donate_argnums=(0, 1))
+
+    def start(seed, hparams):
+        hparams = {name: jnp.float32(value) for name, value in hparams.items()}
+        return *init(jax.random.key(seed), hparams), hparams, np.int32(seed)
+
+    return Trainer(
+        start=start,
+        step=lambda state, rows, number: (*jitted(*state, rows, np.int32(number)), *state[2:]),
+        wait=jax.block_until_ready,
+        evaluate=lambda state: float(evaluate(*state[:2])),
+    )
+
+
+def warm_up(trainer: Trainer, study: Study, batch_size: int) -> float:
+    """Seconds until the first step of a batch size and the first evaluation are done: compilation."""
+    began = time.perf_counter()
+    state = trainer.start(0, study.settings[0])
+    trainer.evaluate(trainer.step(state, np.arange(batch_size, dtype=np.int32), 0))
+    return time.perf_counter() - began
+
+
+def measure(study: Study, trainer: Trainer, request: Mapping[str, Any], emit: Callable[..., None]) -> None:
+    """Trains the trials of the request and reports `{"compile": {batch size: seconds}}` and each trial's timing."""
+    plans = [Plan(**plan) for plan in request["plans"]]
+    cadence = evaluation_steps(study.budget)
+    sizes = sorted({plan.batch_size for plan in plans})
+    emit(compile={size: warm_up(trainer, study, size) for size in sizes})
+    rows = num_examples(study.workload.train_data)
+    for plan in plans:
+        timing = run_trial(trainer, plan, cadence, study.goal.threshold, rows, request["seconds"])
+        emit(timing=timing._asdict())
+
+
+def main(request: Mapping[str, Any], emit: Callable[..., None]) -> None:
+    study = Work(**request["work"]).study()
+    emit(ready=True)
+    measure(study, make_trainer(study), request, emit)
+
+
+if __name__ == "__main__":
+    serve(main)

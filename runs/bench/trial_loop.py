@@ -1,0 +1,119 @@
+"""One trial after the other: the loop that the serial peers share, and its clock."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Int
+
+from lr_batch.order import epoch_order
+
+REACHED, DIVERGED, BUDGET, RACE, TIME = "reached", "diverged", "budget", "race", "time"
+
+
+class Trainer(NamedTuple):
+    """`start: (seed, hparams) -> state`; `step: (state, rows, number) -> state`, where rows are the examples of the
+    batch and `number` is the step's; `wait: state -> None` until it is computed; `evaluate: state -> float`."""
+
+    start: Callable[[int, Mapping[str, float]], Any]
+    step: Callable[[Any, np.ndarray, int], Any]
+    wait: Callable[[Any], None]
+    evaluate: Callable[[Any], float]
+
+
+class Plan(NamedTuple):
+    """A trial and when to leave it: `race` is the step at which its race is over, infinite without one."""
+
+    trial: int
+    batch_size: int
+    seed: int
+    hparams: Mapping[str, float]
+    race: float
+
+
+class Timing(NamedTuple):
+    """What a trial took, in seconds; evaluation number 0 is before the first step."""
+
+    trial: int
+    batch_size: int
+    steps: int
+    evaluations: int
+    start_seconds: float
+    train_seconds: float
+    eval_seconds: float
+    status: str
+    steps_to_goal: float | None
+
+
+def run_trial(
+    trainer: Trainer, plan: Plan, cadence: Sequence[int], threshold: float, num_examples: int, seconds: float
+) -> Timing:
+    """Trains until the goal, divergence, the race, the last evaluation of `cadence`, or `seconds` are over.
+
+    The order of examples is made outside of the clock.
+    """
+    clock = time.perf_counter
+    batches = rows_of_steps(plan.seed, plan.batch_size, num_examples)
+    began = clock()
+    state = trainer.start(plan.seed, plan.hparams)
+    trainer.wait(state)
+    start_seconds, train_seconds, eval_seconds = clock() - began, 0.0, 0.0
+    step, before = 0, (0, math.nan)
+    for evaluations, stop in enumerate(map(int, cadence), 1):
+        rows = list(itertools.islice(batches, stop - step))
+        began = clock()
+        for number, row in enumerate(rows, step):
+            state = trainer.step(state, row, number)
+        trainer.wait(state)
+        trained = clock()
+        value = trainer.evaluate(state)
+        train_seconds, eval_seconds = train_seconds + trained - began, eval_seconds + clock() - trained
+        step = stop
+        status = status_of(value, threshold, step, plan.race, train_seconds + eval_seconds, seconds)
+        if status:
+            break
+        before = (step, value)
+    goal = crossing(*before, step, value, threshold) if status == REACHED else None
+    return Timing(
+        plan.trial, plan.batch_size, step, evaluations, start_seconds, train_seconds, eval_seconds,
+        status or BUDGET, goal,
+    )  # fmt: skip
+
+
+def status_of(value: float, threshold: float, step: int, race: float, used: float, seconds: float) -> str | None:
+    """Why the trial ends here, or None if it goes on."""
+    if not math.isfinite(value):
+        return DIVERGED
+    if value < threshold:
+        return REACHED
+    if step >= race:
+        return RACE
+    return TIME if used > seconds else None
+
+
+def crossing(step_before: int, value_before: float, step: int, value: float, threshold: float) -> float:
+    """Where the line between two evaluations meets the threshold, as `lr_batch.program.crossing_step`."""
+    if not value_before >= threshold:  # NaN: there was none before
+        return float(step)
+    return step_before + (value_before - threshold) / (value_before - value) * (step - step_before)
+
+
+_order = jax.jit(epoch_order, static_argnums=2)
+
+
+def rows_of_steps(seed: int, batch_size: int, num_examples: int) -> Iterator[Int[np.ndarray, " batch_size"]]:
+    """The examples of each step, as `lr_batch.lane.Draw` draws them."""
+    order = lambda epoch: np.asarray(_order(np.int32(seed), np.int32(epoch), num_examples))  # noqa: E731
+    epoch, offset, orders = 0, 0, np.concatenate([order(0), order(1)])
+    while True:
+        yield orders[offset : offset + batch_size]
+        offset += batch_size
+        if offset >= num_examples:
+            epoch, offset = epoch + 1, offset - num_examples
+            orders = np.concatenate([orders[num_examples:], order(epoch + 1)])

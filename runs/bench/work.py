@@ -1,0 +1,59 @@
+"""What all peers of a benchmark work on."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from runs.commands.options import StudyOptions
+
+if TYPE_CHECKING:
+    from lr_batch import Study
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """A study as plain values that a child process can read.
+
+    Its grid is fixed: a grid that grows by itself would give every peer other work.
+    """
+
+    workload: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="WORKLOAD")] = "digits_mlp"
+    """A name of `lr-batch list workloads`, or FILE.py:NAME for your own Workload."""
+    optimizer: Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")] = "sgd"
+    """A name of `lr-batch list optimizers`, or FILE.py:NAME."""
+    batch_sizes: Annotated[str | None, tyro.conf.arg(metavar="LOW:HIGH:xFACTOR")] = None
+    """Default: the workload's, except where REDUCED says otherwise."""
+    learning_rates: Annotated[str | None, tyro.conf.arg(metavar="LOW:HIGH:NUM")] = None
+    """Default: the optimizer's."""
+    seeds: int | None = None
+    """Trials of each setting. Default: 4, except where REDUCED says otherwise."""
+    goal: Annotated[str | None, tyro.conf.arg(metavar="METRIC<NUMBER")] = None
+    """Default: the workload's."""
+    budget: Annotated[int | None, tyro.conf.arg(metavar="STEPS")] = None
+    """Most steps of one trial. Default: the workload's, except where REDUCED says otherwise."""
+
+    def filled(self) -> Work:
+        """With the defaults of `REDUCED` where nothing was asked for."""
+        defaults = {"seeds": 4, **REDUCED.get(self.workload, {})}
+        return dataclasses.replace(
+            self, **{name: value for name, value in defaults.items() if getattr(self, name) is None}
+        )
+
+    def quick(self) -> Work:
+        """Four short trials."""
+        return dataclasses.replace(self, batch_sizes="4,32", learning_rates="0.05,0.2", seeds=1, budget=60)
+
+    def study(self, *, racing: bool = True) -> Study:
+        fields = {name: value for name, value in dataclasses.asdict(self.filled()).items() if name != "optimizer"}
+        return StudyOptions(**fields, racing=racing, extend=False).study(self.optimizer)
+
+
+# Their default studies take hours on two cores, even here.
+REDUCED = {
+    "fashion_mnist_fc": {"batch_sizes": "8:2048:x4", "seeds": 1, "budget": 4_000},
+    "pydoc_lm": {"batch_sizes": "1:256:x4", "seeds": 2, "budget": 4_000},
+    "digits_cnn": {"batch_sizes": "1:1024:x4", "seeds": 2, "budget": 4_000},
+}
