@@ -68,11 +68,13 @@ class Draw(NamedTuple):
 
 class Lane(NamedTuple):
     """`init: (hparams, seed, alive) -> LaneState`; `step: (hparams, state, draw, batch_size, data) -> LaneState`;
-    `evaluate: (state, data, mask) -> scalar`, the mean of the goal metric over held-out examples."""
+    `evaluate: (state, data, mask) -> scalar`, the mean of the goal metric over held-out examples;
+    `outcome: state -> params`, those to evaluate at."""
 
     init: Callable[[Hparams, Int[Array, ""], Bool[Array, ""]], LaneState]
     step: Callable[[Hparams, LaneState, Draw, Int[Array, ""], PyTree], LaneState]
     evaluate: Callable[[LaneState, PyTree, Bool[Array, "blocks n"]], Float[Array, ""]]
+    outcome: Callable[[LaneState], PyTree]
 
 
 def batch_value_and_grad(
@@ -143,8 +145,11 @@ def make_lane(workload: Workload, optimizer: OptimizerFactory, metric: str, micr
         params = freeze(alive, optax.apply_updates(state.params, updates), state.params)
         return LaneState(params, opt_state, alive, jnp.where(alive, draw.step, state.last_step))
 
+    def outcome(state):
+        return eval_params(state.opt_state, state.params)
+
     def evaluate(state, data, mask):
-        params = eval_params(state.opt_state, state.params)
+        params = outcome(state)
 
         def add_block(total, block):
             batch, valid = block
@@ -153,7 +158,7 @@ def make_lane(workload: Workload, optimizer: OptimizerFactory, metric: str, micr
         total, _ = jax.lax.scan(add_block, jnp.zeros(()), (data, mask))
         return total / jnp.sum(mask)
 
-    return Lane(init, step, evaluate)
+    return Lane(init, step, evaluate, outcome)
 
 
 def freeze(alive: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from lr_batch.lane import Draw, Lane, LaneState
+from lr_batch.lane_execution import VMAP, over_lanes
 from lr_batch.shared_leaves import lane_axes
 from lr_batch.workload import PyTree, num_examples
 
@@ -87,8 +88,8 @@ def make_start(lane: Lane, axes: LaneState, num_train: int, max_evals: int) -> C
     return start
 
 
-def make_advance(lane: Lane, axes: LaneState) -> Callable[..., Carry]:
-    """`(carry, terms, stop, data) -> Carry`, up to evaluation number `stop` or the end of the race."""
+def make_train(lane: Lane, axes: LaneState, execution: str = VMAP) -> Callable[..., tuple[LaneState, Draw]]:
+    """`(hparams, lanes, draw, num_steps, batch_size, data) -> (lanes, draw)` after `num_steps` steps of all lanes."""
 
     def train(hparams, state, draw, num_steps, batch_size, data):
         def one(_, carry):
@@ -97,8 +98,13 @@ def make_advance(lane: Lane, axes: LaneState) -> Callable[..., Carry]:
 
         return jax.lax.fori_loop(0, num_steps, one, (state, draw))
 
-    train_lanes = jax.vmap(train, in_axes=(0, axes, None, None, None, None), out_axes=(axes, None))
-    evaluate_lanes = jax.vmap(lane.evaluate, in_axes=(axes, None, None))
+    return over_lanes(train, (0, axes, None, None, None, None), (axes, None), execution)
+
+
+def make_advance(lane: Lane, axes: LaneState, execution: str = VMAP) -> Callable[..., Carry]:
+    """`(carry, terms, stop, data) -> Carry`, up to evaluation number `stop` or the end of the race."""
+    train_lanes = make_train(lane, axes, execution)
+    evaluate_lanes = over_lanes(lane.evaluate, (axes, None, None), 0, execution)
 
     def advance(carry, terms, stop, data):
         def period(carry):

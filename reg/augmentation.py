@@ -69,9 +69,8 @@ def _augmented(owner: str, change: Callable[[Images, Key], Images]) -> Applied:
 
         def loss(params, batch, key):
             x = batch["x"]
-            images = x.reshape(image_shape(owner, x.shape))
-            changed = change(images, jax.random.fold_in(key, AUGMENTATION)).reshape(x.shape)
-            return loss_fn(params, {**batch, "x": changed}, key)
+            images = change(x.reshape(image_shape(owner, x.shape)), jax.random.fold_in(key, AUGMENTATION))
+            return loss_fn(params, {**batch, "x": images.reshape(x.shape)}, key)
 
         return loss
 

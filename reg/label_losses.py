@@ -12,9 +12,11 @@ TINY = 1e-7  # keeps the slope of focal loss finite where the right class has pr
 
 def label_smoothing(label_smoothing: Scalar) -> Applied:
     """(1 - a) (-log p_y) + a mean_k (-log p_k), a = `label_smoothing` in [0, 1) (Szegedy et al., 2016, section 7)."""
-    return of_class_losses(
-        "label_smoothing", lambda right, losses: right + label_smoothing * (jnp.mean(losses, axis=0) - right)
-    )
+
+    def smoothed(right, losses):
+        return right + label_smoothing * (jnp.mean(losses, axis=0) - right)
+
+    return of_class_losses("label_smoothing", smoothed)
 
 
 def confidence_penalty(confidence_penalty: Scalar) -> Applied:

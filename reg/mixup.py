@@ -27,7 +27,7 @@ def mixup(mixup: Scalar) -> Applied:
             drawn = jax.random.beta(jax.random.fold_in(key, MIXUP), alpha, alpha)
             share = jnp.where(mixup > 0, drawn, 1.0)
             x, y = batch["x"], batch["y"]
-            mixed = jnp.where(mixup > 0, share * x + (1 - share) * jnp.roll(x, 1, axis=0), x)
+            mixed = share * x + (1 - share) * jnp.roll(x, 1, axis=0)
             labels = jnp.stack([y, jnp.roll(y, 1, axis=0)])
             losses = jax.vmap(lambda y: loss_fn(params, {**batch, "x": mixed, "y": y}, key))(labels)
             return share * losses[0] + (1 - share) * losses[1]

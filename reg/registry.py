@@ -33,7 +33,8 @@ class Regularizer(NamedTuple):
         learning rate may be among them, and must be where the method uses it.
       hparams: valid range and default of every hyperparameter.
       strength: the hyperparameter that says how much.
-      off: its value at which nothing is regularized, bit for bit.
+      off: its value at which nothing is regularized: bit for bit in the same lanes, except where the method changes
+        the examples or the form of the loss, which makes another program of the same arithmetic; then to rounding.
       space: default strengths of a sweep, `off` among them.
       paper: where the method comes from.
       eval_params: `(RegularizedState, params) -> params` to evaluate at.
@@ -77,7 +78,7 @@ def row(factory: Callable, strengths: tuple[float, ...], paper: str, *, off: flo
     takes_rate = RATE in inspect.signature(factory).parameters
 
     def make(values: Mapping[str, Scalar]) -> Applied:
-        given = arguments(name, ranges, {key: value for key, value in values.items() if key != RATE})
+        given = arguments(name, ranges, values)
         return factory(**given, **({RATE: values[RATE]} if takes_rate else {}))
 
     space = MappingProxyType({strength: (off, *strengths)})
@@ -85,12 +86,13 @@ def row(factory: Callable, strengths: tuple[float, ...], paper: str, *, off: flo
 
 
 def arguments(name: str, ranges: Mapping[str, Range], values: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Defaults and given values, each checked."""
-    for key, value in values.items():
+    """Defaults and given values, each checked, without the learning rate."""
+    own = {key: value for key, value in values.items() if key != RATE}
+    for key, value in own.items():
         if key not in ranges:
             raise unknown(name, "hyperparameter", key, list(ranges))
         ranges[key].check(name, key, value)
-    return {key: valid.default for key, valid in ranges.items()} | dict(values)
+    return {key: valid.default for key, valid in ranges.items()} | own
 
 
 def sam(rho: Scalar) -> Applied:

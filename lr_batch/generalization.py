@@ -1,0 +1,194 @@
+"""Held-out and training performance of every trial of a study that trains for a set number of epochs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+import reg
+from lr_batch.chunk import Chunk
+from lr_batch.engine import EVAL_BLOCK, in_blocks, micro_batch_of
+from lr_batch.fit_program import FitData, make_fit
+from lr_batch.identity import identity
+from lr_batch.lane_execution import VMAP
+from lr_batch.program import Data
+from lr_batch.study import Study
+from lr_batch.workers import run_tasks, worker_devices
+from lr_batch.workload import num_examples
+
+EVALS = 40  # evaluations after the start, evenly over the training
+MAX_WIDTH = 64  # lanes of a chunk
+
+Arrays = dict[str, np.ndarray]
+
+
+class Generalization(NamedTuple):
+    """Trials as columns. Curves are `[trials, evals]`; `steps[i, e]` is the step of evaluation e of trial i.
+
+    A trial's outcome is that of evaluation `kept_eval`: the last, or the best before early stopping. `confidence` and
+    `correct` are counts in equal bins of the top probability, see `lr_batch.fit_program.Fit`.
+    """
+
+    study: Study
+    epochs: float
+    batch_size: Int[np.ndarray, " trials"]
+    seed: Int[np.ndarray, " trials"]
+    hparams: Mapping[str, Float[np.ndarray, " trials"]]
+    steps: Int[np.ndarray, "trials evals"]
+    train: Mapping[str, Float[np.ndarray, "trials evals"]]
+    held_out: Mapping[str, Float[np.ndarray, "trials evals"]]
+    weight_norm: Float[np.ndarray, "trials evals"]
+    sparsity: Float[np.ndarray, "trials evals"]
+    kept_eval: Int[np.ndarray, " trials"]
+    stopped: Bool[np.ndarray, " trials"]
+    alive: Bool[np.ndarray, " trials"]
+    confidence: Float[np.ndarray, "trials bins"]
+    correct: Float[np.ndarray, "trials bins"]
+    seconds: float
+
+    def outcome(self, curve: Float[np.ndarray, "trials evals"]) -> Float[np.ndarray, " trials"]:
+        """A curve's value at the evaluation that is kept; infinite where the trial diverged."""
+        values = np.take_along_axis(curve, self.kept_eval[:, None], axis=1)[:, 0]
+        return np.where(self.alive & np.isfinite(values), values, np.inf)
+
+
+class ArrayStore(Protocol):
+    """Keeps the arrays of finished chunks."""
+
+    def load(self, chunk: Chunk) -> Arrays | None: ...
+
+    def save(self, chunk: Chunk, arrays: Arrays) -> None: ...
+
+
+def generalize(
+    study: Study,
+    epochs: float,
+    store: ArrayStore | None = None,
+    on_chunk: Callable[[int, int], None] = lambda done, planned: None,
+) -> Generalization:
+    """Trains every trial of `study` for `epochs` and measures training and held-out performance as it goes.
+
+    The goal, the budget and the race of the study play no part, but for the goal's metric, by which early stopping
+    judges. Training metrics are means over as many training examples as are held out.
+
+    Args:
+      study: workload, optimizer, regularizer, batch sizes, space and seeds.
+      epochs: passes over the training data, above 0.
+      store: finished chunks in it are not trained again.
+      on_chunk: called with the chunks done and planned.
+    """
+    if not (np.isfinite(epochs) and epochs > 0):
+        raise ValueError(f"generalize: epochs must be above 0, got {epochs!r}")
+    began = time.monotonic()
+    runner = _Runner(study, epochs)
+    chunks = runner.plan()
+    done = {chunk.id: known for chunk in chunks if store and (known := store.load(chunk))}
+    on_chunk(len(done), len(chunks))
+
+    def run(chunk, device, emit):
+        arrays = runner.run(chunk, device)
+        if store:
+            store.save(chunk, arrays)
+        emit((chunk, arrays))
+        return []
+
+    for chunk, arrays in run_tasks([c for c in chunks if c.id not in done], run, worker_devices()):
+        done[chunk.id] = arrays
+        on_chunk(len(done), len(chunks))
+    return _gather(study, epochs, chunks, [done[chunk.id] for chunk in chunks], time.monotonic() - began)
+
+
+class _Runner:
+    """The plan of a study, and its programs, each compiled by the worker that first needs it."""
+
+    def __init__(self, study: Study, epochs: float):
+        self.study, self.epochs = study, epochs
+        self.width = min(MAX_WIDTH, len(study.settings))
+        self.identity = identity(study, self.width, VMAP) | {"epochs": float(epochs), "evals": EVALS}
+        workload = study.workload
+        held_out, mask = in_blocks(workload.eval_data, EVAL_BLOCK)
+        size = min(num_examples(workload.eval_data), num_examples(workload.train_data))
+        part, part_mask = in_blocks(jax.tree.map(lambda leaf: leaf[:size], workload.train_data), EVAL_BLOCK)
+        self.data = FitData(Data(workload.train_data, held_out, mask), part, part_mask)
+        self.programs: dict[int, Any] = {}
+
+    def plan(self) -> list[Chunk]:
+        settings = self.study.settings
+        return [
+            Chunk(self.identity, batch_size, seed, settings[start : start + self.width])
+            for batch_size in self.study.batch_sizes
+            for seed in range(self.study.seeds)
+            for start in range(0, len(settings), self.width)
+        ]
+
+    def cadence(self, batch_size: int) -> Int[np.ndarray, " evals"]:
+        steps = max(1, round(self.epochs * num_examples(self.study.workload.train_data) / batch_size))
+        return np.round(np.linspace(0, steps, EVALS + 1)).astype(np.int32)
+
+    def run(self, chunk: Chunk, device: jax.Device) -> Arrays:
+        padded = chunk.settings + chunk.settings[-1:] * (self.width - len(chunk.settings))
+        hparams = {name: np.array([s[name] for s in padded], np.float32) for name in self.study.space}
+        cadence = self.cadence(chunk.batch_size)
+        args = jax.device_put((hparams, np.int32(chunk.seed), np.int32(chunk.batch_size), cadence, self.data), device)
+        fit = jax.device_get(self._program(chunk.batch_size)(*args))
+        lanes = len(chunk.settings)
+        arrays = {"steps": np.tile(cadence, (lanes, 1))}
+        for path, leaf in jax.tree.leaves_with_path(fit.curves):
+            arrays[jax.tree_util.keystr(path, simple=True, separator=".")] = leaf.T[:lanes]
+        return arrays | {name: getattr(fit, name)[:lanes] for name in fit._fields[1:]}
+
+    def _program(self, batch_size: int) -> Callable:
+        micro_batch = micro_batch_of(batch_size, self.study.workload.micro_batch)
+        if micro_batch not in self.programs:  # two workers at once make two, and use one
+            self.programs[micro_batch] = jax.jit(
+                make_fit(
+                    self.study.workload,
+                    self.study.lane_optimizer,
+                    self.study.goal.metric,
+                    self._stopping_rule(),
+                    hparams=tuple(self.study.space),
+                    micro_batch=micro_batch,
+                    num_classes=self._classes(),
+                )
+            )
+        return self.programs[micro_batch]
+
+    def _stopping_rule(self) -> Callable[[Mapping[str, jax.Array]], reg.EarlyStopping] | None:
+        regularizer, optimizer = self.study.regularizer, self.study.lane_optimizer
+        if regularizer is None or regularizer.stop is None:
+            return None
+        return lambda hparams: regularizer.stop(optimizer.strengths(hparams))
+
+    def _classes(self) -> int | None:
+        """Of a loss that is a cross entropy over them."""
+        workload = self.study.workload
+        classes = reg.num_classes(workload.train_data)
+        if classes is None or "loss" not in jax.eval_shape(
+            lambda: workload.evaluate(workload.init(jax.random.key(0)), jax.tree.map(lambda leaf: leaf[:2], workload.eval_data))
+        ):
+            return None
+        return classes
+
+
+def _gather(study: Study, epochs: float, chunks: list[Chunk], rows: list[Arrays], seconds: float) -> Generalization:
+    settings = [setting for chunk in chunks for setting in chunk.settings]
+    column = lambda value: np.concatenate([np.full(len(c.settings), value(c)) for c in chunks])  # noqa: E731
+    arrays = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    dotted = lambda part: {k.partition(".")[2]: v for k, v in arrays.items() if k.startswith(f"{part}.")}  # noqa: E731
+    plain = {name: value for name, value in arrays.items() if "." not in name}
+    return Generalization(
+        study=study,
+        epochs=epochs,
+        batch_size=column(lambda chunk: chunk.batch_size),
+        seed=column(lambda chunk: chunk.seed),
+        hparams={name: np.array([s[name] for s in settings]) for name in study.space},
+        train=dotted("train"),
+        held_out=dotted("held_out"),
+        seconds=seconds,
+        **plain,
+    )
