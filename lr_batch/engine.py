@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from lr_batch.lane import LaneState, OptimizerFactory, make_lane
+from lr_batch.lane_execution import VMAP
 from lr_batch.program import Carry, Data, Terms, make_advance, make_start, state_axes
 from lr_batch.workload import PyTree, Workload, num_examples
 
@@ -38,6 +39,7 @@ class Engine:
       hparams: names of the traced hyperparameters.
       width: lanes of a chunk, at least 1.
       max_evals: length of the buffer of evaluations.
+      execution: of the lanes, "vmap" or "map", see `lr_batch.lane_execution`.
     """
 
     def __init__(
@@ -49,9 +51,11 @@ class Engine:
         hparams: Sequence[str],
         width: int,
         max_evals: int,
+        execution: str = VMAP,
     ):
         self.workload, self.optimizer, self.metric = workload, optimizer, metric
         self.hparams, self.width, self.max_evals = tuple(hparams), width, max_evals
+        self.execution = execution
         self.compile_seconds: list[float] = []  # one entry a program
         self._lock = threading.Lock()
         self._lane_axes = _Once()
@@ -101,7 +105,7 @@ class Engine:
 
     def _lower_advance(self, micro_batch: int, args: tuple) -> jax.stages.Lowered:
         lane = make_lane(self.workload, self.optimizer, self.metric, micro_batch)
-        return jax.jit(make_advance(lane, self._axes()), donate_argnums=0).lower(*args)
+        return jax.jit(make_advance(lane, self._axes(), self.execution), donate_argnums=0).lower(*args)
 
     def _axes(self) -> LaneState:
         """The same for every micro-batch size, so looked for once."""

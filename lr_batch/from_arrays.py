@@ -27,7 +27,7 @@ def from_arrays(
     budget: int = 10_000,
     batch_sizes: Sequence[int] | None = None,
     micro_batch: int = 512,
-    lanes: str = "vmap",
+    lanes: str = "auto",
 ) -> Workload:
     """Makes a workload of a supervised problem: minimize the mean of `loss(model(x), y)`.
 

@@ -16,7 +16,7 @@ from lr_batch.study import Study
 from lr_batch.workload import num_examples
 
 
-def identity(study: Study, width: int) -> dict[str, Any]:
+def identity(study: Study, width: int, execution: str) -> dict[str, Any]:
     """Everything beside batch size, seed and setting. Two studies that agree in it can share trials.
 
     The code of model, loss and optimizer enters as a hash of the program that they compile to, so that an edited
@@ -32,6 +32,7 @@ def identity(study: Study, width: int) -> dict[str, Any]:
         "slack": repr(float(study.slack)),
         "evaluation_growth": GROWTH,
         "width": width,
+        "lanes": execution,
         "jax": jax.__version__,
     }
 

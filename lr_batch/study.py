@@ -14,6 +14,7 @@ import optim
 import reg
 from lr_batch.goal import parse_goal
 from lr_batch.grid import product
+from lr_batch.lane_execution import EXECUTIONS
 from lr_batch.regularization import RegularizedOptimizer, check_regularizer
 from lr_batch.workload import Goal, Workload, num_examples
 from lr_batch.workloads import WORKLOADS
@@ -40,6 +41,7 @@ class Study:
       slack: a chunk ends once `slack` times the steps of its first lane to reach the goal are done, so every trial
         within that factor of the best is measured. At least 1; infinite switches racing off.
       extend: whether the grid of learning rates grows by itself where the best rate lies on its edge.
+      lanes: how trials of a chunk are executed, "vmap", "map" or "auto"; see `Workload.lanes`.
       regularizer: a name of `reg.REGULARIZERS` or a `reg.Regularizer`; its strengths are further names of `space`.
 
     Raises:
@@ -55,6 +57,7 @@ class Study:
     budget: int | None = None
     slack: float = 2.0
     extend: bool = True
+    lanes: str | None = None
     regularizer: reg.Regularizer | str | None = None
     notes: tuple[str, ...] = dataclasses.field(default=(), init=False)
 
@@ -74,6 +77,9 @@ class Study:
         space, repeated = _space(self._default_space() if self.space is None else self.space)
         put("space", space)
         put("notes", (f"{repeated} repeated values of the space left out",) if repeated else ())
+        put("lanes", self.workload.lanes if self.lanes is None else self.lanes)
+        if self.lanes not in EXECUTIONS:
+            raise ValueError(f"study: {unknown('lanes', self.lanes, EXECUTIONS)}")
         if not self.slack >= 1:
             raise ValueError(f"study: slack must be >= 1 (infinite: no racing), got {self.slack!r}")
         self._check_settings()

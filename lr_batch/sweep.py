@@ -14,6 +14,7 @@ from lr_batch.cadence import evaluation_steps
 from lr_batch.chunk import Chunk, ChunkResult, ChunkStore
 from lr_batch.chunk_run import ChunkStatus, run_chunk
 from lr_batch.engine import Engine, micro_batch_of
+from lr_batch.execution_choice import choose_execution
 from lr_batch.extension import ROUNDS as EXTENSIONS
 from lr_batch.extension import describe, rates_to_add
 from lr_batch.grid import product
@@ -84,8 +85,9 @@ class _Sweep:
         self.study, self.store, self.on_chunk, self.devices = study, store, on_chunk, devices
         self.began = time.monotonic()
         self.cadence = evaluation_steps(study.budget)
-        self.width = min(MAX_WIDTH, len(study.settings))
-        self.identity = identity(study, self.width)
+        self.width = chunk_width(study)
+        self.execution = choose_execution(study, self.width)
+        self.identity = identity(study, self.width, self.execution)
         self.engines: dict[int, Engine] = {}
         self.engines_lock = threading.Lock()
         self.rows: dict[str, tuple[Chunk, ChunkResult]] = {}  # by the id of the chunk
@@ -175,6 +177,7 @@ class _Sweep:
                     hparams=self.study.space,
                     width=width,
                     max_evals=len(self.cadence),
+                    execution=self.execution,
                 )
             return self.engines[width]
 
@@ -250,6 +253,11 @@ class _Sweep:
             trials_per_second=self.trained_trials / seconds,
             events=tuple(self.events),
         )
+
+
+def chunk_width(study: Study) -> int:
+    """Lanes of a chunk: the whole grid where it is small."""
+    return min(MAX_WIDTH, len(study.settings))
 
 
 def longest_first(tasks: Sequence[Task], workload: Workload) -> list[Task]:

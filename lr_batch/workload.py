@@ -50,7 +50,7 @@ class Workload(NamedTuple):
         batches accumulate gradients over several of them.
       lanes: how the trials of a chunk are executed: "vmap" (one batched
         program), "map" (one after the other inside one program), or "auto"
-        (measured at the start, see `lr_batch.lanes`).
+        (measured where it is in doubt, see `lr_batch.execution_choice`).
     """
 
     name: str
@@ -63,7 +63,7 @@ class Workload(NamedTuple):
     budget: int = 10_000
     batch_sizes: tuple[int, ...] = tuple(2**i for i in range(11))
     micro_batch: int = 512
-    lanes: str = "vmap"
+    lanes: str = "auto"
 
 
 def num_examples(data: PyTree) -> int:

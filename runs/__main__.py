@@ -20,8 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     set_xla_flags()
     command = parsed(sys.argv[1:] if arguments is None else arguments)
+    from runs.cache import use_compilation_cache
     from runs.interrupts import interruptible
 
+    use_compilation_cache()
     try:
         with interruptible():
             command()

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from lr_batch.chunk import fingerprint
-from lr_batch.identity import identity
+from lr_batch.execution_choice import choose_execution
+from lr_batch.identity import identity, program_hash
+from lr_batch.lane_execution import AUTO
 from lr_batch.result import EngineReport, Result
 from lr_batch.study import Study
-from lr_batch.sweep import run
+from lr_batch.sweep import chunk_width, run
 from lr_batch.workload import Goal
 from runs.analysis import Analysis, analyse
 from runs.atomic import write_atomically
+from runs.cache import remembered
 from runs.progress import ProgressLine
 from runs.store import Store
 
@@ -25,7 +30,7 @@ RESULTS = Path("lr-batch-results")
 def description(study: Study) -> dict:
     """The study as it is written into its store and hashed for its folder."""
     return {
-        **identity(study, width=0),
+        **identity(study, width=0, execution=study.lanes),
         "space": {name: list(values) for name, values in study.space.items()},
         "batch_sizes": list(study.batch_sizes),
         "seeds": study.seeds,
@@ -50,7 +55,16 @@ def run_in_folder(study: Study, folder: Path | None = None, *, add: bool = False
     with Store(folder) as store:
         store.describe(description(study), extend=add)
         with ProgressLine() as progress:
-            return folder, run(study, store, progress)
+            return folder, run(with_lanes(study), store, progress)
+
+
+def with_lanes(study: Study) -> Study:
+    """The study with its choice of how lanes are executed made, as the last time on this kind of device."""
+    if study.lanes != AUTO:
+        return study
+    key = " ".join([program_hash(study), jax.local_devices()[0].device_kind, str(len(study.settings))])
+    lanes = remembered(key, lambda: choose_execution(study, chunk_width(study)))
+    return dataclasses.replace(study, lanes=lanes)
 
 
 def stored_result(folder: Path) -> Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -36,6 +36,8 @@ class StudyOptions:
     """End a batch size's trials once the best is known: answers stay, cost falls."""
     extend: bool = True
     """Grow the grid of learning rates where the best one lies on its edge."""
+    lanes: Literal["vmap", "map", "auto"] | None = None
+    """How trials are executed side by side. Default: the workload's, mostly auto, which measures where in doubt."""
 
     def study(self, optimizer: str) -> Study:
         """The study for one optimizer: a registered name, or FILE.py:NAME."""
@@ -60,6 +62,7 @@ class StudyOptions:
             budget=self.budget,
             slack=2.0 if self.racing else float("inf"),
             extend=self.extend,
+            lanes=self.lanes,
         )
 
 

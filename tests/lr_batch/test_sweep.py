@@ -68,10 +68,10 @@ def test_steps_to_goal_lie_where_the_curve_crosses(result):
 
 
 def test_programs_do_not_grow_with_batch_sizes_rates_or_seeds(result):
-    """One for the start and one for each rung of the ladder: batch sizes 1, 4 to 17 and 40 use rungs 1, 16, 64."""
-    assert result.engine.programs_compiled == 4
+    """One for the start and one for each rung of the ladder: here 1 and 16."""
+    assert result.engine.programs_compiled == 3
     more = lr_batch.run(tiny_study(batch_sizes=(1, 2, 3, 4, 5, 6, 7, 17, 20, 39, 40), seeds=3, budget=20))
-    assert more.engine.programs_compiled == 4
+    assert more.engine.programs_compiled == 3
 
 
 def test_racing_changes_cost_and_not_answers(result):
@@ -161,6 +161,12 @@ def test_caller_who_stops_loses_nothing_finished(result):
         lr_batch.run(tiny_study(), store, stop)
     assert 2 <= sum(isinstance(kept, ChunkResult) for kept in store.kept.values()) < 8
     assert_same_numbers(lr_batch.run(tiny_study(), store), result)
+
+
+def test_lanes_one_after_the_other_reach_the_goal_at_the_same_steps(result):
+    mapped = lr_batch.run(tiny_study(lanes="map"))
+    np.testing.assert_array_equal(mapped.status, result.status)
+    np.testing.assert_allclose(mapped.steps_to_goal, result.steps_to_goal, rtol=1e-4)
 
 
 def test_number_of_workers_changes_nothing(result):

@@ -1,0 +1,60 @@
+"""Chooses how lanes are executed, by measuring where it is in doubt."""
+
+from __future__ import annotations
+
+import re
+
+import jax
+import numpy as np
+
+from lr_batch.engine import Engine
+from lr_batch.lane_execution import AUTO, MAP, VMAP, faster
+from lr_batch.program import Terms
+from lr_batch.study import Study
+
+STEPS = 4  # of each program that is timed
+
+def choose_execution(study: Study, width: int) -> str:
+    """The study's `lanes`, or where that is "auto" the faster of "vmap" and "map".
+
+    In doubt are only convolutions: batched over lanes they become grouped ones. Their programs are timed for a few
+    steps at the study's middle batch size, on the device that the study will run on.
+    """
+    if study.lanes != AUTO:
+        return study.lanes
+    return _measured(study, width) if _has_convolutions(study) else VMAP
+
+
+def _has_convolutions(study: Study) -> bool:
+    params = jax.eval_shape(study.workload.init, jax.eval_shape(lambda: jax.random.key(0)))
+    rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), study.workload.eval_data)
+    return re.search(r"\bconv_general_dilated\b", str(jax.make_jaxpr(study.workload.evaluate)(params, rows))) is not None
+
+
+def _measured(study: Study, width: int) -> str:
+    device = jax.local_devices()[0]
+    batch_size = study.batch_sizes[len(study.batch_sizes) // 2]
+    setting = study.settings[0]
+    terms = Terms(
+        hparams={name: np.full(width, value, np.float32) for name, value in setting.items()},
+        batch_size=np.int32(batch_size),
+        cadence=np.array([0, STEPS], np.int32),
+        num_evals=np.int32(2),
+        threshold=np.float32(-np.inf),
+        slack=np.float32(np.inf),
+    )
+
+    def program(execution: str):
+        engine = Engine(
+            study.workload,
+            study.lane_optimizer,
+            study.goal.metric,
+            hparams=study.space,
+            width=width,
+            max_evals=2,
+            execution=execution,
+        )
+        start = lambda: engine.start(device, terms, 0, np.ones(width, bool), np.inf)  # noqa: E731
+        return lambda: engine.advance(device, start(), terms, 2)
+
+    return faster({execution: program(execution) for execution in (VMAP, MAP)})
