@@ -4,6 +4,8 @@ from hparam.asha import asha as asha
 from hparam.bayes import bayes as bayes
 from hparam.coarse_to_fine import coarse_to_fine as coarse_to_fine
 from hparam.config_hash import config_hash as config_hash
+from hparam.coordinate_check import CoordinateCheck as CoordinateCheck
+from hparam.coordinate_check import coordinate_check as coordinate_check
 from hparam.dimension import Dimension as Dimension
 from hparam.dimension import choice as choice
 from hparam.dimension import integer as integer
@@ -12,6 +14,8 @@ from hparam.dimension import log as log
 from hparam.dimension import log1m as log1m
 from hparam.grid import grid as grid
 from hparam.hyperband import hyperband as hyperband
+from hparam.mup import Mup as Mup
+from hparam.mup import mup as mup
 from hparam.optuna import optuna as optuna
 from hparam.parse import parse_space as parse_space
 from hparam.population import population as population

@@ -1,0 +1,159 @@
+"""How much each layer's output moves in the first steps of training, against the width (Yang et al., 2022, appendix D.1).
+
+Under a parameterization with a limit of infinite width, the outputs of every layer
+and what training changes of them have entries whose size does not depend on the
+width. An exponent of the width that is not near zero names the layer whose rule is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+from jaxtyping import Float
+
+from lr_batch.lane import OptimizerFactory
+from lr_batch.workload import Key, PyTree, Workload
+
+NUM_STEPS = 4
+BATCH_SIZE = 64
+
+
+class CoordinateCheck(NamedTuple):
+    """Mean sizes of the entries of each layer's output on held-out examples, over examples and seeds.
+
+    Attributes:
+      widths: of the networks.
+      layers: names of the modules.
+      size: mean |x_t| after t steps.
+      change: mean |x_t - x_0|.
+    """
+
+    widths: tuple[int, ...]
+    layers: tuple[str, ...]
+    size: Float[np.ndarray, "layers widths steps"]
+    change: Float[np.ndarray, "layers widths steps"]
+
+    def exponents(self, what: str = "change", step: int = -1) -> dict[str, float]:
+        """b in size ~ width^b for each layer, by least squares in logs; infinite where a size is not finite."""
+        values = getattr(self, what)[:, :, step]
+        return {layer: exponent(self.widths, row) for layer, row in zip(self.layers, values, strict=True)}
+
+    def growing(self, tolerance: float = 0.25) -> tuple[str, ...]:
+        """Layers that train more, or less, or get larger, the wider the network is; none if all is right.
+
+        A readout that starts small is right, so sizes may fall. The change of every
+        layer has to stay.
+        """
+        change, size = self.exponents("change"), self.exponents("size")
+        return tuple(layer for layer in self.layers if abs(change[layer]) > tolerance or size[layer] > tolerance)
+
+
+def coordinate_check(
+    members: Mapping[int, tuple[Workload, OptimizerFactory]],
+    hparams: Mapping[str, float],
+    *,
+    num_steps: int = NUM_STEPS,
+    batch_size: int = BATCH_SIZE,
+    seeds: int = 2,
+) -> CoordinateCheck:
+    """Trains each network for a few steps on one batch and watches its layers.
+
+    Args:
+      members: width -> (workload, optimizer); models must be Flax linen modules.
+      hparams: of the optimizer, the same for all widths.
+      num_steps: of training, at least 1.
+      batch_size: examples trained on, and at most that many held-out ones watched.
+      seeds: initializations.
+    """
+    found = {
+        width: [watched(workload, optimizer, hparams, num_steps, batch_size, seed) for seed in range(seeds)]
+        for width, (workload, optimizer) in members.items()
+    }
+    layers = tuple(next(iter(found.values()))[0])
+    size, change = (
+        np.array([[np.mean([seed[layer][i] for seed in found[width]], axis=0) for width in found] for layer in layers])
+        for i in (0, 1)
+    )
+    return CoordinateCheck(tuple(found), layers, size, change)
+
+
+def watched(
+    workload: Workload,
+    optimizer: OptimizerFactory,
+    hparams: Mapping[str, float],
+    num_steps: int,
+    batch_size: int,
+    seed: int,
+) -> dict[str, Float[np.ndarray, "2 steps"]]:
+    """Mean |x_t| and mean |x_t - x_0| of every layer before training and after each step."""
+    key, probe = jax.random.key(seed), jax.tree.map(lambda leaf: jnp.asarray(leaf[:batch_size]), workload.eval_data)
+
+    @jax.jit
+    def run(key):
+        start = workload.init(key)
+        before = outputs_of_layers(workload, start, probe)
+
+        def sizes(params):
+            now = outputs_of_layers(workload, params, probe)
+            return {name: jnp.stack([mean_abs(now[name]), mean_abs(now[name] - before[name])]) for name in now}
+
+        return jax.lax.map(sizes, path_of(workload, optimizer(hparams), start, key, num_steps, batch_size))
+
+    return {name: np.asarray(value).T for name, value in run(key).items()}
+
+
+def path_of(
+    workload: Workload, tx: optax.GradientTransformation, start: PyTree, key: Key, num_steps: int, batch_size: int
+) -> PyTree:
+    """Parameters before training and after each step on the first `batch_size` examples, stacked."""
+    tx, batch = optax.with_extra_args_support(tx), jax.tree.map(lambda leaf: leaf[:batch_size], workload.train_data)
+
+    def value(params):
+        return workload.loss(params, batch, key).mean()
+
+    def step(carry, _):
+        params, opt_state = carry
+        loss, grads = jax.value_and_grad(value)(params)
+        extra = {"value": loss, "grad": grads, "value_fn": value, "grad_fn": jax.grad(value)}
+        updates, opt_state = tx.update(grads, opt_state, params, **extra)
+        params = optax.apply_updates(params, updates)
+        return (params, opt_state), params
+
+    _, later = jax.lax.scan(step, (start, tx.init(start)), length=num_steps)
+    return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), start, later)
+
+
+def outputs_of_layers(workload: Workload, params: PyTree, batch: PyTree) -> dict[str, jax.Array]:
+    """What every submodule of a linen model returns when `batch` is evaluated, by path."""
+    outputs = {}
+
+    def record(call, args, kwargs, context):
+        result = call(*args, **kwargs)
+        if context.method_name == "__call__" and context.module.path and isinstance(result, jax.Array):
+            outputs["/".join(context.module.path)] = result
+        return result
+
+    with nn.intercept_methods(record):
+        workload.evaluate(params, batch)
+    if not outputs:
+        raise ValueError(f"coordinate_check: the model of {workload.name} is not made of Flax linen modules")
+    return outputs
+
+
+def exponent(widths: Sequence[int], sizes: Float[np.ndarray, " widths"]) -> float:
+    """Slope of log size against log width; 0 where the layer does not move at all."""
+    if not np.isfinite(sizes).all():
+        return float("inf")
+    if not (sizes > 0).all():
+        return 0.0
+    return float(np.polyfit(np.log(widths), np.log(sizes), 1)[0])
+
+
+def mean_abs(x: jax.Array) -> Float[jax.Array, ""]:
+    return jnp.abs(x).mean()
