@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lr_batch.model import Model, as_model
+from lr_batch.shapes import check_shapes
 from lr_batch.workload import Goal, Workload
 
 PerExample = Callable[[Any, jax.Array], jax.Array]
@@ -83,7 +84,7 @@ def from_arrays(
         micro_batch=micro_batch,
         lanes=lanes,
     )
-    check_shapes(workload)
+    check_shapes("from_arrays", workload, goal.metric)
     return workload
 
 
@@ -91,30 +92,6 @@ def wrong_share(outputs: jax.Array, y: jax.Array) -> jax.Array:
     """Share of wrong `argmax(outputs)` in each example, `[n]`; outputs `[n, ..., classes]`, y `[n, ...]`."""
     wrong = (jnp.argmax(outputs, axis=-1) != y).astype(jnp.float32)
     return wrong.reshape(wrong.shape[0], -1).mean(axis=1)
-
-
-def check_shapes(workload: Workload) -> None:
-    """Runs the workload on shapes alone; one line for each mistake that they reveal.
-
-    Raises:
-      ValueError: if a function fails, returns anything but one value for each
-        example, or if the metric of the goal is unknown.
-    """
-    key = jax.eval_shape(jax.random.key, 0)
-    params = _shapes_of("the model's init", workload.init, key)
-    for what, data, evaluate in (
-        ("loss", workload.train_data, lambda params, batch, key: {"loss": workload.loss(params, batch, key)}),
-        ("metrics", workload.eval_data, lambda params, batch, key: workload.evaluate(params, batch)),
-    ):
-        rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), leaf.dtype), data)
-        outputs = _shapes_of(f"the model with its {what}", evaluate, params, rows, key)
-        for name, value in outputs.items():
-            _check_per_example(name, value, rows=2)
-    if workload.goal.metric not in outputs:
-        raise ValueError(
-            f"from_arrays: unknown goal metric {workload.goal.metric!r}; this workload has "
-            + ", ".join(sorted(outputs))
-        )
 
 
 def _evaluate(model: Model, metrics: Mapping[str, PerExample]):
@@ -165,23 +142,3 @@ def _batch_sizes(batch_sizes: Sequence[int] | None, examples: int) -> tuple[int,
     if batch_sizes is None:
         return tuple(2**i for i in range(11) if 2**i <= examples)
     return tuple(batch_sizes)
-
-
-def _shapes_of(what: str, function: Callable, *args: Any) -> Any:
-    try:
-        return jax.eval_shape(function, *args)
-    except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
-        if reason.startswith("from_arrays: "):
-            raise
-        raise ValueError(f"from_arrays: {what} failed: {type(error).__name__}: {reason}") from error
-
-
-def _check_per_example(name: str, value: Any, rows: int) -> None:
-    if not hasattr(value, "shape") or value.shape != (rows,):
-        shape = getattr(value, "shape", type(value).__name__)
-        raise ValueError(
-            f"from_arrays: {name} must return one value for each example, ({rows},) for {rows} of them, "
-            f"got {shape}"
-            + ("; return the values before their mean" if shape == () else "")
-        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -15,12 +14,15 @@ import reg
 from lr_batch.goal import parse_goal
 from lr_batch.grid import product
 from lr_batch.lane_execution import EXECUTIONS
+from lr_batch.names import named, unknown
 from lr_batch.regularization import RegularizedOptimizer, check_regularizer
+from lr_batch.shapes import check_shapes
 from lr_batch.workload import Goal, Workload, num_examples
 from lr_batch.workloads import WORKLOADS
 
 # A million trials of the smallest network is a day on two cores. More is a slip of the keyboard.
 MAX_TRIALS = 1_000_000
+MAX_BUDGET = 1_000_000_000  # steps are counted in 32 bits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Study:
       space: hyperparameter -> its values, one or more; `learning_rate` must be among them.
       seeds: how many, at least 1. Trials of one seed share initial parameters and the order of examples.
       goal: held-out metric and threshold, as a `Goal` or like "loss<0.2".
-      budget: limit on the optimizer steps of one trial, at least 1.
+      budget: limit on the optimizer steps of one trial, from 1 to a billion.
       slack: a chunk ends once `slack` times the steps of its first lane to reach the goal are done, so every trial
         within that factor of the best is measured. At least 1; infinite switches racing off.
       extend: whether the grid of learning rates grows by itself where the best rate lies on its edge.
@@ -69,21 +71,26 @@ class Study:
             put("optimizer", named("optimizer", self.optimizer, optim.OPTIMIZERS))
         if isinstance(self.regularizer, str):
             put("regularizer", named("regularizer", self.regularizer, reg.REGULARIZERS))
+        self._check_kinds()
         put("goal", parse_goal(self.workload.goal if self.goal is None else self.goal))
-        put("budget", _whole("budget", self.workload.budget if self.budget is None else self.budget, low=1))
+        budget = self.workload.budget if self.budget is None else self.budget
+        put("budget", _whole("budget", budget, low=1, high=MAX_BUDGET))
         put("seeds", _whole("seeds", self.seeds, low=1))
         batch_sizes = self.workload.batch_sizes if self.batch_sizes is None else self.batch_sizes
-        put("batch_sizes", _batch_sizes(batch_sizes, num_examples(self.workload.train_data)))
-        space, repeated = _space(self._default_space() if self.space is None else self.space)
+        batch_sizes, repeated_sizes = _batch_sizes(batch_sizes, num_examples(self.workload.train_data))
+        space, repeated_values = _space(self._default_space() if self.space is None else self.space)
+        put("batch_sizes", batch_sizes)
         put("space", space)
-        put("notes", (f"{repeated} repeated values of the space left out",) if repeated else ())
+        repeated = {"batch sizes": repeated_sizes, "values of the space": repeated_values}
+        put("notes", tuple(f"repeated {what} left out: {count}" for what, count in repeated.items() if count))
         put("lanes", self.workload.lanes if self.lanes is None else self.lanes)
         if self.lanes not in EXECUTIONS:
             raise ValueError(f"study: {unknown('lanes', self.lanes, EXECUTIONS)}")
         if not self.slack >= 1:
             raise ValueError(f"study: slack must be >= 1 (infinite: no racing), got {self.slack!r}")
-        self._check_settings()
         self._check_size()
+        self._check_settings()
+        check_shapes("study", self.workload, self.goal.metric)
 
     @property
     def optimizer_name(self) -> str:
@@ -107,6 +114,15 @@ class Study:
     def _default_space(self) -> Mapping[str, Sequence[float]]:
         space = getattr(self.optimizer, "space", None) or optim.OPTIMIZERS["sgd"].space
         return {**space, **self.regularizer.space} if self.regularizer else space
+
+    def _check_kinds(self) -> None:
+        if not isinstance(self.workload, Workload):
+            raise ValueError(f"study: workload must be a name or a Workload, got {_kind(self.workload)}")
+        if not callable(self.optimizer):
+            raise ValueError(
+                "study: optimizer must be a name or a function hparams -> optax.GradientTransformation, "
+                f"got {_kind(self.optimizer)}"
+            )
 
     def _check_settings(self) -> None:
         own = self.regularizer.hparams if self.regularizer else ()
@@ -136,44 +152,44 @@ def check_settings(optimizer: Callable, space: Mapping[str, Collection[float]]) 
             ranges.get(field, optim.Range()).check(name, field, value)
 
 
-def unknown(kind: str, name: str, known: Collection[str]) -> str:
-    """One line for a name that is not known: the nearest ones, and all."""
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {kind} {name!r}{hint} (known: {', '.join(sorted(known))})"
+def _kind(thing: Any) -> str:
+    return type(thing).__name__
 
 
-def named(kind: str, name: str, registry: Mapping[str, Any]) -> Any:
-    """The entry of a registry, or one line with the nearest names."""
-    if name not in registry:
-        raise ValueError(unknown(kind, name, list(registry)))
-    return registry[name]
-
-
-def _whole(field: str, value: Any, low: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer) or value != value // 1 or value < low:
-        raise ValueError(f"study: {field} must be a whole number >= {low}, got {value!r}")
+def _whole(field: str, value: Any, low: int, high: float = math.inf) -> int:
+    number = isinstance(value, int | float | np.integer) and not isinstance(value, bool)
+    if not number or value != value // 1 or not low <= value <= high:
+        allowed = f"from {low} to {high:,}" if math.isfinite(high) else f">= {low}"
+        raise ValueError(f"study: {field} must be a whole number {allowed}, got {value!r}")
     return int(value)
 
 
-def _batch_sizes(values: Sequence[int], examples: int) -> tuple[int, ...]:
-    sizes = sorted({_whole("batch_sizes", value, low=1) for value in values})
-    if not sizes:
-        raise ValueError("study: batch_sizes is empty; give at least one whole number >= 1")
-    if sizes[-1] > examples:
-        raise ValueError(f"study: batch size {sizes[-1]} is larger than the training data ({examples:,} examples)")
-    return tuple(sizes)
+def _batch_sizes(values: Sequence[int], examples: int) -> tuple[tuple[int, ...], int]:
+    """Sorted distinct batch sizes, and how many were repeated."""
+    given = [_whole("batch_sizes", value, low=1) for value in _listed("batch_sizes", values)]
+    if max(given) > examples:
+        raise ValueError(f"study: batch size {max(given)} is larger than the training data ({examples:,} examples)")
+    sizes = tuple(sorted(set(given)))
+    return sizes, len(given) - len(sizes)
 
 
 def _space(space: Mapping[str, Sequence[float]]) -> tuple[dict[str, tuple[float, ...]], int]:
     """Sorted distinct values of each axis, and how many were repeated."""
     if "learning_rate" not in space:
         raise ValueError(f"study: space must hold learning_rate, got {', '.join(space) or 'nothing'}")
-    axes = {name: tuple(sorted({_number(name, value) for value in values})) for name, values in space.items()}
-    for name, values in axes.items():
-        if not values:
-            raise ValueError(f"study: space of {name} is empty; give at least one value")
-    return axes, sum(len(list(values)) for values in space.values()) - sum(map(len, axes.values()))
+    given = {name: [_number(name, value) for value in _listed(name, values)] for name, values in space.items()}
+    axes = {name: tuple(sorted(set(values))) for name, values in given.items()}
+    return axes, sum(len(values) - len(axes[name]) for name, values in given.items())
+
+
+def _listed(field: str, values: Any) -> list:
+    """The values of a field that takes several, one or more."""
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        raise ValueError(f"study: {field} must be a list of numbers, got {values!r}")
+    listed = list(values)
+    if not listed:
+        raise ValueError(f"study: {field} is empty; give at least one number")
+    return listed
 
 
 def _number(name: str, value: Any) -> float:
