@@ -1,9 +1,9 @@
-"""The engine: once cold with its store, once more from the compilation cache or compiled, and without racing.
+"""The engine: the whole study, cold with its store and then compiled; or a sample of it without racing.
 
     python -m runs.bench.engine < request.json
 
-The request's "mode": "whole" runs the study cold and then warm (compiled, without a store); "again" runs it once, as a
-second start would; "unraced" runs its first seed at some of its rates to the end of their budget.
+The request's "mode": "whole" runs the study and then `repeats` times more, compiled; "unraced" runs its first seed at
+some of its rates to the end of their budget.
 """
 
 from __future__ import annotations
@@ -44,25 +44,22 @@ class TimedStore:
             self.seconds += time.perf_counter() - began
 
 
-def cold(study: Study) -> dict[str, Any]:
-    """What `lr-batch curve` does before it draws."""
+def whole(study: Study, emit: Callable[..., None], repeats: int) -> None:
+    """The study as `lr-batch curve` runs it before it draws, then `repeats` times compiled and without a store."""
     with tempfile.TemporaryDirectory() as folder, Store(folder) as store:
         timed = TimedStore(store)
-        result = lr_batch.run(study, store=timed)
-        return described(result) | {"store_seconds": timed.seconds}
-
-
-def warm(study: Study, repeats: int) -> list[float]:
-    """Seconds of whole studies whose programs are compiled."""
-    silent = lambda progress: None  # noqa: E731
-    first = _Sweep(study, None, silent, worker_devices())
-    first.run()
-    seconds = []
+        sweep = _sweep(study, timed)
+        result = sweep.run()
+        emit(cold=described(result) | {"store_seconds": timed.seconds})
     for _ in range(repeats):
-        sweep = _Sweep(study, None, silent, worker_devices())
-        sweep.engines = first.engines  # the compiled programs
-        seconds.append(sweep.run().engine.seconds)
-    return seconds
+        again = _sweep(study)
+        again.engines = sweep.engines  # the compiled programs
+        emit(warm=again.run().engine.seconds)
+
+
+def _sweep(study: Study, store: TimedStore | None = None) -> _Sweep:
+    """What `lr_batch.run` makes; here because `run` does not give its programs away."""
+    return _Sweep(study, store, lambda progress: None, worker_devices())
 
 
 def described(result: Result) -> dict[str, Any]:
@@ -92,9 +89,8 @@ def main(request: Mapping[str, Any], emit: Callable[..., None]) -> None:
     if request["mode"] == "unraced":
         emit(unraced=unraced(study, request["rates"]))
         return
-    emit(cold=cold(study))
-    if request["mode"] == "whole":
-        emit(warm=warm(study, request["repeats"]), peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    whole(study, emit, request.get("repeats", 0))
+    emit(peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 if __name__ == "__main__":

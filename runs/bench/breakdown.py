@@ -1,0 +1,52 @@
+"""Where the engine's time goes at each batch size, and its share of the bound.
+
+    python -m runs.bench.breakdown < request.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lr_batch.sweep import MAX_WIDTH
+from lr_batch.workers import worker_devices
+from runs.bench import pieces
+from runs.bench.child import serve
+from runs.bench.memory import memory
+from runs.bench.step_time import StepTimer
+from runs.bench.stopwatch import seconds_per_round
+from runs.bench.work import Work
+
+PIECES = {
+    "gather": pieces.gather,
+    "gather_and_gradient": pieces.gather_and_gradient,
+    "update": pieces.update,
+    "evaluation": pieces.evaluation,
+    "batched_products": pieces.batched_products,
+    "separate_products": pieces.separate_products,
+}
+
+
+def main(request: Mapping[str, Any], emit: Callable[..., None]) -> None:
+    study, seconds = Work(**request["work"]).study(), request["seconds"]
+    width = min(MAX_WIDTH, len(study.settings))
+    chunks, single = StepTimer(study, width), StepTimer(study, 1)
+    emit(ready=True, width=width, workers=len(worker_devices()))
+    for size in study.batch_sizes:
+        chunk = pieces.make_chunk(study, size, width)
+        found = pieces.gradient_products(chunk)
+        whole, alone = chunks.time(size, seconds), single.time(size, seconds)
+        parts = {name: seconds_per_round(*piece(chunk), seconds) for name, piece in PIECES.items()}
+        emit(
+            batch_size=size,
+            flops=sum(product.flops * product.count for product in found),
+            step=whole.step,
+            dispatch=whole.dispatch,
+            single_lane_step=alone.step,
+            **parts,
+        )
+    emit(memory=memory(study, width))
+
+
+if __name__ == "__main__":
+    serve(main)

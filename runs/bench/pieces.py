@@ -1,0 +1,146 @@
+"""The parts of an engine's step as programs of their own, with the shapes that they have in a chunk.
+
+Each is a loop `(num, state) -> state` over rounds of one optimizer step (or one evaluation), for
+`runs.bench.stopwatch`. A part that needs another one is timed with it, and the other is subtracted: the gradient
+includes its gather.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lr_batch import Study
+from lr_batch.engine import EVAL_BLOCK, in_blocks, micro_batch_of
+from lr_batch.lane import Draw, Lane, LaneState, batch_value_and_grad, make_lane
+from lr_batch.program import state_axes
+from lr_batch.workload import num_examples
+from runs.bench.products import Product, product_loop, products
+
+Loop = tuple[Callable[[jax.Array, Any], Any], Any]
+
+
+class Chunk(NamedTuple):
+    """The lanes of one batch size with what they need: width is that of `rates`."""
+
+    study: Study
+    batch_size: int
+    micro_batch: int
+    lane: Lane
+    axes: LaneState
+    hparams: dict[str, jax.Array]
+    state: LaneState
+    draw: Draw
+
+
+def make_chunk(study: Study, batch_size: int, width: int) -> Chunk:
+    micro_batch = micro_batch_of(batch_size, study.workload.micro_batch)
+    lane = make_lane(study.workload, study.lane_optimizer, study.goal.metric, micro_batch)
+    axes = state_axes(lane, tuple(study.space), study.workload.train_data)
+    settings = (study.settings * width)[:width]
+    hparams = {name: jnp.array([s[name] for s in settings], jnp.float32) for name in study.space}
+    init = jax.jit(jax.vmap(lane.init, in_axes=(0, None, 0), out_axes=axes))
+    state = init(hparams, np.int32(0), np.ones(width, bool))
+    draw = jax.jit(Draw.first, static_argnums=1)(np.int32(0), num_examples(study.workload.train_data))
+    return Chunk(study, batch_size, micro_batch, lane, axes, hparams, state, draw)
+
+
+def gather(chunk: Chunk) -> Loop:
+    """The draw of the next step and its examples, micro-batch by micro-batch."""
+    data = jax.tree.map(jnp.asarray, chunk.study.workload.train_data)
+    blank = jax.tree.map(lambda leaf: leaf[: chunk.micro_batch], data)
+
+    def body(_, carry):
+        draw, batch, size = carry
+
+        def rows(index, batch):
+            number = index * chunk.micro_batch + jnp.arange(chunk.micro_batch)
+            return jax.tree.map(lambda leaf: leaf[draw.orders[draw.offset + number]], data)
+
+        return draw.next(size), jax.lax.fori_loop(0, -(-size // chunk.micro_batch), rows, batch), size
+
+    return _rounds(body), (chunk.draw, blank, jnp.int32(chunk.batch_size))
+
+
+def gather_and_gradient(chunk: Chunk) -> Loop:
+    """The mean loss and its gradient in every lane; parameters stay as they are."""
+    data = jax.tree.map(jnp.asarray, chunk.study.workload.train_data)
+
+    def body(_, carry):
+        draw, params, _, size = carry
+        gradient = batch_value_and_grad(chunk.study.workload, draw, size, chunk.micro_batch, data)
+        return draw.next(size), params, jax.vmap(gradient)(params)[1], size
+
+    params = chunk.state.params
+    return _rounds(body), (chunk.draw, params, params, jnp.int32(chunk.batch_size))
+
+
+def update(chunk: Chunk) -> Loop:
+    """The optimizer and the addition of its update, given the gradient."""
+
+    def one(hparams, state, grads):
+        tx = optax.with_extra_args_support(chunk.study.lane_optimizer(hparams))
+        loss = lambda params: optax.global_norm(params) ** 2  # noqa: E731 (for those that ask; not timed apart)
+        updates, opt_state = tx.update(
+            grads, state.opt_state, state.params, value=jnp.zeros(()), grad=grads, value_fn=loss, grad_fn=jax.grad(loss)
+        )
+        return state._replace(params=optax.apply_updates(state.params, updates), opt_state=opt_state)
+
+    lanes = jax.vmap(one, in_axes=(0, chunk.axes, 0), out_axes=chunk.axes)
+    grads = jax.tree.map(lambda leaf: 1e-6 * jnp.ones_like(leaf), chunk.state.params)
+    body = lambda _, carry: (lanes(chunk.hparams, carry[0], carry[1]), carry[1])  # noqa: E731
+    return _rounds(body), (chunk.state, grads)
+
+
+def evaluation(chunk: Chunk) -> Loop:
+    """One evaluation of every lane. One parameter changes in place, so that each round is another one."""
+    held_out, mask = in_blocks(chunk.study.workload.eval_data, EVAL_BLOCK)
+    lanes = jax.vmap(chunk.lane.evaluate, in_axes=(chunk.axes, None, None))
+    held_out = jax.tree.map(jnp.asarray, held_out)
+
+    def body(number, carry):
+        state, _ = carry
+        leaves, tree = jax.tree.flatten(state.params)
+        leaves[0] = leaves[0].at[(0,) * leaves[0].ndim].set(1e-9 * number.astype(leaves[0].dtype))
+        state = state._replace(params=jax.tree.unflatten(tree, leaves))
+        return state, lanes(state, held_out, jnp.asarray(mask))
+
+    return _rounds(body), (chunk.state, jnp.zeros(chunk.state.alive.shape))
+
+
+def batched_products(chunk: Chunk) -> Loop:
+    """Nothing but the products of matrices of the gradient, batched over the lanes."""
+    return product_loop(gradient_products(chunk))
+
+
+def separate_products(chunk: Chunk) -> Loop:
+    """The same of one lane, as often as there are lanes: operands stay in the cache, so nothing can be faster unless
+    it shares work between lanes."""
+    width = len(chunk.state.alive)
+    one = chunk.state._replace(params=jax.tree.map(lambda leaf: leaf[:1], chunk.state.params))
+    found = gradient_products(chunk._replace(state=one))
+    return product_loop([product._replace(count=product.count * width) for product in found])
+
+
+def gradient_products(chunk: Chunk) -> list[Product]:
+    """Of the network forward and backward in every lane, on as many examples at once as the workload allows.
+
+    The engine's own ladder of micro-batches is not asked: where it computes more rows than there are examples, that
+    is its loss.
+    """
+    workload, size = chunk.study.workload, chunk.batch_size
+    rows = min(size, workload.micro_batch)
+    batch = jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape[1:]), leaf.dtype), workload.train_data)
+    loss = lambda params, key: workload.loss(params, batch, key).sum()  # noqa: E731
+    lanes = jax.vmap(jax.grad(loss), in_axes=(0, None))
+    found = products(lanes, chunk.state.params, jax.random.key(0))
+    return [product._replace(count=product.count * -(-size // rows)) for product in found]
+
+
+def _rounds(body: Callable) -> Callable[[jax.Array, Any], Any]:
+    return lambda num, state: jax.lax.fori_loop(0, num, body, state)

@@ -1,0 +1,75 @@
+"""The products of matrices in a function, and how fast a machine does nothing but them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr
+
+
+class Product(NamedTuple):
+    """One `lax.dot_general`: shapes, dimension numbers, and how often it is done."""
+
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+    dimensions: tuple
+    count: int
+
+    @property
+    def flops(self) -> int:
+        """Of one of them: a multiplication and an addition for each term of each output."""
+        (_, contracted), (_, batched) = self.dimensions
+        right_only = [size for axis, size in enumerate(self.right) if axis not in (*contracted, *batched)]
+        return 2 * math.prod(self.left) * math.prod(right_only)
+
+
+def products(function: Callable, *args: Any) -> list[Product]:
+    """Those that `function(*args)` does, also inside of loops of known length and of functions that it calls."""
+    return list(_walk(jax.make_jaxpr(function)(*args).jaxpr, 1))
+
+
+def _walk(jaxpr: Jaxpr, times: int) -> Iterator[Product]:
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            left, right = (operand.aval.shape for operand in equation.invars)
+            yield Product(left, right, equation.params["dimension_numbers"], times)
+        inner_times = times * equation.params.get("length", 1) if equation.primitive.name == "scan" else times
+        for value in jax.tree.leaves(dict(equation.params), is_leaf=_is_jaxpr):
+            if _is_jaxpr(value):
+                yield from _walk(getattr(value, "jaxpr", value), inner_times)
+
+
+def _is_jaxpr(value: Any) -> bool:
+    return isinstance(value, ClosedJaxpr | Jaxpr)
+
+
+def product_loop(wanted: Sequence[Product]) -> tuple[Callable, tuple]:
+    """`(num, arrays) -> arrays` that does all of `wanted` `num` times, and the arrays to begin with.
+
+    One element of every left operand changes from round to round, in place, so that no product can be moved out of
+    the loop, and every result is part of what is returned.
+    """
+
+    def one_round(number, arrays):
+        return tuple(_repeated(p, number, *operands) for p, operands in zip(wanted, arrays, strict=True))
+
+    def start(product):
+        left, right = jnp.ones(product.left), jnp.ones(product.right)
+        out = jax.eval_shape(lambda: jax.lax.dot_general(left, right, product.dimensions))
+        return left, right, jnp.zeros(out.shape, out.dtype)
+
+    return lambda num, arrays: jax.lax.fori_loop(0, num, one_round, arrays), tuple(map(start, wanted))
+
+
+def _repeated(product: Product, number: jax.Array, left: jax.Array, right: jax.Array, out: jax.Array) -> tuple:
+    """The product `count` times in round `number`."""
+
+    def once(index, carry):
+        left = carry[0].at[(0,) * carry[0].ndim].set((number + index).astype(carry[0].dtype))
+        return left, right, jax.lax.dot_general(left, right, product.dimensions)
+
+    return jax.lax.fori_loop(0, product.count, once, (left, right, out))

@@ -1,0 +1,85 @@
+"""Seconds of a step in the engine's own program."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from lr_batch import Study
+from lr_batch.engine import Engine
+from lr_batch.program import Terms
+from lr_batch.workers import worker_devices
+
+EVALS = 2  # before the first step and after the last
+
+
+class StepTime(NamedTuple):
+    """Per chunk step, and per call of the program; in seconds, with every worker busy."""
+
+    step: float
+    dispatch: float
+
+
+class StepTimer:
+    """Times the compiled chunk of an engine at any batch size; a program is compiled once for all that share it."""
+
+    def __init__(self, study: Study, width: int):
+        self.study, self.width = study, width
+        self.engine = Engine(
+            study.workload, study.lane_optimizer, study.goal.metric, hparams=study.space, width=width, max_evals=EVALS
+        )
+
+    def time(self, batch_size: int, seconds: float, repeats: int = 3) -> StepTime:
+        """From the difference of a long run and one of half its steps, so that what is paid once cancels."""
+        num = 1
+        self._together(batch_size, 1)  # compiles
+        while (took := self._together(batch_size, num)) < seconds / 2:
+            num = max(2 * num, min(32 * num, int(num * seconds / max(took, 1e-6))))
+        pairs = [(self._together(batch_size, 2 * num), self._together(batch_size, num)) for _ in range(repeats)]
+        step = float(np.median([long - short for long, short in pairs])) / num
+        return StepTime(max(step, 0.0), self._dispatch(batch_size))
+
+    def _together(self, batch_size: int, steps: int) -> float:
+        """Mean over the workers of the seconds that `steps` steps take while the others do the same."""
+        workers = worker_devices()
+        took, gate = [0.0] * len(workers), threading.Barrier(len(workers))
+
+        def work(i, device):
+            carry, terms = self._begin(device, batch_size, steps)
+            gate.wait()
+            began = time.perf_counter()
+            jax.block_until_ready(self.engine.advance(device, carry, terms, EVALS))
+            took[i] = time.perf_counter() - began
+
+        threads = [threading.Thread(target=work, args=item) for item in enumerate(workers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return float(np.mean(took))
+
+    def _begin(self, device, batch_size, steps):
+        settings = (self.study.settings * self.width)[: self.width]
+        terms = Terms(
+            hparams={name: np.array([s[name] for s in settings], np.float32) for name in self.study.space},
+            batch_size=np.int32(batch_size),
+            cadence=np.array([0, steps], np.int32),
+            num_evals=np.int32(EVALS),
+            threshold=np.float32(-np.inf),
+            slack=np.float32(np.inf),
+        )
+        valid = np.ones(self.width, bool)
+        return jax.block_until_ready(self.engine.start(device, terms, 0, valid, np.inf)), terms
+
+    def _dispatch(self, batch_size: int, calls: int = 20) -> float:
+        """Of a call that has nothing to do: `stop` is behind it."""
+        device = worker_devices()[0]
+        carry, terms = self._begin(device, batch_size, 1)
+        began = time.perf_counter()
+        for _ in range(calls):
+            carry = jax.block_until_ready(self.engine.advance(device, carry, terms, 0))
+        return (time.perf_counter() - began) / calls
