@@ -105,9 +105,14 @@ def _stopping_row() -> Regularizer:
         "patience": Range(NEVER, low=1.0),
         "min_improvement": Range(0.0, low=0.0),
     }
+
+    def make(values: Mapping[str, Scalar]) -> Applied:
+        arguments("early_stopping", ranges, values)  # refuses what is wrong; the rule acts on evaluations alone
+        return Applied()
+
     return Regularizer(
         "early_stopping",
-        lambda values: Applied(),
+        make,
         MappingProxyType(ranges),
         "patience",
         NEVER,

@@ -5,5 +5,14 @@ from runs.commands.curve import Curve
 from runs.commands.data import Data
 from runs.commands.folders import Export, Report
 from runs.commands.list import List
+from runs.commands.regularize import Regularize
 
-COMMANDS = {"curve": Curve, "compare": Compare, "list": List, "data": Data, "report": Report, "export": Export}
+COMMANDS = {
+    "curve": Curve,
+    "compare": Compare,
+    "regularize": Regularize,
+    "list": List,
+    "data": Data,
+    "report": Report,
+    "export": Export,
+}
