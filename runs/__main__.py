@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from runs.xla_flags import set_xla_flags
 
@@ -19,19 +19,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     What is the user's to mend is one line on stderr; only a bug of ours shows a traceback.
     """
     set_xla_flags()
-    command = parsed(sys.argv[1:] if arguments is None else arguments)
-    from runs.cache import use_compilation_cache
+    open_missing_streams()
     from runs.interrupts import interruptible
 
-    use_compilation_cache()
     try:
         with interruptible():
-            command()
-        sys.stdout.flush()
+            run(sys.argv[1:] if arguments is None else list(arguments))
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return failed("interrupted; everything finished is kept, the same command goes on from there", INTERRUPTED)
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (the reader of our output has left)
+        give_stdout_up()
+    except SystemExit as leaving:  # --help, or Rich, which leaves the process when nobody reads stdout
+        return leaving.code if leaving.code == USAGE else DONE
     except Exception as error:
         if (code := exit_code(error)) is None:
             raise
@@ -39,12 +39,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return DONE
 
 
-def parsed(arguments: Sequence[str]):
-    """The command that the arguments name. Leaves the process where they are wrong (2) or ask for help (0)."""
+def run(arguments: Sequence[str]) -> None:
+    """Runs the command that the arguments name."""
+    refuse_repeated(arguments)
+    command = parsed(arguments)
+    from runs.cache import use_compilation_cache
+
+    use_compilation_cache()
+    command()
+
+
+def parsed(arguments: Sequence[str]) -> Callable[[], None]:
+    """The command that the arguments name; SystemExit where they ask for help."""
     import tyro
 
     from runs.commands import COMMANDS
+    from runs.parse import UsageError
 
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
+        from lr_batch.names import unknown
+
+        raise UsageError(unknown("command", arguments[0], COMMANDS))
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -53,33 +68,70 @@ def parsed(arguments: Sequence[str]):
             )
     except SystemExit as leaving:
         if leaving.code:
-            sys.exit(failed(one_line(complaint.getvalue()), USAGE))
+            raise UsageError(one_line(complaint.getvalue())) from None
         raise
 
 
+def refuse_repeated(arguments: Sequence[str]) -> None:
+    """The parser would take the last of several values and ignore the others."""
+    from runs.parse import REPEATABLE, UsageError
+
+    options = [word.partition("=")[0] for word in arguments if word.startswith("--")]
+    for option in options:
+        if options.count(option) > 1 and option not in REPEATABLE:
+            raise UsageError(f"{option} is given twice")
+
+
+BORDER = "╭╮╰╯│─+| "
+
+
 def one_line(box: str) -> str:
-    """The words of a message that was set in a box of several lines."""
-    lines = [line.strip("╭╮╰╯│─ \n") for line in box.splitlines()]
-    words = [line for line in lines[1:] if line and not line.startswith("For full helptext")]
-    return " ".join(words) or box.strip()
+    """What a message that was set in a box with ruled sections has to say: what is wrong, and what was meant.
+
+    >>> one_line("╭─ Wrong ───╮\\n│ No: --on   │\\n│ ────────── │\\n│ Perhaps you meant: │\\n│ --one INT  │\\n╰────╯")
+    'No: --on; did you mean --one?'
+    """
+    lines = [line.strip(BORDER) for line in box.splitlines()[1:]]  # the first has the title
+    ruled = "\n".join("\f" if not line.strip("-") else line for line in lines)
+    sections = [" ".join(section.split()) for section in ruled.split("\f")]
+    said = next((section for section in sections if section), box.strip()).removeprefix("Error parsing ")
+    meant = [section.split()[3].rstrip(",") for section in sections if section.startswith("Perhaps you meant: ")]
+    return f"{said}; did you mean {meant[0]}?" if meant else said
 
 
 def exit_code(error: Exception) -> int | None:
     """The code of an error that is the user's to mend, None for a bug."""
+    if isinstance(error, ValueError):
+        return USAGE  # at once: the imports below take seconds
+    import jax
+
     from lr_batch.data import DataNotPrepared
     from lr_batch.errors import StudyError
-    from runs.store import StoreError, StoreInUse, StudyChanged
+    from runs.store import StoreError, StudyChanged
 
-    if isinstance(error, ValueError | StudyChanged):
+    if isinstance(error, StudyChanged | StudyError):
         return USAGE
-    known = (StudyError, StoreError, StoreInUse, DataNotPrepared, OSError)
+    known = (StoreError, DataNotPrepared, OSError, jax.errors.JaxRuntimeError)
     return FAILED if isinstance(error, known) else None
 
 
 def failed(message: str, code: int) -> int:
     with contextlib.suppress(OSError, ValueError):
-        print(f"lr-batch: {message}", file=sys.stderr)
+        print(f"lr-batch: {' '.join(message.split())}", file=sys.stderr)
     return code
+
+
+def open_missing_streams() -> None:
+    """Python starts without the streams that its caller has closed; what is printed then has to go somewhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for the rest of the process)
+
+
+def give_stdout_up() -> None:
+    """The reader of our output has left: what is still to be flushed when the process ends goes nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -51,9 +51,10 @@ def run_in_folder(study: Study, folder: Path | None = None, *, add: bool = False
       runs.store.StoreError: if the folder cannot be used or holds another study.
       KeyboardInterrupt: with all that is finished stored, see `runs.interrupts`.
     """
+    described = description(study)  # before a folder is made for what cannot be compiled
     folder = default_folder(study) if folder is None else folder
     with Store(folder) as store:
-        store.describe(description(study), extend=add)
+        store.describe(described, extend=add)
         with ProgressLine() as progress:
             return folder, run(with_lanes(study), store, progress)
 
@@ -111,7 +112,7 @@ def write_outcome(result: Result, folder: Path) -> Analysis:
     why = "; ".join(outcome.refusals)
     write_atomically(folder / "summary.json", json.dumps(outcome.summary, indent=1).encode())
     steps_to_goal(result, outcome.critical, folder / "steps_to_goal.png", why=why)
-    learning_rate(result, outcome.law, folder / "learning_rate.png")
+    learning_rate(result, outcome.law, folder / "learning_rate.png", why=why)
     heatmap(result, folder / "heatmap.png")
     training_curves(result, folder / "training_curves.png")
     write_report(result, outcome.critical, outcome.law, outcome.summary | {"advice": outcome.advice}, folder / "report.html")

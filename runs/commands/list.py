@@ -86,8 +86,8 @@ def memory_rows(workload: str) -> Iterator[dict[str, Any]]:
     """Bytes per parameter of every optimizer for one workload: weights, gradient, and each slot of its state."""
     import jax
 
-    from lr_batch.study import named
     from lr_batch import WORKLOADS
+    from lr_batch.names import named
     from optim import OPTIMIZERS, state_bytes
 
     params = jax.eval_shape(named("workload", workload, WORKLOADS)().init, jax.eval_shape(lambda: jax.random.key(0)))

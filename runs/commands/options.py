@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -14,49 +15,65 @@ if TYPE_CHECKING:
     from lr_batch import Study
 
 
+def optional(metavar: str) -> Any:
+    """Of an option whose help says itself what happens without it."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
+
+
+# The parser's own words for a wrong number in an optional field are a paragraph.
+WHOLE = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="INT",
+    instance_from_str=lambda words: parse.whole_number(words[0]),
+    is_instance=lambda value: isinstance(value, int),
+    str_from_instance=lambda value: [str(value)],
+)
+# One setting each time: a list after the option would swallow the WORKLOAD behind it.
+Settings = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUES")]
+
+
 @dataclasses.dataclass(frozen=True)
 class StudyOptions:
     """What is trained."""
 
     workload: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="WORKLOAD")] = "digits_mlp"
     """A name of `lr-batch list workloads`, or FILE.py:NAME for your own Workload."""
-    batch_sizes: Annotated[str | None, tyro.conf.arg(metavar="LOW:HIGH:xFACTOR")] = None
+    batch_sizes: Annotated[str | None, optional("LOW:HIGH:xFACTOR")] = None
     """Such as 1:1024:x2, or a list 1,2,8. Default: the workload's."""
-    learning_rates: Annotated[str | None, tyro.conf.arg(metavar="LOW:HIGH:NUM")] = None
+    learning_rates: Annotated[str | None, optional("LOW:HIGH:NUM")] = None
     """Such as 1e-3:4:16, log-spaced, or a list 0.1,0.3. Default: the optimizer's."""
-    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUES")] = ()
-    """Values of further hyperparameters, such as momentum=0.9,0.99."""
-    seeds: int = 4
+    set: Settings = ()
+    """Values of a further hyperparameter, such as momentum=0.9,0.99."""
+    seeds: Annotated[int, WHOLE] = 4
     """Trials of each setting, with different initial parameters and order of examples."""
-    goal: Annotated[str | None, tyro.conf.arg(metavar="METRIC<NUMBER")] = None
+    goal: Annotated[str | None, optional("METRIC<NUMBER")] = None
     """Held-out goal such as "loss<0.2". Default: the workload's."""
-    budget: Annotated[int | None, tyro.conf.arg(metavar="STEPS")] = None
+    budget: Annotated[int | None, WHOLE, optional("STEPS")] = None
     """Most optimizer steps of one trial. Default: the workload's."""
     racing: bool = True
     """End a batch size's trials once the best is known: answers stay, cost falls."""
     extend: bool = True
     """Grow the grid of learning rates where the best one lies on its edge."""
-    lanes: Literal["vmap", "map", "auto"] | None = None
+    lanes: Annotated[Literal["vmap", "map", "auto"] | None, optional("{vmap,map,auto}")] = None
     """How trials are executed side by side. Default: the workload's, mostly auto, which measures where in doubt."""
 
     def study(self, optimizer: str) -> Study:
         """The study for one optimizer: a registered name, or FILE.py:NAME."""
         import lr_batch
         import optim
+        from lr_batch.names import named
 
         workload = parse.named_or_loaded("workload", self.workload)
-        workload = workload() if callable(workload) and not isinstance(workload, lr_batch.Workload) else workload
+        if callable(workload) and not isinstance(workload, lr_batch.Workload):
+            workload = parse.called("workload", workload)
         optimizer = parse.named_or_loaded("--optimizer", optimizer)
-        space = dict(getattr(optimizer, "space", optim.OPTIMIZERS["sgd"].space))
-        if isinstance(optimizer, str) and optimizer in optim.OPTIMIZERS:
-            space = dict(optim.OPTIMIZERS[optimizer].space)
-        if self.learning_rates:
-            space["learning_rate"] = parse.values("--learning-rates", self.learning_rates)
+        if isinstance(optimizer, str):
+            optimizer = named("optimizer", optimizer, optim.OPTIMIZERS)
         return lr_batch.Study(
             workload=workload,
             optimizer=optimizer,
-            batch_sizes=parse.batch_sizes(self.batch_sizes) if self.batch_sizes else None,
-            space=space | parse.settings(self.set),
+            batch_sizes=None if self.batch_sizes is None else parse.batch_sizes(self.batch_sizes),
+            space=self._space(getattr(optimizer, "space", optim.OPTIMIZERS["sgd"].space)),
             seeds=self.seeds,
             goal=self.goal,
             budget=self.budget,
@@ -65,12 +82,20 @@ class StudyOptions:
             lanes=self.lanes,
         )
 
+    def _space(self, default: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float]]:
+        space = dict(default) | parse.settings(self.set)
+        if self.learning_rates is not None:
+            if any(text.startswith("learning_rate=") for text in self.set):
+                raise parse.UsageError("--learning-rates and --set learning_rate are one and the same; give one")
+            space["learning_rate"] = parse.values("--learning-rates", self.learning_rates)
+        return space
+
 
 @dataclasses.dataclass(frozen=True)
 class OutputOptions:
     """Where the results go."""
 
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    out: Annotated[Path | None, optional("DIR")] = None
     """Folder of the study. Default: ./lr-batch-results/NAME. The same command again resumes there."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the summary alone, as JSON, on stdout."""

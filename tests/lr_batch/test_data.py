@@ -233,7 +233,7 @@ class WithBatchNorm(nn.Module):
         ({"loss": lambda logits, y: logits}, "one value for each example"),
         ({"loss": lambda logits, y: logits @ jnp.ones((7,))}, "the model with its loss failed: TypeError"),
         ({"train": (X, Y[:-1])}, "train has 12 rows in x but 11 in y"),
-        ({"goal": Goal("accuracy", 0.9)}, "unknown goal metric 'accuracy'; this workload has error, loss"),
+        ({"goal": Goal("accuracy", 0.9)}, "unknown goal metric 'accuracy' .known: error, loss"),
         ({"held_out": (np.full((2, 4), np.nan), Y[:2])}, "held_out x has values that are not finite"),
         ({"train": ([[1.0]], Y)}, "train x must be an array, got list"),
         ({"train": X}, r"train must be a pair \(x, y\)"),
