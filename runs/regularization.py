@@ -127,7 +127,7 @@ def sentence(fits: Generalization, entry: BestStrength) -> str:
 
 
 def strength_text(fits: Generalization, strength: float) -> str:
-    return "off" if strength == fits.study.regularizer.off else f"{strength:g}"
+    return "off" if strength == fits.study.regularizer.off else f"{strength:.3g}"
 
 
 def interval_text(value: Estimate) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from lr_batch.generalization import Generalization
 from lr_batch.strength import BestStrength, StrengthRow, estimate
@@ -34,6 +35,7 @@ def strength_curves(
         if np.isfinite(mine[chosen].held_out.best):
             axes.plot(chosen, mine[chosen].held_out.best, "*", color=colour, markersize=16, markeredgecolor="white")
     _strength_axis(axes, fits, rows)
+    _metric_axis(axes)
     axes.set_ylabel(fits.study.goal.metric, fontsize=10, color=style.INK)
     style.legend_below(axes)
     return style.save(figure, path)
@@ -51,8 +53,9 @@ def weights(fits: Generalization, rows: Sequence[StrengthRow], path: str | Path 
             values = [estimate(fits.outcome(curve)[row.trials], LEVEL) for row in mine]
             _errorbars(axes, mine, values, colour, f"batch {batch_size}", filled=True)
         _strength_axis(axes, fits, rows)
-        axes.set_ylim(bottom=0.0)
         axes.set_ylabel(label, fontsize=10, color=style.INK)
+    panels[0].set_ylim(bottom=0.0)
+    panels[1].set_ylim(-0.02, 1.02)
     handles = panels[0].get_legend_handles_labels()[0]
     figure.legend(handles=handles, loc="center", bbox_to_anchor=(0.5, 0.04), ncols=6, frameon=False, fontsize=style.SMALL)
     return style.save(figure, path)
@@ -100,6 +103,8 @@ def confidence(
         axes.set_xlim(0, 1)
         axes.set_xlabel("probability of the likeliest class", fontsize=10, color=style.INK)
         axes.set_ylabel(label, fontsize=10, color=style.INK)
+    panels[0].set_yscale("log")
+    panels[0].set_ylim(1e-3, 1.2)
     handles = panels[1].get_legend_handles_labels()[0]
     figure.legend(handles=handles, loc="center", bbox_to_anchor=(0.5, 0.04), ncols=3, frameon=False, fontsize=style.SMALL)
     return style.save(figure, path)
@@ -122,7 +127,7 @@ def _draw_training(axes: Axes, fits: Generalization, entry: BestStrength) -> Non
         epochs[kept], fits.held_out[metric][trial][kept], "o", color=style.VERMILION, markersize=8,
         label=f"kept: {'best before the stop' if fits.stopped[trial] else 'the outcome'}",
     )  # fmt: skip
-    axes.set_yscale("log")
+    _metric_axis(axes)
     axes.set_xlabel("epochs", fontsize=10, color=style.INK)
     title = f"batch {entry.batch_size}, {name} {_text(fits, entry.best)}, step {fits.steps[trial][kept]}"
     axes.set_title(style.plain(title), fontsize=9.5, color=style.INK)
@@ -152,8 +157,15 @@ def _strength_axis(axes: Axes, fits: Generalization, rows: Sequence[StrengthRow]
     axes.set_xlabel(fits.study.regularizer.strength.replace("_", " "), fontsize=10, color=style.INK)
 
 
+def _metric_axis(axes: Axes) -> None:
+    """Log axis with plain numbers; an interval that reaches down to 0 leaves it at the bottom."""
+    axes.set_yscale("log", nonpositive="clip")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: style.compact(value)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def _text(fits: Generalization, strength: float) -> str:
-    return "off" if strength == fits.study.regularizer.off else f"{strength:g}"
+    return "off" if strength == fits.study.regularizer.off else f"{strength:.3g}"
 
 
 def _new(fits: Generalization, title: str) -> tuple[Figure, Axes]:
