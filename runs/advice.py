@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from lr_batch.critical_batch import CriticalBatchSize
 from lr_batch.learning_rate_law import LearningRateLaw
 from lr_batch.optimum import Optimum
-from lr_batch.result import Result
+from lr_batch.result import DIVERGED, REACHED, Result
 
 
-def advice(result: Result, critical: CriticalBatchSize | None, law: LearningRateLaw | None) -> str:
+def advice(
+    result: Result, optima: Sequence[Optimum], critical: CriticalBatchSize | None, law: LearningRateLaw | None
+) -> str:
     """One paragraph: which batch and rate to use, and beyond which batch more hardware buys nothing."""
+    reached = [optimum for optimum in optima if optimum.steps is not None]
+    if not reached:
+        return _nothing_reached(result)
     if critical is None:
+        fewest = min(reached, key=lambda optimum: optimum.examples)
         return (
-            "There are too few batch sizes that reached the goal to say which one to use: raise --budget, ease --goal, "
-            "or look at lower learning rates if most trials diverged."
+            f"{_train(result, fewest)} Of the batch sizes measured it needs the fewest examples. To learn the critical "
+            f"batch size, more batch sizes or seeds have to reach the goal.{_edges(reached)}"
         )
-    reached = [optimum for optimum in critical.optima if optimum.steps is not None]
     chosen = max((o for o in reached if o.batch_size <= critical.value), default=reached[0], key=lambda o: o.batch_size)
     parts = [
-        f"Train {result.workload} with {result.optimizer} at batch size {chosen.batch_size} and learning rate "
-        f"{_rate(chosen)}: {result.goal} after about {chosen.steps:,.0f} steps, {chosen.examples:,.0f} examples.",
+        _train(result, chosen),
         f"Up to a batch of about {critical.regimes.perfect_scaling_until:,.0f}, doubling the batch nearly halves the "
         f"steps at no cost in examples; at the critical batch size, {critical.value:,.0f} "
         f"({critical.low:,.0f} to {critical.high:,.0f}), the returns are diminishing.",
         f"Beyond {critical.regimes.flat_from:,.0f} more hardware buys nothing: no batch size needs fewer than about "
         f"{critical.s_min:,.0f} steps.",
     ]
-    if law is not None and law.exponent is not None:
+    if law is not None:
         parts.append(
             f"When you change the batch below the critical size by a factor k, multiply the learning rate by "
             f"k^{law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})."
@@ -34,6 +42,45 @@ def advice(result: Result, critical: CriticalBatchSize | None, law: LearningRate
     if not critical.reliable:
         parts.append(f"Do not trust this yet: {'; '.join(critical.notes)}.")
     return " ".join(parts)
+
+
+def _train(result: Result, optimum: Optimum) -> str:
+    return (
+        f"Train {result.workload} with {result.optimizer} at batch size {optimum.batch_size} and learning rate "
+        f"{_rate(optimum)}: {result.goal} after about {optimum.steps:,.0f} steps, {optimum.examples:,.0f} examples."
+    )
+
+
+def _nothing_reached(result: Result) -> str:
+    """Why, as far as the trials tell, and what to change."""
+    alive = result.status != DIVERGED
+    if not alive.any():
+        lowest = min(result.hparams["learning_rate"], default=0.0)
+        return (
+            f"Every trial diverged: take learning rates below the lowest one measured, {lowest:.3g} "
+            "(--learning-rates), or look for a mistake in the loss."
+        )
+    if (result.status == REACHED).any():
+        return "No batch size reached the goal in half of its seeds: raise --budget or ease --goal."
+    ends = [curve.values[-1] if alive[i] and len(curve.values) else np.inf for i, curve in enumerate(result.curves)]
+    best = int(np.argmin(ends))
+    return (
+        f"No trial reached the goal within {result.budget:,} steps: raise --budget or ease --goal. The closest ended "
+        f"at {result.goal.metric} {ends[best]:.3g}, with batch size {result.batch_size[best]} and learning rate "
+        f"{result.hparams['learning_rate'][best]:.3g}."
+    )
+
+
+def _edges(reached: Sequence[Optimum]) -> str:
+    """Where the best rate is the first or the last that was measured, a better one may lie beyond."""
+    at = {edge: [str(o.batch_size) for o in reached if o.edge == edge] for edge in ("low", "high")}
+    lines = [
+        f" The best learning rate is the {'lowest' if edge == 'low' else 'highest'} one measured at batch size "
+        f"{', '.join(sizes)}: widen --learning-rates {'down' if edge == 'low' else 'up'}wards."
+        for edge, sizes in at.items()
+        if sizes
+    ]
+    return "".join(lines)
 
 
 def _rate(optimum: Optimum) -> str:

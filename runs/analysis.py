@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from lr_batch.critical_batch import CriticalBatchSize, critical_batch_size
+from lr_batch.errors import StudyError
 from lr_batch.learning_rate_law import LearningRateLaw, learning_rate_law
 from lr_batch.optimum import Optimum, best_settings
 from lr_batch.result import DIVERGED, Result
@@ -26,6 +27,8 @@ class Analysis(NamedTuple):
 
 def analyse(result: Result) -> Analysis:
     """Best settings, critical batch size, learning-rate law, advice and summary of a study."""
+    if result.num_trials == 0:
+        raise StudyError(f"no trial could be run: {'; '.join(result.engine.events) or 'none was planned'}")
     optima = best_settings(result)
     refusals: list[str] = []
     if (result.status == DIVERGED).all():
@@ -33,7 +36,7 @@ def analyse(result: Result) -> Analysis:
     critical = _or_refusal(lambda: critical_batch_size(result, optima=optima), refusals)
     law = _or_refusal(lambda: learning_rate_law(result, optima=optima), refusals)
     summary = summarize(result, optima, critical, law, refusals)
-    return Analysis(optima, critical, law, tuple(refusals), advice(result, critical, law), summary)
+    return Analysis(optima, critical, law, tuple(refusals), advice(result, optima, critical, law), summary)
 
 
 def _or_refusal(fit: Callable[[], Any], refusals: list[str]) -> Any:

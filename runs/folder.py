@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import jax
@@ -14,7 +15,7 @@ from lr_batch.chunk import fingerprint
 from lr_batch.execution_choice import choose_execution
 from lr_batch.identity import identity, program_hash
 from lr_batch.lane_execution import AUTO
-from lr_batch.result import EngineReport, Result
+from lr_batch.result import EngineReport, Result, Trial
 from lr_batch.study import Study
 from lr_batch.sweep import chunk_width, run
 from lr_batch.workload import Goal
@@ -25,6 +26,7 @@ from runs.progress import ProgressLine
 from runs.store import Store
 
 RESULTS = Path("lr-batch-results")
+LANES = "lanes are executed by "  # event of the store
 
 
 def description(study: Study) -> dict:
@@ -56,22 +58,28 @@ def run_in_folder(study: Study, folder: Path | None = None, *, add: bool = False
     with Store(folder) as store:
         store.describe(described, extend=add)
         with ProgressLine() as progress:
-            return folder, run(with_lanes(study), store, progress)
+            return folder, run(with_lanes(study, store), store, progress)
 
 
-def with_lanes(study: Study) -> Study:
-    """The study with its choice of how lanes are executed made, as the last time on this kind of device."""
+def with_lanes(study: Study, store: Store) -> Study:
+    """The study with its choice of how lanes are executed made: as in this folder before, else as on this device.
+
+    The choice changes the last bits of the results. A study that goes on has to keep it.
+    """
     if study.lanes != AUTO:
         return study
-    key = " ".join([program_hash(study), jax.local_devices()[0].device_kind, str(len(study.settings))])
-    lanes = remembered(key, lambda: choose_execution(study, chunk_width(study)))
-    return dataclasses.replace(study, lanes=lanes)
+    made = [event.removeprefix(LANES) for event in store.events if event.startswith(LANES)]
+    if not made:
+        key = " ".join([program_hash(study), jax.local_devices()[0].device_kind, str(len(study.settings))])
+        made = [remembered(key, lambda: choose_execution(study, chunk_width(study)))]
+        store.record(LANES + made[0])
+    return dataclasses.replace(study, lanes=made[0])
 
 
 def stored_result(folder: Path) -> Result:
     """The trials in a folder's store, as `run` would return them; times are those of the chunks."""
     with Store(folder, read_only=True) as store:
-        study, trials, chunks = store.description, list(store.trials()), store.chunks()
+        study, trials, chunks = store.description, without_repeats(store.trials()), store.chunks()
         device = sorted({row.device for row in store.trial_rows()})
     if not study or not trials:
         raise ValueError(f"report: {folder} holds no finished trials yet")
@@ -101,6 +109,19 @@ def stored_result(folder: Path) -> Result:
             trials_per_second=len(trials) / seconds if seconds else 0.0,
         ),
     )
+
+
+def without_repeats(trials: Iterable[Trial]) -> list[Trial]:
+    """One trial for each batch size, seed and setting: the one trained longest.
+
+    A grid that was added to is raced again as a whole, and its old rows are kept.
+    """
+    longest: dict[tuple, Trial] = {}
+    for trial in trials:
+        cell = (trial.batch_size, trial.seed, *sorted(trial.hparams.items()))
+        if cell not in longest or trial.steps > longest[cell].steps:
+            longest[cell] = trial
+    return list(longest.values())
 
 
 def write_outcome(result: Result, folder: Path) -> Analysis:

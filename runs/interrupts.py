@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -28,6 +29,9 @@ def interruptible() -> Iterator[None]:
             print("lr-batch: finishing the chunks in flight; once more to stop now", file=sys.stderr, flush=True)
         raise KeyboardInterrupt
 
+    if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread only
+        yield
+        return
     before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
         yield

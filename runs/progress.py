@@ -52,6 +52,8 @@ class ProgressLine:
 
 def describe(progress: Progress) -> str:
     """One line: chunks, trials by what became of them, rate, time left."""
+    if progress.chunks_done == progress.chunks and not progress.trials_trained:
+        return f"all {progress.trials_done:,} trials were finished before, none is trained again"
     rate = progress.trials_trained / progress.seconds if progress.seconds else 0.0
     return (
         f"chunks {progress.chunks_done}/{progress.chunks}, trials {progress.trials_done:,}: "
@@ -61,10 +63,10 @@ def describe(progress: Progress) -> str:
 
 
 def _left(progress: Progress) -> str:
-    if not progress.trials_trained or progress.chunks_done == 0:
+    if not progress.trials_trained:
         return "time left unknown"
-    per_chunk = progress.seconds / progress.chunks_done
-    return f"about {_duration(per_chunk * (progress.chunks - progress.chunks_done))} left"
+    missing = (progress.chunks - progress.chunks_done) * progress.trials_done / progress.chunks_done
+    return f"about {_duration(missing * progress.seconds / progress.trials_trained)} left"
 
 
 def _duration(seconds: float) -> str:

@@ -19,53 +19,74 @@ from runs.analysis import Analysis
 def print_outcome(result: Result, outcome: Analysis, stream: IO[str]) -> None:
     """The table of batch sizes, the critical batch size, the law, and the advice."""
     console = Console(file=stream, highlight=False, width=None if stream.isatty() else 100)
-    console.print(f"\n{result.workload} with {result.optimizer}, goal: held-out {result.goal}", markup=False)
-    console.print(steps_table(outcome.optima))
+    fixed, varying = _others(outcome.optima)
+    title = f"{result.workload} with {result.optimizer}{fixed and f' at {fixed}'}, goal: held-out {result.goal}"
+    console.print(f"\n{title}", markup=False)
+    console.print(steps_table(outcome.optima, others=varying))
     for line in (*_critical_lines(outcome.critical, outcome.law), *outcome.refusals, *result.engine.events):
         console.print(line, markup=False)
     console.print()
     console.print(outcome.advice, markup=False)
 
 
-def steps_table(optima: Sequence[Optimum]) -> Table:
-    """One row per batch size: steps with interval, examples, best rate with interval, edge."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("batch size", "steps to goal", "interval", "examples", "best rate", "interval", "seeds", "edge"):
+def steps_table(optima: Sequence[Optimum], *, others: bool = False) -> Table:
+    """One row per batch size: steps with interval, examples, best rate with interval, edge, and the best `others`."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    headings = ("batch", "steps", "90% interval", "examples", "best rate", "90% interval", "seeds", "edge")
+    for heading in (*headings, "with") if others else headings:
         table.add_column(heading, justify="right")
     for row in optima:
-        table.add_row(*_cells(row))
+        table.add_row(*_cells(row), *((_settings(row),) if others else ()))
     return table
+
+
+def _others(optima: Sequence[Optimum]) -> tuple[str, bool]:
+    """The best values of the further hyperparameters where all batch sizes agree, and whether they do not."""
+    found = {_settings(row) for row in optima}
+    return (found.pop(), False) if len(found) == 1 else ("", bool(found))
+
+
+def _settings(row: Optimum) -> str:
+    return " ".join(f"{name}={value:g}" for name, value in row.others.items())
 
 
 def _cells(row: Optimum) -> tuple[str, ...]:
     rate = row.learning_rate
-    others = "".join(f" {name}={value:g}" for name, value in row.others.items())
     return (
         f"{row.batch_size:,}",
-        f"{row.steps:,.1f}" if row.steps is not None else "not reached",
-        f"{row.low:,.1f} - {row.high:,.1f}" if row.steps is not None else f"> {row.low:,.0f}" if row.low else "",
-        f"{row.examples:,.0f}" if row.examples is not None else "",
-        (f"{rate.best:.3g}" if rate else "") + others,
-        f"{rate.low:.3g} - {rate.high:.3g}" if rate else "",
+        "never" if row.steps is None else short(row.steps),
+        f"{short(row.low)} - {short(row.high)}" if row.steps is not None else f"> {short(row.low)}" if row.low else "",
+        "" if row.examples is None else short(row.examples),
+        f"{rate.best:.3g}" if rate else "",
+        f"{rate.low:.2g} - {rate.high:.2g}" if rate else "",
         f"{row.n_reached}/{row.n_seeds}",
         row.edge or "",
     )
+
+
+def short(number: float) -> str:
+    """A count in at most seven characters, so that a table fits a terminal of 80.
+
+    >>> [short(x) for x in (8.25, 862.8, 15926, 1_283_000)]
+    ['8.2', '863', '15,926', '1.28M']
+    """
+    for scale, unit in ((1e9, "G"), (1e6, "M")):
+        if number >= 0.9995 * scale:
+            return f"{number / scale:.3g}{unit}"
+    return f"{number:,.0f}" if number >= 99.95 else f"{number:.1f}"
 
 
 def _critical_lines(critical: CriticalBatchSize | None, law: LearningRateLaw | None) -> list[str]:
     lines = []
     if critical:
         lines += [
-            f"critical batch size  {critical.value:,.1f}  ({critical.level:.0%} interval {critical.low:,.1f} to "
-            f"{critical.high:,.1f}), sharpness {critical.sharpness:.2f}",
-            f"fewest steps S_min   {critical.s_min:,.1f}  ({critical.s_min_low:,.1f} to {critical.s_min_high:,.1f})",
-            f"fewest examples E_min {critical.e_min:,.0f}  ({critical.e_min_low:,.0f} to {critical.e_min_high:,.0f})",
-            f"perfect scaling until batch {critical.regimes.perfect_scaling_until:,.0f}, plateau from batch "
-            f"{critical.regimes.flat_from:,.0f}",
+            f"critical batch size  {short(critical.value)} ({critical.level:.0%} interval {short(critical.low)} to "
+            f"{short(critical.high)}), sharpness {critical.sharpness:.2f}",
+            f"fewest steps         {short(critical.s_min)} ({short(critical.s_min_low)} to {short(critical.s_min_high)})",
+            f"fewest examples      {short(critical.e_min)} ({short(critical.e_min_low)} to {short(critical.e_min_high)})",
+            f"perfect scaling      until batch {short(critical.regimes.perfect_scaling_until)}; plateau from batch "
+            f"{short(critical.regimes.flat_from)}",
         ]
     if law:
-        lines.append(
-            f"learning-rate law    {law.best}; exponent below the critical batch size {law.exponent:.2f} "
-            f"({law.low:.2f} to {law.high:.2f})"
-        )
+        lines.append(f"learning-rate law    {law.best}, exponent {law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})")
     return lines
