@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lr_batch.sweep import MAX_WIDTH
+from lr_batch.execution_choice import choose_execution
+from lr_batch.sweep import chunk_width
 from lr_batch.workers import worker_devices
 from runs.bench import pieces
 from runs.bench.child import serve
@@ -29,11 +30,12 @@ PIECES = {
 
 def main(request: Mapping[str, Any], emit: Callable[..., None]) -> None:
     study, seconds = Work(**request["work"]).study(), request["seconds"]
-    width = min(MAX_WIDTH, len(study.settings))
-    chunks, single = StepTimer(study, width), StepTimer(study, 1)
-    emit(ready=True, width=width, workers=len(worker_devices()))
+    width = chunk_width(study)
+    execution = choose_execution(study, width)
+    chunks, single = StepTimer(study, width, execution), StepTimer(study, 1, execution)
+    emit(ready=True, width=width, execution=execution, workers=len(worker_devices()))
     for size in study.batch_sizes:
-        chunk = pieces.make_chunk(study, size, width)
+        chunk = pieces.make_chunk(study, size, width, execution)
         found = pieces.gradient_products(chunk)
         whole, alone = chunks.time(size, seconds), single.time(size, seconds)
         parts = {name: seconds_per_round(*piece(chunk), seconds) for name, piece in PIECES.items()}
@@ -45,7 +47,7 @@ def main(request: Mapping[str, Any], emit: Callable[..., None]) -> None:
             single_lane_step=alone.step,
             **parts,
         )
-    emit(memory=memory(study, width))
+    emit(memory=memory(study, width, execution))
 
 
 if __name__ == "__main__":

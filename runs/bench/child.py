@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import runs
+from lr_batch.errors import StudyError
 from runs.xla_flags import FLAGS
 
 
-class ChildFailed(RuntimeError):
+class ChildFailed(StudyError):
     """A peer gave no answer; the message says why in one line."""
 
 

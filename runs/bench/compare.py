@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lr_batch.cadence import evaluation_steps
 from runs.bench import projection
 from runs.bench.child import ChildFailed, Message, plain_environment, run_child, sweep_environment
 from runs.bench.process_pool import run_pool
@@ -80,9 +78,7 @@ def measure(work: Work, effort: Effort, peers: Sequence[str], say: Callable[[str
             except ChildFailed as error:
                 absent[peer] = str(error)
     say("parts of a step, and the bound")
-    breakdown = run_child(
-        "runs.bench.breakdown", request(work, seconds=effort.part_seconds), _sweep(), effort.timeout
-    )
+    breakdown = engine_child("runs.bench.breakdown", request(work, seconds=effort.part_seconds), effort)
     unraced = engine_unraced(work, effort, say) if effort.unraced_rates else None
     present = {peer: rounds for peer, rounds in turns.items() if peer not in absent}
     return Runs(engine, present, absent, [message.body for message in breakdown], unraced)
@@ -92,8 +88,10 @@ def request(work: Work, **fields: Any) -> dict[str, Any]:
     return {"work": dataclasses.asdict(work), **fields}
 
 
-def _sweep() -> dict[str, str]:
-    return sweep_environment(os.path.join(tempfile.gettempdir(), "lr-batch-bench-none"))
+def engine_child(module: str, asked: Mapping[str, Any], effort: Effort) -> list[Message]:
+    """With the flags of a sweep and an empty compilation cache."""
+    with tempfile.TemporaryDirectory(prefix="lr-batch-bench-") as cache:
+        return run_child(module, asked, sweep_environment(cache), effort.timeout)
 
 
 def engine_turn(work: Work, effort: Effort) -> dict[str, Any]:
@@ -138,7 +136,7 @@ def engine_unraced(work: Work, effort: Effort, say: Callable[[str], None]) -> Ma
     stride = max(1, len(rates) // effort.unraced_rates)
     say("a sample without the race")
     asked = request(work, mode="unraced", rates=rates[stride // 2 :: stride])
-    return _body(run_child("runs.bench.engine", asked, _sweep(), effort.timeout), "unraced")
+    return _body(engine_child("runs.bench.engine", asked, effort), "unraced")
 
 
 def _body(messages: Sequence[Message], name: str) -> Any:
@@ -169,7 +167,3 @@ def agreement(runs: Runs) -> dict[str, dict[str, float]]:
             "other_outcome": int(other),
         }
     return report
-
-
-def cadence(work: Work) -> np.ndarray:
-    return evaluation_steps(work.study().budget)

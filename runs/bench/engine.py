@@ -22,6 +22,7 @@ from lr_batch.workers import worker_devices
 from runs import Store
 from runs.bench.child import serve
 from runs.bench.work import Work
+from runs.cache import use_compilation_cache
 
 
 class TimedStore:
@@ -84,6 +85,7 @@ def unraced(study: Study, rates: list[float]) -> dict[str, Any]:
 
 
 def main(request: Mapping[str, Any], emit: Callable[..., None]) -> None:
+    use_compilation_cache()  # as `lr-batch` does
     study = Work(**request["work"]).study()
     emit(ready=True)
     if request["mode"] == "unraced":

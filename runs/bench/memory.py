@@ -16,11 +16,11 @@ from lr_batch.program import Data, Terms, make_advance, make_start, state_axes
 from lr_batch.workload import num_examples
 
 
-def memory(study: Study, width: int) -> dict[str, Any]:
+def memory(study: Study, width: int, execution: str) -> dict[str, Any]:
     """Bytes of one chunk of `width` lanes at the largest batch size; shared data are counted apart."""
     micro_batch = micro_batch_of(max(study.batch_sizes), study.workload.micro_batch)
     parts = lane_bytes(study, micro_batch)
-    planned, data = planned_bytes(study, width, micro_batch)
+    planned, data = planned_bytes(study, width, micro_batch, execution)
     return {
         "width": width,
         "micro_batch": micro_batch,
@@ -57,7 +57,7 @@ def _residual_bytes(study: Study, params: Any, rows: int) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(residuals))
 
 
-def planned_bytes(study: Study, width: int, micro_batch: int) -> tuple[int, int]:
+def planned_bytes(study: Study, width: int, micro_batch: int, execution: str) -> tuple[int, int]:
     """The compiler's plan for the engine's program: all buffers without the data, and the data."""
     lane = make_lane(study.workload, study.lane_optimizer, study.goal.metric, micro_batch)
     axes = state_axes(lane, tuple(study.space), study.workload.train_data)
@@ -69,7 +69,7 @@ def planned_bytes(study: Study, width: int, micro_batch: int) -> tuple[int, int]
     start = make_start(lane, axes, num_examples(study.workload.train_data), max_evals=1)
     carry = jax.eval_shape(start, hparams, i32, jax.ShapeDtypeStruct((width,), np.bool_), f32)
     terms = Terms(hparams, i32, cadence, i32, f32, f32)
-    program = jax.jit(make_advance(lane, axes), donate_argnums=0).lower(carry, terms, i32, data).compile()
+    program = jax.jit(make_advance(lane, axes, execution), donate_argnums=0).lower(carry, terms, i32, data).compile()
     plan = program.memory_analysis()
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(data))
     total = (

@@ -18,6 +18,7 @@ import optax
 from lr_batch import Study
 from lr_batch.engine import EVAL_BLOCK, in_blocks, micro_batch_of
 from lr_batch.lane import Draw, Lane, LaneState, batch_value_and_grad, make_lane
+from lr_batch.lane_execution import over_lanes
 from lr_batch.program import state_axes
 from lr_batch.workload import num_examples
 from runs.bench.products import Product, product_loop, products
@@ -26,9 +27,10 @@ Loop = tuple[Callable[[jax.Array, Any], Any], Any]
 
 
 class Chunk(NamedTuple):
-    """The lanes of one batch size with what they need: width is that of `rates`."""
+    """The lanes of one batch size with what they need; `execution` is how they are run, "vmap" or "map"."""
 
     study: Study
+    execution: str
     batch_size: int
     micro_batch: int
     lane: Lane
@@ -38,7 +40,7 @@ class Chunk(NamedTuple):
     draw: Draw
 
 
-def make_chunk(study: Study, batch_size: int, width: int) -> Chunk:
+def make_chunk(study: Study, batch_size: int, width: int, execution: str) -> Chunk:
     micro_batch = micro_batch_of(batch_size, study.workload.micro_batch)
     lane = make_lane(study.workload, study.lane_optimizer, study.goal.metric, micro_batch)
     axes = state_axes(lane, tuple(study.space), study.workload.train_data)
@@ -47,7 +49,7 @@ def make_chunk(study: Study, batch_size: int, width: int) -> Chunk:
     init = jax.jit(jax.vmap(lane.init, in_axes=(0, None, 0), out_axes=axes))
     state = init(hparams, np.int32(0), np.ones(width, bool))
     draw = jax.jit(Draw.first, static_argnums=1)(np.int32(0), num_examples(study.workload.train_data))
-    return Chunk(study, batch_size, micro_batch, lane, axes, hparams, state, draw)
+    return Chunk(study, execution, batch_size, micro_batch, lane, axes, hparams, state, draw)
 
 
 def gather(chunk: Chunk) -> Loop:
@@ -74,7 +76,8 @@ def gather_and_gradient(chunk: Chunk) -> Loop:
     def body(_, carry):
         draw, params, _, size = carry
         gradient = batch_value_and_grad(chunk.study.workload, draw, size, chunk.micro_batch, data)
-        return draw.next(size), params, jax.vmap(gradient)(params)[1], size
+        _, grads = over_lanes(gradient, (0,), (0, 0), chunk.execution)(params)
+        return draw.next(size), params, grads, size
 
     params = chunk.state.params
     return _rounds(body), (chunk.draw, params, params, jnp.int32(chunk.batch_size))
@@ -91,7 +94,7 @@ def update(chunk: Chunk) -> Loop:
         )
         return state._replace(params=optax.apply_updates(state.params, updates), opt_state=opt_state)
 
-    lanes = jax.vmap(one, in_axes=(0, chunk.axes, 0), out_axes=chunk.axes)
+    lanes = over_lanes(one, (0, chunk.axes, 0), chunk.axes, chunk.execution)
     grads = jax.tree.map(lambda leaf: 1e-6 * jnp.ones_like(leaf), chunk.state.params)
     body = lambda _, carry: (lanes(chunk.hparams, carry[0], carry[1]), carry[1])  # noqa: E731
     return _rounds(body), (chunk.state, grads)
@@ -100,7 +103,7 @@ def update(chunk: Chunk) -> Loop:
 def evaluation(chunk: Chunk) -> Loop:
     """One evaluation of every lane. One parameter changes in place, so that each round is another one."""
     held_out, mask = in_blocks(chunk.study.workload.eval_data, EVAL_BLOCK)
-    lanes = jax.vmap(chunk.lane.evaluate, in_axes=(chunk.axes, None, None))
+    lanes = over_lanes(chunk.lane.evaluate, (chunk.axes, None, None), 0, chunk.execution)
     held_out = jax.tree.map(jnp.asarray, held_out)
 
     def body(number, carry):

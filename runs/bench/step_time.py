@@ -27,10 +27,16 @@ class StepTime(NamedTuple):
 class StepTimer:
     """Times the compiled chunk of an engine at any batch size; a program is compiled once for all that share it."""
 
-    def __init__(self, study: Study, width: int):
+    def __init__(self, study: Study, width: int, execution: str):
         self.study, self.width = study, width
         self.engine = Engine(
-            study.workload, study.lane_optimizer, study.goal.metric, hparams=study.space, width=width, max_evals=EVALS
+            study.workload,
+            study.lane_optimizer,
+            study.goal.metric,
+            hparams=study.space,
+            width=width,
+            max_evals=EVALS,
+            execution=execution,
         )
 
     def time(self, batch_size: int, seconds: float, repeats: int = 3) -> StepTime:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from runs.commands.options import StudyOptions
-
 if TYPE_CHECKING:
     from lr_batch import Study
 
@@ -47,6 +45,8 @@ class Work:
         return dataclasses.replace(self, batch_sizes="4,32", learning_rates="0.05,0.2", seeds=1, budget=60)
 
     def study(self, *, racing: bool = True) -> Study:
+        from runs.commands.options import StudyOptions  # the command `bench` imports this module
+
         fields = {name: value for name, value in dataclasses.asdict(self.filled()).items() if name != "optimizer"}
         return StudyOptions(**fields, racing=racing, extend=False).study(self.optimizer)
 

@@ -1,18 +1,22 @@
 """The commands of `lr-batch`, one a file. Nothing heavy is imported before a command runs."""
 
+from runs.commands.bench import Bench
 from runs.commands.compare import Compare
 from runs.commands.curve import Curve
 from runs.commands.data import Data
 from runs.commands.folders import Export, Report
 from runs.commands.list import List
 from runs.commands.regularize import Regularize
+from runs.commands.tune import Tune
 
 COMMANDS = {
     "curve": Curve,
     "compare": Compare,
     "regularize": Regularize,
+    "tune": Tune,
     "list": List,
     "data": Data,
     "report": Report,
     "export": Export,
+    "bench": Bench,
 }

@@ -1,0 +1,211 @@
+"""`bench.json`: what was measured, what follows from it, and where."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lr_batch.cadence import evaluation_steps
+from runs.bench.compare import Effort, Runs, Turn, agreement
+from runs.bench.projection import Load, columns, estimate, raced_loads, unraced_loads
+from runs.bench.work import Work
+
+# Trials behind the published study (Shallue et al., 2019).
+PUBLISHED_TRIALS = 168_160
+PACKAGES = ("jax", "jaxlib", "optax", "flax", "numpy", "torch")
+
+
+def summary(work: Work, effort: Effort, runs: Runs) -> dict[str, Any]:
+    """Everything as JSON; seconds unless a name says otherwise."""
+    trials = columns(runs.engine[0]["cold"]["trials"])
+    cadence = evaluation_steps(work.study().budget)
+    loads = {"raced": raced_loads(trials, cadence)}
+    if runs.unraced:
+        loads["unraced"] = unraced_loads(trials, columns(runs.unraced["trials"]), cadence)
+    engine = engine_summary(runs.engine, len(trials["steps"]))
+    peers = {peer: peer_summary(peer, turns, loads, runs.engine) for peer, turns in runs.turns.items()}
+    parts = [row for row in runs.breakdown if "batch_size" in row]
+    counts = chunk_counts(trials, cadence, runs.breakdown[0]["width"])
+    return {
+        "work": dataclasses.asdict(work.filled()),
+        "effort": effort._asdict(),
+        "machine": machine(),
+        "trials": len(trials["steps"]),
+        "engine": engine | {name: runs.breakdown[0][name] for name in ("width", "workers", "execution")},
+        "peers": peers,
+        "absent": dict(runs.absent),
+        "agreement": agreement(runs),
+        "split": split(runs, parts, counts),
+        "batch_sizes": [by_size(row, counts[row["batch_size"]], runs.breakdown[0]["width"]) for row in parts],
+        "memory": next(row["memory"] for row in runs.breakdown if "memory" in row),
+        "published_trials": published(engine, peers, len(trials["steps"])),
+    }
+
+
+def engine_summary(rounds: Sequence[Mapping[str, Any]], trials: int) -> dict[str, Any]:
+    """Medians over the rounds; `cold` is from the start of the process to the stored result."""
+    cold, accounts = [r["cold"]["seconds"] for r in rounds], [r["cold"]["engine"] for r in rounds]
+    warm = [seconds for r in rounds for seconds in r["warm"]]
+    return {
+        "cold": middle(cold),
+        "second_start": middle([r["again"]["seconds"] for r in rounds]),
+        "warm": middle(warm),
+        "ready": middle([r["cold"]["ready"] for r in rounds]),
+        "run": middle([account["seconds"] for account in accounts]),
+        "compile_core_seconds": middle([account["compile_seconds"] for account in accounts]),
+        "second_compile_core_seconds": middle([r["again"]["compile_seconds"] for r in rounds]),
+        "store": middle([r["cold"]["store_seconds"] for r in rounds]),
+        "programs": accounts[0]["programs_compiled"],
+        "peak_process_bytes": max(r["peak_bytes"] for r in rounds),
+        "warm_per_trial": float(np.median(warm)) / trials,
+    }
+
+
+def middle(values: Sequence[float]) -> dict[str, float]:
+    """Median and range of the rounds."""
+    return {"median": float(np.median(values)), "low": float(min(values)), "high": float(max(values)), "n": len(values)}
+
+
+def peer_summary(
+    peer: str, turns: Sequence[Turn], loads: Mapping[str, Mapping[int, Load]], engine: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Seconds of the whole study as projected, with interval, and how much longer than the engine, round by round."""
+    workers = (os.cpu_count() or 1) if peer == "pool" else 1
+    fixed = float(np.median([turn.compile_seconds + turn.ready_seconds for turn in turns]))
+    pooled = [timing for turn in turns for timing in turn.timings]
+    report: dict[str, Any] = {"sampled_trials": len(pooled), "processes": workers, "start_and_compile": fixed}
+    for protocol, load in loads.items():
+        guess = estimate(pooled, load, np.random.default_rng(0))
+        totals = [
+            turn.compile_seconds + turn.ready_seconds
+            + estimate(turn.timings, load, np.random.default_rng(0)).seconds / workers
+            for turn in turns
+        ]  # fmt: skip
+        against = lambda of, totals=totals: middle([t / of(e) for t, e in zip(totals, engine, strict=True)])  # noqa: E731
+        report[protocol] = {
+            "seconds": fixed + guess.seconds / workers,
+            "low": fixed + guess.low / workers,
+            "high": fixed + guess.high / workers,
+            "by_size": guess.by_size,
+            "times_engine_cold": against(lambda e: e["cold"]["seconds"]),
+            "times_engine_warm": against(lambda e: float(np.median(e["warm"]))),
+        }
+    return report
+
+
+def chunk_counts(
+    trials: Mapping[str, np.ndarray], cadence: np.ndarray, width: int
+) -> dict[int, dict[str, int]]:
+    """Steps, evaluations and calls of the program of all chunks of a batch size; a chunk lasts as long as its last
+    lane."""
+    last = np.stack([trials["steps"], np.searchsorted(cadence, trials["steps"]) + 1], axis=1)
+    counts: dict[int, dict[str, int]] = {}
+    for size in map(int, np.unique(trials["batch_size"])):
+        mine = trials["batch_size"] == size
+        longest = np.array([last[mine & (trials["seed"] == seed)].max(axis=0) for seed in np.unique(trials["seed"])])
+        chunks = math.ceil((mine & (trials["seed"] == trials["seed"][0])).sum() / width)
+        calls = sum(2 + int(np.log2(1 + steps / 16)) for steps in longest[:, 0])  # slices double: `next_stop`
+        counts[size] = {
+            "steps": chunks * int(longest[:, 0].sum()),
+            "evaluations": chunks * int(longest[:, 1].sum()),
+            "calls": chunks * calls,
+        }
+    return counts
+
+
+def split(runs: Runs, parts: Sequence[Mapping[str, Any]], counts: Mapping[int, Mapping[str, int]]) -> dict[str, float]:
+    """Core-seconds of a cold run: the parts as timed alone times how often they are done; `rest` is what is left.
+
+    `step_rest` is what the engine's own step takes beyond the sum of its parts; negative where the compiler merges
+    them.
+    """
+    total = lambda part, count: sum(row[part] * counts[row["batch_size"]][count] for row in parts)  # noqa: E731
+    cores = runs.breakdown[0]["workers"]
+    gather, both, update = (total(name, "steps") for name in ("gather", "gather_and_gradient", "update"))
+    named = {
+        "compile": float(np.median([r["cold"]["engine"]["compile_seconds"] for r in runs.engine])),
+        "gather": gather,
+        "gradient": both - gather,
+        "update": update,
+        "step_rest": total("step", "steps") - both - update,
+        "evaluation": total("evaluation", "evaluations"),
+        "dispatch": total("dispatch", "calls"),
+        "store": float(np.median([r["cold"]["store_seconds"] for r in runs.engine])),
+    }
+    whole = cores * float(np.median([r["cold"]["engine"]["seconds"] for r in runs.engine]))
+    return named | {"rest": whole - sum(named.values()), "core_seconds": whole}
+
+
+def by_size(row: Mapping[str, Any], count: Mapping[str, int], width: int) -> dict[str, Any]:
+    """A batch size's parts, and the engine's share of the bound, the faster way to do the products alone."""
+    bound = min(row["batched_products"], row["separate_products"])
+    spent = row["step"] * count["steps"] + row["evaluation"] * count["evaluations"]
+    return {
+        **row,
+        **count,
+        "bound": bound,
+        "bound_gflops_per_core": row["flops"] / bound / 1e9,
+        "share_of_bound": bound / row["step"],
+        "share_with_evaluation": bound * count["steps"] / spent,
+        "times_single_lane": width * row["single_lane_step"] / row["step"],
+    }
+
+
+def published(engine: Mapping[str, Any], peers: Mapping[str, Any], trials: int) -> dict[str, float]:
+    """Hours for as many trials of this kind as the published study has."""
+    hours = lambda seconds: seconds / trials * PUBLISHED_TRIALS / 3_600  # noqa: E731
+    report = {"trials": PUBLISHED_TRIALS, "engine_hours": hours(engine["warm"]["median"])}
+    for peer, measured in peers.items():
+        for protocol in ("raced", "unraced"):
+            if protocol in measured:
+                report[f"{peer}_{protocol}_hours"] = hours(measured[protocol]["seconds"])
+    return report
+
+
+def machine() -> dict[str, Any]:
+    """Where the numbers come from."""
+    import jax
+
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    return {
+        "device": jax.devices()[0].device_kind,
+        "platform": jax.default_backend(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "load_before": list(os.getloadavg()),
+        "python": platform.python_version(),
+        "versions": versions,
+        "commit": commit(),
+    }
+
+
+def processor() -> str:
+    """The name that the kernel gives it, where there is one."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def commit() -> str | None:
+    """Of the checkout that this file is in; None elsewhere."""
+    try:
+        asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,131 @@
+"""A benchmark as text on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import IO, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+NAMES = {
+    "serial": "idiomatic loop: one jitted Optax step, trials one after the other",
+    "torch": "the same in PyTorch",
+    "pool": "pool of idiomatic loops, one process per core",
+}
+PROTOCOLS = {"raced": "with the race", "unraced": "without a race"}
+SPLIT = ("compile", "gather", "gradient", "update", "step_rest", "evaluation", "dispatch", "store", "rest")
+
+
+def print_bench(report: Mapping[str, Any], stream: IO[str]) -> None:
+    """Peers, batch sizes, where the time goes, and how the numbers were made."""
+    console = Console(file=stream, highlight=False, width=None if stream.isatty() else 110)
+    work, machine = report["work"], report["machine"]
+    console.print(
+        f"\n{work['workload']} with {work['optimizer']}: {report['trials']:,} trials; {machine['processor']}, "
+        f"{machine['cores']} cores, {machine['device']}, JAX {machine['versions']['jax']}",
+        markup=False,
+    )
+    console.print(peers_table(report))
+    console.print(sizes_table(report))
+    for line in remarks(report):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def peers_table(report: Mapping[str, Any]) -> Table:
+    """Seconds of the whole study and how many times those of the engine's cold run."""
+    table = headed("", "seconds", "interval", "times the engine, cold", "times the engine, warm")
+    engine = report["engine"]
+    for name, key in (("engine, cold start", "cold"), ("engine, second start", "second_start"), ("engine, warm", "warm")):
+        value = engine[key]
+        table.add_row(name, f"{value['median']:.2f}", f"{value['low']:.2f} - {value['high']:.2f}", "", "")
+    for peer, measured in report["peers"].items():
+        for protocol in filter(measured.__contains__, PROTOCOLS):
+            value = measured[protocol]
+            table.add_row(
+                f"{NAMES[peer]}, {PROTOCOLS[protocol]} (projected)",
+                f"{value['seconds']:,.0f}",
+                f"{value['low']:,.0f} - {value['high']:,.0f}",
+                times(value["times_engine_cold"]),
+                times(value["times_engine_warm"]),
+            )
+    for peer, reason in report["absent"].items():
+        table.add_row(NAMES[peer], "-", reason, "", "")
+    return table
+
+
+def times(ratio: Mapping[str, float]) -> str:
+    return f"{ratio['median']:,.1f} ({ratio['low']:,.1f} - {ratio['high']:,.1f})"
+
+
+def sizes_table(report: Mapping[str, Any]) -> Table:
+    """What a step takes and its share of the bound, batch size by batch size."""
+    table = headed(
+        "batch size", "step ms", "gather", "gradient", "update", "evaluation ms", "bound ms", "GFLOP/s a core",
+        "share of bound", "times a lane alone",
+    )  # fmt: skip
+    for row in report["batch_sizes"]:
+        milliseconds = [
+            row["step"], row["gather"], row["gather_and_gradient"] - row["gather"], row["update"], row["evaluation"],
+            row["bound"],
+        ]  # fmt: skip
+        table.add_row(
+            f"{row['batch_size']:,}",
+            *(f"{1e3 * value:.3g}" for value in milliseconds),
+            f"{row['bound_gflops_per_core']:.1f}",
+            f"{row['share_of_bound']:.0%}",
+            f"{row['times_single_lane']:.2g}",
+        )
+    return table
+
+
+def headed(first: str, *headings: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first, ratio=2)
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def remarks(report: Mapping[str, Any]) -> list[str]:
+    """Everything that the tables leave out, a line each."""
+    split, memory, hours = report["split"], report["memory"], report["published_trials"]
+    shares = ", ".join(f"{name.replace('_', ' ')} {split[name] / split['core_seconds']:.1%}" for name in SPLIT)
+    projected = ", ".join(
+        f"{name.removesuffix('_hours').replace('_', ' ')} {value:,.1f}"
+        for name, value in hours.items()
+        if name.endswith("_hours")
+    )
+    return [
+        f"engine, cold, {split['core_seconds']:.1f} core-seconds: {shares}",
+        f"memory of a chunk of {memory['width']} lanes: {memory['reckoned_bytes'] / 1e6:.1f} MB reckoned, "
+        f"{memory['planned_bytes'] / 1e6:.1f} MB planned by the compiler; data {memory['data_bytes'] / 1e6:.1f} MB",
+        f"{hours['trials']:,} trials of this kind, hours: {projected}",
+        *(agreement_line(peer, row) for peer, row in report["agreement"].items()),
+        *sampling_lines(report),
+    ]
+
+
+def agreement_line(peer: str, row: Mapping[str, float]) -> str:
+    return (
+        f"{peer}: {row['compared']} trials run to their end, {row['reached']} reached the goal; steps to the goal differ "
+        f"from the engine's by {row['largest']:.1e} at most, outcomes in {row['other_outcome']}"
+    )
+
+
+def sampling_lines(report: Mapping[str, Any]) -> list[str]:
+    effort = report["effort"]
+    lines = [
+        f"Projected: {effort['trials_per_size']} random trials of every batch size in each of {effort['rounds']} rounds, "
+        f"at most {effort['trial_seconds']:g} s each, times the steps of all trials as the engine counted them; 95 % "
+        "bootstrap interval over trials. Ratios are medians over rounds, with their range.",
+        "With the race: a trial ends as in the engine, the best of its batch size and seed being told in advance, which "
+        "favours the loops.",
+    ]
+    if any("unraced" in peer for peer in report["peers"].values()):
+        lines.append(
+            "Without a race: how long cut trials go on is taken from the first seed at "
+            f"{effort['unraced_rates']} learning rates of each batch size."
+        )
+    return lines

@@ -1,0 +1,73 @@
+"""`lr-batch bench`: the engine against what one would use instead of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from runs.bench.work import Work
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """Measure how fast the engine is beside the idiomatic loop, PyTorch, a process pool, and the machine's bound.
+
+    All on the same study, in processes of their own, in turn. A quiet machine and about 20 minutes for the default.
+    """
+
+    work: Annotated[Work, tyro.conf.arg(name="")] = Work()
+    peers: Annotated[str, tyro.conf.arg(metavar="NAME,NAME,...")] = "serial,torch,pool"
+    """What to compare with; torch is left out where it is not installed."""
+    rounds: int = 3
+    """Turns of every peer."""
+    trials: int = 4
+    """Sampled trials of every batch size in each turn of a serial peer; the rest is projected."""
+    unraced: bool = True
+    """Also compare without a race, for which some trials are trained to the end of their budget."""
+    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Four short trials: shows that everything works, its numbers mean nothing."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder of bench.json and the figure. Default: ./lr-batch-results/bench-WORKLOAD-OPTIMIZER."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print bench.json alone on stdout."""
+
+    def __call__(self) -> None:
+        from runs.atomic import write_atomically
+        from runs.bench.compare import measure
+        from runs.bench.summary import summary
+        from runs.bench.table import print_bench
+        from runs.plots.bench import bench as draw
+
+        peers, effort = self.checked()
+        work = self.work.quick() if self.quick else self.work.filled()
+        folder = self.out or Path("lr-batch-results") / f"bench-{work.study().workload.name}-{work.optimizer}"
+        folder.mkdir(parents=True, exist_ok=True)
+        say = lambda what: print(f"bench: {what}", file=sys.stderr, flush=True)  # noqa: E731
+        report = summary(work, effort, measure(work, effort, peers, say))
+        text = json.dumps(report, indent=1)
+        write_atomically(folder / "bench.json", text.encode())
+        draw(report, folder / "bench.png")
+        if self.json:
+            print(text)
+            return
+        print_bench(report, sys.stdout)
+        print(f"\nbench.json and bench.png: {folder}")
+
+    def checked(self):
+        """Peers and effort, or one line that says what is wrong."""
+        from runs.bench.compare import QUICK, SERIAL, Effort
+
+        peers = tuple(dict.fromkeys(name.strip() for name in self.peers.split(",") if name.strip()))
+        unknown = [name for name in peers if name not in SERIAL]
+        if unknown or not peers:
+            raise ValueError(f"--peers: must be some of {', '.join(SERIAL)}, got {self.peers!r}")
+        for name in ("rounds", "trials"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name}: must be a whole number >= 1, got {getattr(self, name)}")
+        effort = QUICK if self.quick else Effort(rounds=self.rounds, trials_per_size=self.trials)
+        return peers, effort if self.unraced else effort._replace(unraced_rates=0)
