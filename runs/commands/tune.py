@@ -1,0 +1,155 @@
+"""`lr-batch tune`: the best setting of several hyperparameters at one batch size."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from runs import parse
+from runs.commands.options import WHOLE, Settings
+
+if TYPE_CHECKING:
+    from hparam import Space
+    from runs.tuning import TuningPlan
+
+EPOCHS = 10  # of the default budget
+
+Spaces = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=KIND(LOW,HIGH)")]
+Options = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Tune:
+    """Search for the best setting of an optimizer at one batch size; the winner is trained again on fresh seeds.
+
+    Without any argument: SGD's learning rate on handwritten digits, by a Bayesian search.
+    """
+
+    workload: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="WORKLOAD")] = "digits_mlp"
+    """A name of `lr-batch list workloads`, or FILE.py:NAME for your own Workload."""
+    optimizer: Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")] = "sgd"
+    """A name of `lr-batch list optimizers`, or FILE.py:NAME."""
+    search: Annotated[str, tyro.conf.arg(metavar="SEARCH")] = "bayes"
+    """A name of `lr-batch list searches`."""
+    space: Spaces = ()
+    """One hyperparameter each time, such as learning_rate=log(1e-4,1), momentum=log1m(0.9,0.999), a linear or int
+    range, or choice(1,2,4). Default: the optimizer's learning rates."""
+    set: Settings = ()
+    """A hyperparameter that all trials share, such as momentum=0.9."""
+    trials: Annotated[int, WHOLE] = 64
+    """Cost of the search in full-length trials; shorter ones count by their steps. More of them go on from there."""
+    budget: Annotated[int | None, WHOLE, tyro.conf.arg(metavar="STEPS")] = None
+    """Steps of a full-length trial. Default: ten epochs, at most the workload's budget."""
+    batch_size: Annotated[int, WHOLE] = 64
+    goal: Annotated[str | None, tyro.conf.arg(metavar="METRIC<NUMBER")] = None
+    """Minimise the steps to this held-out goal. Default: the held-out metric at the end of the budget."""
+    option: Options = ()
+    """An option of the search, such as eta=4 or levels=5."""
+    ask: Annotated[int, WHOLE] = 16
+    """Settings that the search proposes at a time."""
+    width: Annotated[int, WHOLE] = 8
+    """Trials side by side in one program."""
+    confirm: Annotated[int, WHOLE] = 8
+    """Fresh seeds on which the best settings are trained again."""
+    seed: Annotated[int, WHOLE] = 0
+    """Of the search's draws and its trials."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder of the search. Default: ./lr-batch-results/NAME. The same command again resumes there."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the summary alone, as JSON, on stdout."""
+
+    def __call__(self) -> None:
+        from runs.tuning.folder import tune_in_folder
+        from runs.tuning.outcome import print_outcome, write_outcome
+
+        folder, tuning = tune_in_folder(self.plan(), self.out)
+        summary = write_outcome(tuning, folder)
+        if self.json:
+            print(json.dumps(summary, indent=1))
+            return
+        print_outcome(tuning, summary, sys.stdout)
+        print(f"\nfigures, summary.json and the store: {folder}")
+
+    def plan(self) -> TuningPlan:
+        """What was typed, checked."""
+        import lr_batch
+        from lr_batch.study import named
+        from lr_batch.workload import num_examples
+        from runs.tuning import TuningPlan
+        from runs.tuning.plan import study_of
+
+        workload = parse.named_or_loaded("workload", self.workload)
+        workload = named("workload", workload, lr_batch.WORKLOADS) if isinstance(workload, str) else workload
+        workload = workload if isinstance(workload, lr_batch.Workload) else workload()
+        optimizer = parse.named_or_loaded("--optimizer", self.optimizer)
+        space, fixed = self._space(optimizer)
+        epochs = -(-EPOCHS * num_examples(workload.train_data) // max(1, self.batch_size))
+        study = study_of(
+            space,
+            fixed,
+            workload=workload,
+            optimizer=optimizer,
+            batch_sizes=(self.batch_size,),
+            goal=self.goal,
+            budget=self.budget if self.budget is not None else min(workload.budget, epochs),
+        )
+        return TuningPlan(
+            study=study,
+            space=space,
+            fixed=fixed,
+            search=self.search,
+            options=dict(map(_option, self.option)),
+            trials=self.trials,
+            ask=self.ask,
+            width=self.width,
+            to_goal=self.goal is not None,
+            confirm=self.confirm,
+            seed=self.seed,
+        )
+
+    def _space(self, optimizer: Any) -> tuple[Space, dict[str, float]]:
+        """What is searched and what is fixed: as typed, and the optimizer's own values for the rest of its space."""
+        import optim
+        from hparam import Space, choice, log, parse_space
+        from lr_batch.study import named
+
+        row = named("optimizer", optimizer, optim.OPTIMIZERS) if isinstance(optimizer, str) else optimizer
+        typed = parse_space(self.space).dimensions if self.space else {}
+        fixed = {name: _single(name, values) for name, values in parse.settings(self.set).items()}
+        dimensions = {}
+        for name, values in getattr(row, "space", optim.OPTIMIZERS["sgd"].space).items():
+            if name in typed or name in fixed:
+                continue
+            if name == "learning_rate":
+                dimensions[name] = log(min(values), max(values))
+            elif len(values) == 1:
+                fixed[name] = values[0]
+            else:
+                dimensions[name] = choice(*values)
+        return Space({**dimensions, **typed}), fixed
+
+
+def _single(name: str, values: tuple[float, ...]) -> float:
+    if len(values) != 1:
+        raise parse.UsageError(f"--set: {name} takes one value here, got {len(values)}; to search it use --space")
+    return values[0]
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """Reads "eta=4", "explore=0.2", "full_chunks=true", "sampler=gp"."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier() or not value:
+        raise parse.UsageError(f"--option: must look like eta=4, got {text!r}")
+    if value in ("true", "false"):
+        return name, value == "true"
+    for kind in (int, float):
+        try:
+            return name, kind(value)
+        except ValueError:
+            continue
+    return name, value
