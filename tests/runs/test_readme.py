@@ -1,0 +1,73 @@
+"""Every code block of the README works as it stands there."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+PYTHON = [text for language, text in BLOCKS if language == "python"]
+CONSOLE = [line for language, text in BLOCKS if language == "console" for line in text.strip().splitlines()]
+
+
+def test_there_are_two_commands_that_set_themselves_up():
+    assert sum(line.startswith("python3 -m venv .venv && ") for line in CONSOLE) == 2
+
+
+def test_ci_runs_the_test_command():
+    """The script takes the command from the README; what it takes is what stands there."""
+    pattern = re.search(r"sed -n '(s/.*?/p)'", (ROOT / ".ci/run").read_text())[1]
+    found = subprocess.run(["sed", "-n", pattern, ROOT / "README.md"], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() in CONSOLE and "pytest" in found.stdout
+
+
+@pytest.mark.parametrize("line", [line for line in CONSOLE if "lr-batch" in line])
+def test_commands_parse(line):
+    from runs.__main__ import parsed
+
+    parsed(shlex.split(line[line.index("lr-batch") :])[1:])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The files that the README shows, under the names that it gives them."""
+    folder = tmp_path_factory.mktemp("readme")
+    for text in PYTHON:
+        name = re.match(r"# (\w+\.py)", text)
+        if name:
+            (folder / name[1]).write_text(text)
+    return folder
+
+
+@pytest.mark.slow
+def test_own_model_and_own_optimizer(folder):
+    """The README's command, on a quarter of its batch sizes and rates."""
+    line = next(line for line in CONSOLE if "my_model.py" in line)
+    arguments = shlex.split(line)[1:]
+    small = {"1:64:x2": "4:64:x4", "1e-3:1:12": "0.01:1:4"}
+    arguments = [small.get(argument, argument) for argument in arguments]
+    command = [sys.executable, "-m", "runs", *arguments, "--seeds", "2", "--no-extend", "--out", str(folder / "out")]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment(), timeout=280)
+    assert done.returncode == 0, done.stderr
+    assert "wine with make" in done.stdout and (folder / "out" / "steps_to_goal.png").exists()
+
+
+@pytest.mark.slow
+def test_python_block(folder):
+    text = next(text for text in PYTHON if not text.startswith("# "))
+    (folder / "study.py").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "study.py"], cwd=folder, capture_output=True, text=True, env=environment(), timeout=280
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"\d+ \(\d+ to \d+\)\n", done.stdout)
+
+
+def environment():
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
