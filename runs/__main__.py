@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     What is the user's to mend is one line on stderr; only a bug of ours shows a traceback.
     """
     set_xla_flags()
-    open_missing_streams()
+    prepare_streams()
     from runs.interrupts import interruptible
 
     try:
@@ -121,11 +121,14 @@ def failed(message: str, code: int) -> int:
     return code
 
 
-def open_missing_streams() -> None:
-    """Python starts without the streams that its caller has closed; what is printed then has to go somewhere."""
+def prepare_streams() -> None:
+    """Makes printing safe: to a stream that our caller has closed, and of what its encoding does not know."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
+        stream = getattr(sys, name)
+        if stream is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for the rest of the process)
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def give_stdout_up() -> None:

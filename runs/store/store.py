@@ -179,7 +179,7 @@ class Store:
             raise StudyChanged(f"{self.directory}: holds another study ({listing}); name another folder")
         if not extend:
             raise StudyChanged(
-                f"{self.directory}: the study changed ({listing}); extend it or name another folder"
+                f"{self.directory}: the study changed ({listing}); extend it (--add) or name another folder"
             )
         self._add_event(f"study extended: {listing}")
 
