@@ -33,7 +33,15 @@ def main(request: Mapping[str, Any], emit: Callable[..., None]) -> None:
     width = chunk_width(study)
     execution = choose_execution(study, width)
     chunks, single = StepTimer(study, width, execution), StepTimer(study, 1, execution)
-    emit(ready=True, width=width, execution=execution, workers=len(worker_devices()))
+    workers = worker_devices()
+    emit(
+        ready=True,
+        width=width,
+        execution=execution,
+        workers=len(workers),
+        device=workers[0].device_kind,
+        platform=workers[0].platform,
+    )
     for size in study.batch_sizes:
         chunk = pieces.make_chunk(study, size, width, execution)
         found = pieces.gradient_products(chunk)

@@ -46,8 +46,9 @@ class StepTimer:
         while (took := self._together(batch_size, num)) < seconds / 2:
             num = max(2 * num, min(32 * num, int(num * seconds / max(took, 1e-6))))
         pairs = [(self._together(batch_size, 2 * num), self._together(batch_size, num)) for _ in range(repeats)]
-        step = float(np.median([long - short for long, short in pairs])) / num
-        return StepTime(max(step, 0.0), self._dispatch(batch_size))
+        difference = float(np.median([long - short for long, short in pairs]))
+        whole = float(np.median([long for long, _ in pairs])) / 2  # where noise is larger than the steps
+        return StepTime((difference if difference > 0 else whole) / num, self._dispatch(batch_size))
 
     def _together(self, batch_size: int, steps: int) -> float:
         """Mean over the workers of the seconds that `steps` steps take while the others do the same."""

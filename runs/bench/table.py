@@ -9,12 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-NAMES = {
-    "serial": "idiomatic loop: one jitted Optax step, trials one after the other",
-    "torch": "the same in PyTorch",
-    "pool": "pool of idiomatic loops, one process per core",
-}
-PROTOCOLS = {"raced": "with the race", "unraced": "without a race"}
+NAMES = {"serial": "idiomatic loop", "torch": "PyTorch loop", "pool": "pool of idiomatic loops"}
+PROTOCOLS = {"raced": "raced", "unraced": "no race"}
 SPLIT = ("compile", "gather", "gradient", "update", "step_rest", "evaluation", "dispatch", "store", "rest")
 
 
@@ -35,7 +31,7 @@ def print_bench(report: Mapping[str, Any], stream: IO[str]) -> None:
 
 def peers_table(report: Mapping[str, Any]) -> Table:
     """Seconds of the whole study and how many times those of the engine's cold run."""
-    table = headed("", "seconds", "interval", "times the engine, cold", "times the engine, warm")
+    table = headed("", "seconds", "interval", "times engine, cold", "times engine, warm")
     engine = report["engine"]
     for name, key in (("engine, cold start", "cold"), ("engine, second start", "second_start"), ("engine, warm", "warm")):
         value = engine[key]
@@ -44,7 +40,7 @@ def peers_table(report: Mapping[str, Any]) -> Table:
         for protocol in filter(measured.__contains__, PROTOCOLS):
             value = measured[protocol]
             table.add_row(
-                f"{NAMES[peer]}, {PROTOCOLS[protocol]} (projected)",
+                f"{NAMES[peer]}, {PROTOCOLS[protocol]}",
                 f"{value['seconds']:,.0f}",
                 f"{value['low']:,.0f} - {value['high']:,.0f}",
                 times(value["times_engine_cold"]),
@@ -62,8 +58,7 @@ def times(ratio: Mapping[str, float]) -> str:
 def sizes_table(report: Mapping[str, Any]) -> Table:
     """What a step takes and its share of the bound, batch size by batch size."""
     table = headed(
-        "batch size", "step ms", "gather", "gradient", "update", "evaluation ms", "bound ms", "GFLOP/s a core",
-        "share of bound", "times a lane alone",
+        "batch", "step ms", "gather", "gradient", "update", "eval ms", "bound ms", "GFLOP/s", "of bound", "x one lane"
     )  # fmt: skip
     for row in report["batch_sizes"]:
         milliseconds = [
@@ -82,9 +77,9 @@ def sizes_table(report: Mapping[str, Any]) -> Table:
 
 def headed(first: str, *headings: str) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first, ratio=2)
+    table.add_column(first, no_wrap=True)
     for heading in headings:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=heading != "interval")
     return table
 
 
@@ -117,15 +112,18 @@ def agreement_line(peer: str, row: Mapping[str, float]) -> str:
 def sampling_lines(report: Mapping[str, Any]) -> list[str]:
     effort = report["effort"]
     lines = [
-        f"Projected: {effort['trials_per_size']} random trials of every batch size in each of {effort['rounds']} rounds, "
+        "Idiomatic loop: one jitted Optax step for each batch size, the rate traced, trials one after the other, JAX's "
+        "default flags. Pool: one such process per core. GFLOP/s: of one core at the bound, the products of matrices "
+        "of the gradient alone, every core busy. x one lane: against a chunk of one lane, per lane.",
+        f"Loops are projected: {effort['trials_per_size']} random trials of every batch size in each of {effort['rounds']} rounds, "
         f"at most {effort['trial_seconds']:g} s each, times the steps of all trials as the engine counted them; 95 % "
         "bootstrap interval over trials. Ratios are medians over rounds, with their range.",
-        "With the race: a trial ends as in the engine, the best of its batch size and seed being told in advance, which "
-        "favours the loops.",
+        "Raced: a trial ends as in the engine, the best of its batch size and seed being told in advance, which favours "
+        "the loops.",
     ]
     if any("unraced" in peer for peer in report["peers"].values()):
         lines.append(
-            "Without a race: how long cut trials go on is taken from the first seed at "
+            "No race: how long cut trials go on is taken from the first seed at "
             f"{effort['unraced_rates']} learning rates of each batch size."
         )
     return lines

@@ -41,8 +41,10 @@ class Work:
         )
 
     def quick(self) -> Work:
-        """Four short trials."""
-        return dataclasses.replace(self, batch_sizes="4,32", learning_rates="0.05,0.2", seeds=1, budget=60)
+        """Two short trials."""
+        return dataclasses.replace(
+            self, batch_sizes="32", learning_rates="0.05,0.5", seeds=1, budget=40, goal=self.goal or "loss<1"
+        )
 
     def study(self, *, racing: bool = True) -> Study:
         from runs.commands.options import StudyOptions  # the command `bench` imports this module

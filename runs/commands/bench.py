@@ -37,12 +37,15 @@ class Bench:
     """Print bench.json alone on stdout."""
 
     def __call__(self) -> None:
+        import jax
+
         from runs.atomic import write_atomically
         from runs.bench.compare import measure
         from runs.bench.summary import summary
         from runs.bench.table import print_bench
         from runs.plots.bench import bench as draw
 
+        jax.config.update("jax_platforms", "cpu")  # of this process: the peers need an accelerator's memory
         peers, effort = self.checked()
         work = self.work.quick() if self.quick else self.work.filled()
         folder = self.out or Path("lr-batch-results") / f"bench-{work.study().workload.name}-{work.optimizer}"

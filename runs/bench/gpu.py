@@ -1,0 +1,192 @@
+"""Everything that a machine with a GPU should be asked, in one command of under ten minutes.
+
+    python -m runs.bench.gpu --out DIR
+
+1. Correctness: the lanes' numbers, at each precision of products, against float32 on the CPU.
+2. Speed: the peers of `lr-batch bench`, and the parts of a step with their bound at each precision.
+3. Where Fashion-MNIST is prepared: the published Simple CNN on it (panel b), and its parts of a step.
+
+Writes gpu.json, bench.png and the study of panel b into DIR. A part that fails, or has no time left, is reported and
+the others go on. `--quick` is for machines without a GPU: shows that everything works.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from lr_batch.data import DataNotPrepared
+from lr_batch.errors import StudyError
+from runs.atomic import write_atomically
+from runs.bench import compare
+from runs.bench.child import plain_environment, run_child, sweep_environment
+from runs.bench.compare import QUICK, Effort, request
+from runs.bench.summary import summary
+from runs.bench.table import print_bench
+from runs.bench.work import Work
+from runs.plots.bench import bench as draw
+from runs.xla_flags import set_xla_flags
+
+LIMIT = 570.0  # seconds for everything
+PRECISIONS = ("float32", "tensorfloat32", "bfloat16")  # of products of float32 matrices
+CHECKED = Work(batch_sizes="8:512:x8", learning_rates="0.02:1:6", seeds=1, budget=2_000)
+TIMED = Work(batch_sizes="1:1024:x4", seeds=2)
+PANEL_B = Work("simple_cnn_fashion_mnist", "momentum", "16:4096:x4", "1e-3:0.1:8", seeds=1, budget=10_000)
+EFFORT = Effort(rounds=1, trials_per_size=2, trial_seconds=1.0, warm_runs=3, unraced_rates=0, timeout=150.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a machine with a GPU should be asked."""
+
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+
+
+class Clock:
+    """Seconds that are left of `LIMIT`."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def left(self, at_most: float) -> float:
+        return max(1.0, min(at_most, LIMIT - (time.monotonic() - self._began)))
+
+
+def main(options: Options) -> int:
+    """Runs all parts; 0 if none failed."""
+    set_xla_flags()
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")  # of this process: the children need the GPU's memory
+    clock, report = Clock(), {}
+    options.out.mkdir(parents=True, exist_ok=True)
+    parts = {
+        "correctness": lambda: correctness(CHECKED.quick() if options.quick else CHECKED, clock),
+        "bench": lambda: side_by_side(options, clock),
+        "precisions": lambda: precisions(TIMED.quick() if options.quick else TIMED, options, clock),
+        "panel_b": lambda: panel_b(options, clock),
+    }
+    for name, part in parts.items():
+        print(f"gpu: {name}", file=sys.stderr, flush=True)
+        report[name] = attempted(part)
+        write_atomically(options.out / "gpu.json", json.dumps(report, indent=1).encode())
+    print(json.dumps({name: report[name] for name in ("correctness", "precisions", "panel_b")}, indent=1))
+    return int(any("failed" in report[name] for name in parts))
+
+
+def attempted(part: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What the part returns, or one line on why it failed or was left out."""
+    try:
+        return part()
+    except DataNotPrepared as missing:
+        return {"left_out": str(missing)}
+    except (StudyError, OSError, subprocess.TimeoutExpired) as error:
+        return {"failed": str(error)}
+
+
+def correctness(work: Work, clock: Clock) -> dict[str, Any]:
+    """Each precision's steps to the goal against those of the CPU in float32."""
+    ask = request(work, mode="whole")
+
+    def trials(**environment: str) -> Mapping[str, Any]:
+        with tempfile.TemporaryDirectory(prefix="lr-batch-bench-") as cache:
+            messages = run_child("runs.bench.engine", ask, sweep_environment(cache) | environment, clock.left(90.0))
+        return next(message.body["cold"]["trials"] for message in messages if "cold" in message.body)
+
+    reference = trials(JAX_PLATFORMS="cpu", JAX_DEFAULT_MATMUL_PRECISION="float32")
+    return {name: difference(reference, trials(JAX_DEFAULT_MATMUL_PRECISION=name)) for name in PRECISIONS}
+
+
+def difference(reference: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, float]:
+    """Relative differences of the steps to the goal where both reached it, and how many trials end otherwise."""
+    a, b = (np.array(trials["steps_to_goal"], np.float64) for trials in (reference, other))
+    both = np.isfinite(a) & np.isfinite(b)
+    relative = np.abs(a[both] / b[both] - 1)
+    return {
+        "trials": len(a),
+        "reached": int(both.sum()),
+        "other_outcome": int((np.isfinite(a) != np.isfinite(b)).sum()),
+        "median": float(np.median(relative)) if both.any() else 0.0,
+        "largest": float(np.max(relative, initial=0.0)),
+    }
+
+
+def side_by_side(options: Options, clock: Clock) -> dict[str, Any]:
+    """`lr-batch bench` on a smaller default curve."""
+    work, effort = (TIMED.quick(), QUICK._replace(unraced_rates=0)) if options.quick else (TIMED, EFFORT)
+    peers = ("serial",) if options.quick else compare.SERIAL
+    effort = effort._replace(timeout=clock.left(effort.timeout))
+    say = lambda what: print(f"gpu: bench: {what}", file=sys.stderr, flush=True)  # noqa: E731
+    report = summary(work, effort, compare.measure(work, effort, peers, say))
+    draw(report, options.out / "bench.png")
+    print_bench(report, sys.stdout)
+    return report
+
+
+def precisions(work: Work, options: Options, clock: Clock) -> dict[str, Any]:
+    """A step and its bound at each precision, at the largest and the smallest batch size."""
+    sizes = work.study().batch_sizes
+    ends = dataclasses.replace(work, batch_sizes=",".join(map(str, sorted({sizes[0], sizes[-1]}))))
+    return {name: parts_of_a_step(ends, options, clock, name) for name in PRECISIONS[: 1 if options.quick else None]}
+
+
+def parts_of_a_step(work: Work, options: Options, clock: Clock, precision: str) -> dict[str, Any]:
+    asked = request(work, seconds=0.002 if options.quick else 0.2)
+    with tempfile.TemporaryDirectory(prefix="lr-batch-bench-") as cache:
+        environment = sweep_environment(cache) | {"JAX_DEFAULT_MATMUL_PRECISION": precision}
+        messages = run_child("runs.bench.breakdown", asked, environment, clock.left(90.0))
+    rows = [message.body for message in messages if "batch_size" in message.body]
+    return {str(row["batch_size"]): row | shares(row) for row in rows}
+
+
+def shares(row: Mapping[str, float]) -> dict[str, float]:
+    bound = min(row["batched_products"], row["separate_products"])
+    return {"share_of_bound": bound / row["step"], "bound_tflops": row["flops"] / bound / 1e12}
+
+
+def panel_b(options: Options, clock: Clock) -> dict[str, Any]:
+    """The study through the command line, stopped when the time is over: finished chunks are kept and counted."""
+    if options.quick:
+        return {"left_out": "quick"}
+    PANEL_B.study()  # says at once where the data are not prepared
+    steps = parts_of_a_step(dataclasses.replace(PANEL_B, batch_sizes="256"), options, clock, "tensorfloat32")
+    folder = options.out / "panel_b"
+    began = time.monotonic()
+    code = curve(PANEL_B, folder, clock.left(LIMIT))
+    found = {"seconds": time.monotonic() - began, "exit_code": code, "step": steps}
+    path = folder / "summary.json"
+    return found | ({"summary": json.loads(path.read_text())} if path.is_file() else {})
+
+
+def curve(work: Work, folder: Path, seconds: float) -> int:
+    """`lr-batch curve`; asked to stop after `seconds`, ended 20 seconds later."""
+    options: Sequence[str] = [
+        "--optimizer", work.optimizer, "--batch-sizes", work.batch_sizes, "--learning-rates", work.learning_rates,
+        "--seeds", str(work.seeds), "--budget", str(work.budget), "--no-extend", "--out", str(folder),
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "runs", "curve", work.workload, *options]
+    with subprocess.Popen(command, stdout=sys.stderr, env=plain_environment()) as child:
+        try:
+            return child.wait(max(1.0, seconds - 20.0))
+        except subprocess.TimeoutExpired:
+            child.terminate()
+        try:
+            return child.wait(20.0)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            return child.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options, prog="python -m runs.bench.gpu")))
