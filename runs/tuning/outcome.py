@@ -16,7 +16,7 @@ from runs.plots.tune import best_so_far, parallel_coordinates
 from runs.plots.tune_model import draw_importance, model_slice
 from runs.tuning.confirm import Finalist
 from runs.tuning.importance import Importance, Surrogate, importance, surrogate
-from runs.tuning.tune import Tuning
+from runs.tuning.tune import Tuning, one_blas_thread
 
 SHOWN = 5  # settings in the table
 
@@ -92,8 +92,9 @@ def _edges(tuning: Tuning) -> list[str]:
 
 def write_outcome(tuning: Tuning, folder: Path) -> dict[str, Any]:
     """Summary and figures into `folder`; returns the summary."""
-    model = surrogate(tuning.plan, tuning.state)
-    shares = importance(model.posterior) if model else None
+    with one_blas_thread():
+        model = surrogate(tuning.plan, tuning.state)
+        shares = importance(model.posterior) if model else None
     summary = summarize(tuning, model, shares)
     write_atomically(folder / "summary.json", json.dumps(summary, indent=1, allow_nan=False).encode())
     best_so_far(tuning, folder / "best_so_far.png")

@@ -83,7 +83,8 @@ def search_rounds(
     search, key, limit = plan.make_search(), jax.random.key(plan.seed), plan.trials * plan.study.budget
     state, cost = search.init(), 0
     while True:
-        proposal, asked = search.ask(key, state, plan.ask)
+        with one_blas_thread():
+            proposal, asked = search.ask(key, state, plan.ask)
         costs = cost + np.cumsum(steps_of(proposal, plan.study.budget))
         affordable = int(np.searchsorted(costs, limit, side="right"))
         if not affordable:
@@ -94,6 +95,16 @@ def search_rounds(
         yield Told(proposal, losses, cost), state
         if affordable < plan.ask:
             return
+
+
+def one_blas_thread():
+    """For models of a search: their matrices are small, and a thread pool beside the trials takes ten times as long.
+
+    It also keeps a proposal from depending on the number of cores.
+    """
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+    return threadpool_limits(1, user_api="blas")
 
 
 def steps_of(proposal: Proposal, budget: int) -> np.ndarray:

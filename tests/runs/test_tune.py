@@ -1,9 +1,11 @@
 """Searches in the engine: every strategy, resuming, rungs, fresh seeds; then the command as people type it."""
 
 import functools
+import json
 import sys
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -13,8 +15,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "lr_batch"))
 
 from tiny import sgd, tiny_workload  # noqa: E402
 
+import lr_batch  # noqa: E402
 from hparam import FULL, SEARCHES, Space, from_settings, log, log1m  # noqa: E402
+from hparam.fresh import sobol  # noqa: E402
+from hparam.gaussian_process import fit  # noqa: E402
+from runs.__main__ import main  # noqa: E402
+from runs.commands.tune import Tune, _option  # noqa: E402
 from runs.tuning import TuningPlan, tune  # noqa: E402
+from runs.tuning.confirm import Finalist, lineage, train_again  # noqa: E402
+from runs.tuning.importance import importance  # noqa: E402
 from runs.tuning.plan import study_of  # noqa: E402
 from runs.tuning.trainer import Trainer  # noqa: E402
 from runs.tuning.tune import search_rounds  # noqa: E402
@@ -107,15 +116,25 @@ def test_search_that_may_cost_more_goes_on():
     assert outcome(longer) == outcome(whole("random")[0])
 
 
-def test_loss_is_the_last_value_or_the_steps_to_the_goal():
-    near = plan(search="grid", options={"levels": 6}, trials=6, confirm=0)
-    at_end = tune(near).rounds[0].losses
-    study = study_of(SPACE, {}, workload=tiny_workload(), optimizer=sgd, batch_sizes=(8,), budget=BUDGET, goal="loss<0.6")
-    steps = tune(plan(study=study, search="grid", options={"levels": 6}, trials=6, confirm=0, to_goal=True)).rounds[0].losses
-    reached = steps <= BUDGET
-    assert reached.any() and not reached.all()
-    late = ~reached & np.isfinite(steps)
-    np.testing.assert_allclose(steps[late], BUDGET * (1 + at_end[late] - 0.6), rtol=1e-6)
+@pytest.mark.parametrize(("goal", "to_goal"), [("loss<1e-9", False), ("loss<0.6", True)])
+def test_losses_are_those_of_a_sweep_over_the_same_settings(goal, to_goal):
+    """Bit for bit: the last value, or the steps to the goal; beyond the budget where it was not reached."""
+    fields = dict(workload=tiny_workload(), optimizer=sgd, batch_sizes=(8,), budget=BUDGET, goal=goal)
+    options = dict(search="grid", options={"levels": 4}, trials=4, confirm=0, to_goal=to_goal)
+    told = tune(plan(study=study_of(SPACE, {}, **fields), **options)).rounds[0]
+    rates = told.proposal.settings["learning_rate"].tolist()
+    result = lr_batch.run(
+        lr_batch.Study(**fields, space={"learning_rate": rates}, seeds=1, slack=float("inf"), extend=False)
+    )
+    last = np.array([curve.values[-1] for curve in result.curves], float)
+    if not to_goal:
+        np.testing.assert_array_equal(told.losses, last)
+        return
+    reached = result.status == "reached"
+    assert 0 < reached.sum() < 4
+    np.testing.assert_array_equal(told.losses[reached], result.steps_to_goal[reached])
+    np.testing.assert_allclose(told.losses[~reached], BUDGET * (1 + last[~reached] - 0.6))
+    assert told.losses[reached].max() <= BUDGET < told.losses[~reached].min()
 
 
 def test_diverged_trials_are_infinite_and_never_finalists():
@@ -154,3 +173,129 @@ def test_space_that_the_optimizer_does_not_allow_is_refused():
     wide = Space({"learning_rate": log(1e-3, 1.0), "momentum": log1m(0.5, 0.9)})
     with pytest.raises(ValueError, match="momentum"):
         study_of(wide, {}, workload=tiny_workload(), optimizer="sgd", batch_sizes=(8,))
+
+
+WORKLOAD = """
+from tiny import sgd, tiny_workload
+workload = tiny_workload()
+"""
+
+
+@pytest.fixture
+def tune_command(tmp_path, monkeypatch, capsys):
+    """`lr-batch tune` on the tiny workload: exit code, stdout, stderr."""
+    (tmp_path / "mine.py").write_text(WORKLOAD)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        usual = {"--optimizer": "mine.py:sgd", "--batch-size": "8", "--budget": "27", "--width": "4", "--ask": "8",
+                 "--trials": "12", "--confirm": "2"}  # fmt: skip
+        words = [word for option in usual.items() if option[0] not in arguments for word in option]
+        try:
+            code = main(["tune", "mine.py:workload", *words, *arguments])
+        except SystemExit as leaving:
+            code = leaving.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_command_writes_figures_and_summary_and_resumes(tune_command, tmp_path):
+    options = ("--search", "asha", "--space", "learning_rate=log(1e-3,30)", "--option", "eta=3", "--out", "a b")
+    code, out, err = tune_command(*options)
+    assert code == 0 and "on fresh seeds" in out and "cost" in err
+    for name in ("best_so_far", "parallel_coordinates", "importance", "model"):
+        assert (tmp_path / "a b" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    code, out, _ = tune_command(*options, "--json")
+    summary = json.loads(out)
+    assert summary == json.loads((tmp_path / "a b" / "summary.json").read_text())
+    assert code == 0 and summary["trained_now"] == {"steps": 0, "examples": 0}
+    assert summary["search"] == "asha" and summary["steps"] <= 12 * 27
+    best = summary["best"]
+    assert best["low"] < best["fresh_mean"] < best["high"] and best["fresh_seeds"] == 2
+    assert best["loss_in_search"] == min(finalist["loss_in_search"] for finalist in summary["finalists"])
+
+
+def test_folder_of_another_search_is_refused(tune_command):
+    assert tune_command("--search", "random", "--out", "here")[0] == 0
+    code, _, err = tune_command("--search", "quasi_random", "--out", "here")
+    assert code == 2 and "holds another study (search: random -> quasi_random)" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--search", "bayse"), "unknown search 'bayse'; did you mean 'bayes'"),
+        (("--space", "learning_rate=log(1,0.1)"), "lower bound must be below the upper one, got 1 and 0.1"),
+        (("--space", "learning_rate=log(-1,0.1)"), "lower bound must be > 0, got -1"),
+        (("--space", "learning_rate=lag(0.1,1)"), "did you mean 'log'"),
+        (("--set", "learning_rate=0.1", "--space", "learning_rate=log(0.1,1)"), "learning_rate is searched and fixed"),
+        (("--set", "momentum=0.1,0.9"), "momentum takes one value here, got 2"),
+        (("--option", "eta"), "--option: must look like eta=4, got 'eta'"),
+        (("--option", "eta=3"), "bayes has no option 'eta' (known: initial, explore)"),
+        (("--search", "asha", "--option", "min_steps=28"), "asha: min_steps must be in [1, max_steps], got 28 and 27"),
+        (("--search", "asha", "--goal", "loss<0.5"), "leave out --goal or take a search of full-length trials"),
+        (("--goal", "loss"), "goal: must look like 'loss<0.2'"),
+        (("--trials", "0"), "tune: trials must be >= 1, got 0"),
+        (("--batch-size", "0"), "batch_sizes must be a whole number >= 1, got 0"),
+        (("--batch-size", "41"), "batch size 41 is larger than the training data (40 examples)"),
+    ],
+)
+def test_wrong_options_are_one_line_and_exit_2(tune_command, options, message):
+    code, out, err = tune_command(*options)
+    assert code == 2 and out == ""
+    assert message in err and err.count("\n") == 1
+
+
+def test_typed_option_values():
+    assert [_option(text) for text in ("eta=4", "explore=0.2", "full_chunks=true", "sampler=gp")] == [
+        ("eta", 4), ("explore", 0.2), ("full_chunks", True), ("sampler", "gp"),
+    ]  # fmt: skip
+
+
+def test_space_of_the_optimizer_is_the_default():
+    space, fixed = Tune(optimizer="lars")._space("lars")
+    assert str(space) == "learning_rate=log(0.01,10)" and fixed == {"trust_coefficient": 0.02}
+
+
+def test_importance_of_known_functions():
+    """f = x0: all of it, and none of x1. f = x0 x1, both centred: nothing alone, all of it together."""
+    points = sobol(jax.random.key(0), 2, 0, 64)
+    alone = importance(fit(points, points[:, 0], None, 0))
+    np.testing.assert_allclose(alone.alone, [1, 0], atol=0.02)
+    np.testing.assert_allclose(alone.total, [1, 0], atol=0.02)
+    centred = points - 0.5
+    together = importance(fit(points, centred[:, 0] * centred[:, 1], None, 0))
+    np.testing.assert_allclose(together.alone, [0, 0], atol=0.05)
+    np.testing.assert_allclose(together.total, [1, 1], atol=0.05)
+
+
+def test_interval_of_a_finalist_is_the_t_interval():
+    finalist = Finalist({}, 1.0, np.array([1.0, 2.0, 3.0]))
+    assert finalist.mean == 2.0
+    np.testing.assert_allclose(finalist.interval, [2 - 4.3026527 / 3**0.5, 2 + 4.3026527 / 3**0.5])
+    assert Finalist({}, 1.0, np.array([1.0, np.inf])).mean is None
+    assert Finalist({}, 1.0, np.array([1.0])).interval is None
+
+
+def test_population_is_trained_again_through_all_its_settings():
+    """On the seeds of the search itself the winner's lineage gives the loss that the search saw."""
+    found, _ = whole("population")
+    chains = [lineage(found.state, tuple(finalist.setting.values())) for finalist in found.finalists]
+    assert any(len({segment.setting for segment in chain}) > 1 for chain in chains)
+    again = train_again(SPACE, chains, Trainer(found.plan).train)
+    np.testing.assert_array_equal(again, [finalist.searched for finalist in found.finalists])
+
+
+@pytest.mark.slow
+def test_recipes_quick(tmp_path, capsys):
+    from runs.recipes import asha_vs_random, bayes_vs_random
+
+    assert set(asha_vs_random.main(str(tmp_path), quick=True)) == {"searched", "fresh", "equal cost"}
+    tables = {path.name: path.read_bytes() for path in tmp_path.glob("*.csv")}
+    assert set(bayes_vs_random.main(str(tmp_path), quick=True)) == {"searched", "fresh"}
+    assert all((tmp_path / name).read_bytes() == content for name, content in tables.items())  # random is shared
+    for name in ("asha_vs_random", "bayes_vs_random"):
+        assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    assert "loss of asha over that of random search" in capsys.readouterr().out

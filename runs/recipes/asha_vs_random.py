@@ -1,0 +1,90 @@
+"""Asynchronous successive halving at a quarter of the examples against full-length random search."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from runs.xla_flags import set_xla_flags
+
+set_xla_flags()  # before JAX is imported
+
+import numpy as np  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+from runs.plots import style  # noqa: E402
+from runs.recipes.search_benchmark import interval  # noqa: E402
+from runs.recipes.search_on_digits import (  # noqa: E402
+    BATCH_SIZE,
+    BUDGET,
+    RANDOM,
+    TRIALS,
+    Method,
+    Ratio,
+    Run,
+    best_at,
+    of_method,
+    ratio,
+    run_all,
+)
+
+ASHA = Method("asha", "asha", style.BLUE, trials=TRIALS // 4, options={"min_steps": 9, "eta": 3})
+
+
+def main(folder: str = "lr-batch-results/search", repeats: int = 20, quick: bool = False) -> dict[str, Ratio]:
+    """ASHA with rungs at 9, 27, 81 and 243 steps and the examples of 16 trials, against random search with 64.
+
+    Command: `python -m runs.recipes.asha_vs_random [FOLDER]`, about MINUTES on two cores. The space and the repeats
+    are those of `bayes_vs_random`. Expected: RESULT
+
+    Args:
+      folder: of the tables and the figure; runs that are in it are not repeated.
+      repeats: of each search, >= 2.
+      quick: 2 repeats of short trials.
+
+    Returns:
+      How many times ASHA's loss is that of random search: of the best setting as "searched", on 4 "fresh" seeds, and
+      "equal cost": the best of ASHA against the best of random search when both have spent the same.
+    """
+    runs = run_all(Path(folder), (RANDOM, ASHA), 2 if quick else repeats, quick=quick)
+    asha, random = of_method(runs, ASHA), of_method(runs, RANDOM)
+    quarter = np.array([asha[0].cost[-1]])
+    results = {
+        "searched": ratio(asha, random, lambda run: run.best[-1]),
+        "fresh": ratio(asha, random),
+        "equal cost": ratio(asha, random, lambda run: best_at(run, np.maximum(quarter, random[0].cost[0]))[0]),
+    }
+    style.save(draw(runs), Path(folder) / "asha_vs_random.png")
+    for kind, value in results.items():
+        print(f"{kind:10s} loss of asha over that of random search: {value}")
+    return results
+
+
+def draw(runs: list[Run]) -> Figure:
+    """Geometric mean of the best full-length loss so far with its 95 % interval, against examples."""
+    figure = style.new_figure(7.2, 4.8)
+    axes = style.add_axes(figure, bottom=0.21, height=0.64)
+    repeats = len(of_method(runs, ASHA))
+    subtitle = f"digits_mlp · adamw, four hyperparameters · batch size {BATCH_SIZE}, {BUDGET} steps · {repeats} repeats"
+    style.headline(figure, "Stopping early against training to the end", subtitle)
+    drawn = []
+    for method in (ASHA, RANDOM):
+        mine = of_method(runs, method)
+        cost = np.linspace(1, method.trials, 200)
+        best = np.array([best_at(run, cost) for run in mine])
+        known = np.isfinite(best).all(axis=0)  # before that some repeat has no trial of full length
+        low, high = np.exp(interval(np.log(best[:, known])))
+        examples = cost[known] * BUDGET * BATCH_SIZE
+        axes.fill_between(examples, low, high, color=method.color, alpha=0.18, linewidth=0)
+        axes.plot(examples, np.exp(np.log(best[:, known]).mean(axis=0)), color=method.color, label=method.name)
+        drawn += [low, high]
+    limits = np.concatenate(drawn)
+    axes.xaxis.set_major_formatter(lambda value, _: style.compact(value))
+    axes.set_xlabel("training examples spent", fontsize=10, color=style.INK)
+    style.log_axis(axes.yaxis, "best held-out loss at full length", limits.min() / 1.05, limits.max() * 1.05)
+    style.legend_below(axes)
+    return figure
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])

@@ -1,0 +1,88 @@
+"""Bayesian against random and quasi-random search of a real network's settings, at equal cost."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from runs.xla_flags import set_xla_flags
+
+set_xla_flags()  # before JAX is imported
+
+import numpy as np  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+from runs.plots import style  # noqa: E402
+from runs.recipes.search_benchmark import interval  # noqa: E402
+from runs.recipes.search_on_digits import (  # noqa: E402
+    BATCH_SIZE,
+    BAYES,
+    BUDGET,
+    QUASI_RANDOM,
+    RANDOM,
+    TRIALS,
+    Ratio,
+    Run,
+    best_at,
+    of_method,
+    ratio,
+    run_all,
+)
+
+METHODS = (BAYES, QUASI_RANDOM, RANDOM)
+
+
+def main(
+    folder: str = "lr-batch-results/search", repeats: int = 20, quick: bool = False
+) -> dict[str, dict[str, Ratio]]:
+    """Each method tunes AdamW's rate, b1, b2 and weight decay on `digits_mlp` with 64 trials, 16 at a time.
+
+    Command: `python -m runs.recipes.bayes_vs_random [FOLDER]`, about MINUTES on two cores. Repeats are paired: same
+    initial parameters, order of examples and first proposals' seed. Expected: RESULT
+
+    Args:
+      folder: of the tables and the figure; runs that are in it are not repeated.
+      repeats: of each search, >= 2.
+      quick: 2 repeats of 8 short trials.
+
+    Returns:
+      For "searched" (the best of 64) and "fresh" (that setting on 4 new seeds): the method that it is compared with
+      -> how many times the loss of that method is the loss of the Bayesian search.
+    """
+    runs = run_all(Path(folder), METHODS, 2 if quick else repeats, quick=quick)
+    results = {
+        "searched": {m.name: ratio(of_method(runs, m), of_method(runs, BAYES), lambda r: r.best[-1]) for m in METHODS[1:]},
+        "fresh": {m.name: ratio(of_method(runs, m), of_method(runs, BAYES)) for m in METHODS[1:]},
+    }
+    style.save(draw(runs), Path(folder) / "bayes_vs_random.png")
+    for kind, ratios in results.items():
+        for name, value in ratios.items():
+            print(f"{kind:8s} loss of {name:12s} over that of bayes: {value}")
+    return results
+
+
+def draw(runs: list[Run]) -> Figure:
+    """Geometric mean of the best loss so far with its 95 % interval, against full-length trials."""
+    figure = style.new_figure(7.2, 4.8)
+    axes = style.add_axes(figure, bottom=0.21, height=0.64)
+    repeats = len(of_method(runs, BAYES))
+    subtitle = f"digits_mlp · adamw, four hyperparameters · batch size {BATCH_SIZE}, {BUDGET} steps · {repeats} repeats"
+    style.headline(figure, "Searching in batches of 16", subtitle)
+    drawn = []
+    for method in METHODS:
+        mine = of_method(runs, method)
+        cost = mine[0].cost
+        values = np.log([best_at(run, cost) for run in mine])
+        low, high = np.exp(interval(values))
+        axes.fill_between(cost, low, high, color=method.color, alpha=0.18, linewidth=0)
+        axes.plot(cost, np.exp(values.mean(axis=0)), color=method.color, marker="o", markersize=4, label=method.name)
+        drawn += [low, high]
+    axes.set_xlabel(f"trials (of {TRIALS})", fontsize=10, color=style.INK)
+    limits = np.concatenate(drawn)
+    style.log_axis(axes.yaxis, "best held-out loss so far", limits.min() / 1.05, limits.max() * 1.05)
+    style.legend_below(axes)
+    return figure
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])
