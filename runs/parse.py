@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 
-REPEATABLE = ("--set", "--space")  # options that may be given several times
+REPEATABLE = ("--set", "--space", "--option")  # options that may be given several times
 MAX_VALUES = 100_000  # of one axis of a grid; more is a slip of the keyboard
 
 
