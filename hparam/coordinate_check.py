@@ -8,6 +8,7 @@ width. An exponent of the width that is not near zero names the layer whose rule
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -72,30 +73,21 @@ def coordinate_check(
       seeds: initializations.
     """
     found = {
-        width: [watched(workload, optimizer, hparams, num_steps, batch_size, seed) for seed in range(seeds)]
+        width: watched(workload, optimizer(hparams), num_steps, batch_size, seeds)
         for width, (workload, optimizer) in members.items()
     }
-    layers = tuple(next(iter(found.values()))[0])
-    size, change = (
-        np.array([[np.mean([seed[layer][i] for seed in found[width]], axis=0) for width in found] for layer in layers])
-        for i in (0, 1)
-    )
+    layers = tuple(next(iter(found.values())))
+    size, change = (np.array([[found[width][layer][i] for width in found] for layer in layers]) for i in (0, 1))
     return CoordinateCheck(tuple(found), layers, size, change)
 
 
 def watched(
-    workload: Workload,
-    optimizer: OptimizerFactory,
-    hparams: Mapping[str, float],
-    num_steps: int,
-    batch_size: int,
-    seed: int,
+    workload: Workload, tx: optax.GradientTransformation, num_steps: int, batch_size: int, seeds: int
 ) -> dict[str, Float[np.ndarray, "2 steps"]]:
     """Mean |x_t| and mean |x_t - x_0| of every layer before training and after each step."""
-    key, probe = jax.random.key(seed), jax.tree.map(lambda leaf: jnp.asarray(leaf[:batch_size]), workload.eval_data)
+    probe = jax.tree.map(lambda leaf: jnp.asarray(leaf[:batch_size]), workload.eval_data)
 
-    @jax.jit
-    def run(key):
+    def one(key):
         start = workload.init(key)
         before = outputs_of_layers(workload, start, probe)
 
@@ -103,9 +95,10 @@ def watched(
             now = outputs_of_layers(workload, params, probe)
             return {name: jnp.stack([mean_abs(now[name]), mean_abs(now[name] - before[name])]) for name in now}
 
-        return jax.lax.map(sizes, path_of(workload, optimizer(hparams), start, key, num_steps, batch_size))
+        return jax.lax.map(sizes, path_of(workload, tx, start, key, num_steps, batch_size))
 
-    return {name: np.asarray(value).T for name, value in run(key).items()}
+    keys = jax.random.split(jax.random.key(0), seeds)
+    return {name: np.asarray(value).mean(0).T for name, value in jax.jit(partial(jax.lax.map, one))(keys).items()}
 
 
 def path_of(

@@ -13,7 +13,7 @@ from lr_batch.workload import Workload
 
 PyTree = Any
 
-NUM_KEYS = 4  # initializations that are measured
+NUM_KEYS = 8  # initializations that are measured
 SAMPLING_ERRORS = 4.0  # a measured ratio this close to the expected one is taken for it
 
 

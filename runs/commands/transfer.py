@@ -1,0 +1,98 @@
+"""`lr-batch transfer`: whether settings of a small network carry over to a large one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from runs import parse
+
+if TYPE_CHECKING:
+    from runs.transfer import Family, Plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Transfer:
+    """Compare the best learning rate of several widths under the standard parameterization and under muP.
+
+    Without any argument: a network with one hidden layer on handwritten digits, widths 64 to 2,048, Adam.
+    """
+
+    workload: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="WORKLOAD")] = "digits_mlp"
+    """digits_mlp, digits_cnn, pydoc_lm, or FILE.py:NAME for your own function of `width` that makes a Workload."""
+    widths: Annotated[str, tyro.conf.arg(metavar="LOW:HIGH:xFACTOR")] = "64:2048:x2"
+    """Or a list 64,256,1024. Settings are those of the first one."""
+    optimizer: Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")] = "adam"
+    """sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw, nadam or lion."""
+    learning_rates: Annotated[str | None, tyro.conf.arg(metavar="LOW:HIGH:NUM")] = None
+    """Such as 1e-3:4:16, log-spaced, or a list. Default: the optimizer's."""
+    layers: int | None = None
+    """Layers of the network, where it can have several."""
+    batch_size: int = 64
+    steps: int = 100
+    """Optimizer steps of each trial."""
+    seeds: int = 4
+    loss: Literal["training", "held-out"] = "training"
+    """Whose final loss is compared."""
+    zero_readout: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Let the output weights of muP start at zero."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder of the results. The same command again resumes there."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the summary alone, as JSON, on stdout."""
+
+    def __call__(self) -> None:
+        from runs.folder import RESULTS
+        from runs.transfer_outcome import measure, print_transfer
+
+        family, plan = self._family_and_plan()
+        folder = self.out or RESULTS / f"transfer-{Path(self.workload.partition(':')[0]).stem}-{self.optimizer}"
+        summary = measure(family, plan, folder)
+        if self.json:
+            print(json.dumps(summary, indent=1))
+            return
+        print_transfer(summary, sys.stdout)
+        print(f"\nfigures, summary.json and the stores: {folder}")
+
+    def _family_and_plan(self) -> tuple[Family, Plan]:
+        from lr_batch.study import named
+        from hparam.mup import KINDS
+        from optim import OPTIMIZERS
+        from runs.transfer import Family, Plan
+
+        named("optimizer", self.optimizer, {name: name for name in KINDS})
+        rates = OPTIMIZERS[self.optimizer].space["learning_rate"]
+        if self.learning_rates:
+            rates = parse.values("--learning-rates", self.learning_rates)
+        plan = Plan(
+            widths=parse.batch_sizes(self.widths, "--widths"),
+            rates=tuple(sorted(set(rates))),
+            batch_sizes=(self.batch_size,),
+            steps=self.steps,
+            seeds=self.seeds,
+        )
+        options = {} if self.layers is None else {"layers": self.layers}
+        make = sized("workload", self.workload, options)
+        return Family(make, self.optimizer, plan.widths[0], options, self.zero_readout, self.loss), plan
+
+
+def sized(what: str, name: str, options: dict[str, int]) -> Any:
+    """The function that makes a workload at a width."""
+    import inspect
+
+    from lr_batch import WORKLOADS
+    from lr_batch.study import named
+
+    takes = lambda make: inspect.signature(make).parameters  # noqa: E731
+    known = {key: make for key, make in WORKLOADS.items() if "width" in takes(make)}
+    make = parse.named_or_loaded(what, name)
+    make = named("workload with a width", make, known) if isinstance(make, str) else make
+    for option in ("width", *options):
+        if not callable(make) or option not in takes(make):
+            raise ValueError(f"transfer: {name} must be a function that takes {option} and makes a Workload")
+    return make

@@ -1,0 +1,101 @@
+"""Loss against learning rate for several widths, and the coordinate check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hparam import CoordinateCheck
+from runs.plots import style
+from runs.plots.compare import PALETTE
+from runs.transfer import BestRate
+
+CEILING = 2.0  # losses above this multiple of the narrowest network's lowest at the first rate are cut off
+HEADINGS = {"standard": "standard parameterization", "muP": "maximal update parameterization (muP)"}
+
+
+def transfer(
+    rates: Sequence[float],
+    losses: Mapping[str, Float[np.ndarray, "widths seeds rates"]],
+    best: Mapping[str, Sequence[BestRate]],
+    setting: str,
+    path: str | Path | None = None,
+) -> Figure:
+    """One panel for each parameterization: the mean log loss of every width, light to dark, its seeds as a band.
+
+    Circles mark the best rates, a bar at the bottom their range. Diverged trials have no point.
+    """
+    figure = style.new_figure(10.2, 4.9)
+    style.headline(figure, "Does the best learning rate depend on the width?", style.plain(setting, 110), left=0.075)
+    low, high = _limits(losses)
+    for i, (name, loss) in enumerate(losses.items()):
+        axes = style.add_axes(figure, left=0.075 + 0.465 * i, bottom=0.2, width=0.435, height=0.6)
+        style.log_axis(axes.xaxis, "learning rate", rates[0] / 1.3, rates[-1] * 1.3)
+        style.log_axis(axes.yaxis, "final loss (nats)" if i == 0 else "", low, high)
+        axes.set_title(HEADINGS[name], fontsize=10, color=style.INK, loc="left")
+        for colour, row, width_loss in zip(_shades(len(loss)), best[name], loss, strict=True):
+            _curve(axes, rates, width_loss, row, colour)
+        _range(axes, best[name], low)
+    handles, _ = axes.get_legend_handles_labels()
+    figure.legend(handles=handles, loc="center", bbox_to_anchor=(0.5, 0.045), ncols=8, frameon=False, fontsize=style.SMALL)
+    return style.save(figure, path)
+
+
+def _curve(axes: Axes, rates: Sequence[float], loss: Float[np.ndarray, "seeds rates"], row: BestRate, colour) -> None:
+    finite = np.isfinite(loss).all(axis=0)
+    x, logs = np.asarray(rates)[finite], np.log(loss[:, finite])
+    axes.fill_between(x, *np.exp([logs.min(0), logs.max(0)]), color=colour, alpha=0.15, linewidth=0)
+    axes.plot(x, np.exp(logs.mean(0)), color=colour, linewidth=1.5, label=f"width {row.width:,}")
+    axes.plot(row.rate.best, row.loss, "o", color=colour, markersize=6, markeredgecolor="white", zorder=5)
+
+
+def _range(axes: Axes, best: Sequence[BestRate], low: float) -> None:
+    """A bar from the lowest to the highest best rate, and its length in octaves."""
+    found = [row.rate.best for row in best]
+    ends = min(found), max(found)
+    axes.plot(ends, [low * 1.12] * 2, color=style.INK, linewidth=3.5, solid_capstyle="butt")
+    axes.annotate(
+        f"best rates span {np.log2(ends[1] / ends[0]):.1f} octaves", (ends[1], low * 1.12), xytext=(7, 0),
+        textcoords="offset points", va="center", fontsize=style.SMALL, color=style.INK,
+    )  # fmt: skip
+
+
+def _limits(losses: Mapping[str, Float[np.ndarray, "widths seeds rates"]]) -> tuple[float, float]:
+    lowest = min(float(loss.min()) for loss in losses.values())
+    start = max(float(loss[..., 0][np.isfinite(loss[..., 0])].max()) for loss in losses.values())
+    return 0.7 * lowest, CEILING * start
+
+
+def _shades(num: int) -> np.ndarray:
+    """Light to dark, apart in grey too."""
+    return colormaps["viridis_r"](np.linspace(0.12, 1.0, num))
+
+
+def coordinates(checks: Mapping[str, CoordinateCheck], setting: str, path: str | Path | None = None) -> Figure:
+    """Change of each layer's output after the last step against width, one panel for each parameterization."""
+    figure = style.new_figure(10.2, 4.9)
+    style.headline(figure, "Coordinate check: how far training moves each layer", style.plain(setting, 110), left=0.075)
+    changes = [check.change[:, :, -1] for check in checks.values()]
+    shown = np.concatenate([change[np.isfinite(change) & (change > 0)] for change in changes])
+    for i, (name, check) in enumerate(checks.items()):
+        axes = style.add_axes(figure, left=0.075 + 0.465 * i, bottom=0.24, width=0.435, height=0.56)
+        style.batch_axis(axes, check.widths)
+        axes.set_xlabel("width", fontsize=10, color=style.INK)
+        style.log_axis(axes.yaxis, "mean change of an entry" if i == 0 else "", shown.min() / 1.6, shown.max() * 1.6)
+        axes.set_title(HEADINGS[name], fontsize=10, color=style.INK, loc="left")
+        for j, (layer, power) in enumerate(check.exponents().items()):
+            colour = PALETTE[j % len(PALETTE)]
+            axes.plot(check.widths, check.change[j, :, -1], "o-", color=colour, markersize=4, label=style.plain(layer, 20))
+            axes.annotate(
+                f"{power:+.2f}", (check.widths[-1], check.change[j, -1, -1]), xytext=(6, 0),
+                textcoords="offset points", fontsize=7.5, color=colour, va="center", annotation_clip=False,
+            )  # fmt: skip
+    handles, _ = axes.get_legend_handles_labels()
+    figure.legend(handles=handles, loc="center", bbox_to_anchor=(0.5, 0.06), ncols=6, frameon=False, fontsize=style.SMALL)
+    return style.save(figure, path)

@@ -1,0 +1,140 @@
+"""The comparison of widths as a folder with figures and a summary, and as text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from hparam import CoordinateCheck
+from runs.atomic import write_atomically
+from runs.transfer import (
+    MUP,
+    PARAMETERIZATIONS,
+    BestRate,
+    Family,
+    Plan,
+    best_rates,
+    check_coordinates,
+    final_losses,
+    wider_is_worse,
+)
+
+
+def measure(family: Family, plan: Plan, folder: Path) -> dict[str, Any]:
+    """Trains every width in both parameterizations, checks coordinates, draws, and returns the summary."""
+    from runs.plots import transfer as draw
+
+    losses = {
+        name: np.stack([final_losses(family, plan, name, width, folder)[0] for width in plan.widths])
+        for name in PARAMETERIZATIONS
+    }
+    best = {name: best_rates(plan.widths, plan.rates, loss) for name, loss in losses.items()}
+    rate = best[MUP][0].rate.best
+    checks = check_coordinates(family, plan.widths, rate)
+    summary = summarize(family, plan, losses, best, checks)
+    write_atomically(folder / "summary.json", json.dumps(summary, indent=1).encode())
+    setting = f"{summary['workload']} · {family.optimizer} · {family.measured} loss after {plan.steps} steps"
+    draw.transfer(plan.rates, losses, best, f"{setting} of {plan.batch_sizes[0]} · {plan.seeds} seeds", folder / "transfer.png")
+    draw.coordinates(checks, f"{setting} · learning rate {rate:.2g}, exponents at the right", folder / "coordinates.png")
+    return summary
+
+
+def summarize(family, plan: Plan, losses, best, checks) -> dict[str, Any]:
+    """All numbers, JSON-like. Losses [width][seed][rate] are null where a trial diverged."""
+    options = "".join(f", {name} {value}" for name, value in family.options.items())
+    return {
+        "workload": family.make.__name__ + options,
+        "optimizer": family.optimizer,
+        "measured": family.measured,
+        "steps": plan.steps,
+        "batch_size": plan.batch_sizes[0],
+        "seeds": plan.seeds,
+        "rates": list(plan.rates),
+        "widths": list(plan.widths),
+        **{name: _side(losses[name], best[name], checks[name]) for name in PARAMETERIZATIONS},
+    }
+
+
+def _side(loss: np.ndarray, best: tuple[BestRate, ...], check: CoordinateCheck) -> dict[str, Any]:
+    worse, compared = wider_is_worse(loss)
+    return {
+        "best": [row._asdict() | {"rate": row.rate._asdict(), "octaves": row.octaves._asdict()} for row in best],
+        "wider_is_worse": {"rates": worse, "of": compared},
+        "coordinates": {
+            "size_exponents": _finite(check.exponents("size")),
+            "change_exponents": _finite(check.exponents("change")),
+            "growing": list(check.growing()),
+        },
+        "losses": np.where(np.isfinite(loss), loss, None).tolist(),
+    }
+
+
+def _finite(exponents: dict[str, float]) -> dict[str, float | None]:
+    return {layer: power if np.isfinite(power) else None for layer, power in exponents.items()}
+
+
+def print_transfer(summary: dict[str, Any], stream: IO[str]) -> None:
+    """Best rates and losses by width, the shift of the optimum, and the coordinate check."""
+    console = Console(file=stream, highlight=False, width=None if stream.isatty() else 140)
+    console.print(
+        f"\n{summary['workload']} with {summary['optimizer']}: {summary['measured']} loss after {summary['steps']} steps "
+        f"of {summary['batch_size']}, {summary['seeds']} seeds, 90% intervals",
+        markup=False,
+    )
+    console.print(_rates_table(summary))
+    for name in PARAMETERIZATIONS:
+        console.print(_verdict(name, summary), markup=False)
+    console.print(_coordinates_table(summary))
+
+
+def _rates_table(summary: dict[str, Any]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("parameterization")
+    for heading in ("width", "best rate", "octaves from the first width", "loss"):
+        table.add_column(heading, justify="right")
+    for name in PARAMETERIZATIONS:
+        for width, row in zip(summary["widths"], summary[name]["best"], strict=True):
+            table.add_row(name, f"{width:,}", *_rate_cells(row))
+        table.add_section()
+    return table
+
+
+def _rate_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    octaves = row["octaves"]
+    return (
+        f"{row['rate']['best']:.3g}" + (" (edge)" if row["edge"] else ""),
+        f"{octaves['best']:+.2f} ({octaves['low']:+.2f} to {octaves['high']:+.2f})",
+        f"{row['loss']:.4g}",
+    )
+
+
+def _verdict(name: str, summary: dict[str, Any]) -> str:
+    side = summary[name]
+    shift, worse = side["best"][-1]["octaves"], side["wider_is_worse"]
+    return (
+        f"{name:8s} best rate moves {shift['best']:+.2f} octaves ({shift['low']:+.2f} to {shift['high']:+.2f}) from width "
+        f"{summary['widths'][0]:,} to {summary['widths'][-1]:,}; wider is worse at {worse['rates']} of {worse['of']} rates; "
+        f"coordinate check: {', '.join(side['coordinates']['growing']) or 'flat'}"
+    )
+
+
+def _coordinates_table(summary: dict[str, Any]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title="exponent of the width after 4 steps", title_justify="left")
+    table.add_column("layer")
+    for name in PARAMETERIZATIONS:
+        table.add_column(f"{name}: size", justify="right")
+        table.add_column("change", justify="right")
+    for layer in summary[PARAMETERIZATIONS[0]]["coordinates"]["size_exponents"]:
+        powers = (
+            summary[name]["coordinates"][f"{what}_exponents"][layer]
+            for name in PARAMETERIZATIONS
+            for what in ("size", "change")
+        )
+        table.add_row(layer, *("not finite" if power is None else f"{power:+.2f}" for power in powers))
+    return table

@@ -1,0 +1,282 @@
+"""muP: its table, its equivalences, and the coordinate check that has to notice a wrong rule."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+
+import hparam
+import lr_batch
+import optim
+from hparam.coordinate_check import exponent, outputs_of_layers
+from hparam.fans import Fans, default_fans
+from hparam.initial_std import Spread, std_ratio
+from hparam.mup import Factors, width_factors
+from lr_batch.workloads import digits_cnn, digits_mlp, pydoc_lm
+from lr_batch.workloads.mlp import MLP
+
+WIDTHS = (16, 64, 256)
+
+
+def mlp(width=16, layers=2, model=None):
+    """A network of the given width on 24 rows of noise."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(24, 4)).astype(np.float32), rng.integers(0, 3, 24).astype(np.int32)
+    return lr_batch.from_arrays(
+        model or MLP((width,) * layers + (3,)),
+        train=(x, y),
+        held_out=(x[:8], y[:8]),
+        loss=optax.softmax_cross_entropy_with_integer_labels,
+        goal=lr_batch.Goal("loss", 0.1),
+        name="noise",
+    )
+
+
+def trained(workload, optimizer, steps=3, rate=0.05):
+    """Losses of a few steps on all rows, and the function that the network computes afterwards."""
+    tx = optimizer({"learning_rate": rate})
+    batch = jax.tree.map(jnp.asarray, workload.train_data)
+
+    @jax.jit
+    def run(params):
+        def step(carry, _):
+            params, state = carry
+            loss, grads = jax.value_and_grad(lambda p: workload.loss(p, batch, None).mean())(params)
+            updates, state = tx.update(grads, state, params)
+            return (optax.apply_updates(params, updates), state), loss
+
+        (params, _), losses = jax.lax.scan(step, (params, tx.init(params)), length=steps)
+        return losses, workload.evaluate(params, batch)["loss"]
+
+    return run(jax.jit(workload.init)(jax.random.key(1)))
+
+
+# Yang et al. (2022), table 3, for a width that is four times the base: initial std, SGD rate, Adam rate.
+TABLE = {
+    "input": (Fans(1.0, 4.0), 1.0, 4.0, 1.0),
+    "hidden": (Fans(4.0, 4.0), 0.5, 1.0, 0.25),
+    "output": (Fans(4.0, 1.0), 0.25, 0.25, 0.25),
+    "output bias": (Fans(1.0, 1.0), 1.0, 1.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("kind", TABLE)
+@pytest.mark.parametrize("own_ratio", [1.0, 0.5])
+def test_factors_are_the_papers(kind, own_ratio):
+    fans, std, sgd, adam = TABLE[kind]
+    found = width_factors(fans, own_ratio, multiplied=False, zero_readout=False)
+    assert found == (std / own_ratio, 1.0, sgd, adam)
+
+
+@pytest.mark.parametrize(
+    ("path", "base", "target", "fans"),
+    [
+        ("Dense_0/kernel", (64, 8), (64, 32), (1, 4)),
+        ("Dense_0/bias", (8,), (32,), (1, 4)),
+        ("Dense_1/kernel", (8, 16), (32, 64), (4, 4)),
+        ("Dense_1/kernel", (8, 10), (32, 10), (4, 1)),
+        ("Conv_0/kernel", (3, 3, 1, 8), (3, 3, 1, 16), (1, 2)),
+        ("Conv_1/kernel", (3, 3, 8, 8), (3, 3, 16, 16), (2, 2)),
+        ("LayerNorm_0/scale", (8,), (24,), (1, 3)),
+        ("query/kernel", (8, 2, 4), (32, 8, 4), (4, 4)),
+        ("query/bias", (2, 4), (8, 4), (1, 4)),
+        ("out/kernel", (2, 4, 8), (2, 16, 32), (4, 4)),
+        ("out/bias", (10,), (10,), (1, 1)),
+    ],
+)
+def test_axes_are_found_from_shapes(path, base, target, fans):
+    assert default_fans(path, base, target) == fans
+
+
+def test_networks_that_are_not_one_at_two_widths_are_refused():
+    with pytest.raises(ValueError, match="same parameters"):
+        hparam.mup(mlp(8, layers=1), mlp(8, layers=2))
+    with pytest.raises(ValueError, match="3 axes of 'q/kernel' grow"):
+        default_fans("q/kernel", (8, 2, 4), (16, 4, 8))
+    with pytest.raises(ValueError, match="readout must be"):
+        hparam.mup(mlp(8), mlp(8), readout="no")
+    with pytest.raises(ValueError, match="kind must be sgd or adam, got None for the optimizer lamb"):
+        hparam.mup(mlp(8), mlp(8)).optimizer("lamb")
+
+
+@pytest.mark.parametrize("family", [digits_cnn, pydoc_lm])
+def test_initial_values_follow_the_table_in_every_kind_of_network(family):
+    base, target = family(width=8), family(width=32)
+    found = hparam.mup(base, target)
+    stds = [
+        jax.jit(lambda key, init=workload.init: jax.tree.map(jnp.std, init(key)))(jax.random.key(3))
+        for workload in (base, found.workload())
+    ]
+    for fans, before, after in zip(
+        jax.tree.leaves(found.fans, is_leaf=lambda node: isinstance(node, Fans)), *map(jax.tree.leaves, stds), strict=True
+    ):
+        wanted = 1 / fans.fan_in if fans.is_readout else fans.fan_in**-0.5
+        if before > 0:
+            assert after / before == pytest.approx(wanted, rel=0.25)  # of 72 normal values in the smallest kernel
+        else:
+            assert after == 0
+
+
+def test_an_initializer_with_another_law_is_corrected():
+    class Constant(nn.Module):
+        width: int
+
+        @nn.compact
+        def __call__(self, x):
+            normal = nn.initializers.normal(0.1)
+            for _ in range(2):
+                x = jax.nn.relu(nn.Dense(self.width, kernel_init=normal)(x))
+            return nn.Dense(3, kernel_init=normal)(x)
+
+    scale = hparam.mup(mlp(model=Constant(16)), mlp(model=Constant(64))).tree("init_scale")
+    assert scale["Dense_0"]["kernel"] == 1
+    assert scale["Dense_1"]["kernel"] == pytest.approx(0.5, rel=0.05)
+    assert scale["Dense_2"]["kernel"] == pytest.approx(0.25, rel=0.2)
+
+
+def test_sampling_error_is_not_taken_for_another_law():
+    fans = Fans(4.0, 4.0)
+    assert std_ratio(fans, Spread(1.0, 1000), Spread(0.52, 1000)) == 0.5
+    assert std_ratio(fans, Spread(1.0, 1000), Spread(1.02, 1000)) == 1.02
+    assert std_ratio(fans, Spread(0.0, 1000), Spread(0.0, 1000)) == 0.5
+
+
+def test_nothing_changes_at_the_base_width():
+    found = hparam.mup(mlp(8), mlp(8))
+    assert set(jax.tree.leaves(found.factors)) == {1.0}
+    plain = trained(mlp(8), optim.OPTIMIZERS["adam"])
+    ours = trained(found.workload(), found.optimizer("adam"))
+    np.testing.assert_array_equal(plain[0], ours[0])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_readout_with_a_multiplier_trains_alike(optimizer):
+    """The abc-symmetry (Yang et al., 2022, lemma J.1): two forms of the table, one function."""
+    one, other = (hparam.mup(mlp(8), mlp(32), readout=readout) for readout in ("init", "multiplier"))
+    assert one.tree("multiplier") != other.tree("multiplier")
+    a, b = (trained(form.workload(), form.optimizer(optimizer)) for form in (one, other))
+    np.testing.assert_allclose(a[0], b[0], rtol=1e-4)
+    np.testing.assert_allclose(a[1], b[1], rtol=1e-4)
+
+
+def test_zero_readout_starts_from_equal_guesses():
+    workload = hparam.mup(mlp(8), mlp(32), zero_readout=True).workload()
+    losses = workload.evaluate(workload.init(jax.random.key(0)), workload.eval_data)["loss"]
+    np.testing.assert_allclose(losses, np.log(3), rtol=1e-6)
+
+
+def test_rates_in_branches_follow_the_depth():
+    """CompleteP (exponent 1): Adam's rates stay, SGD's grow by L; depth-muP (1/2): Adam's fall by sqrt(L)."""
+    shallow = hparam.mup(mlp(8), mlp(32))
+    for power, sgd, adam in ((1.0, 4.0, 1.0), (0.5, 1.0, 0.5)):
+        deep = hparam.mup(mlp(8), mlp(32), depth=4.0, depth_exponent=power)
+        for kind, ratio in (("sgd", sgd), ("adam", adam)):
+            before, after = shallow.tree(kind), deep.tree(kind)
+            assert after["Dense_1"]["kernel"] == ratio * before["Dense_1"]["kernel"]
+            assert after["Dense_0"] == before["Dense_0"] and after["Dense_2"] == before["Dense_2"]
+
+
+def test_branches_and_attention_scale_as_the_factory_says():
+    """Scores fall like 1/d relative to the base, and are the usual ones at the base width."""
+    key = jax.random.key(0)
+    usual, at_base, wide = (pydoc_lm(width=32, base_width=base) for base in (None, 32, 8))
+    params, rows = jax.jit(usual.init)(key), jax.tree.map(lambda leaf: leaf[:2], usual.eval_data)
+    loss = lambda workload, params: np.asarray(jax.jit(workload.evaluate)(params, rows)["loss"])  # noqa: E731
+    np.testing.assert_array_equal(loss(usual, params), loss(at_base, params))
+    halved = jax.tree_util.tree_map_with_path(
+        # Queries are the first third of the fused projection; half of them is half of the scores: sqrt(8 / 32).
+        lambda path, leaf: leaf.at[:, :32].multiply(0.5) if leaf.shape == (32, 96) else leaf, params
+    )
+    np.testing.assert_allclose(loss(wide, params), loss(usual, halved), rtol=1e-5)
+    deep = pydoc_lm(width=8, layers=4, base_layers=1)
+    params = jax.jit(deep.init)(key)
+    last = [name for name, leaf in params.items() if name in ("Dense_1", "Dense_2", "Dense_5", "Dense_6")]
+    assert len(last) == 4 and deep.loss is not None
+
+
+def test_a_study_takes_workload_and_optimizer_as_they_are():
+    found = hparam.mup(mlp(4), mlp(8))
+    study = lr_batch.Study(
+        workload=found.workload(),
+        optimizer=found.optimizer("adam"),
+        batch_sizes=(8,),
+        space={"learning_rate": (0.01, 0.1)},
+        seeds=1,
+        budget=3,
+        goal="loss<0",
+        extend=False,
+    )
+    result = lr_batch.run(study, workers=1)
+    assert result.optimizer == "adam_mup"
+    assert all(np.isfinite(curve.values[-1]) for curve in result.curves)
+
+
+def spoiled(mup, kind, layer, factor):
+    """`mup` with a wrong rate for one layer."""
+
+    def wrong(path, leaf):
+        return leaf._replace(**{kind: factor}) if path[0].key == layer else leaf
+
+    is_leaf = lambda node: isinstance(node, Factors)  # noqa: E731
+    return mup._replace(factors=jax.tree_util.tree_map_with_path(wrong, mup.factors, is_leaf=is_leaf))
+
+
+def check(optimizer, layer=None):
+    """The coordinate check of muP; with a layer, of muP without the rule for its rate."""
+    rate = {"adam": 0.02, "sgd": 0.2}[optimizer]
+    members = {}
+    for width in WIDTHS:
+        found = hparam.mup(mlp(WIDTHS[0]), mlp(width))
+        found = spoiled(found, optimizer, layer, 1.0) if layer else found
+        members[width] = found.workload(), found.optimizer(optimizer)
+    return hparam.coordinate_check(members, {"learning_rate": rate}, batch_size=8, seeds=4)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_coordinates_do_not_depend_on_the_width_under_mup(optimizer):
+    assert check(optimizer).growing() == ()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "layer"), [("adam", "Dense_2"), ("adam", "Dense_1"), ("sgd", "Dense_2"), ("sgd", "Dense_0")]
+)
+def test_a_missing_rule_is_caught_by_the_coordinate_check(optimizer, layer):
+    """Among them: no 1 / fan_in on the readout, whose output then grows like the width."""
+    found = check(optimizer, layer)
+    assert layer in found.growing()
+    expected = {"Dense_0": -1.0}.get(layer, 1.0)
+    assert found.exponents()[layer] == pytest.approx(expected, abs=0.4)
+
+
+def test_the_standard_parameterization_fails_the_coordinate_check():
+    members = {width: (mlp(width), optim.OPTIMIZERS["adam"]) for width in WIDTHS}
+    found = hparam.coordinate_check(members, {"learning_rate": 0.02}, batch_size=8)
+    assert "Dense_2" in found.growing()
+    assert found.size.shape == found.change.shape == (3, 3, 5)
+    assert not found.change[:, :, 0].any()
+
+
+def test_outputs_of_layers_are_those_of_the_network():
+    workload = mlp(8)
+    params = workload.init(jax.random.key(0))
+    outputs = outputs_of_layers(workload, params, workload.eval_data)
+    hidden = jax.nn.relu(workload.eval_data["x"] @ params["Dense_0"]["kernel"])  # biases start at zero
+    np.testing.assert_allclose(outputs["Dense_1"], hidden @ params["Dense_1"]["kernel"], rtol=1e-5, atol=1e-6)
+
+
+def test_models_without_modules_have_no_coordinates():
+    pair = (lambda key: jnp.zeros((4, 3)), lambda params, x: x @ params)
+    with pytest.raises(ValueError, match="not made of Flax linen modules"):
+        workload = mlp(model=pair)
+        outputs_of_layers(workload, workload.init(None), workload.eval_data)
+
+
+def test_exponents_are_slopes_in_logs():
+    widths = (8, 16, 32)
+    assert exponent(widths, 3.0 * np.array(widths) ** 0.5) == pytest.approx(0.5)
+    assert exponent(widths, np.array([1.0, np.nan, 1.0])) == np.inf
+    assert exponent(widths, np.zeros(3)) == 0
