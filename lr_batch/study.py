@@ -186,6 +186,11 @@ def _listed(field: str, values: Any) -> list:
     """The values of a field that takes several, one or more."""
     if isinstance(values, str) or not hasattr(values, "__iter__"):
         raise ValueError(f"study: {field} must be a list of numbers, got {values!r}")
+    if hasattr(values, "__len__") and len(values) > MAX_TRIALS:  # reading them alone takes a minute
+        raise ValueError(
+            f"study: {field} has {len(values):,} values, of which a study trains at most {MAX_TRIALS:,}: "
+            f"at 100 trials a second they take {len(values) / 360_000:,.0f} hours"
+        )
     listed = list(values)
     if not listed:
         raise ValueError(f"study: {field} is empty; give at least one number")

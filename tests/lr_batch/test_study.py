@@ -1,0 +1,121 @@
+"""A study says what is wrong with it when it is made."""
+
+import dataclasses
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import lr_batch
+from lr_batch.names import named, unknown
+from tiny import RATES, tiny_study, tiny_workload
+
+
+def test_defaults_are_filled_in():
+    study = lr_batch.Study()
+    assert study.workload.name == "digits_mlp" and study.optimizer_name == "sgd"
+    assert study.batch_sizes == tuple(2**i for i in range(11))
+    assert str(study.goal) == "loss < 0.2" and study.budget == study.workload.budget
+    assert study.num_trials == 11 * 16 * 4 == 704
+
+
+def test_values_are_sorted_and_what_is_repeated_is_counted():
+    study = tiny_study(batch_sizes=(8, 4, 8.0, 4), space={"learning_rate": [1.0, 0.1, 1e-1, "0.1"]})
+    assert study.batch_sizes == (4, 8) and study.space == {"learning_rate": (0.1, 1.0)}
+    assert study.notes == ("repeated batch sizes left out: 2", "repeated values of the space left out: 2")
+    assert tiny_study().notes == ()
+
+
+def test_settings_are_the_product_of_the_space():
+    study = tiny_study(space={"learning_rate": RATES, "momentum": (0.5, 0.9)})
+    assert len(study.settings) == 8 and study.num_trials == 8 * 4 * 2
+    assert study.settings[1] == {"learning_rate": RATES[0], "momentum": 0.9}
+
+
+def test_a_copy_with_another_field_is_checked_too():
+    assert dataclasses.replace(tiny_study(), seeds=3).seeds == 3
+    with pytest.raises(ValueError, match="seeds must be a whole number >= 1, got 0"):
+        dataclasses.replace(tiny_study(), seeds=0)
+
+
+WORKLOAD = tiny_workload()
+LOSS = WORKLOAD.loss
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("workload", "digit_mlp", "unknown workload 'digit_mlp'; did you mean 'digits_mlp'? (known: "),
+        ("workload", 7, "study: workload must be a name or a Workload, got int"),
+        ("workload", WORKLOAD._replace(goal=lr_batch.Goal("los", 1.0)), "did you mean 'loss'? (known: error, loss)"),
+        ("workload", WORKLOAD._replace(loss=lambda p, b, k: LOSS(p, b, k).sum()), "one value for each example"),
+        ("workload", WORKLOAD._replace(loss=lambda p, b, k: LOSS(p, b, k) > 0), "floating-point numbers, got bool"),
+        ("workload", WORKLOAD._replace(loss=lambda p, b, k: (LOSS(p, b, k),)), "got tuple"),
+        ("workload", WORKLOAD._replace(init=lambda key: 1 / 0), "init failed: ZeroDivisionError: division by zero"),
+        ("workload", WORKLOAD._replace(evaluate=lambda p, b: {"loss": b["y"].mean()}), "loss must return one value"),
+        ("optimizer", "sdg", "unknown optimizer 'sdg'; did you mean 'sgd'?"),
+        ("optimizer", 3, "study: optimizer must be a name or a function"),
+        ("regularizer", "dropuot", "unknown regularizer 'dropuot'; did you mean 'dropout'?"),
+        ("batch_sizes", (), "study: batch_sizes is empty; give at least one number"),
+        ("batch_sizes", 8, "study: batch_sizes must be a list of numbers, got 8"),
+        ("batch_sizes", (0,), "study: batch_sizes must be a whole number >= 1, got 0"),
+        ("batch_sizes", (-2,), "study: batch_sizes must be a whole number >= 1, got -2"),
+        ("batch_sizes", (1.5,), "study: batch_sizes must be a whole number >= 1, got 1.5"),
+        ("batch_sizes", (True,), "study: batch_sizes must be a whole number >= 1, got True"),
+        ("batch_sizes", (41,), "study: batch size 41 is larger than the training data (40 examples)"),
+        ("space", {}, "study: space must hold learning_rate, got nothing"),
+        ("space", {"momentum": (0.9,)}, "study: space must hold learning_rate, got momentum"),
+        ("space", {"learning_rate": ()}, "study: learning_rate is empty; give at least one number"),
+        ("space", {"learning_rate": 0.1}, "study: learning_rate must be a list of numbers, got 0.1"),
+        ("space", {"learning_rate": "0.1"}, "study: learning_rate must be a list of numbers, got '0.1'"),
+        ("space", {"learning_rate": ("fast",)}, "study: learning_rate must be numbers, got 'fast'"),
+        ("space", {"learning_rate": (0.0,)}, "study: learning_rate must be in (0, inf), got 0.0"),
+        ("space", {"learning_rate": (-0.1,)}, "study: learning_rate must be in (0, inf), got -0.1"),
+        ("space", {"learning_rate": (math.nan,)}, "study: learning_rate must be finite, got nan"),
+        ("space", {"learning_rate": (math.inf,)}, "study: learning_rate must be finite, got inf"),
+        ("seeds", 0, "study: seeds must be a whole number >= 1, got 0"),
+        ("seeds", 1.5, "study: seeds must be a whole number >= 1, got 1.5"),
+        ("seeds", math.nan, "study: seeds must be a whole number >= 1, got nan"),
+        ("seeds", "2", "study: seeds must be a whole number >= 1, got '2'"),
+        ("goal", "loss", "goal: must look like 'loss<0.2' or 'error<0.05', got 'loss'"),
+        ("goal", "loss<low", "goal: threshold must be a finite number, got 'low'"),
+        ("goal", lr_batch.Goal("loss", math.inf), "goal: threshold must be a finite number, got inf"),
+        ("budget", 0, "study: budget must be a whole number from 1 to 1,000,000,000, got 0"),
+        ("budget", 2**31, "study: budget must be a whole number from 1 to 1,000,000,000, got 2147483648"),
+        ("slack", 0.9, "study: slack must be >= 1 (infinite: no racing), got 0.9"),
+        ("slack", math.nan, "study: slack must be >= 1 (infinite: no racing), got nan"),
+        ("lanes", "vmop", "did you mean 'vmap'?"),
+    ],
+)
+def test_mistakes_are_one_line_at_construction(field, value, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
+        tiny_study(**{field: value})
+    assert "\n" not in str(error.value)
+
+
+def test_grid_that_is_too_large_is_counted_and_estimated_before_it_is_looked_at():
+    rates = np.geomspace(1e-3, 1.0, 10_000_000)
+    with pytest.raises(ValueError, match=r"learning_rate has 10,000,000 values, .* 28 hours"):
+        tiny_study(space={"learning_rate": rates})
+    space = {"learning_rate": rates[:1_000], "momentum": (-1.0, *rates[1:1_000])}
+    with pytest.raises(ValueError, match=r"8,000,000 trials \(4 batch sizes x 1,000,000 settings .* 22 hours"):
+        tiny_study(space=space)
+
+
+def test_nothing_is_compiled(caplog):
+    new = WORKLOAD._replace(loss=lambda p, b, k: LOSS(p, b, k) * jnp.sum(jnp.linalg.inv(jnp.eye(37))))
+    with jax.log_compiles():
+        tiny_study(workload=new)
+        assert "XLA compilation" not in caplog.text
+        jax.jit(lambda: jnp.linalg.inv(jnp.eye(37)))()  # what it would look like
+    assert "XLA compilation" in caplog.text
+
+
+def test_names_are_found_or_the_nearest_is_said():
+    assert named("thing", "b", {"a": 1, "b": 2}) == 2
+    with pytest.raises(ValueError, match=r"^unknown thing 'apple'; did you mean 'apples'\? \(known: apples, pears\)$"):
+        named("thing", "apple", {"pears": 1, "apples": 2})
+    assert unknown("thing", "zzz", ["a"]) == "unknown thing 'zzz' (known: a)"
