@@ -16,6 +16,7 @@ from runs.plots import style
 from runs.tuning.importance import comparable
 from runs.tuning.tune import Tuning, steps_of
 
+MAX_NAMED = 4  # lengths of training in a legend
 # Of a tick on an axis that lines cross.
 _LABEL = {
     "fontsize": style.SMALL, "color": style.INK, "va": "center", "zorder": 4,
@@ -61,17 +62,19 @@ def best_so_far(tuning: Tuning, path: str | Path | None = None) -> Figure:
         return style.save(figure, path)
     lengths = np.unique(rows.steps)
     colours = matplotlib.colormaps["viridis"](np.linspace(0.85, 0.2, len(lengths)) if len(lengths) > 1 else [0.25])
+    named = lengths[::-1][:: -(-len(lengths) // MAX_NAMED)]
     for steps, colour in zip(lengths, colours, strict=True):
         mine = alive & (rows.steps == steps)
         axes.scatter(rows.cost[mine], rows.loss[mine], s=9, color=colour, alpha=0.45, linewidths=0)
         best = np.minimum.accumulate(np.where(mine, rows.loss, np.inf))
         axes.step(rows.cost[np.isfinite(best)], best[np.isfinite(best)], where="post", color=colour,
-                  linewidth=1.7, label=f"step {steps:,}" if len(lengths) > 1 else "best so far")  # fmt: skip
+                  linewidth=1.7, label=f"best at step {steps:,}" if steps in named else None)  # fmt: skip
     _draw_winner(axes, tuning)
     axes.set_xlim(0, rows.cost[-1] * 1.02)
     axes.xaxis.set_major_formatter(lambda value, _: style.compact(value))
     axes.set_xlabel("training examples spent", fontsize=10, color=style.INK)
-    _loss_axis(axes, tuning.plan.loss_name, rows.loss[alive])
+    metric = f"held-out {tuning.plan.study.goal.metric}"
+    _loss_axis(axes, tuning.plan.loss_name if len(lengths) == 1 else metric, rows.loss[alive])
     style.legend_below(axes)
     return style.save(figure, path)
 
@@ -106,7 +109,7 @@ def parallel_coordinates(tuning: Tuning, path: str | Path | None = None) -> Figu
     left = 0.9 / figure.get_figwidth()
     axes = style.add_axes(figure, left=left, bottom=0.17, width=0.9 - left, height=0.66)
     style.headline(figure, "Settings and what became of them", subtitle(tuning), left)
-    steps, told = comparable(tuning.plan, tuning.state)
+    steps, told = comparable(tuning.plan, tuning.state.told)
     if not told:
         style.note(axes, "nothing was trained")
         return style.save(figure, path)
@@ -130,9 +133,7 @@ def _label_axes(axes: Axes, tuning: Tuning, losses: np.ndarray, steps: int) -> N
     axes.set(xlim=(-0.35, len(dimensions) + 0.45), ylim=(-0.13, 1.1), yticks=[])
     axes.grid(False)
     axes.spines[["left", "bottom"]].set_visible(False)
-    metric = tuning.plan.study.goal.metric
-    names = [*dimensions, tuning.plan.loss_name if steps == 0 else f"held-out {metric} at step {steps:,}"]
-    names[-1] = style.plain(names[-1], 28)
+    names = [*dimensions, style.plain(tuning.plan.loss_name_at(steps or tuning.plan.study.budget), 28)]
     axes.set_xticks(range(len(names)), names, fontsize=9.5)
     for i, dimension in enumerate(dimensions.values()):
         axes.axvline(i, color=style.MUTED, linewidth=0.8)
@@ -142,7 +143,7 @@ def _label_axes(axes: Axes, tuning: Tuning, losses: np.ndarray, steps: int) -> N
     for quantile in (0.0, 0.25, 0.5, 0.75, 1.0) if len(losses) else ():
         value = losses[round(quantile * (len(losses) - 1))]
         axes.text(len(dimensions) + 0.04, 1 - quantile, f"{value:.3g}", **_LABEL)
-    if len(losses) < len(comparable(tuning.plan, tuning.state)[1]):
+    if len(losses) < len(comparable(tuning.plan, tuning.state.told)[1]):
         axes.text(len(dimensions) + 0.04, -0.06, "diverged", **_LABEL)
 
 

@@ -32,7 +32,7 @@ def draw_importance(tuning: Tuning, model: Surrogate, shares: Importance, path: 
     axes.barh(rows, shares.alone[order], color=style.BLUE, height=0.34, label="alone")
     axes.set_yticks(rows, [names[i] for i in order])
     axes.set_xlim(0, max(1.0, float(shares.total.max())))
-    axes.set_xlabel(f"share of the modelled variance of the loss at step {model.steps:,}", fontsize=10)
+    axes.set_xlabel(f"share of the variance over the space: {style.plain(tuning.plan.loss_name_at(model.steps), 40)}", fontsize=10)
     axes.legend(frameon=False, fontsize=style.SMALL, loc="lower right")
     return style.save(figure, path)
 
@@ -47,7 +47,7 @@ def model_slice(tuning: Tuning, model: Surrogate, shares: Importance, path: str 
     points[:, across], points[:, up] = np.tile(u, CELLS), np.repeat(u, CELLS)
     mean, std = (values.reshape(CELLS, CELLS) for values in predict(model.posterior, tuning.plan.space.snap(points)))
     figure = style.new_figure(10.4, 4.8)
-    style.headline(figure, f"The model of the loss at step {model.steps:,}", _where(tuning, model, across, up), 0.08)
+    style.headline(figure, title(tuning, model), _where(tuning, model, across, up), 0.08)
     panels = ((0.08, mean, "mean", "viridis_r"), (0.565, std, "standard deviation", "magma_r"))
     for left, values, name, colours in panels:
         axes = style.add_axes(figure, left=left, bottom=0.135, width=0.33, height=0.68)
@@ -58,6 +58,10 @@ def model_slice(tuning: Tuning, model: Surrogate, shares: Importance, path: str 
         _unit_axis(axes.xaxis, tuning, across)
         _unit_axis(axes.yaxis, tuning, up)
     return style.save(figure, path)
+
+
+def title(tuning: Tuning, model: Surrogate) -> str:
+    return f"The model of {style.plain(tuning.plan.loss_name_at(model.steps), 40)}"
 
 
 def best_point(tuning: Tuning, model: Surrogate) -> np.ndarray:
@@ -96,7 +100,7 @@ def _line(tuning: Tuning, model: Surrogate, path: str | Path | None) -> Figure:
     """One dimension: the mean with two standard deviations, and the trials."""
     figure = style.new_figure()
     axes = style.add_axes(figure)
-    style.headline(figure, f"The model of the loss at step {model.steps:,}", subtitle(tuning))
+    style.headline(figure, title(tuning, model), subtitle(tuning))
     u = np.linspace(0, 1, 4 * CELLS)
     mean, std = predict(model.posterior, tuning.plan.space.snap(u[:, None]))
     axes.fill_between(u, mean - 2 * std, mean + 2 * std, color=style.BLUE, alpha=0.18, linewidth=0)
@@ -107,6 +111,6 @@ def _line(tuning: Tuning, model: Surrogate, path: str | Path | None) -> Figure:
     axes.scatter(model.cells.points[shown, 0], model.cells.loss[shown], s=14, color=style.INK, zorder=3)
     axes.scatter(model.cells.points[~shown, 0], np.full((~shown).sum(), ceiling), s=20, marker="x",
                  color=style.VERMILION, zorder=3)  # fmt: skip
-    axes.set_ylabel(style.plain(tuning.plan.loss_name, 40), fontsize=10, color=style.INK)
+    axes.set_ylabel(style.plain(tuning.plan.loss_name_at(model.steps), 40), fontsize=10, color=style.INK)
     _unit_axis(axes.xaxis, tuning, 0)
     return style.save(figure, path)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
-from hparam import FULL, Segment, State
+from hparam import FRESH, FULL, Segment, State
 from hparam.bayes import Cells, cells_of, models
 from hparam.fresh import sobol
 from hparam.gaussian_process import Posterior, predict
@@ -41,13 +42,13 @@ class Importance(NamedTuple):
     total: Float[np.ndarray, " dims"]
 
 
-def comparable(plan: TuningPlan, state: State) -> tuple[int, list[Segment]]:
-    """Trials of one length, and that length in steps (0: full): the longest that has enough of them to compare.
+def comparable(plan: TuningPlan, segments: Iterable[Segment]) -> tuple[int, list[Segment]]:
+    """Those of one length, and that length in steps (0: full): the longest that has enough of them to compare.
 
     Enough are three finite losses for each dimension; else it is the length that most trials have.
     """
     by_steps: dict[int, list[Segment]] = {}
-    for segment in state.told:
+    for segment in segments:
         by_steps.setdefault(segment.steps, []).append(segment)
     finite = {steps: sum(np.isfinite(s.loss) for s in told) for steps, told in by_steps.items()}
     enough = [steps for steps, num in finite.items() if num >= PER_DIMENSION * len(plan.space)]
@@ -56,8 +57,12 @@ def comparable(plan: TuningPlan, state: State) -> tuple[int, list[Segment]]:
 
 
 def surrogate(plan: TuningPlan, state: State) -> Surrogate | None:
-    """The model of the trials that `comparable` finds; None where they are too few or all equal."""
-    steps, told = comparable(plan, state)
+    """The model of comparable trials; None where they are too few or all equal.
+
+    Only of those that began with fresh parameters: the ones that went on were selected, and say nothing of the rest
+    of the space.
+    """
+    steps, told = comparable(plan, [segment for segment in state.told if segment.continues == FRESH])
     cells = cells_of(plan.space, State(dict(enumerate(told))))
     finite = cells.loss[np.isfinite(cells.loss)]
     if len(finite) < PER_DIMENSION * len(plan.space) or np.ptp(finite) == 0:

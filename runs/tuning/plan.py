@@ -107,8 +107,11 @@ class TuningPlan:
     @property
     def loss_name(self) -> str:
         """What is minimised, for people."""
-        goal = self.study.goal
-        return f"steps to {goal}" if self.to_goal else f"held-out {goal.metric} at step {self.study.budget:,}"
+        return f"steps to {self.study.goal}" if self.to_goal else self.loss_name_at(self.study.budget)
+
+    def loss_name_at(self, steps: int) -> str:
+        """The same for a trial that ends earlier."""
+        return self.loss_name if self.to_goal else f"held-out {self.study.goal.metric} at step {steps:,}"
 
     def identity(self, execution: str) -> dict[str, Any]:
         """What decides a trial's numbers beside its setting, its seed and its segment; see `lr_batch.identity`."""
