@@ -45,14 +45,18 @@ class CoordinateCheck(NamedTuple):
         values = getattr(self, what)[:, :, step]
         return {layer: exponent(self.widths, row) for layer, row in zip(self.layers, values, strict=True)}
 
-    def growing(self, tolerance: float = 0.25) -> tuple[str, ...]:
-        """Layers that train more, or less, or get larger, the wider the network is; none if all is right.
+    def growing(self, tolerance: float = 0.35) -> tuple[str, ...]:
+        """Layers that training changes more, or less, the wider the network is, or that get larger; none if all is right.
 
-        A readout that starts small is right, so sizes may fall. The change of every
-        layer has to stay.
+        Wrong rules have exponents of 1/2 or more in the limit; the default leaves room for networks that are far from
+        it. Sizes may fall: a readout that starts small is right. Changes must stay, from the first step to the last.
         """
-        change, size = self.exponents("change"), self.exponents("size")
-        return tuple(layer for layer in self.layers if abs(change[layer]) > tolerance or size[layer] > tolerance)
+        first, last, size = self.exponents("change", 1), self.exponents("change"), self.exponents("size")
+        return tuple(
+            layer
+            for layer in self.layers
+            if max(abs(first[layer]), abs(last[layer]), size[layer]) > tolerance
+        )
 
 
 def coordinate_check(

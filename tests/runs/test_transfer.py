@@ -1,0 +1,133 @@
+"""Reading optima and their shifts off losses, and the command from end to end."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from lr_batch.workloads import digits_mlp
+from runs.commands.transfer import Transfer, sized
+from runs.parse import UsageError
+from runs.recipes import joint_surface
+from runs.transfer import Family, Plan, best_rates, evenly_spaced, minimum, student_interval, wider_is_worse
+
+RATES = tuple(2.0 ** np.arange(-10, 1))
+OCTAVES = np.log2(RATES)
+
+
+def losses(optima, noise=0.0, seeds=4):
+    """[widths, seeds, rates]: a basin around each optimum (in octaves) that ends in divergence three octaves above."""
+    rng = np.random.default_rng(0)
+    shape = (len(optima), seeds, len(RATES))
+    away = OCTAVES - np.asarray(optima)[:, None, None] + np.zeros(shape)
+    loss = np.exp(0.2 * away**2 + noise * rng.normal(size=shape))
+    return np.where(away > 3, np.inf, loss)
+
+
+@pytest.mark.parametrize("optimum", [-6.0, -5.3, -4.5])
+def test_the_minimum_is_found_between_the_points(optimum):
+    where, lowest = minimum(OCTAVES, np.log(losses([optimum])[0, 0]))
+    assert where == pytest.approx(optimum, abs=1e-6)
+    assert lowest == pytest.approx(0, abs=1e-6)
+
+
+def test_a_minimum_at_the_end_or_at_a_cliff_is_the_point_itself():
+    assert minimum(np.arange(3.0), np.array([1.0, 2.0, 3.0])) == (0.0, 1.0)
+    assert minimum(np.arange(4.0), np.array([3.0, 2.0, np.inf, np.inf])) == (1.0, 2.0)
+
+
+def test_shifts_are_octaves_from_the_first_width_with_their_interval():
+    rows = best_rates((64, 256, 1024), RATES, losses([-4.0, -5.0, -6.5], noise=0.05))
+    for row, shift in zip(rows, (0.0, -1.0, -2.5), strict=True):
+        assert row.octaves.low <= row.octaves.best <= row.octaves.high
+        assert row.octaves.best == pytest.approx(shift, abs=0.3)
+        assert not row.edge
+    assert rows[2].octaves.high < -1.5
+    assert rows[0].rate.best == pytest.approx(2**-4, rel=0.2)
+
+
+def test_an_optimum_on_the_edge_is_flagged():
+    assert best_rates((8, 16), RATES, losses([-4.0, -12.0]))[1].edge
+
+
+def test_intervals_are_students():
+    mean, low, high = student_interval(np.array([1.0, 2.0, 3.0, 4.0]))
+    assert (mean, high - mean) == pytest.approx((2.5, 2.3534 * np.std([1, 2, 3, 4], ddof=1) / 2), rel=1e-4)
+    assert high - mean == pytest.approx(mean - low)
+
+
+def test_wider_is_worse_counts_what_lies_beyond_its_interval():
+    same = losses([-4.0, -4.0], noise=0.02)
+    assert wider_is_worse(same) == (0, 10)  # at the last rate the narrow network diverges
+    worse = same * np.array([1.0, 1.5])[:, None, None]
+    assert wider_is_worse(worse) == (10, 10)
+    assert wider_is_worse(losses([-4.0, -5.0]))[0] > 0  # diverges earlier
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"widths": (64,)}, "widths must be at least two"),
+        ({"widths": (64, 32)}, "ascending"),
+        ({"rates": (0.1, 0.2)}, "at least three learning rates"),
+        ({"seeds": 1}, "at least two seeds"),
+    ],
+)
+def test_plans_that_have_no_answer_are_refused(change, line):
+    fields = dict(widths=(16, 32), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=5, seeds=2)
+    with pytest.raises(ValueError, match=line):
+        Plan(**(fields | change))
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"workload": "noisy_quadratic"}, "unknown workload with a width 'noisy_quadratic'"),
+        ({"optimizer": "lamb"}, "unknown optimizer 'lamb'"),
+        ({"widths": "64-128"}, "--widths: must look like"),
+        ({"workload": "digits_cnn", "layers": 2}, "takes layers"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(fields, line):
+    with pytest.raises((ValueError, UsageError), match=line):
+        Transfer(**fields)()
+
+
+def test_final_losses_are_training_losses_unless_asked_otherwise():
+    train = digits_mlp().train_data
+    shown = Family(digits_mlp, "adam", 8)._network(8).eval_data
+    assert len(shown["y"]) == 512
+    np.testing.assert_array_equal(shown["x"][-1], train["x"][-1])
+    assert len(Family(digits_mlp, "adam", 8, measured="held-out")._network(8).eval_data["y"]) == 397
+    assert len(evenly_spaced({"x": np.arange(5)}, 9)["x"]) == 5
+
+
+def test_a_family_may_be_the_users_own(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("from lr_batch.workloads import digits_mlp\ndef net(width):\n    return digits_mlp(width)\n")
+    assert sized("workload", f"{file}:net", {})(width=8).name == "digits_mlp"
+
+
+def test_the_command_writes_its_folder(tmp_path, capsys):
+    out = tmp_path / "study"
+    Transfer(widths="8,16", learning_rates="0.003,0.03,0.3", seeds=2, steps=3, out=out)()
+    text = capsys.readouterr().out
+    assert "best rate moves" in text and "exponent of the width" in text
+    summary = json.loads((out / "summary.json").read_text())
+    standard, mup = (np.array(summary[name]["losses"]) for name in ("standard", "muP"))
+    assert standard.shape == (2, 2, 3)
+    np.testing.assert_array_equal(standard[0], mup[0])  # one network at the base width
+    assert (standard[1] != mup[1]).any()
+    for name in ("transfer.png", "coordinates.png"):
+        assert (out / name).read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.slow
+def test_the_joint_surface_keeps_numbers_and_figure(tmp_path):
+    surface = joint_surface.main(str(tmp_path), quick=True)
+    kept = json.loads((tmp_path / "joint_surface.json").read_text())
+    assert np.array(kept["losses"]["muP"]).shape == surface.losses["muP"].shape == (2, 2, 2, 4)
+    assert len(kept["drifts"]) == 4
+    assert (tmp_path / "joint_surface.png").read_bytes()[:4] == b"\x89PNG"
