@@ -7,6 +7,7 @@ from runs.commands.data import Data
 from runs.commands.folders import Export, Report
 from runs.commands.list import List
 from runs.commands.regularize import Regularize
+from runs.commands.transfer import Transfer
 from runs.commands.tune import Tune
 
 COMMANDS = {
@@ -14,6 +15,7 @@ COMMANDS = {
     "compare": Compare,
     "regularize": Regularize,
     "tune": Tune,
+    "transfer": Transfer,
     "list": List,
     "data": Data,
     "report": Report,
