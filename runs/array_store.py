@@ -26,7 +26,7 @@ class ArrayStore:
     def load(self, chunk: Chunk) -> dict[str, np.ndarray] | None:
         """The arrays of `chunk`, None where it is not finished."""
         try:
-            with np.load(self._path(chunk), allow_pickle=False) as arrays:
+            with np.load(io.BytesIO(self._path(chunk).read_bytes()), allow_pickle=False) as arrays:
                 return dict(arrays)
         except (FileNotFoundError, zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError):
             return None
