@@ -1,6 +1,6 @@
 """Where the engine's time goes at each batch size, and its share of the bound.
 
-    python -m runs.bench.breakdown < request.json
+python -m runs.bench.breakdown < request.json
 """
 
 from __future__ import annotations

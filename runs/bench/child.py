@@ -78,7 +78,9 @@ def run_child(
 
 def why(module: str, code: int, errors: str, late: bool, timeout: float) -> str:
     lines = errors.strip().splitlines()
-    reason = f"no answer within {timeout:.0f} s" if late else f"ended with {code}: {lines[-1] if lines else ''}"
+    reason = (
+        f"no answer within {timeout:.0f} s" if late else f"ended with {code}: {lines[-1] if lines else ''}"
+    )
     return f"{module}: {reason}"
 
 

@@ -20,9 +20,9 @@ SERIAL = ("serial", "torch", "pool")
 
 
 class Effort(NamedTuple):
-    """How much is measured: rounds in which every peer has its turn, sampled trials of each batch size and round,
-    seconds for each of them, warm runs of a round, rates whose trials are trained without a race (0: the race alone
-    is compared), seconds for each timed part of a step, and for each peer's turn at most."""
+    """How much is measured: rounds in which every peer has its turn, sampled trials of each batch size and
+    round, seconds for each of them, warm runs of a round, rates whose trials are trained without a race (0:
+    the race alone is compared), seconds for each timed part of a step, and for each peer's turn at most."""
 
     rounds: int = 3
     trials_per_size: int = 4
@@ -37,7 +37,8 @@ QUICK = Effort(1, 1, 0.05, 1, 1, 0.002, 300.0)
 
 
 class Turn(NamedTuple):
-    """What one turn of a serial peer gave: trials' timings, seconds of compilation, and until it was ready."""
+    """What one turn of a serial peer gave: trials' timings, seconds of compilation, and until it was
+    ready."""
 
     timings: list[Timing]
     compile_seconds: float
@@ -45,9 +46,9 @@ class Turn(NamedTuple):
 
 
 class Runs(NamedTuple):
-    """All that was measured. `engine` has one entry a round: seconds until the cold run was done, its account, the
-    warm runs, the same for the second start; `turns` one list of rounds a serial peer; `absent` says why one is not
-    there."""
+    """All that was measured. `engine` has one entry a round: seconds until the cold run was done, its
+    account, the warm runs, the same for the second start; `turns` one list of rounds a serial peer;
+    `absent` says why one is not there."""
 
     engine: list[dict[str, Any]]
     turns: Mapping[str, list[Turn]]
@@ -57,7 +58,8 @@ class Runs(NamedTuple):
 
 
 def measure(work: Work, effort: Effort, peers: Sequence[str], say: Callable[[str], None]) -> Runs:
-    """Gives every peer its turn in each round; the order of the serial peers is turned around from round to round."""
+    """Gives every peer its turn in each round; the order of the serial peers is turned around from round to
+    round."""
     study = work.study()
     rng = np.random.default_rng(0)  # of the sample: the same command measures the same trials
     reasons = {"torch": missing(study.workload.name, study.optimizer_name)}
@@ -131,7 +133,8 @@ def turn_of(messages: Sequence[Message]) -> Turn:
 
 
 def engine_unraced(work: Work, effort: Effort, say: Callable[[str], None]) -> Mapping[str, Any]:
-    """Trials of the first seed at every n-th rate without a race: how long those go on that the race cuts off."""
+    """Trials of the first seed at every n-th rate without a race: how long those go on that the race cuts
+    off."""
     rates = work.study().space["learning_rate"]
     stride = max(1, len(rates) // effort.unraced_rates)
     say("a sample without the race")
@@ -148,8 +151,8 @@ def _at(messages: Sequence[Message], name: str) -> float:
 
 
 def agreement(runs: Runs) -> dict[str, dict[str, float]]:
-    """Whether peers give the engine's answers: trials compared, the largest and the median relative difference of the
-    steps to the goal, and trials with another outcome."""
+    """Whether peers give the engine's answers: trials compared, the largest and the median relative
+    difference of the steps to the goal, and trials with another outcome."""
     theirs = np.array(
         [np.nan if value is None else value for value in runs.engine[0]["cold"]["trials"]["steps_to_goal"]]
     )

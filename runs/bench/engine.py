@@ -2,8 +2,8 @@
 
     python -m runs.bench.engine < request.json
 
-The request's "mode": "whole" runs the study and then `repeats` times more, compiled; "unraced" runs its first seed at
-some of its rates to the end of their budget.
+The request's "mode": "whole" runs the study and then `repeats` times more, compiled; "unraced" runs its
+first seed at some of its rates to the end of their budget.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class TimedStore:
 
 
 def whole(study: Study, emit: Callable[..., None], repeats: int) -> None:
-    """The study as `lr-batch curve` runs it before it draws, then `repeats` times compiled and without a store."""
+    """The study as `lr-batch curve` runs it before it draws, then `repeats` times compiled and without a
+    store."""
     with tempfile.TemporaryDirectory() as folder, Store(folder) as store:
         timed = TimedStore(store)
         sweep = _sweep(study, timed)
@@ -79,7 +80,8 @@ def described(result: Result) -> dict[str, Any]:
 
 
 def unraced(study: Study, rates: list[float]) -> dict[str, Any]:
-    """The first seed at some learning rates, each trained until its goal, divergence, or the end of the budget."""
+    """The first seed at some learning rates, each trained until its goal, divergence, or the end of the
+    budget."""
     space = {**study.space, "learning_rate": rates}
     return described(lr_batch.run(dataclasses.replace(study, space=space, seeds=1, slack=float("inf"))))
 

@@ -6,8 +6,8 @@
 2. Speed: the peers of `lr-batch bench`, and the parts of a step with their bound at each precision.
 3. Where Fashion-MNIST is prepared: the published Simple CNN on it (panel b), and its parts of a step.
 
-Writes gpu.json, bench.png and the study of panel b into DIR. A part that fails, or has no time left, is reported and
-the others go on. `--quick` is for machines without a GPU: shows that everything works.
+Writes gpu.json, bench.png and the study of panel b into DIR. A part that fails, or has no time left, is
+reported and the others go on. `--quick` is for machines without a GPU: shows that everything works.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def main(options: Options) -> int:
     clock, report = Clock(), {}
     options.out.mkdir(parents=True, exist_ok=True)
     parts = {
-        "correctness": lambda: correctness(CHECKED.quick() if options.quick else CHECKED, clock),
+        "correctness": lambda: correctness(options, clock),
         "bench": lambda: side_by_side(options, clock),
         "precisions": lambda: precisions(TIMED.quick() if options.quick else TIMED, options, clock),
         "panel_b": lambda: panel_b(options, clock),
@@ -95,21 +95,28 @@ def attempted(part: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {"failed": str(error)}
 
 
-def correctness(work: Work, clock: Clock) -> dict[str, Any]:
+def correctness(options: Options, clock: Clock) -> dict[str, Any]:
     """Each precision's steps to the goal against those of the CPU in float32."""
-    ask = request(work, mode="whole")
+    ask = request(CHECKED.quick() if options.quick else CHECKED, mode="whole")
 
     def trials(**environment: str) -> Mapping[str, Any]:
         with tempfile.TemporaryDirectory(prefix="lr-batch-bench-") as cache:
-            messages = run_child("runs.bench.engine", ask, sweep_environment(cache) | environment, clock.left(90.0))
+            messages = run_child(
+                "runs.bench.engine", ask, sweep_environment(cache) | environment, clock.left(90.0)
+            )
         return next(message.body["cold"]["trials"] for message in messages if "cold" in message.body)
 
     reference = trials(JAX_PLATFORMS="cpu", JAX_DEFAULT_MATMUL_PRECISION="float32")
-    return {name: difference(reference, trials(JAX_DEFAULT_MATMUL_PRECISION=name)) for name in PRECISIONS}
+    return {name: difference(reference, trials(JAX_DEFAULT_MATMUL_PRECISION=name)) for name in tried(options)}
+
+
+def tried(options: Options) -> tuple[str, ...]:
+    return PRECISIONS[:1] if options.quick else PRECISIONS
 
 
 def difference(reference: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, float]:
-    """Relative differences of the steps to the goal where both reached it, and how many trials end otherwise."""
+    """Relative differences of the steps to the goal where both reached it, and how many trials end
+    otherwise."""
     a, b = (np.array(trials["steps_to_goal"], np.float64) for trials in (reference, other))
     both = np.isfinite(a) & np.isfinite(b)
     relative = np.abs(a[both] / b[both] - 1)
@@ -138,7 +145,7 @@ def precisions(work: Work, options: Options, clock: Clock) -> dict[str, Any]:
     """A step and its bound at each precision, at the largest and the smallest batch size."""
     sizes = work.study().batch_sizes
     ends = dataclasses.replace(work, batch_sizes=",".join(map(str, sorted({sizes[0], sizes[-1]}))))
-    return {name: parts_of_a_step(ends, options, clock, name) for name in PRECISIONS[: 1 if options.quick else None]}
+    return {name: parts_of_a_step(ends, options, clock, name) for name in tried(options)}
 
 
 def parts_of_a_step(work: Work, options: Options, clock: Clock, precision: str) -> dict[str, Any]:
@@ -156,7 +163,8 @@ def shares(row: Mapping[str, float]) -> dict[str, float]:
 
 
 def panel_b(options: Options, clock: Clock) -> dict[str, Any]:
-    """The study through the command line, stopped when the time is over: finished chunks are kept and counted."""
+    """The study through the command line, stopped when the time is over: finished chunks are kept and
+    counted."""
     if options.quick:
         return {"left_out": "quick"}
     PANEL_B.study()  # says at once where the data are not prepared
@@ -172,8 +180,8 @@ def panel_b(options: Options, clock: Clock) -> dict[str, Any]:
 def curve(work: Work, folder: Path, seconds: float) -> int:
     """`lr-batch curve`; asked to stop after `seconds`, ended 20 seconds later."""
     options: Sequence[str] = [
-        "--optimizer", work.optimizer, "--batch-sizes", work.batch_sizes, "--learning-rates", work.learning_rates,
-        "--seeds", str(work.seeds), "--budget", str(work.budget), "--no-extend", "--out", str(folder),
+        "--optimizer", work.optimizer, "--batch-sizes", work.batch_sizes, "--learning-rates",
+        work.learning_rates, "--seeds", str(work.seeds), "--budget", str(work.budget), "--no-extend", "--out", str(folder),
     ]  # fmt: skip
     command = [sys.executable, "-m", "runs", "curve", work.workload, *options]
     with subprocess.Popen(command, stdout=sys.stderr, env=plain_environment()) as child:

@@ -32,7 +32,8 @@ def memory(study: Study, width: int, execution: str) -> dict[str, Any]:
 
 
 def lane_bytes(study: Study, micro_batch: int) -> dict[str, int]:
-    """Parameters, gradient, optimizer state, and the activations of one micro-batch that the gradient keeps."""
+    """Parameters, gradient, optimizer state, and the activations of one micro-batch that the gradient
+    keeps."""
     params = jax.eval_shape(study.workload.init, jax.random.key(0))
     slots = optim.state_bytes(study.lane_optimizer(study.settings[0]), params)
     return {
@@ -50,7 +51,9 @@ def activation_bytes(study: Study, params: Any) -> int:
 
 
 def _residual_bytes(study: Study, params: Any, rows: int) -> int:
-    data = jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape[1:]), leaf.dtype), study.workload.train_data)
+    data = jax.tree.map(
+        lambda leaf: jnp.zeros((rows, *leaf.shape[1:]), leaf.dtype), study.workload.train_data
+    )
     loss = lambda params, key: study.workload.loss(params, data, key).sum()  # noqa: E731
     backward = lambda params, key: jax.vjp(lambda p: loss(p, key), params)[1]  # noqa: E731
     residuals = jax.eval_shape(backward, params, jax.random.key(0))  # a function is a tree of what it keeps
@@ -69,10 +72,17 @@ def planned_bytes(study: Study, width: int, micro_batch: int, execution: str) ->
     start = make_start(lane, axes, num_examples(study.workload.train_data), max_evals=1)
     carry = jax.eval_shape(start, hparams, i32, jax.ShapeDtypeStruct((width,), np.bool_), f32)
     terms = Terms(hparams, i32, cadence, i32, f32, f32)
-    program = jax.jit(make_advance(lane, axes, execution), donate_argnums=0).lower(carry, terms, i32, data).compile()
+    program = (
+        jax.jit(make_advance(lane, axes, execution), donate_argnums=0)
+        .lower(carry, terms, i32, data)
+        .compile()
+    )
     plan = program.memory_analysis()
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(data))
     total = (
-        plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes - plan.alias_size_in_bytes
+        plan.argument_size_in_bytes
+        + plan.output_size_in_bytes
+        + plan.temp_size_in_bytes
+        - plan.alias_size_in_bytes
     )
     return total - held, held

@@ -1,8 +1,8 @@
 """The parts of an engine's step as programs of their own, with the shapes that they have in a chunk.
 
 Each is a loop `(num, state) -> state` over rounds of one optimizer step (or one evaluation), for
-`runs.bench.stopwatch`. A part that needs another one is timed with it, and the other is subtracted: the gradient
-includes its gather.
+`runs.bench.stopwatch`. A part that needs another one is timed with it, and the other is subtracted: the
+gradient includes its gather.
 """
 
 from __future__ import annotations
@@ -90,7 +90,13 @@ def update(chunk: Chunk) -> Loop:
         tx = optax.with_extra_args_support(chunk.study.lane_optimizer(hparams))
         loss = lambda params: optax.global_norm(params) ** 2  # noqa: E731 (for those that ask; not timed apart)
         updates, opt_state = tx.update(
-            grads, state.opt_state, state.params, value=jnp.zeros(()), grad=grads, value_fn=loss, grad_fn=jax.grad(loss)
+            grads,
+            state.opt_state,
+            state.params,
+            value=jnp.zeros(()),
+            grad=grads,
+            value_fn=loss,
+            grad_fn=jax.grad(loss),
         )
         return state._replace(params=optax.apply_updates(state.params, updates), opt_state=opt_state)
 
@@ -122,8 +128,8 @@ def batched_products(chunk: Chunk) -> Loop:
 
 
 def separate_products(chunk: Chunk) -> Loop:
-    """The same of one lane, as often as there are lanes: operands stay in the cache, so nothing can be faster unless
-    it shares work between lanes."""
+    """The same of one lane, as often as there are lanes: operands stay in the cache, so nothing can be
+    faster unless it shares work between lanes."""
     width = len(chunk.state.alive)
     one = chunk.state._replace(params=jax.tree.map(lambda leaf: leaf[:1], chunk.state.params))
     found = gradient_products(chunk._replace(state=one))
@@ -133,8 +139,8 @@ def separate_products(chunk: Chunk) -> Loop:
 def gradient_products(chunk: Chunk) -> list[Product]:
     """Of the network forward and backward in every lane, on as many examples at once as the workload allows.
 
-    The engine's own ladder of micro-batches is not asked: where it computes more rows than there are examples, that
-    is its loss.
+    The engine's own ladder of micro-batches is not asked: where it computes more rows than there are
+    examples, that is its loss.
     """
     workload, size = chunk.study.workload, chunk.batch_size
     rows = min(size, workload.micro_batch)

@@ -28,7 +28,8 @@ class Product(NamedTuple):
 
 
 def products(function: Callable, *args: Any) -> list[Product]:
-    """Those that `function(*args)` does, also inside of loops of known length and of functions that it calls."""
+    """Those that `function(*args)` does, also inside of loops of known length and of functions that it
+    calls."""
     return list(_walk(jax.make_jaxpr(function)(*args).jaxpr, 1))
 
 
@@ -50,8 +51,8 @@ def _is_jaxpr(value: Any) -> bool:
 def product_loop(wanted: Sequence[Product]) -> tuple[Callable, tuple]:
     """`(num, arrays) -> arrays` that does all of `wanted` `num` times, and the arrays to begin with.
 
-    One element of every left operand changes from round to round, in place, so that no product can be moved out of
-    the loop, and every result is part of what is returned.
+    One element of every left operand changes from round to round, in place, so that no product can be moved
+    out of the loop, and every result is part of what is returned.
     """
 
     def one_round(number, arrays):
@@ -65,7 +66,9 @@ def product_loop(wanted: Sequence[Product]) -> tuple[Callable, tuple]:
     return lambda num, arrays: jax.lax.fori_loop(0, num, one_round, arrays), tuple(map(start, wanted))
 
 
-def _repeated(product: Product, number: jax.Array, left: jax.Array, right: jax.Array, out: jax.Array) -> tuple:
+def _repeated(
+    product: Product, number: jax.Array, left: jax.Array, right: jax.Array, out: jax.Array
+) -> tuple:
     """The product `count` times in round `number`."""
 
     def once(index, carry):

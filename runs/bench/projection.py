@@ -1,8 +1,8 @@
 """What a serial peer would need for every trial of a study, from the trials that it was given.
 
-The engine's result says how many steps each trial takes, which is the same for every peer. A peer is given a random
-sample of the trials of every batch size, each for a limited time, and what it needs for a start, a step and an
-evaluation is multiplied by the steps and evaluations of all trials.
+The engine's result says how many steps each trial takes, which is the same for every peer. A peer is given
+a random sample of the trials of every batch size, each for a limited time, and what it needs for a start, a
+step and an evaluation is multiplied by the steps and evaluations of all trials.
 """
 
 from __future__ import annotations
@@ -68,9 +68,11 @@ def raced_loads(trials: Mapping[str, np.ndarray], cadence: Sequence[int]) -> dic
 def unraced_loads(
     trials: Mapping[str, np.ndarray], sample: Mapping[str, np.ndarray], cadence: Sequence[int]
 ) -> dict[int, Load]:
-    """Without a race: what reached the goal or diverged in it is known, `sample` tells how long the others take.
+    """Without a race: what reached the goal or diverged in it is known, `sample` tells how long the others
+    take.
 
-    Where all of the sampled trials of a batch size are known from the race, those of all batch sizes stand in.
+    Where all of the sampled trials of a batch size are known from the race, those of all batch sizes stand
+    in.
     """
     counted, sampled = ends(trials, cadence), ends(sample, cadence)
     cut = trials["status"] == "budget"
@@ -93,7 +95,8 @@ def make_plans(
     trials: Mapping[str, np.ndarray], hparams: Mapping[str, Sequence[float]], slack: float, per_size: int,
     rng: np.random.Generator,
 ) -> list[Plan]:  # fmt: skip
-    """`per_size` random trials of every batch size, in random order within it, each with the end of its race."""
+    """`per_size` random trials of every batch size, in random order within it, each with the end of its
+    race."""
     plans = []
     for size in np.unique(trials["batch_size"]):
         mine = np.flatnonzero(trials["batch_size"] == size)
@@ -134,4 +137,6 @@ def seconds(
     all_steps = load.steps + load.open_trials * each[:, 0]
     all_evaluations = load.evaluations + load.open_trials * each[:, 1]
     per_step = train / np.maximum(steps, 1)
-    return load.trials * start / timed.shape[1] + all_steps * per_step + all_evaluations * evaluate / evaluations
+    return (
+        load.trials * start / timed.shape[1] + all_steps * per_step + all_evaluations * evaluate / evaluations
+    )

@@ -1,10 +1,11 @@
-"""The idiomatic loop: one jitted Optax step per batch size, a Python loop over steps, one trial after the other.
+"""The idiomatic loop: one jitted Optax step per batch size, a Python loop over steps, one trial after the
+other.
 
     python -m runs.bench.serial_loop < request.json
 
-What is made for speed here is what a careful user would do: the rate is traced, so that a batch size is compiled
-once; buffers are donated; examples lie on the device and are gathered inside the step; the loop waits for the device
-only where it evaluates.
+What is made for speed here is what a careful user would do: the rate is traced, so that a batch size is
+compiled once; buffers are donated; examples lie on the device and are gathered inside the step; the loop
+waits for the device only where it evaluates.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def warm_up(trainer: Trainer, study: Study, batch_size: int) -> float:
 
 
 def measure(study: Study, trainer: Trainer, request: Mapping[str, Any], emit: Callable[..., None]) -> None:
-    """Trains the trials of the request and reports `{"compile": {batch size: seconds}}` and each trial's timing."""
+    """Trains the trials of the request and reports `{"compile": {batch size: seconds}}` and each trial's
+    timing."""
     plans = [Plan(**plan) for plan in request["plans"]]
     cadence = evaluation_steps(study.budget)
     sizes = sorted({plan.batch_size for plan in plans})

@@ -25,7 +25,8 @@ class StepTime(NamedTuple):
 
 
 class StepTimer:
-    """Times the compiled chunk of an engine at any batch size; a program is compiled once for all that share it."""
+    """Times the compiled chunk of an engine at any batch size; a program is compiled once for all that
+    share it."""
 
     def __init__(self, study: Study, width: int, execution: str):
         self.study, self.width = study, width
@@ -45,7 +46,9 @@ class StepTimer:
         self._together(batch_size, 1)  # compiles
         while (took := self._together(batch_size, num)) < seconds / 2:
             num = max(2 * num, min(32 * num, int(num * seconds / max(took, 1e-6))))
-        pairs = [(self._together(batch_size, 2 * num), self._together(batch_size, num)) for _ in range(repeats)]
+        pairs = [
+            (self._together(batch_size, 2 * num), self._together(batch_size, num)) for _ in range(repeats)
+        ]
         difference = float(np.median([long - short for long, short in pairs]))
         whole = float(np.median([long for long, _ in pairs])) / 2  # where noise is larger than the steps
         return StepTime((difference if difference > 0 else whole) / num, self._dispatch(batch_size))

@@ -14,7 +14,9 @@ import numpy as np
 from lr_batch.workers import worker_devices
 
 
-def seconds_per_round(loop: Callable[[jax.Array, Any], Any], start: Any, seconds: float, repeats: int = 3) -> float:
+def seconds_per_round(
+    loop: Callable[[jax.Array, Any], Any], start: Any, seconds: float, repeats: int = 3
+) -> float:
     """Median over `repeats` of the time that each worker needs for one round while the others do the same.
 
     Args:

@@ -72,13 +72,22 @@ def engine_summary(rounds: Sequence[Mapping[str, Any]], trials: int) -> dict[str
 
 def middle(values: Sequence[float]) -> dict[str, float]:
     """Median and range of the rounds."""
-    return {"median": float(np.median(values)), "low": float(min(values)), "high": float(max(values)), "n": len(values)}
+    return {
+        "median": float(np.median(values)),
+        "low": float(min(values)),
+        "high": float(max(values)),
+        "n": len(values),
+    }
 
 
 def peer_summary(
-    peer: str, turns: Sequence[Turn], loads: Mapping[str, Mapping[int, Load]], engine: Sequence[Mapping[str, Any]]
+    peer: str,
+    turns: Sequence[Turn],
+    loads: Mapping[str, Mapping[int, Load]],
+    engine: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Seconds of the whole study as projected, with interval, and how much longer than the engine, round by round."""
+    """Seconds of the whole study as projected, with interval, and how much longer than the engine, round by
+    round."""
     workers = (os.cpu_count() or 1) if peer == "pool" else 1
     fixed = float(np.median([turn.compile_seconds + turn.ready_seconds for turn in turns]))
     pooled = [timing for turn in turns for timing in turn.timings]
@@ -105,13 +114,15 @@ def peer_summary(
 def chunk_counts(
     trials: Mapping[str, np.ndarray], cadence: np.ndarray, width: int
 ) -> dict[int, dict[str, int]]:
-    """Steps, evaluations and calls of the program of all chunks of a batch size; a chunk lasts as long as its last
-    lane."""
+    """Steps, evaluations and calls of the program of all chunks of a batch size; a chunk lasts as long as
+    its last lane."""
     last = np.stack([trials["steps"], np.searchsorted(cadence, trials["steps"]) + 1], axis=1)
     counts: dict[int, dict[str, int]] = {}
     for size in map(int, np.unique(trials["batch_size"])):
         mine = trials["batch_size"] == size
-        longest = np.array([last[mine & (trials["seed"] == seed)].max(axis=0) for seed in np.unique(trials["seed"])])
+        longest = np.array(
+            [last[mine & (trials["seed"] == seed)].max(axis=0) for seed in np.unique(trials["seed"])]
+        )
         chunks = math.ceil((mine & (trials["seed"] == trials["seed"][0])).sum() / width)
         calls = sum(2 + int(np.log2(1 + steps / 16)) for steps in longest[:, 0])  # slices double: `next_stop`
         counts[size] = {
@@ -122,11 +133,14 @@ def chunk_counts(
     return counts
 
 
-def split(runs: Runs, parts: Sequence[Mapping[str, Any]], counts: Mapping[int, Mapping[str, int]]) -> dict[str, float]:
-    """Core-seconds of a cold run: the parts as timed alone times how often they are done; `rest` is what is left.
+def split(
+    runs: Runs, parts: Sequence[Mapping[str, Any]], counts: Mapping[int, Mapping[str, int]]
+) -> dict[str, float]:
+    """Core-seconds of a cold run: the parts as timed alone times how often they are done; `rest` is what is
+    left.
 
-    `step_rest` is what the engine's own step takes beyond the sum of its parts; negative where the compiler merges
-    them.
+    `step_rest` is what the engine's own step takes beyond the sum of its parts; negative where the compiler
+    merges them.
     """
     total = lambda part, count: sum(row[part] * counts[row["batch_size"]][count] for row in parts)  # noqa: E731
     cores = runs.breakdown[0]["workers"]
@@ -167,7 +181,9 @@ def published(engine: Mapping[str, Any], peers: Mapping[str, Any], trials: int) 
     for peer, measured in peers.items():
         for protocol in ("raced", "unraced"):
             if protocol in measured:
-                report[f"{peer}_{protocol}_hours"] = hours(measured[protocol]["seconds"] - measured["start_and_compile"])
+                report[f"{peer}_{protocol}_hours"] = hours(
+                    measured[protocol]["seconds"] - measured["start_and_compile"]
+                )
     return report
 
 
@@ -195,7 +211,10 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
 
 
 def commit() -> str | None:

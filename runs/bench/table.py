@@ -19,8 +19,8 @@ def print_bench(report: Mapping[str, Any], stream: IO[str]) -> None:
     console = Console(file=stream, highlight=False, width=None if stream.isatty() else 110)
     work, machine = report["work"], report["machine"]
     console.print(
-        f"\n{work['workload']} with {work['optimizer']}: {report['trials']:,} trials; {machine['processor']}, "
-        f"{machine['cores']} cores, {machine['device']}, JAX {machine['versions']['jax']}",
+        f"\n{work['workload']} with {work['optimizer']}: {report['trials']:,} trials; "
+        f"{machine['processor']}, {machine['cores']} cores, {machine['device']}, JAX {machine['versions']['jax']}",
         markup=False,
     )
     console.print(peers_table(report))
@@ -33,7 +33,11 @@ def peers_table(report: Mapping[str, Any]) -> Table:
     """Seconds of the whole study and how many times those of the engine's cold run."""
     table = headed("", "seconds", "interval", "times engine, cold", "times engine, warm")
     engine = report["engine"]
-    for name, key in (("engine, cold start", "cold"), ("engine, second start", "second_start"), ("engine, warm", "warm")):
+    for name, key in (
+        ("engine, cold start", "cold"),
+        ("engine, second start", "second_start"),
+        ("engine, warm", "warm"),
+    ):
         value = engine[key]
         table.add_row(name, f"{value['median']:.2f}", f"{value['low']:.2f} - {value['high']:.2f}", "", "")
     for peer, measured in report["peers"].items():
@@ -58,12 +62,13 @@ def times(ratio: Mapping[str, float]) -> str:
 def sizes_table(report: Mapping[str, Any]) -> Table:
     """What a step takes and its share of the bound, batch size by batch size."""
     table = headed(
-        "batch", "step ms", "gather", "gradient", "update", "eval ms", "bound ms", "GFLOP/s", "of bound", "x one lane"
+        "batch", "step ms", "gather", "gradient", "update", "eval ms", "bound ms", "GFLOP/s", "of bound",
+        "x one lane",
     )  # fmt: skip
     for row in report["batch_sizes"]:
         milliseconds = [
-            row["step"], row["gather"], row["gather_and_gradient"] - row["gather"], row["update"], row["evaluation"],
-            row["bound"],
+            row["step"], row["gather"], row["gather_and_gradient"] - row["gather"], row["update"],
+            row["evaluation"], row["bound"],
         ]  # fmt: skip
         table.add_row(
             f"{row['batch_size']:,}",
@@ -86,7 +91,9 @@ def headed(first: str, *headings: str) -> Table:
 def remarks(report: Mapping[str, Any]) -> list[str]:
     """Everything that the tables leave out, a line each."""
     split, memory, hours = report["split"], report["memory"], report["published_trials"]
-    shares = ", ".join(f"{name.replace('_', ' ')} {split[name] / split['core_seconds']:.1%}" for name in SPLIT)
+    shares = ", ".join(
+        f"{name.replace('_', ' ')} {split[name] / split['core_seconds']:.1%}" for name in SPLIT
+    )
     projected = ", ".join(
         f"{name.removesuffix('_hours').replace('_', ' ')} {value:,.1f}"
         for name, value in hours.items()
@@ -95,7 +102,8 @@ def remarks(report: Mapping[str, Any]) -> list[str]:
     return [
         f"engine, cold, {split['core_seconds']:.1f} core-seconds: {shares}",
         f"memory of a chunk of {memory['width']} lanes: {memory['reckoned_bytes'] / 1e6:.1f} MB reckoned, "
-        f"{memory['planned_bytes'] / 1e6:.1f} MB planned by the compiler; data {memory['data_bytes'] / 1e6:.1f} MB",
+        f"{memory['planned_bytes'] / 1e6:.1f} MB planned by the compiler; "
+        f"data {memory['data_bytes'] / 1e6:.1f} MB",
         f"{hours['trials']:,} trials of this kind, hours: {projected}",
         *(agreement_line(peer, row) for peer, row in report["agreement"].items()),
         *sampling_lines(report),
@@ -104,22 +112,25 @@ def remarks(report: Mapping[str, Any]) -> list[str]:
 
 def agreement_line(peer: str, row: Mapping[str, float]) -> str:
     return (
-        f"{peer}: {row['compared']} trials run to their end, {row['reached']} reached the goal; steps to the goal differ "
-        f"from the engine's by {row['largest']:.1e} at most, outcomes in {row['other_outcome']}"
+        f"{peer}: {row['compared']} trials run to their end, {row['reached']} reached the goal; "
+        f"steps to the goal differ from the engine's by {row['largest']:.1e} at most, "
+        f"outcomes in {row['other_outcome']}"
     )
 
 
 def sampling_lines(report: Mapping[str, Any]) -> list[str]:
     effort = report["effort"]
     lines = [
-        "Idiomatic loop: one jitted Optax step for each batch size, the rate traced, trials one after the other, JAX's "
-        "default flags. Pool: one such process per core. GFLOP/s: of one core at the bound, the products of matrices "
-        "of the gradient alone, every core busy. x one lane: against a chunk of one lane, per lane.",
-        f"Loops are projected: {effort['trials_per_size']} random trials of every batch size in each of {effort['rounds']} rounds, "
-        f"at most {effort['trial_seconds']:g} s each, times the steps of all trials as the engine counted them; 95 % "
-        "bootstrap interval over trials. Ratios are medians over rounds, with their range.",
-        "Raced: a trial ends as in the engine, the best of its batch size and seed being told in advance, which favours "
-        "the loops.",
+        "Idiomatic loop: one jitted Optax step for each batch size, the rate traced, trials one after the "
+        "other, JAX's default flags. Pool: one such process per core. GFLOP/s: of one core at the bound, "
+        "the products of matrices of the gradient alone, every core busy. x one lane: against a chunk of "
+        "one lane, per lane.",
+        f"Loops are projected: {effort['trials_per_size']} random trials of every batch size in each of "
+        f"{effort['rounds']} rounds, at most {effort['trial_seconds']:g} s each, times the steps of all "
+        "trials as the engine counted them; 95 % bootstrap interval over trials. Ratios are medians over "
+        "rounds, with their range.",
+        "Raced: a trial ends as in the engine, the best of its batch size and seed being told in advance, "
+        "which favours the loops.",
     ]
     if any("unraced" in peer for peer in report["peers"].values()):
         lines.append(

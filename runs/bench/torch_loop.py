@@ -39,7 +39,9 @@ def make_trainer(study: Study) -> Trainer:
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tensor = lambda array: torch.from_numpy(np.array(array)).to(device)  # noqa: E731 (a copy that torch may write)
-    train, held_out = (jax.tree.map(tensor, data) for data in (study.workload.train_data, study.workload.eval_data))
+    train, held_out = (
+        jax.tree.map(tensor, data) for data in (study.workload.train_data, study.workload.eval_data)
+    )
     train["y"], held_out["y"] = train["y"].long(), held_out["y"].long()
     make = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[study.optimizer.name]
     init = jax.jit(study.workload.init)
@@ -78,7 +80,8 @@ def in_order(params: Mapping[str, Any]) -> list[tuple[Any, Any]]:
 
 
 def network(layers, x):
-    """ReLU network whose kernels are in the layout of JAX: convolutions (height, width, I, O), dense (I, O)."""
+    """ReLU network whose kernels are in the layout of JAX: convolutions (height, width, I, O), dense (I,
+    O)."""
     import torch.nn.functional as F
 
     for i, (kernel, bias) in enumerate(layers):

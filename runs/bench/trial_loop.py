@@ -18,8 +18,9 @@ REACHED, DIVERGED, BUDGET, RACE, TIME = "reached", "diverged", "budget", "race",
 
 
 class Trainer(NamedTuple):
-    """`start: (seed, hparams) -> state`; `step: (state, rows, number) -> state`, where rows are the examples of the
-    batch and `number` is the step's; `wait: state -> None` until it is computed; `evaluate: state -> float`."""
+    """`start: (seed, hparams) -> state`; `step: (state, rows, number) -> state`, where rows are the
+    examples of the batch and `number` is the step's; `wait: state -> None` until it is computed; `evaluate:
+    state -> float`."""
 
     start: Callable[[int, Mapping[str, float]], Any]
     step: Callable[[Any, np.ndarray, int], Any]
@@ -86,7 +87,9 @@ def run_trial(
     )  # fmt: skip
 
 
-def status_of(value: float, threshold: float, step: int, race: float, used: float, seconds: float) -> str | None:
+def status_of(
+    value: float, threshold: float, step: int, race: float, used: float, seconds: float
+) -> str | None:
     """Why the trial ends here, or None if it goes on."""
     if not math.isfinite(value):
         return DIVERGED

@@ -49,7 +49,9 @@ class Work:
     def study(self, *, racing: bool = True) -> Study:
         from runs.commands.options import StudyOptions  # the command `bench` imports this module
 
-        fields = {name: value for name, value in dataclasses.asdict(self.filled()).items() if name != "optimizer"}
+        fields = {
+            name: value for name, value in dataclasses.asdict(self.filled()).items() if name != "optimizer"
+        }
         return StudyOptions(**fields, racing=racing, extend=False).study(self.optimizer)
 
 

@@ -15,9 +15,11 @@ from runs.bench.work import Work
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """Measure how fast the engine is beside the idiomatic loop, PyTorch, a process pool, and the machine's bound.
+    """Measure how fast the engine is beside the idiomatic loop, PyTorch, a process pool, and the machine's
+    bound.
 
-    All on the same study, in processes of their own, in turn. A quiet machine and about 20 minutes for the default.
+    All on the same study, in processes of their own, in turn. A quiet machine and about 20 minutes for the
+    default.
     """
 
     work: Annotated[Work, tyro.conf.arg(name="")] = Work()

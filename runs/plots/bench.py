@@ -1,4 +1,5 @@
-"""A benchmark: how long every peer takes for one study, and where the engine's time goes at each batch size."""
+"""A benchmark: how long every peer takes for one study, and where the engine's time goes at each batch
+size."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ _PARTS = (
 
 
 def bench(report: Mapping[str, Any], path: str | Path | None = None) -> Figure:
-    """Left: seconds of the whole study, peers as multiples of the engine. Right: the bound's share and the parts.
+    """Left: seconds of the whole study, peers as multiples of the engine. Right: the bound's share and the
+    parts.
 
     Written to `path` (PNG, say) and next to it as SVG, if given.
     """
@@ -47,7 +49,13 @@ def bars_of(report: Mapping[str, Any]) -> list[tuple[str, float, float, float, s
     """(name, seconds, low, high, text) of each bar, the engine's first."""
     engine = report["engine"]
     rows = [
-        (name, engine[key]["median"], engine[key]["low"], engine[key]["high"], f"{engine[key]['median']:.3g} s")
+        (
+            name,
+            engine[key]["median"],
+            engine[key]["low"],
+            engine[key]["high"],
+            f"{engine[key]['median']:.3g} s",
+        )
         for name, key in (("engine, warm", "warm"), ("engine, cold", "cold"))
     ]
     for peer, measured in report["peers"].items():
@@ -72,13 +80,16 @@ def _draw_peers(axes: Axes, report: Mapping[str, Any]) -> None:
     axes.set_yticks(places, names)
     axes.invert_yaxis()
     axes.grid(False, axis="y")
-    style.log_axis(axes.xaxis, "seconds for the whole study", min(seconds) / 2, max(high) * 4)
+    style.log_axis(
+        axes.xaxis, "seconds for the whole study (x: times the engine, cold)", min(seconds) / 2, max(high) * 4
+    )
     for place, end, text in zip(places, high, texts, strict=True):
         axes.text(end * 1.12, place, text, va="center", fontsize=style.SMALL, color=style.INK)
 
 
 def parts_of(row: Mapping[str, float]) -> dict[str, float]:
-    """Share of each part in what the engine spends on a batch size; a sum of parts above the step counts as all."""
+    """Share of each part in what the engine spends on a batch size; a sum of parts above the step counts as
+    all."""
     steps = row["steps"]
     found = {
         "gather": row["gather"] * steps,
@@ -105,5 +116,6 @@ def _draw_parts(axes: Axes, rows: list[Mapping[str, float]]) -> None:
     axes.set_xticks(places, style.spaced_labels(sizes, (places + 0.5) / len(rows)))
     axes.set_xlabel("batch size (examples)", fontsize=10, color=style.INK)
     axes.set_ylabel("share of the engine's time", fontsize=10, color=style.INK)
+    axes.set_ylim(0.0, 1.03 * max(1.0, *(row["share_of_bound"] for row in rows)))
     axes.grid(False, axis="x")
     style.legend_below(axes)

@@ -36,7 +36,9 @@ def test_examples_come_in_the_order_of_the_engine(batch_size):
 
 def falling(values: dict[int, float]) -> Trainer:
     """A trainer whose state is the number of steps done and whose metric after them is `values`."""
-    return Trainer(lambda seed, hparams: 0, lambda state, rows, number: state + 1, lambda state: None, values.get)
+    return Trainer(
+        lambda seed, hparams: 0, lambda state, rows, number: state + 1, lambda state: None, values.get
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,10 @@ def test_a_trial_ends_where_its_outcome_is_known(values, race, status, steps, go
 
 def test_a_trial_ends_when_its_time_is_over():
     plan = Plan(0, 4, 0, {}, np.inf)
-    assert run_trial(falling(dict.fromkeys((0, 1, 2), 3.0)), plan, (0, 1, 2), 0.5, 10, seconds=-1.0).status == "time"
+    assert (
+        run_trial(falling(dict.fromkeys((0, 1, 2), 3.0)), plan, (0, 1, 2), 0.5, 10, seconds=-1.0).status
+        == "time"
+    )
 
 
 def test_crossing_is_interpolated_as_in_the_engine():
@@ -77,7 +82,11 @@ def engine_result():
 def timings_of(make_trainer, result) -> list[Timing]:
     study = WORK.study()
     plans = projection.make_plans(
-        projection.columns(trial_columns(result)), dict(result.hparams), study.slack, 2, np.random.default_rng(0)
+        projection.columns(trial_columns(result)),
+        dict(result.hparams),
+        study.slack,
+        2,
+        np.random.default_rng(0),
     )
     reported: list[dict] = []
     asked = {"plans": [plan._asdict() for plan in plans], "seconds": 60.0}
@@ -108,7 +117,8 @@ def test_peers_give_the_answers_of_the_engine(peer, engine_result):
 
 
 def test_steps_are_counted_as_the_serial_loop_takes_them(engine_result):
-    """The projection rests on this: a trial alone takes the steps that `ends` reads off the engine's result."""
+    """The projection rests on this: a trial alone takes the steps that `ends` reads off the engine's
+    result."""
     trials = projection.columns(trial_columns(engine_result))
     counted = projection.ends(trials, evaluation_steps(60))
     for timing in timings_of(serial_loop.make_trainer, engine_result):
@@ -134,7 +144,9 @@ def test_torch_says_why_it_is_absent():
     assert "shampoo" in torch_loop.missing("digits_mlp", "shampoo")
 
 
-def timing(size: int, *, step: float, evaluation: float = 0.5, steps: int = 10, evaluations: int = 4) -> Timing:
+def timing(
+    size: int, *, step: float, evaluation: float = 0.5, steps: int = 10, evaluations: int = 4
+) -> Timing:
     return Timing(0, size, steps, evaluations, 1.0, step * steps, evaluation * evaluations, "time", None)
 
 
@@ -148,8 +160,8 @@ def test_projection_of_exact_timings_is_exact():
 
 
 def test_interval_of_the_projection_covers_the_truth():
-    """100 studies with 12 trials, truth 1000 s: an interval of 95 % misses more than 15 once in 10^4 were it exact; a
-    bootstrap of 12 covers about 92 %."""
+    """100 studies with 12 trials, truth 1000 s: an interval of 95 % misses more than 15 once in 10^4 were
+    it exact; a bootstrap of 12 covers about 92 %."""
     rng, covered = np.random.default_rng(1), 0
     for _ in range(100):
         timings = [timing(1, step=float(s), evaluation=0.0) for s in rng.gamma(16, 1 / 16, 12)]
@@ -161,7 +173,8 @@ def test_interval_of_the_projection_covers_the_truth():
 def test_unraced_trials_go_on_as_the_sample_does():
     trials = {
         "batch_size": np.array([4, 4, 4, 4]), "seed": np.array([0, 0, 1, 1]),
-        "learning_rate": np.array([0.1, 0.2, 0.1, 0.2]), "steps_to_goal": np.array([np.nan, 2.5, np.nan, 4.0]),
+        "learning_rate": np.array([0.1, 0.2, 0.1, 0.2]),
+        "steps_to_goal": np.array([np.nan, 2.5, np.nan, 4.0]),
         "steps": np.array([4, 4, 4, 4]), "status": np.array(["budget", "reached", "budget", "reached"]),
     }  # fmt: skip
     sample = {name: column[:2] for name, column in trials.items()} | {
@@ -184,7 +197,8 @@ def test_the_sample_knows_the_best_of_its_own_batch_size_and_seed():
 
 
 def test_products_of_a_network_are_all_found():
-    """64-128-10 on 5 examples, forward, weights backward, and back through the second layer alone; 3 lanes."""
+    """64-128-10 on 5 examples, forward, weights backward, and back through the second layer alone; 3
+    lanes."""
     study = WORK.study()
     chunk = pieces.make_chunk(study, 5, 3, "vmap")
     found = pieces.gradient_products(chunk)
@@ -283,6 +297,7 @@ def test_precisions_are_compared_trial_by_trial():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # processes that compile, on a machine that may be busy
 def test_quick_benchmark_writes_everything(tmp_path, capsys):
     assert main(["bench", "--quick", "--peers", "serial", "--out", str(tmp_path), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -295,8 +310,11 @@ def test_quick_benchmark_writes_everything(tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # processes that compile, on a machine that may be busy
 def test_gpu_script_starts_on_a_cpu(tmp_path):
     assert gpu.main(gpu.Options(tmp_path, quick=True)) == 0
     report = json.loads((tmp_path / "gpu.json").read_text())
-    assert report["correctness"]["float32"]["largest"] == 0.0 and report["correctness"]["float32"]["reached"] > 0
+    assert (
+        report["correctness"]["float32"]["largest"] == 0.0 and report["correctness"]["float32"]["reached"] > 0
+    )
     assert report["bench"]["trials"] == 2 and report["panel_b"] == {"left_out": "quick"}
