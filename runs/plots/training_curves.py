@@ -56,9 +56,9 @@ def _after_start(curve: Curve) -> Curve:
 
 
 def training_curves(result: Result, path: str | Path | None = None) -> Figure:
-    """The goal metric against steps (left) and against examples (right), one line per seed.
+    """The goal metric against steps (left) and against examples (right), up to the goal, one line per seed.
 
-    Batch sizes whose lines coincide on the right scale perfectly; where they coincide on the
+    The seed of median speed is drawn strong, the others faint. Batch sizes whose lines coincide on the right scale perfectly; where they coincide on the
     left, a larger batch buys nothing. Dots mark where the goal is reached. Written to `path` if given.
     """
     figure = style.new_figure(9.4, 4.8)
@@ -87,13 +87,28 @@ def _draw_curves(
     axes: Axes, fastest: list[FastestCurves], colours: list[str], units: list[int], threshold: float
 ) -> None:
     """All lines as one collection (an artist each would take most of the time), in steps times `units`."""
-    lines, looks, ends = [], [], []
+    lines, looks, strengths, ends = [], [], [], []
     for entry, colour, unit in zip(fastest, colours, units, strict=True):
-        lines += [np.column_stack([curve.steps * unit, curve.values]) for curve in entry.curves]
+        for steps, values in map(until_goal, entry.curves, entry.steps_to_goal):
+            lines.append(np.column_stack([steps * unit, values]))
         looks += [colour] * len(entry.curves)
+        strengths += [0.95 if seed == median_seed(entry) else 0.22 for seed in range(len(entry.curves))]
         ends += [steps * unit for steps in entry.steps_to_goal]
-    axes.add_collection(LineCollection(lines, colors=looks, linewidths=0.9, alpha=0.75), autolim=True)
+    axes.add_collection(LineCollection(lines, colors=looks, linewidths=1.1, alpha=strengths), autolim=True)
     axes.scatter(ends, [threshold] * len(ends), s=13, c=looks, linewidths=0, zorder=3)
+
+
+def until_goal(curve: Curve, steps_to_goal: float) -> Curve:
+    """Up to the first evaluation below the goal: what follows lies on the other batch sizes' lines."""
+    if not np.isfinite(steps_to_goal):
+        return curve
+    end = int(np.searchsorted(curve.steps, steps_to_goal)) + 1
+    return Curve(curve.steps[:end], curve.values[:end])
+
+
+def median_seed(entry: FastestCurves) -> int:
+    """Position of the seed in the middle by steps to the goal, those that did not reach it last."""
+    return int(np.argsort(entry.steps_to_goal)[(len(entry.curves) - 1) // 2])
 
 
 def _scale(panels: list[Axes], fastest: list[FastestCurves], result: Result) -> None:
