@@ -44,10 +44,12 @@ class ProgressLine:
             self._print(describe(progress))
 
     def _print(self, line: str) -> None:
+        if self.stream is None:
+            return
         try:
             print(line, file=self.stream, flush=True)
         except (OSError, ValueError):  # closed in the meantime
-            self.stream = open(os.devnull, "w")  # noqa: SIM115 (for the rest of the process)
+            self.stream = None
 
 
 def describe(progress: Progress) -> str:

@@ -1,0 +1,105 @@
+"""Studies that are killed and interrupted: what was finished stays, and the end is the same to the last bit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from command_line import MODEL, children
+from runs.store import Store, StoreError
+
+STUDY = ("--batch-sizes", "1:16:x2", "--learning-rates", "0.03:3:4", "--seeds", "6", "--no-extend")
+TRIALS = 120
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The command, its trials when it runs in one go, and the folder where programs are cached."""
+    folder = tmp_path_factory.mktemp("kills")
+    (folder / "my.py").write_text(MODEL)
+    words = ("curve", f"{folder}/my.py:hard", *STUDY, "--out")
+    with children(folder) as commands:
+        commands.start(*words, folder / "whole")
+        assert commands.finish() == 0, commands.log.read_text()
+    return words, rows(folder / "whole"), folder
+
+
+def rows(folder):
+    with Store(folder, read_only=True) as store:
+        assert not store.verify()
+        return store.trial_rows()
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(24, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+def test_killed_at_random_moments_ends_as_if_it_had_not_been(uninterrupted, kills):
+    """SIGKILL, with the lanes in flight kept as often as can be, so that chunks are resumed in the middle."""
+    words, whole, folder = uninterrupted
+    assert len(whole) == TRIALS
+    rng, out, landed = random.Random(kills), folder / f"killed{kills}", [0]
+    with children(folder, checkpoint_seconds=0.0) as commands:
+        while len(landed) <= kills:
+            pid = commands.start(*words, out)
+            if len(landed) % 3 == 1:  # every third kill comes once more is done, the others may come before
+                wait_for_rows(out, landed[-1])
+            time.sleep(rng.uniform(0, 1.0))
+            os.kill(pid, signal.SIGKILL)
+            assert commands.finish() == -signal.SIGKILL, f"it had ended; {landed} rows after the kills before"
+            landed.append(len(rows(out)) if (out / "store.sqlite").exists() else 0)
+        commands.start(*words, out)
+        assert commands.finish() == 0, commands.log.read_text()
+    print("rows after each kill:", landed)
+    assert landed == sorted(landed) and 0 < landed[-1] < TRIALS
+    assert rows(out) == whole
+
+
+def test_first_interrupt_finishes_what_is_in_flight_and_says_how_to_go_on(uninterrupted):
+    words, whole, folder = uninterrupted
+    out = folder / "interrupted"
+    with children(folder) as commands:
+        pid = commands.start(*words, out)
+        commands.wait_for("chunks 0/30")
+        wait_for_rows(out, 0)
+        os.kill(pid, signal.SIGINT)
+        assert commands.finish() == 130
+        said = commands.log.read_text()
+        assert "lr-batch: finishing the chunks in flight; once more to stop now" in said
+        assert "lr-batch: interrupted; everything finished is kept, the same command goes on from there" in said
+        assert "Traceback" not in said
+        kept = rows(out)
+        assert 0 < len(kept) < TRIALS and set(kept) < set(whole)
+        commands.start(*words, out)
+        assert commands.finish() == 0
+    assert rows(out) == whole
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_second_signal_stops_at_once_and_loses_nothing(uninterrupted, number):
+    words, _, folder = uninterrupted
+    out = folder / f"stopped{number}"
+    with children(folder) as commands:
+        pid = commands.start(*words, out, "--budget", "100000000")  # its chunks would take hours
+        commands.wait_for("chunks 0/30")
+        os.kill(pid, number)
+        commands.wait_for("once more to stop now")
+        began = time.monotonic()
+        os.kill(pid, number)
+        assert commands.finish() == 130
+    assert time.monotonic() - began < 20
+    assert rows(out) == []
+    Store(out).close()  # nobody holds it
+
+
+def wait_for_rows(folder, more_than: int, seconds: float = 120.0) -> None:
+    """Returns once another process has stored more than so many trials."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(StoreError), Store(folder, read_only=True) as store:  # not made yet, or being made
+            if len(store.trial_rows()) > more_than:
+                return
+        time.sleep(0.01)
+    pytest.fail(f"no more than {more_than} trials in {folder} after {seconds} s")

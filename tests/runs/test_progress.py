@@ -1,0 +1,85 @@
+"""How far a study is, as people read it."""
+
+import io
+import re
+
+import pytest
+
+from lr_batch.sweep import Progress
+from runs import progress
+from runs.progress import ProgressLine, describe
+
+HALF = Progress(
+    chunks_done=5, chunks=10, trials_done=80, trials_trained=40, reached=30, diverged=4, alive=16, seconds=20.0
+)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Broken(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+def test_line_has_all_that_is_known():
+    assert describe(HALF) == (
+        "chunks 5/10, trials 80: 30 reached, 4 diverged, 16 in training, 2.0 trials/s, about 40 s left"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"trials_trained": 0}, "time left unknown"),
+        ({"trials_trained": 0, "trials_done": 0, "chunks_done": 0, "seconds": 0.0}, "time left unknown"),
+        ({"seconds": 400.0}, "about 13 min 20 s left"),
+        ({"seconds": 40_000.0}, "about 22 h 13 min left"),
+        ({"chunks_done": 10}, "about 0 s left"),
+        ({"chunks_done": 10, "trials_trained": 0}, "all 80 trials were finished before, none is trained again"),
+    ],
+)
+def test_time_left_counts_what_this_run_trained(changes, said):
+    assert describe(HALF._replace(**changes)).endswith(said)
+
+
+def test_without_a_terminal_a_line_now_and_then_and_one_at_the_end(monkeypatch):
+    now, stream = [100.0], io.StringIO()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with ProgressLine(stream) as line:
+        for done in range(1, 11):
+            line(HALF._replace(chunks_done=done))
+            now[0] += 2.0
+    assert [text.split(",")[0] for text in stream.getvalue().splitlines()] == [
+        "chunks 1/10", "chunks 4/10", "chunks 7/10", "chunks 10/10",
+    ]  # fmt: skip
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_on_a_terminal_one_line_that_goes_away(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    with ProgressLine(stream) as line:
+        line(HALF)
+    shown = re.sub(r"\x1b\[[\d;]*m", "", stream.getvalue())  # colours
+    assert "chunks 5/10, trials 80: 30 reached" in shown
+    assert shown.endswith("\x1b[2K"), "the line is erased"
+
+
+def test_dumb_terminal_gets_plain_lines(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    stream = Terminal()
+    with ProgressLine(stream) as line:
+        line(HALF)
+    assert stream.getvalue() == describe(HALF) + "\n"
+
+
+def test_reader_that_left_ends_the_lines_and_not_the_study():
+    with ProgressLine(Broken()) as line:
+        line(HALF._replace(chunks_done=10))
+        line(HALF._replace(chunks_done=10))
+    closed = io.StringIO()
+    closed.close()
+    ProgressLine(closed)(HALF)
