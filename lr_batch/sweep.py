@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -91,6 +92,7 @@ class _Sweep:
         self.engines: dict[int, Engine] = {}
         self.engines_lock = threading.Lock()
         self.rows: dict[str, tuple[Chunk, ChunkResult]] = {}  # by the id of the chunk
+        self.status: Counter[str] = Counter()  # of the trials in `rows`
         self.flying: dict[str, ChunkStatus] = {}
         self.planned = 0
         self.trained_trials = self.trained_examples = 0
@@ -130,8 +132,12 @@ class _Sweep:
     def _restore(self, chunk: Chunk) -> bool:
         known = self.store.load(chunk) if self.store else None
         if isinstance(known, ChunkResult):
-            self.rows[chunk.id] = (chunk, known)
+            self._accept(chunk, known)
         return isinstance(known, ChunkResult)
+
+    def _accept(self, chunk: Chunk, rows: ChunkResult) -> None:
+        self.rows[chunk.id] = (chunk, rows)
+        self.status.update(rows.status)
 
     def _run_task(self, task: Task, device: jax.Device, emit: Callable) -> list[Task]:
         """In a worker's thread. Returns the two halves of a chunk that did not fit into memory."""
@@ -198,20 +204,19 @@ class _Sweep:
             self.flying[chunk.id] = outcome
             return
         self.flying.pop(chunk.id, None)
-        self.rows[chunk.id] = (chunk, outcome)
+        self._accept(chunk, outcome)
         self.trained_trials += len(chunk.settings)
         self.trained_examples += int(outcome.steps.sum()) * chunk.batch_size
 
     def _report(self) -> None:
-        status = [s for _, rows in self.rows.values() for s in rows.status]
         self.on_chunk(
             Progress(
                 chunks_done=len(self.rows),
                 chunks=self.planned,
-                trials_done=len(status),
+                trials_done=self.status.total(),
                 trials_trained=self.trained_trials,
-                reached=status.count(REACHED) + sum(s.reached for s in self.flying.values()),
-                diverged=status.count(DIVERGED),
+                reached=self.status[REACHED] + sum(s.reached for s in self.flying.values()),
+                diverged=self.status[DIVERGED],
                 alive=sum(s.alive - s.reached for s in self.flying.values()),
                 seconds=time.monotonic() - self.began,
             )
