@@ -181,7 +181,8 @@ def curve(work: Work, folder: Path, seconds: float) -> int:
     """`lr-batch curve`; asked to stop after `seconds`, ended 20 seconds later."""
     options: Sequence[str] = [
         "--optimizer", work.optimizer, "--batch-sizes", work.batch_sizes, "--learning-rates",
-        work.learning_rates, "--seeds", str(work.seeds), "--budget", str(work.budget), "--no-extend", "--out", str(folder),
+        work.learning_rates, "--seeds", str(work.seeds), "--budget", str(work.budget), "--no-extend",
+        "--out", str(folder),
     ]  # fmt: skip
     command = [sys.executable, "-m", "runs", "curve", work.workload, *options]
     with subprocess.Popen(command, stdout=sys.stderr, env=plain_environment()) as child:

@@ -72,7 +72,7 @@ def unraced_loads(
     take.
 
     Where all of the sampled trials of a batch size are known from the race, those of all batch sizes stand
-    in.
+    in; where all of those are known too, the steps at which the race cut trials off, a lower bound.
     """
     counted, sampled = ends(trials, cadence), ends(sample, cadence)
     cut = trials["status"] == "budget"
@@ -83,11 +83,10 @@ def unraced_loads(
     loads = {}
     for size in map(int, np.unique(trials["batch_size"])):
         mine = trials["batch_size"] == size
-        own = sampled[of_open & (sample["batch_size"] == size)]
+        samples = (sampled[of_open & (sample["batch_size"] == size)], sampled[of_open], counted[mine & cut])
         known = counted[mine & ~cut].sum(axis=0)
-        loads[size] = Load(
-            int(mine.sum()), *map(int, known), int((mine & cut).sum()), own if len(own) else sampled[of_open]
-        )
+        sample_of_open = next((rows for rows in samples if len(rows)), NOTHING)
+        loads[size] = Load(int(mine.sum()), *map(int, known), int((mine & cut).sum()), sample_of_open)
     return loads
 
 

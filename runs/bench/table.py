@@ -20,7 +20,8 @@ def print_bench(report: Mapping[str, Any], stream: IO[str]) -> None:
     work, machine = report["work"], report["machine"]
     console.print(
         f"\n{work['workload']} with {work['optimizer']}: {report['trials']:,} trials; "
-        f"{machine['processor']}, {machine['cores']} cores, {machine['device']}, JAX {machine['versions']['jax']}",
+        f"{machine['processor']}, {machine['cores']} cores, {machine['device']}, "
+        f"JAX {machine['versions']['jax']}",
         markup=False,
     )
     console.print(peers_table(report))
