@@ -2,7 +2,8 @@
 
     python -m runs.bench.flat_cost --out FILE
 
-64, 256, 1,024 and 4,096 trials of the digits network: the same 64 settings with 1 to 64 seeds. About five minutes.
+64, 256, 1,024 and 4,096 trials of the digits network: the same 64 settings with 1 to 64 seeds. About five
+minutes.
 """
 
 from __future__ import annotations
