@@ -24,16 +24,17 @@ def check_shapes(owner: str, workload: Workload, metric: str) -> None:
       metric: held-out metric of the goal.
 
     Raises:
-      ValueError: one line, if a function fails, returns anything but one value for each example, if the training
-        loss is not a float, or if `metric` is unknown.
+      ValueError: one line, if a function fails or returns anything but one value for each example, if the
+        training loss is not a float, or if `metric` is unknown.
     """
     key = jax.eval_shape(jax.random.key, 0)
     params = _shapes_of(owner, "the model's init", workload.init, key)
-    loss = _shapes_of(owner, "the model with its loss", workload.loss, params, _rows(workload.train_data), key)
+    train, held_out = _rows(workload.train_data), _rows(workload.eval_data)
+    loss = _shapes_of(owner, "the model with its loss", workload.loss, params, train, key)
     _check_per_example(owner, "loss", loss)
-    if not jnp.issubdtype(loss.dtype, jnp.floating):  # its gradient would be zero, and nothing would be trained
+    if not jnp.issubdtype(loss.dtype, jnp.floating):  # its gradient would be zero: nothing would be trained
         raise ValueError(f"{owner}: loss must return floating-point numbers, got {loss.dtype}")
-    metrics = _shapes_of(owner, "the model with its metrics", workload.evaluate, params, _rows(workload.eval_data))
+    metrics = _shapes_of(owner, "the model with its metrics", workload.evaluate, params, held_out)
     for name, value in metrics.items():
         _check_per_example(owner, name, value)
     if metric not in metrics:
@@ -57,6 +58,6 @@ def _check_per_example(owner: str, name: str, value: Any) -> None:
     if getattr(value, "shape", None) != (ROWS,):
         shape = getattr(value, "shape", type(value).__name__)
         raise ValueError(
-            f"{owner}: {name} must return one value for each example, ({ROWS},) for {ROWS} of them, got {shape}"
-            + ("; return the values before their mean" if shape == () else "")
+            f"{owner}: {name} must return one value for each example, ({ROWS},) for {ROWS} of them, "
+            f"got {shape}" + ("; return the values before their mean" if shape == () else "")
         )

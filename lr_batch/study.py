@@ -168,7 +168,9 @@ def _batch_sizes(values: Sequence[int], examples: int) -> tuple[tuple[int, ...],
     """Sorted distinct batch sizes, and how many were repeated."""
     given = [_whole("batch_sizes", value, low=1) for value in _listed("batch_sizes", values)]
     if max(given) > examples:
-        raise ValueError(f"study: batch size {max(given)} is larger than the training data ({examples:,} examples)")
+        raise ValueError(
+            f"study: batch size {max(given)} is larger than the training data ({examples:,} examples)"
+        )
     sizes = tuple(sorted(set(given)))
     return sizes, len(given) - len(sizes)
 
@@ -177,7 +179,8 @@ def _space(space: Mapping[str, Sequence[float]]) -> tuple[dict[str, tuple[float,
     """Sorted distinct values of each axis, and how many were repeated."""
     if "learning_rate" not in space:
         raise ValueError(f"study: space must hold learning_rate, got {', '.join(space) or 'nothing'}")
-    given = {name: [_number(name, value) for value in _listed(name, values)] for name, values in space.items()}
+    listed = {name: _listed(name, values) for name, values in space.items()}
+    given = {name: [_number(name, value) for value in values] for name, values in listed.items()}
     axes = {name: tuple(sorted(set(values))) for name, values in given.items()}
     return axes, sum(len(values) - len(axes[name]) for name, values in given.items())
 

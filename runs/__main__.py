@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run(sys.argv[1:] if arguments is None else list(arguments))
             sys.stdout.flush()
     except KeyboardInterrupt:
-        return failed("interrupted; everything finished is kept, the same command goes on from there", INTERRUPTED)
+        kept = "everything finished is kept, the same command goes on from there"
+        return failed(f"interrupted; {kept}", INTERRUPTED)
     except BrokenPipeError:
         give_stdout_up()
     except SystemExit as leaving:  # --help, or Rich, which leaves the process when nobody reads stdout
@@ -88,14 +89,15 @@ BORDER = "╭╮╰╯│─+| "
 def one_line(box: str) -> str:
     """What a message that was set in a box with ruled sections has to say: what is wrong, and what was meant.
 
-    >>> one_line("╭─ Wrong ───╮\\n│ No: --on   │\\n│ ────────── │\\n│ Perhaps you meant: │\\n│ --one INT  │\\n╰────╯")
+    >>> one_line("╭─ Wrong ──╮\\n│ No: --on │\\n│ ──────── │\\n│ Perhaps you meant: │\\n│ --one INT │\\n╰────╯")
     'No: --on; did you mean --one?'
     """
     lines = [line.strip(BORDER) for line in box.splitlines()[1:]]  # the first has the title
     ruled = "\n".join("\f" if not line.strip("-") else line for line in lines)
     sections = [" ".join(section.split()) for section in ruled.split("\f")]
     said = next((section for section in sections if section), box.strip()).removeprefix("Error parsing ")
-    meant = [section.split()[3].rstrip(",") for section in sections if section.startswith("Perhaps you meant: ")]
+    hints = [section for section in sections if section.startswith("Perhaps you meant: ")]
+    meant = [hint.split()[3].rstrip(",") for hint in hints]
     return f"{said}; did you mean {meant[0]}?" if meant else said
 
 

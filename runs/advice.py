@@ -22,17 +22,18 @@ def advice(
     if critical is None:
         fewest = min(reached, key=lambda optimum: optimum.examples)
         return (
-            f"{_train(result, fewest)} Of the batch sizes measured it needs the fewest examples. To learn the critical "
-            f"batch size, more batch sizes or seeds have to reach the goal.{_edges(reached)}"
+            f"{_train(result, fewest)} Of the batch sizes measured it needs the fewest examples. To learn the "
+            f"critical batch size, more batch sizes or seeds have to reach the goal.{_edges(reached)}"
         )
-    chosen = max((o for o in reached if o.batch_size <= critical.value), default=reached[0], key=lambda o: o.batch_size)
+    below = [optimum for optimum in reached if optimum.batch_size <= critical.value]
+    chosen = below[-1] if below else reached[0]
     parts = [
         _train(result, chosen),
-        f"Up to a batch of about {critical.regimes.perfect_scaling_until:,.0f}, doubling the batch nearly halves the "
-        f"steps at no cost in examples; at the critical batch size, {critical.value:,.0f} "
+        f"Up to a batch of about {critical.regimes.perfect_scaling_until:,.0f}, doubling the batch nearly halves "
+        f"the steps at no cost in examples; at the critical batch size, {critical.value:,.0f} "
         f"({critical.low:,.0f} to {critical.high:,.0f}), the returns are diminishing.",
-        f"Beyond {critical.regimes.flat_from:,.0f} more hardware buys nothing: no batch size needs fewer than about "
-        f"{critical.s_min:,.0f} steps.",
+        f"Beyond {critical.regimes.flat_from:,.0f} more hardware buys nothing: no batch size needs fewer than "
+        f"about {critical.s_min:,.0f} steps.",
     ]
     if law is not None:
         parts.append(
@@ -46,8 +47,9 @@ def advice(
 
 def _train(result: Result, optimum: Optimum) -> str:
     return (
-        f"Train {result.workload} with {result.optimizer} at batch size {optimum.batch_size} and learning rate "
-        f"{_rate(optimum)}: {result.goal} after about {optimum.steps:,.0f} steps, {optimum.examples:,.0f} examples."
+        f"Train {result.workload} with {result.optimizer} at batch size {optimum.batch_size} and learning "
+        f"rate {_rate(optimum)}: {result.goal} after about {optimum.steps:,.0f} steps, "
+        f"{optimum.examples:,.0f} examples."
     )
 
 
@@ -62,12 +64,15 @@ def _nothing_reached(result: Result) -> str:
         )
     if (result.status == REACHED).any():
         return "No batch size reached the goal in half of its seeds: raise --budget or ease --goal."
-    ends = [curve.values[-1] if alive[i] and len(curve.values) else np.inf for i, curve in enumerate(result.curves)]
+    ends = [
+        curve.values[-1] if lives and len(curve.values) else np.inf
+        for lives, curve in zip(alive, result.curves, strict=True)
+    ]
     best = int(np.argmin(ends))
     return (
-        f"No trial reached the goal within {result.budget:,} steps: raise --budget or ease --goal. The closest ended "
-        f"at {result.goal.metric} {ends[best]:.3g}, with batch size {result.batch_size[best]} and learning rate "
-        f"{result.hparams['learning_rate'][best]:.3g}."
+        f"No trial reached the goal within {result.budget:,} steps: raise --budget or ease --goal. The closest "
+        f"ended at {result.goal.metric} {ends[best]:.3g}, with batch size {result.batch_size[best]} and learning "
+        f"rate {result.hparams['learning_rate'][best]:.3g}."
     )
 
 
@@ -75,8 +80,8 @@ def _edges(reached: Sequence[Optimum]) -> str:
     """Where the best rate is the first or the last that was measured, a better one may lie beyond."""
     at = {edge: [str(o.batch_size) for o in reached if o.edge == edge] for edge in ("low", "high")}
     lines = [
-        f" The best learning rate is the {'lowest' if edge == 'low' else 'highest'} one measured at batch size "
-        f"{', '.join(sizes)}: widen --learning-rates {'down' if edge == 'low' else 'up'}wards."
+        f" The best learning rate is the {edge}est one measured at batch size {', '.join(sizes)}: "
+        f"widen --learning-rates {'down' if edge == 'low' else 'up'}wards."
         for edge, sizes in at.items()
         if sizes
     ]

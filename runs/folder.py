@@ -62,7 +62,7 @@ def run_in_folder(study: Study, folder: Path | None = None, *, add: bool = False
 
 
 def with_lanes(study: Study, store: Store) -> Study:
-    """The study with its choice of how lanes are executed made: as in this folder before, else as on this device.
+    """The study with its choice of how lanes are executed made: as before in this folder or on this device.
 
     The choice changes the last bits of the results. A study that goes on has to keep it.
     """
@@ -95,7 +95,9 @@ def stored_result(folder: Path) -> Result:
         batch_size=column(lambda trial: trial.batch_size, np.int64),
         seed=column(lambda trial: trial.seed, np.int64),
         hparams={name: column(lambda trial, name=name: trial.hparams[name], np.float64) for name in names},
-        steps_to_goal=column(lambda trial: np.nan if trial.steps_to_goal is None else trial.steps_to_goal, np.float64),
+        steps_to_goal=column(
+            lambda trial: np.nan if trial.steps_to_goal is None else trial.steps_to_goal, np.float64
+        ),
         steps=column(lambda trial: trial.steps, np.int64),
         status=column(lambda trial: trial.status, object),
         curves=tuple(trial.curve for trial in trials),
@@ -136,5 +138,6 @@ def write_outcome(result: Result, folder: Path) -> Analysis:
     learning_rate(result, outcome.law, folder / "learning_rate.png", why=why)
     heatmap(result, folder / "heatmap.png")
     training_curves(result, folder / "training_curves.png")
-    write_report(result, outcome.critical, outcome.law, outcome.summary | {"advice": outcome.advice}, folder / "report.html")
+    told = outcome.summary | {"advice": outcome.advice}
+    write_report(result, outcome.critical, outcome.law, told, folder / "report.html")
     return outcome

@@ -26,10 +26,11 @@ def interruptible() -> Iterator[None]:
         if count > 1:
             os._exit(130)
         with contextlib.suppress(OSError, ValueError):
-            print("lr-batch: finishing the chunks in flight; once more to stop now", file=sys.stderr, flush=True)
+            said = "lr-batch: finishing the chunks in flight; once more to stop now"
+            print(said, file=sys.stderr, flush=True)
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread only
+    if threading.current_thread() is not threading.main_thread():  # only that one is given signals
         yield
         return
     before = {number: signal.signal(number, handle) for number in SIGNALS}

@@ -20,8 +20,8 @@ def print_outcome(result: Result, outcome: Analysis, stream: IO[str]) -> None:
     """The table of batch sizes, the critical batch size, the law, and the advice."""
     console = Console(file=stream, highlight=False, width=None if stream.isatty() else 100)
     fixed, varying = _others(outcome.optima)
-    title = f"{result.workload} with {result.optimizer}{fixed and f' at {fixed}'}, goal: held-out {result.goal}"
-    console.print(f"\n{title}", markup=False)
+    title = f"{result.workload} with {result.optimizer}{fixed and f' at {fixed}'}"
+    console.print(f"\n{title}, goal: held-out {result.goal}", markup=False)
     console.print(steps_table(outcome.optima, others=varying))
     for line in (*_critical_lines(outcome.critical, outcome.law), *outcome.refusals, *result.engine.events):
         console.print(line, markup=False)
@@ -30,7 +30,7 @@ def print_outcome(result: Result, outcome: Analysis, stream: IO[str]) -> None:
 
 
 def steps_table(optima: Sequence[Optimum], *, others: bool = False) -> Table:
-    """One row per batch size: steps with interval, examples, best rate with interval, edge, and the best `others`."""
+    """One row per batch size: steps with interval, examples, best rate with interval, edge, best `others`."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     headings = ("batch", "steps", "90% interval", "examples", "best rate", "90% interval", "seeds", "edge")
     for heading in (*headings, "with") if others else headings:
@@ -55,13 +55,19 @@ def _cells(row: Optimum) -> tuple[str, ...]:
     return (
         f"{row.batch_size:,}",
         "never" if row.steps is None else short(row.steps),
-        f"{short(row.low)} - {short(row.high)}" if row.steps is not None else f"> {short(row.low)}" if row.low else "",
+        _interval(row),
         "" if row.examples is None else short(row.examples),
         f"{rate.best:.3g}" if rate else "",
         f"{rate.low:.2g} - {rate.high:.2g}" if rate else "",
         f"{row.n_reached}/{row.n_seeds}",
         row.edge or "",
     )
+
+
+def _interval(row: Optimum) -> str:
+    if row.steps is None:
+        return f"> {short(row.low)}" if row.low else ""
+    return f"{short(row.low)} - {short(row.high)}"
 
 
 def short(number: float) -> str:
@@ -80,13 +86,16 @@ def _critical_lines(critical: CriticalBatchSize | None, law: LearningRateLaw | N
     lines = []
     if critical:
         lines += [
-            f"critical batch size  {short(critical.value)} ({critical.level:.0%} interval {short(critical.low)} to "
-            f"{short(critical.high)}), sharpness {critical.sharpness:.2f}",
-            f"fewest steps         {short(critical.s_min)} ({short(critical.s_min_low)} to {short(critical.s_min_high)})",
-            f"fewest examples      {short(critical.e_min)} ({short(critical.e_min_low)} to {short(critical.e_min_high)})",
-            f"perfect scaling      until batch {short(critical.regimes.perfect_scaling_until)}; plateau from batch "
-            f"{short(critical.regimes.flat_from)}",
+            f"critical batch size  {short(critical.value)} ({critical.level:.0%} interval {short(critical.low)} "
+            f"to {short(critical.high)}), sharpness {critical.sharpness:.2f}",
+            f"fewest steps         {short(critical.s_min)} "
+            f"({short(critical.s_min_low)} to {short(critical.s_min_high)})",
+            f"fewest examples      {short(critical.e_min)} "
+            f"({short(critical.e_min_low)} to {short(critical.e_min_high)})",
+            f"perfect scaling      until batch {short(critical.regimes.perfect_scaling_until)}; "
+            f"plateau from batch {short(critical.regimes.flat_from)}",
         ]
     if law:
-        lines.append(f"learning-rate law    {law.best}, exponent {law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})")
+        interval = f"({law.low:.2f} to {law.high:.2f})"
+        lines.append(f"learning-rate law    {law.best}, exponent {law.exponent:.2f} {interval}")
     return lines

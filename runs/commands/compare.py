@@ -34,7 +34,8 @@ class Compare:
         if len(set(names)) != len(names) or len(names) < 2:
             raise ValueError(f"--optimizers: needs two or more different names, got {self.optimizers!r}")
         studies = {name: self.study.study(name) for name in names}  # all are checked before any is run
-        folder = self.output.out or Path("lr-batch-results") / f"compare-{next(iter(studies.values())).workload.name}"
+        workload = next(iter(studies.values())).workload
+        folder = self.output.out or Path("lr-batch-results") / f"compare-{workload.name}"
         outcomes, failures = run_all(studies, folder, add=self.output.add)
         comparison = compare(outcomes)
         write_comparison(comparison, folder)

@@ -21,7 +21,8 @@ class Curve:
 
     study: Annotated[StudyOptions, tyro.conf.arg(name="")] = StudyOptions()
     optimizer: Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")] = "sgd"
-    """A name of `lr-batch list optimizers`, or FILE.py:NAME for your own hparams -> optax.GradientTransformation."""
+    """A name of `lr-batch list optimizers`, or FILE.py:NAME for your own
+    hparams -> optax.GradientTransformation."""
     output: Annotated[OutputOptions, tyro.conf.arg(name="")] = OutputOptions()
 
     def __call__(self) -> None:

@@ -83,14 +83,15 @@ ROWS = {
 
 
 def memory_rows(workload: str) -> Iterator[dict[str, Any]]:
-    """Bytes per parameter of every optimizer for one workload: weights, gradient, and each slot of its state."""
+    """Bytes per parameter of every optimizer for a workload: weights, gradient, and each slot of its state."""
     import jax
 
     from lr_batch import WORKLOADS
     from lr_batch.names import named
     from optim import OPTIMIZERS, state_bytes
 
-    params = jax.eval_shape(named("workload", workload, WORKLOADS)().init, jax.eval_shape(lambda: jax.random.key(0)))
+    init = named("workload", workload, WORKLOADS)().init
+    params = jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))
     for name, optimizer in OPTIMIZERS.items():
         memory = state_bytes(optimizer({}), params)
         per_param = memory.per_param
@@ -119,4 +120,5 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row.values()))
-    Console(file=sys.stdout, highlight=False, markup=False, width=None if sys.stdout.isatty() else 120).print(table)
+    width = None if sys.stdout.isatty() else 120
+    Console(file=sys.stdout, highlight=False, markup=False, width=width).print(table)

@@ -55,7 +55,7 @@ class StudyOptions:
     extend: bool = True
     """Grow the grid of learning rates where the best one lies on its edge."""
     lanes: Annotated[Literal["vmap", "map", "auto"] | None, optional("{vmap,map,auto}")] = None
-    """How trials are executed side by side. Default: the workload's, mostly auto, which measures where in doubt."""
+    """How trials are executed side by side. Default: the workload's, mostly auto, which measures if in doubt."""
 
     def study(self, optimizer: str) -> Study:
         """The study for one optimizer: a registered name, or FILE.py:NAME."""
@@ -86,7 +86,7 @@ class StudyOptions:
         space = dict(default) | parse.settings(self.set)
         if self.learning_rates is not None:
             if any(text.startswith("learning_rate=") for text in self.set):
-                raise parse.UsageError("--learning-rates and --set learning_rate are one and the same; give one")
+                raise parse.UsageError("--learning-rates and --set learning_rate are the same; give one")
             space["learning_rate"] = parse.values("--learning-rates", self.learning_rates)
         return space
 

@@ -45,7 +45,8 @@ def test_grows_at_the_edge_where_the_best_rate_is_and_nowhere_else(steps, added)
 
 
 @pytest.mark.parametrize(
-    ("ends", "added"), [([0.9, 0.8, 0.5, 0.3], "high"), ([0.3, 0.5, 0.8, 0.9], "low"), ([0.9, 0.3, 0.4, 0.9], None)]
+    ("ends", "added"),
+    [([0.9, 0.8, 0.5, 0.3], "high"), ([0.3, 0.5, 0.8, 0.9], "low"), ([0.9, 0.3, 0.4, 0.9], None)],
 )
 def test_without_a_rate_that_reached_the_goal_the_closest_decides(ends, added):
     grown = rates_to_add(result([np.nan] * 4, ends=ends))

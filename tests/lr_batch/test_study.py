@@ -45,17 +45,21 @@ WORKLOAD = tiny_workload()
 LOSS = WORKLOAD.loss
 
 
+def changed(**fields):
+    return WORKLOAD._replace(**fields)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
         ("workload", "digit_mlp", "unknown workload 'digit_mlp'; did you mean 'digits_mlp'? (known: "),
         ("workload", 7, "study: workload must be a name or a Workload, got int"),
-        ("workload", WORKLOAD._replace(goal=lr_batch.Goal("los", 1.0)), "did you mean 'loss'? (known: error, loss)"),
-        ("workload", WORKLOAD._replace(loss=lambda p, b, k: LOSS(p, b, k).sum()), "one value for each example"),
-        ("workload", WORKLOAD._replace(loss=lambda p, b, k: LOSS(p, b, k) > 0), "floating-point numbers, got bool"),
-        ("workload", WORKLOAD._replace(loss=lambda p, b, k: (LOSS(p, b, k),)), "got tuple"),
-        ("workload", WORKLOAD._replace(init=lambda key: 1 / 0), "init failed: ZeroDivisionError: division by zero"),
-        ("workload", WORKLOAD._replace(evaluate=lambda p, b: {"loss": b["y"].mean()}), "loss must return one value"),
+        ("workload", changed(goal=lr_batch.Goal("los", 1.0)), "did you mean 'loss'? (known: error, loss)"),
+        ("workload", changed(loss=lambda p, b, k: LOSS(p, b, k).sum()), "one value for each example"),
+        ("workload", changed(loss=lambda p, b, k: LOSS(p, b, k) > 0), "floating-point numbers, got bool"),
+        ("workload", changed(loss=lambda p, b, k: (LOSS(p, b, k),)), "got tuple"),
+        ("workload", changed(init=lambda key: 1 / 0), "init failed: ZeroDivisionError: division by zero"),
+        ("workload", changed(evaluate=lambda p, b: {"loss": b["y"].mean()}), "loss must return one value"),
         ("optimizer", "sdg", "unknown optimizer 'sdg'; did you mean 'sgd'?"),
         ("optimizer", 3, "study: optimizer must be a name or a function"),
         ("regularizer", "dropuot", "unknown regularizer 'dropuot'; did you mean 'dropout'?"),
@@ -101,7 +105,7 @@ def test_grid_that_is_too_large_is_counted_and_estimated_before_it_is_looked_at(
     with pytest.raises(ValueError, match=r"learning_rate has 10,000,000 values, .* 28 hours"):
         tiny_study(space={"learning_rate": rates})
     space = {"learning_rate": rates[:1_000], "momentum": (-1.0, *rates[1:1_000])}
-    with pytest.raises(ValueError, match=r"8,000,000 trials \(4 batch sizes x 1,000,000 settings .* 22 hours"):
+    with pytest.raises(ValueError, match=r"8,000,000 trials \(4 batch sizes x 1,000,000 sett.* 22 hours"):
         tiny_study(space=space)
 
 
@@ -116,6 +120,7 @@ def test_nothing_is_compiled(caplog):
 
 def test_names_are_found_or_the_nearest_is_said():
     assert named("thing", "b", {"a": 1, "b": 2}) == 2
-    with pytest.raises(ValueError, match=r"^unknown thing 'apple'; did you mean 'apples'\? \(known: apples, pears\)$"):
+    line = "unknown thing 'apple'; did you mean 'apples'? (known: apples, pears)"
+    with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
         named("thing", "apple", {"pears": 1, "apples": 2})
     assert unknown("thing", "zzz", ["a"]) == "unknown thing 'zzz' (known: a)"

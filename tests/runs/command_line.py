@@ -89,12 +89,16 @@ class Children:
 
     def __init__(self, folder: Path, *, checkpoint_seconds: float = 60.0):
         self.log, self.checkpoint_seconds = folder / "log", checkpoint_seconds
-        cache = {"JAX_COMPILATION_CACHE_DIR": str(folder / "programs"), "XDG_CACHE_HOME": str(folder / "cache")}
-        eager = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
+        environment = {
+            "XDG_CACHE_HOME": str(folder / "cache"),
+            "JAX_COMPILATION_CACHE_DIR": str(folder / "programs"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        }
         self.origin = subprocess.Popen(
             [sys.executable, "-c", ORIGIN],
             cwd=ROOT,
-            env=os.environ | cache | eager,
+            env=os.environ | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -12,7 +12,14 @@ import pytest
 import lr_batch
 from lr_batch.errors import StudyError
 from runs import folder
-from runs.folder import default_folder, run_in_folder, stored_result, with_lanes, without_repeats, write_outcome
+from runs.folder import (
+    default_folder,
+    run_in_folder,
+    stored_result,
+    with_lanes,
+    without_repeats,
+    write_outcome,
+)
 from runs.store import Store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lr_batch"))
@@ -37,7 +44,7 @@ def test_name_of_the_folder_tells_studies_apart_and_repeats(monkeypatch):
     assert all(re.fullmatch(r"lr-batch-results/tiny-sgd-[0-9a-f]{8}", name) for name in names)
 
 
-@pytest.mark.parametrize("name", ["../../escape", "a/b\\c", "..", "<b>=1+1</b>", "größe ✓", "x" * 300, "nul\0l"])
+@pytest.mark.parametrize("name", ["../../up", "a/b\\c", "..", "<b>=1+1</b>", "größe ✓", "x" * 300, "nul\0l"])
 def test_name_of_the_workload_cannot_leave_the_folder(name):
     found = default_folder(tiny_study(workload=tiny_workload(name=name)))
     assert found.parent == Path("lr-batch-results") and len(found.name) < 100
@@ -92,7 +99,8 @@ def test_choice_of_lanes_stays_with_the_study(tmp_path, monkeypatch):
 def test_of_repeated_trials_the_longest_counts():
     trial = lr_batch.Trial(8, 0, {"learning_rate": 0.1}, None, "budget", None, 100)
     longer, other = trial._replace(steps=200), trial._replace(seed=1)
-    assert without_repeats([trial, longer, other]) == without_repeats([longer, trial, other]) == [longer, other]
+    for order in ([trial, longer, other], [longer, trial, other]):
+        assert without_repeats(order) == [longer, other]
 
 
 def test_reason_of_a_refused_fit_is_on_the_figures(ran, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Studies that are killed and interrupted: what was finished stays, and the end is the same to the last bit."""
+"""Studies that are killed and interrupted: what was finished stays, and the end is the same bit for bit."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_first_interrupt_finishes_what_is_in_flight_and_says_how_to_go_on(uninte
         assert commands.finish() == 130
         said = commands.log.read_text()
         assert "lr-batch: finishing the chunks in flight; once more to stop now" in said
-        assert "lr-batch: interrupted; everything finished is kept, the same command goes on from there" in said
+        assert "lr-batch: interrupted; everything finished is kept, the same command goes on" in said
         assert "Traceback" not in said
         kept = rows(out)
         assert 0 < len(kept) < TRIALS and set(kept) < set(whole)
@@ -98,7 +98,7 @@ def wait_for_rows(folder, more_than: int, seconds: float = 120.0) -> None:
     """Returns once another process has stored more than so many trials."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        with contextlib.suppress(StoreError), Store(folder, read_only=True) as store:  # not made yet, or being made
+        with contextlib.suppress(StoreError), Store(folder, read_only=True) as store:  # it may not be made yet
             if len(store.trial_rows()) > more_than:
                 return
         time.sleep(0.01)

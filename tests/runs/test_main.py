@@ -90,7 +90,7 @@ WRONG = {
     "--optimizer momentum --set momentum=nan": "momentum must be finite, got nan",
     "--optimizer momentum --set momentum=x": f"--set momentum: {RATES}",
     "--optimizer momentum --set momentum": "--set: must look like momentum=0.9",
-    "--optimizer momentum --set momentun=0.5": "unknown hyperparameter of momentum 'momentun'; did you mean 'momentum'",
+    "--optimizer momentum --set momentun=0.5": "unknown hyperparameter of momentum 'momentun'; did you mean",
     "--optimizer momentum --set momentum=0.5 --set momentum=0.9": "momentum is given twice",
     "--learning-rates 0.1 --set learning_rate=0.5": "give one",
     "--optimizer adam --set b2=1.5": r"adam: b2 must be in \[0, 1\), got 1\.5",
@@ -127,7 +127,7 @@ WRONG = {
     "my.py:wrkload": "'my.py' has no 'wrkload'; did you mean 'workload'",
     "my.py:seven": "workload must be a name or a Workload, got int",
     "my.py:wants": r"calling wants\(\) failed: TypeError",
-    "my.py:scalar": r"loss must return one value for each example, .*got \(\); return the values before their mean",
+    "my.py:scalar": r"loss must return one value for each example, .*got \(\); return the values before",
     "my.py:whole": "loss must return floating-point numbers, got int32",
     "my.py:raises": "the model with its loss failed: ZeroDivisionError: division by zero",
     "my.py:numpy_loss": "the model with its loss failed: TracerArrayConversionError",
@@ -225,7 +225,8 @@ def test_summary_has_every_promised_key(finished):
 
 
 def again(capsys, folder, *more):
-    code, out, err = command(capsys, "curve", "my.py:workload", *SMALL, "--no-extend", "--json", "--out", folder, *more)
+    words = ["my.py:workload", *SMALL, "--no-extend", "--json", "--out", folder, *more]
+    code, out, err = command(capsys, "curve", *words)
     assert code == 0, err
     return json.loads(out)
 
@@ -260,7 +261,7 @@ def test_export_writes_each_trial_once(study, capsys):
 @pytest.mark.parametrize(
     ("change", "shown"),
     [
-        (["--learning-rates", "0.1,0.2"], r"space.learning_rate: .* -> \[0.1, 0.2\]\); extend it \(--add\) or name"),
+        (["--learning-rates", "0.1,0.2"], r"learning_rate: .* -> \[0.1, 0.2\]\); extend it \(--add\) or name"),
         (["--batch-sizes", "1,2"], r"batch_sizes: \[1, 2, 4, 8, 16\] -> \[1, 2\]"),
         (["--goal", "loss<0.4"], "holds another study .*name another folder"),
         (["--budget", "100"], "budget: 200 -> 100"),
@@ -314,9 +315,8 @@ def added(capsys, study, *words):
     rows = []
     with Store(study, read_only=True) as store:
         rows.append(store.trial_rows())
-    code, out, err = command(
-        capsys, "curve", "my.py:workload", "--no-extend", "--json", "--out", study, "--add", "--seeds", "2", *words
-    )
+    options = ["--no-extend", "--json", "--out", study, "--add", "--seeds", "2"]
+    code, out, err = command(capsys, "curve", "my.py:workload", *options, *words)
     assert code == 0, err
     with Store(study, read_only=True) as store:
         rows.append(store.trial_rows())
@@ -392,6 +392,8 @@ def test_terminal_that_knows_only_ascii_and_no_colours(study):
 
 def test_reader_that_leaves_and_no_stdout_at_all():
     call = f"{sys.executable} -m runs list optimizers"
-    ran = shell(f"{call} | head -1; echo code ${{PIPESTATUS[0]}}; {call} >&-; echo code $?; {call} --jsn >&- 2>&-; echo $?")
+    ran = shell(
+        f"{call} | head -1; echo code ${{PIPESTATUS[0]}}; {call} >&-; echo code $?; {call} --jsn >&- 2>&-; echo $?"
+    )
     assert ran.stderr == b""
     assert ran.stdout.split()[-5:] == b"code 0 code 0 2".split()

@@ -10,7 +10,14 @@ from runs import progress
 from runs.progress import ProgressLine, describe
 
 HALF = Progress(
-    chunks_done=5, chunks=10, trials_done=80, trials_trained=40, reached=30, diverged=4, alive=16, seconds=20.0
+    chunks_done=5,
+    chunks=10,
+    trials_done=80,
+    trials_trained=40,
+    reached=30,
+    diverged=4,
+    alive=16,
+    seconds=20.0,
 )
 
 
@@ -38,7 +45,7 @@ def test_line_has_all_that_is_known():
         ({"seconds": 400.0}, "about 13 min 20 s left"),
         ({"seconds": 40_000.0}, "about 22 h 13 min left"),
         ({"chunks_done": 10}, "about 0 s left"),
-        ({"chunks_done": 10, "trials_trained": 0}, "all 80 trials were finished before, none is trained again"),
+        ({"chunks_done": 10, "trials_trained": 0}, "80 trials were finished before, none is trained again"),
     ],
 )
 def test_time_left_counts_what_this_run_trained(changes, said):
