@@ -1,4 +1,4 @@
-"""Trains the lanes of a chunk for a set time and measures them on training and held-out data along the way."""
+"""Trains the lanes of a chunk for a set time and measures them along the way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ZERO = 0.0  # sparsity counts weights that are exactly this
 
 
 class Measures(NamedTuple):
-    """Of one lane after one evaluation: metrics are means over examples; norm and sparsity are of the weights."""
+    """Of one lane at one evaluation: metrics, means over examples; norm and sparsity of the weights."""
 
     train: Mapping[str, Float[Array, ""]]
     held_out: Mapping[str, Float[Array, ""]]
@@ -30,10 +30,11 @@ class Measures(NamedTuple):
 class Fit(NamedTuple):
     """What a chunk leaves behind. Leaves of `curves` are `[evals, lanes]`.
 
-    `kept_eval` is the evaluation whose parameters are the outcome: the last, or the best under early stopping.
-    `stopped` says where that rule ended the training, `alive` where it went without a loss that is not finite.
-    `confidence[lane, bin]` counts held-out examples by the probability of their likeliest class, `correct` those of
-    them that it is right for; both are empty where the loss is no cross entropy of classes.
+    `kept_eval` is the evaluation whose parameters are the outcome: the last, or the best under early
+    stopping. `stopped` says where that rule ended the training, `alive` where it went without a loss that is
+    not finite. `confidence[lane, bin]` counts held-out examples by the probability of their likeliest class,
+    `correct` those of them that it is right for; both are empty where the loss is no cross entropy of
+    classes.
     """
 
     curves: Measures
@@ -62,7 +63,8 @@ def make_fit(
     micro_batch: int,
     num_classes: int | None,
 ) -> Callable[..., Fit]:
-    """`(hparams, seed, batch_size, cadence, data) -> Fit`; `cadence[e]` is the step of evaluation e, the first 0.
+    """`(hparams, seed, batch_size, cadence, data) -> Fit`; `cadence[e]` is the step of evaluation e, the
+    first 0.
 
     Args:
       stop: an early-stopping rule on the held-out `metric`, or None.
@@ -85,7 +87,9 @@ def make_fit(
             state, draw = train(hparams, state, draw, num_steps, batch_size, data.held_out.train)
             measures = jax.vmap(lambda s: measure(workload, lane.outcome(s), data), in_axes=(axes,))(state)
             state, stopping = jax.vmap(
-                lambda h, s, e, m: judge(rule(h), s, e, lane.outcome(s), m.held_out[metric], number, bool(stop)),
+                lambda h, s, e, m: judge(
+                    rule(h), s, e, lane.outcome(s), m.held_out[metric], number, bool(stop)
+                ),
                 in_axes=(0, axes, 0, 0), out_axes=(axes, 0),
             )(hparams, state, stopping, measures)  # fmt: skip
             return (state, draw, stopping), measures
@@ -144,7 +148,8 @@ def mean_metrics(
 
     def block_sums(block):
         batch, valid = block
-        return {name: jnp.sum(jnp.where(valid, v, 0.0)) for name, v in workload.evaluate(params, batch).items()}
+        values = workload.evaluate(params, batch)
+        return {name: jnp.sum(jnp.where(valid, value, 0.0)) for name, value in values.items()}
 
     sums = jax.lax.map(block_sums, (blocks, mask))
     return {name: jnp.sum(total) / jnp.sum(mask) for name, total in sums.items()}
@@ -153,7 +158,7 @@ def mean_metrics(
 def confidence(
     workload: Workload, params: PyTree, data: Data, num_classes: int | None
 ) -> tuple[Float[Array, " bins"], Float[Array, " bins"]]:
-    """Held-out examples by the probability of their likeliest class, and those of them that are classified right."""
+    """Held-out examples by the probability of their likeliest class, and those of them it is right for."""
     if num_classes is None:
         return jnp.zeros(0), jnp.zeros(0)
 
@@ -168,7 +173,8 @@ def confidence(
         right = jnp.argmin(losses, axis=0) == batch["y"]
         bins = jnp.clip((top * CONFIDENCE_BINS).astype(jnp.int32), 0, CONFIDENCE_BINS - 1)
         member = (bins[None] == jnp.arange(CONFIDENCE_BINS)[:, None]) & valid[None]
-        return jnp.sum(member, axis=1, dtype=jnp.float32), jnp.sum(member & right[None], axis=1, dtype=jnp.float32)
+        tally = lambda rows: jnp.sum(rows, axis=1, dtype=jnp.float32)  # noqa: E731
+        return tally(member), tally(member & right[None])
 
     counts = jax.lax.map(count, (data.held_out, data.mask))
     return counts[0].sum(axis=0), counts[1].sum(axis=0)

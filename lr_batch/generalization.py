@@ -30,8 +30,9 @@ Arrays = dict[str, np.ndarray]
 class Generalization(NamedTuple):
     """Trials as columns. Curves are `[trials, evals]`; `steps[i, e]` is the step of evaluation e of trial i.
 
-    A trial's outcome is that of evaluation `kept_eval`: the last, or the best before early stopping. `confidence` and
-    `correct` are counts in equal bins of the top probability, see `lr_batch.fit_program.Fit`.
+    A trial's outcome is that of evaluation `kept_eval`: the last, or the best before early stopping.
+    `confidence` and `correct` are counts in equal bins of the top probability, see
+    `lr_batch.fit_program.Fit`.
     """
 
     study: Study
@@ -73,8 +74,8 @@ def generalize(
 ) -> Generalization:
     """Trains every trial of `study` for `epochs` and measures training and held-out performance as it goes.
 
-    The goal, the budget and the race of the study play no part, but for the goal's metric, by which early stopping
-    judges. Training metrics are means over as many training examples as are held out.
+    The goal, the budget and the race of the study play no part, but for the goal's metric, by which early
+    stopping judges. Training metrics are means over as many training examples as are held out.
 
     Args:
       study: workload, optimizer, regularizer, batch sizes, space and seeds.
@@ -134,7 +135,9 @@ class _Runner:
         padded = chunk.settings + chunk.settings[-1:] * (self.width - len(chunk.settings))
         hparams = {name: np.array([s[name] for s in padded], np.float32) for name in self.study.space}
         cadence = self.cadence(chunk.batch_size)
-        args = jax.device_put((hparams, np.int32(chunk.seed), np.int32(chunk.batch_size), cadence, self.data), device)
+        args = jax.device_put(
+            (hparams, np.int32(chunk.seed), np.int32(chunk.batch_size), cadence, self.data), device
+        )
         fit = jax.device_get(self._program(chunk.batch_size)(*args))
         lanes = len(chunk.settings)
         arrays = {"steps": np.tile(cadence, (lanes, 1))}
@@ -169,13 +172,17 @@ class _Runner:
         workload = self.study.workload
         classes = reg.num_classes(workload.train_data)
         if classes is None or "loss" not in jax.eval_shape(
-            lambda: workload.evaluate(workload.init(jax.random.key(0)), jax.tree.map(lambda leaf: leaf[:2], workload.eval_data))
+            lambda: workload.evaluate(
+                workload.init(jax.random.key(0)), jax.tree.map(lambda leaf: leaf[:2], workload.eval_data)
+            )
         ):
             return None
         return classes
 
 
-def _gather(study: Study, epochs: float, chunks: list[Chunk], rows: list[Arrays], seconds: float) -> Generalization:
+def _gather(
+    study: Study, epochs: float, chunks: list[Chunk], rows: list[Arrays], seconds: float
+) -> Generalization:
     settings = [setting for chunk in chunks for setting in chunk.settings]
     column = lambda value: np.concatenate([np.full(len(c.settings), value(c)) for c in chunks])  # noqa: E731
     arrays = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}

@@ -1,4 +1,4 @@
-"""An optimizer and a regularizer as one factory, which the lanes of a chunk can build from traced strengths."""
+"""An optimizer and a regularizer as one factory, built inside a lane from traced strengths."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lr_batch.workload import PyTree, Workload
 
 
 class RegularizedOptimizer(NamedTuple):
-    """`hparams -> transformation`, where the regularizer takes its own hyperparameters and the optimizer the others."""
+    """`hparams -> transformation`: the regularizer takes its own of them, the optimizer the others."""
 
     optimizer: Callable[[Mapping[str, Any]], optax.GradientTransformation]
     regularizer: reg.Regularizer
@@ -42,18 +42,21 @@ class RegularizedOptimizer(NamedTuple):
 def check_regularizer(regularizer: reg.Regularizer, optimizer: Any, workload: Workload) -> None:
     """Raises ValueError, in one line, where the three cannot work together.
 
-    The training loss is traced once, on shapes, so that a layer or an image that the method needs is missed at once.
+    The training loss is traced once, on shapes, so that a layer or an image that the method needs is missed
+    at once.
     """
     both = sorted(set(regularizer.hparams) & set(getattr(optimizer, "hparams", {})))
     if both:
         raise ValueError(
-            f"study: {both[0]} is a hyperparameter of both {optimizer.name} and the regularizer {regularizer.name}; "
-            "take an optimizer without it"
+            f"study: {both[0]} is a hyperparameter of both {optimizer.name} and the regularizer "
+            f"{regularizer.name}; take an optimizer without it"
         )
     classes = reg.num_classes(workload.train_data)
     loss = regularizer({"learning_rate": 0.1}).loss(workload.loss, classes)
     params = jax.eval_shape(workload.init, jax.random.key(0))
-    rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), leaf.dtype), workload.train_data)
+    rows = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), leaf.dtype), workload.train_data
+    )
     jax.eval_shape(loss, params, rows, jax.random.key(0))
     if regularizer.needs_classes:
         two = jax.tree.map(lambda leaf: leaf[:2], workload.train_data)

@@ -15,8 +15,9 @@ from lr_batch.optimum import Estimate
 class StrengthRow(NamedTuple):
     """Performance at one batch size and strength, the other hyperparameters at their best.
 
-    For each seed they are chosen by the held-out metric of the other seeds, so that the choice does not flatter it;
-    `others` are those that are best over all. `gap` is held-out minus training. `trials` are those of `others`.
+    For each seed they are chosen by the held-out metric of the other seeds, so that the choice does not
+    flatter it; `others` are those that are best over all. `gap` is held-out minus training. `trials` are
+    those of `others`.
     """
 
     batch_size: int
@@ -29,10 +30,11 @@ class StrengthRow(NamedTuple):
 
 
 class BestStrength(NamedTuple):
-    """`low` to `high` are the strengths whose held-out metric differs from the best one's by no more than chance.
+    """`low` to `high` are the strengths whose held-out metric differs from the best one's by no more than
+    chance.
 
-    `gain` is how much lower the metric is than without regularization where, for each seed, the strength too is
-    chosen by the other seeds; None where the grid does not hold the strength that is off.
+    `gain` is how much lower the metric is than without regularization where, for each seed, the strength too
+    is chosen by the other seeds; None where the grid does not hold the strength that is off.
     """
 
     batch_size: int
@@ -52,7 +54,9 @@ def strength_rows(fits: Generalization, *, level: float = 0.95) -> tuple[Strengt
             trials = _cells(fits, batch_size, strength)
             chosen = trials[_leave_one_out(held_out[trials]), np.arange(trials.shape[1])]
             best = trials[np.argmin(_means(held_out[trials]))]
-            estimates = [estimate(values[chosen], level) for values in (held_out, train, _difference(held_out, train))]
+            estimates = [
+                estimate(values[chosen], level) for values in (held_out, train, _difference(held_out, train))
+            ]
             names = [name for name in fits.hparams if name != fits.study.regularizer.strength]
             others = {name: float(fits.hparams[name][best[0]]) for name in names}
             rows.append(StrengthRow(batch_size, strength, *estimates, others, best))
@@ -115,4 +119,6 @@ def _means(values: Float[np.ndarray, "choices seeds"]) -> Float[np.ndarray, " ch
 def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a - b, infinite where a is; two trials that both diverged do not differ."""
     both = np.isfinite(a) & np.isfinite(b)
-    return np.where(both, np.where(both, a, 0.0) - np.where(both, b, 0.0), np.where(np.isfinite(b), np.inf, 0.0))
+    return np.where(
+        both, np.where(both, a, 0.0) - np.where(both, b, 0.0), np.where(np.isfinite(b), np.inf, 0.0)
+    )

@@ -20,8 +20,8 @@ class Applied(NamedTuple):
     """The parts of one regularizer at given strengths; each leaves everything as it is by default.
 
     Attributes:
-      loss: `(loss_fn, num_classes) -> loss_fn`, where `loss_fn(params, batch, key)` gives the loss of each of the
-        m examples of a batch `{"x", "y"}`, and `num_classes` is None where `y` holds no class labels.
+      loss: `(loss_fn, num_classes) -> loss_fn`, where `loss_fn(params, batch, key)` gives the loss of each of
+        the m examples of a batch `{"x", "y"}`, and `num_classes` is None where `y` holds no class labels.
       before: changes the gradient before the optimizer sees it.
       after: changes the optimizer's updates. Both get the key of the step as the extra argument `key`.
     """
@@ -39,11 +39,13 @@ class RegularizedState(NamedTuple):
     after: optax.OptState
 
 
-def regularized(optimizer: optax.GradientTransformation, applied: Applied) -> optax.GradientTransformationExtraArgs:
+def regularized(
+    optimizer: optax.GradientTransformation, applied: Applied
+) -> optax.GradientTransformationExtraArgs:
     """`before`, the optimizer, `after`, as one transformation.
 
-    Like `optax.chain`, with the states under names, so that parameters to evaluate can be found in them, and with
-    the extra argument `key` for the regularizer alone.
+    Like `optax.chain`, with the states under names, so that parameters to evaluate can be found in them, and
+    with the extra argument `key` for the regularizer alone.
     """
     before, inner, after = map(optax.with_extra_args_support, (applied.before, optimizer, applied.after))
 
@@ -62,8 +64,9 @@ def regularized(optimizer: optax.GradientTransformation, applied: Applied) -> op
 def of_result(function: Callable[[PyTree], PyTree], active: bool | jax.Array) -> optax.GradientTransformation:
     """Stateless `after` part that decides where a step ends: `params + updates -> new params`.
 
-    Where not `active`, the updates stay bit for bit: adding 0 or multiplying by 1 would not round, but the compiler
-    contracts a product and a sum into one rounding, and would do so elsewhere than in a run without regularizer.
+    Where not `active`, the updates stay bit for bit: adding 0 or multiplying by 1 would not round, but the
+    compiler contracts a product and a sum into one rounding, and would do so elsewhere than in a run without
+    regularizer.
     """
 
     def update_fn(updates, state, params=None):

@@ -16,17 +16,17 @@ AUGMENTATION = 0xA06
 
 
 def cutout(cutout: Scalar) -> Applied:
-    """A square with a side of s = `cutout` >= 0 pixels at a random place is set to 0 (DeVries & Taylor, 2017).
+    """A square with a side of s = `cutout` >= 0 pixels at a random place is set to 0.
 
-    Its centre is uniform over the image, so that it may hang over the edge.
+    DeVries & Taylor (2017). Its centre is uniform over the image, so that it may hang over the edge.
     """
 
     def cut(x: Images, key: Key) -> Images:
         m, height, width, _ = x.shape
         centre = jax.random.uniform(key, (2, m, 1)) * jnp.array([height, width])[:, None, None]
         rows, columns = (jnp.arange(size)[None] + 0.5 for size in (height, width))
-        inside = (jnp.abs(rows - centre[0]) < cutout / 2)[:, :, None] & (jnp.abs(columns - centre[1]) < cutout / 2)[:, None]
-        return jnp.where(inside[..., None], 0.0, x)
+        in_row, in_column = jnp.abs(rows - centre[0]) < cutout / 2, jnp.abs(columns - centre[1]) < cutout / 2
+        return jnp.where((in_row[:, :, None] & in_column[:, None])[..., None], 0.0, x)
 
     return _augmented("cutout", cut)
 
@@ -46,7 +46,8 @@ def random_crop(random_crop: Scalar) -> Applied:
         def shift(image, by):
             rows, columns = jnp.arange(height) + by[0], jnp.arange(width) + by[1]
             inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))[None]
-            return jnp.where(inside[..., None], image[jnp.clip(rows, 0, height - 1)][:, jnp.clip(columns, 0, width - 1)], 0.0)
+            moved = image[jnp.clip(rows, 0, height - 1)][:, jnp.clip(columns, 0, width - 1)]
+            return jnp.where(inside[..., None], moved, 0.0)
 
         return jax.vmap(shift)(x, shifts.T)
 
@@ -87,5 +88,7 @@ def image_shape(owner: str, shape: tuple[int, ...]) -> tuple[int, int, int, int]
         return shape
     side = math.isqrt(shape[1]) if len(shape) == 2 else 0
     if side < 2 or side * side != shape[1]:
-        raise ValueError(f"{owner}: needs images [m, height, width, channels] or rows of n*n pixels, got {list(shape)}")
+        raise ValueError(
+            f"{owner}: needs images [m, height, width, channels] or rows of n*n pixels, got {list(shape)}"
+        )
     return (shape[0], side, side, 1)

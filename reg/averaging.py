@@ -28,7 +28,10 @@ class SwaState(NamedTuple):
 
 
 def ema(ema: Scalar) -> Applied:
-    """a <- d a + (1 - d) theta after every step, a_0 = theta_0, d = `ema` in [0, 1) (Tarvainen & Valpola, 2017)."""
+    """a <- d a + (1 - d) theta after every step, d = `ema` in [0, 1) (Tarvainen & Valpola, 2017).
+
+    a starts at theta_0, without a correction for the start.
+    """
 
     def init_fn(params):
         return EmaState(params, jnp.asarray(ema > 0))

@@ -14,7 +14,7 @@ from reg.applied import Applied, Key, LossFn, PyTree
 
 
 def num_classes(data: Any) -> int | None:
-    """How many classes the labels `data["y"]`, whole numbers `[N]`, name; None for targets of another kind."""
+    """How many classes the labels `data["y"]`, whole numbers `[N]`, name; None for other targets."""
     labels = data.get("y") if isinstance(data, dict) else None
     if labels is None or np.ndim(labels) != 1 or np.asarray(labels).dtype.kind not in "iu":
         return None
@@ -61,4 +61,6 @@ def check_cross_entropy(owner: str, loss_fn: LossFn, params: PyTree, batch: PyTr
     losses = jax.jit(lambda: class_losses(loss_fn, params, batch, jax.random.key(0), num_classes))()
     total = np.exp(-np.asarray(losses, float)).sum(axis=0)
     if not np.allclose(total, 1.0, atol=1e-3):
-        raise ValueError(f"{owner}: needs a cross-entropy loss; the probabilities of this one sum to {total[0]:.3g}")
+        raise ValueError(
+            f"{owner}: needs a cross-entropy loss; the probabilities of this one sum to {total[0]:.3g}"
+        )

@@ -12,10 +12,10 @@ DROP_CONNECT = 0xDC
 
 
 def drop_connect(drop_connect: Scalar, mask: Mask = weights) -> Applied:
-    """Every weight is 0 with probability p = `drop_connect` in [0, 1) in a training step, else divided by 1 - p.
+    """In a training step every weight is 0 with probability p = `drop_connect` in [0, 1), else w / (1 - p).
 
-    Wan et al. (2013), with three departures: one draw for a micro-batch instead of one for each example, biases are
-    kept, and evaluation uses the mean weights instead of the paper's normal approximation.
+    Wan et al. (2013), with three departures: one draw for a micro-batch instead of one for each example,
+    biases are kept, and evaluation uses the mean weights instead of the paper's normal approximation.
     """
 
     def with_mask(loss_fn, num_classes):
@@ -26,7 +26,8 @@ def drop_connect(drop_connect: Scalar, mask: Mask = weights) -> Applied:
             chosen = jax.tree.leaves(checked("drop_connect", mask, params))
             keys = jax.random.split(jax.random.fold_in(key, DROP_CONNECT), len(leaves))
             thinned = [
-                drop(leaf, drop_connect, k) if keep else leaf for leaf, keep, k in zip(leaves, chosen, keys, strict=True)
+                drop(leaf, drop_connect, k) if keep else leaf
+                for leaf, keep, k in zip(leaves, chosen, keys, strict=True)
             ]
             return loss_fn(structure.unflatten(thinned), batch, key)
 

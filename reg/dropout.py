@@ -13,9 +13,9 @@ from reg.layers import has_weights, intercepted
 def dropout(dropout: Scalar) -> Applied:
     """Inputs of every layer with a kernel but the first are zeroed with probability p = `dropout` in [0, 1).
 
-    Inverted: the others are divided by 1 - p, so that evaluation needs no change (Srivastava et al., 2014). These are
-    the hidden units of an MLP or CNN; the data itself is kept. The draws belong to (seed, step, layer): lanes with
-    different p share them, and what a lower p drops a higher one drops too.
+    Inverted: the others are divided by 1 - p, so that evaluation needs no change (Srivastava et al., 2014).
+    These are the hidden units of an MLP or CNN; the data itself is kept. The draws belong to (seed, step,
+    layer): lanes with different p share them, and what a lower p drops a higher one drops too.
     """
 
     def with_dropout(loss_fn, num_classes):

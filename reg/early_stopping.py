@@ -17,7 +17,8 @@ NEVER = 1e9  # a patience that no training outlasts
 class EarlyStoppingState(NamedTuple):
     """`params` are those of the best evaluation so far, at `step`, with the held-out metric `value`.
 
-    `waited` evaluations since were not better by the minimum improvement; `stopped` once the patience is used up.
+    `waited` evaluations since were not better by the minimum improvement; `stopped` once the patience is used
+    up.
     """
 
     params: PyTree
@@ -28,7 +29,7 @@ class EarlyStoppingState(NamedTuple):
 
 
 class EarlyStopping(NamedTuple):
-    """`init: params -> state`; `update: (state, params, value, step) -> state` after each held-out evaluation."""
+    """`init: params -> state`; `update: (state, params, value, step) -> state` after each evaluation."""
 
     init: Callable[[PyTree], EarlyStoppingState]
     update: Callable[[EarlyStoppingState, PyTree, Float[Array, ""], Int[Array, ""]], EarlyStoppingState]
@@ -37,8 +38,8 @@ class EarlyStopping(NamedTuple):
 def early_stopping(patience: Scalar, min_improvement: Scalar = 0.0) -> EarlyStopping:
     """Stops after `patience` evaluations in a row without improvement (Prechelt, 1998, in the form of Keras).
 
-    An evaluation is an improvement where its metric is below best - `min_improvement`; a metric that is not finite
-    never is. The parameters of the best evaluation are kept, to be restored at the end.
+    An evaluation is an improvement where its metric is below best - `min_improvement`; a metric that is not
+    finite never is. The parameters of the best evaluation are kept, to be restored at the end.
 
     Args:
       patience: evaluations, >= 1.

@@ -13,9 +13,10 @@ DECAY = 0.55  # gamma of Neelakantan et al. (2015), section 3
 
 
 def gradient_noise(gradient_noise: Scalar) -> Applied:
-    """g + N(0, eta / (1 + t)^0.55), eta = `gradient_noise` >= 0, t steps taken (Neelakantan et al., 2015, equation 1).
+    """g + N(0, eta / (1 + t)^0.55), eta = `gradient_noise` >= 0, t steps taken.
 
-    Optax's `add_noise` has its own key; here the draws belong to (seed, step) and lanes share them.
+    Neelakantan et al. (2015), equation 1. Optax's `add_noise` has its own key; here the draws belong to
+    (seed, step) and lanes share them.
     """
 
     def update_fn(updates, state, params=None, *, key, **extra):
@@ -23,10 +24,14 @@ def gradient_noise(gradient_noise: Scalar) -> Applied:
         scale = jnp.sqrt(gradient_noise / (1.0 + state) ** DECAY)
         leaves, structure = jax.tree.flatten(updates)
         keys = jax.random.split(jax.random.fold_in(key, GRADIENT_NOISE), max(1, len(leaves)))
-        noisy = [g + scale * jax.random.normal(k, g.shape, g.dtype) for g, k in zip(leaves, keys, strict=False)]
+        noisy = [
+            g + scale * jax.random.normal(k, g.shape, g.dtype) for g, k in zip(leaves, keys, strict=False)
+        ]
         return structure.unflatten(noisy), state + 1
 
-    return Applied(before=optax.GradientTransformationExtraArgs(lambda params: jnp.zeros([], jnp.int32), update_fn))
+    return Applied(
+        before=optax.GradientTransformationExtraArgs(lambda params: jnp.zeros([], jnp.int32), update_fn)
+    )
 
 
 def clip_norm(clip_norm: Scalar) -> Applied:

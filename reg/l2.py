@@ -12,8 +12,8 @@ from reg.masks import Mask, checked, weights
 def l2(l2: Scalar, mask: Mask = weights) -> Applied:
     """L + lambda |theta|^2, lambda = `l2` >= 0 (Hoerl & Kennard, 1970; Krogh & Hertz, 1992).
 
-    For SGD the step is theta <- (1 - 2 lr lambda) theta - lr grad L: the same as `weight_decay` = 2 lambda. Adam
-    divides the penalty's gradient by its own scale, so there the two differ (Loshchilov & Hutter, 2019).
+    For SGD the step is theta <- (1 - 2 lr lambda) theta - lr grad L: the same as `weight_decay` = 2 lambda.
+    Adam divides the penalty's gradient by its own scale, so there the two differ (Loshchilov & Hutter, 2019).
     """
 
     def with_penalty(loss_fn, num_classes):

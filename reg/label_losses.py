@@ -11,7 +11,10 @@ TINY = 1e-7  # keeps the slope of focal loss finite where the right class has pr
 
 
 def label_smoothing(label_smoothing: Scalar) -> Applied:
-    """(1 - a) (-log p_y) + a mean_k (-log p_k), a = `label_smoothing` in [0, 1) (Szegedy et al., 2016, section 7)."""
+    """(1 - a) (-log p_y) + a mean_k (-log p_k), a = `label_smoothing` in [0, 1).
+
+    Szegedy et al. (2016), section 7.
+    """
 
     def smoothed(right, losses):
         return right + label_smoothing * (jnp.mean(losses, axis=0) - right)
@@ -20,7 +23,7 @@ def label_smoothing(label_smoothing: Scalar) -> Applied:
 
 
 def confidence_penalty(confidence_penalty: Scalar) -> Applied:
-    """-log p_y - beta H(p), beta = `confidence_penalty` >= 0, H the entropy of the outputs (Pereyra et al., 2017)."""
+    """-log p_y - beta H(p), beta = `confidence_penalty` >= 0, H the entropy (Pereyra et al., 2017)."""
 
     def penalised(right, losses):
         entropy = jnp.sum(jnp.exp(-losses) * losses, axis=0)
@@ -30,7 +33,7 @@ def confidence_penalty(confidence_penalty: Scalar) -> Applied:
 
 
 def focal(focal: Scalar) -> Applied:
-    """-(1 - p_y)^gamma log p_y, gamma = `focal` >= 0 (Lin et al., 2017, equation 4), unweighted over classes."""
+    """-(1 - p_y)^gamma log p_y, gamma = `focal` >= 0 (Lin et al., 2017, equation 4)."""
 
     def weighted(right, losses):
         del losses

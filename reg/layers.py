@@ -1,4 +1,4 @@
-"""Reaches into Flax linen models from outside: changes inputs and outputs of their layers while a loss is traced."""
+"""Changes inputs and outputs of the layers of Flax linen models from outside, while a loss is traced."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Change = Callable[[Callable, tuple, dict, InterceptorContext, int], tuple[Any, b
 def intercepted(owner: str, what: str, loss_fn: LossFn, change: Callable[[Any, jax.Array], Change]) -> LossFn:
     """`loss_fn` in which `change(batch, key)` stands around every `__call__` of a module.
 
-    The change gets the call, its arguments, and how many calls it has changed before; it returns the output and
-    whether it changed anything.
+    The change gets the call, its arguments, and how many calls it has changed before; it returns the output
+    and whether it changed anything.
 
     Raises:
       ValueError: from the loss, if nothing was changed: the model is not a linen model or has no such layer.
@@ -37,7 +37,9 @@ def intercepted(owner: str, what: str, loss_fn: LossFn, change: Callable[[Any, j
         with nn.intercept_methods(interceptor):
             losses = loss_fn(params, batch, key)
         if not changed[0]:
-            raise ValueError(f"{owner}: found no {what} in this model; it must be a Flax linen model that has some")
+            raise ValueError(
+                f"{owner}: found no {what} in this model; it must be a Flax linen model that has some"
+            )
         return losses
 
     return loss

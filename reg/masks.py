@@ -17,7 +17,8 @@ UNDECAYED = re.compile(r"(^|/)(bias|scale|b)$|norm", re.IGNORECASE)
 def weights(params: PyTree) -> PyTree:
     """True for weights: no biases, no scales or shifts of normalisation.
 
-    These are the leaves with two or more dimensions; in a tree without any, all that are not named bias or scale.
+    These are the leaves with two or more dimensions; in a tree without any, all that are not named bias or
+    scale.
 
     >>> weights({"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)})
     {'bias': False, 'kernel': True}
@@ -47,9 +48,11 @@ def checked(owner: str, mask: Mask, params: PyTree) -> PyTree:
 
 
 def on_masked(owner: str, mask: Mask, function: Callable, params: PyTree, *trees: PyTree) -> PyTree:
-    """`function` of every leaf (and its fellows in `trees`) that the mask holds; other leaves of `params` stay."""
+    """`function` of every masked leaf and its fellows in `trees`; the other leaves of `params` stay."""
     chosen = checked(owner, mask, params)
-    return jax.tree.map(lambda keep, leaf, *rest: function(leaf, *rest) if keep else leaf, chosen, params, *trees)
+    return jax.tree.map(
+        lambda keep, leaf, *rest: function(leaf, *rest) if keep else leaf, chosen, params, *trees
+    )
 
 
 def path_name(path: tuple) -> str:

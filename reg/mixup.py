@@ -14,9 +14,9 @@ SMALLEST = 1e-3  # below it Beta(alpha, alpha) is 0 or 1 in float32 all the same
 def mixup(mixup: Scalar) -> Applied:
     """x = l x_i + (1 - l) x_j, loss l loss(x, y_i) + (1 - l) loss(x, y_j), l ~ Beta(a, a), a = `mixup` >= 0.
 
-    Zhang et al. (2018), equation 1; one l for a micro-batch, as in the authors' code. Example i is mixed with its
-    neighbour in the batch, whose order is random. A micro-batch of one example has no neighbour: nothing happens
-    at batch sizes 1 to 3.
+    Zhang et al. (2018), equation 1; one l for a micro-batch, as in the authors' code. Example i is mixed with
+    its neighbour in the batch, whose order is random. A micro-batch of one example has no neighbour: nothing
+    happens at batch sizes 1 to 3.
     """
 
     def with_mixing(loss_fn, num_classes):

@@ -26,7 +26,9 @@ def max_norm(max_norm: Scalar, mask: Mask = weights) -> Applied:
         norm = unit_norms(w)
         return jnp.where(norm > max_norm, w * (max_norm / jnp.where(norm > 0, norm, 1.0)), w)
 
-    return Applied(after=of_result(lambda moved: on_masked("max_norm", mask, clip, moved), max_norm < UNBOUNDED))
+    return Applied(
+        after=of_result(lambda moved: on_masked("max_norm", mask, clip, moved), max_norm < UNBOUNDED)
+    )
 
 
 def l2_ball(l2_ball: Scalar, mask: Mask = weights) -> Applied:
@@ -46,6 +48,8 @@ def _whole(owner: str, radius: Scalar, mask: Mask, project: Callable[[PyTree, Sc
         leaves, structure = jax.tree.flatten(moved)
         chosen = jax.tree.leaves(checked(owner, mask, moved))
         inside = iter(project([leaf for leaf, keep in zip(leaves, chosen, strict=True) if keep], radius))
-        return structure.unflatten([next(inside) if keep else leaf for leaf, keep in zip(leaves, chosen, strict=True)])
+        return structure.unflatten(
+            [next(inside) if keep else leaf for leaf, keep in zip(leaves, chosen, strict=True)]
+        )
 
     return Applied(after=of_result(project_masked, radius < UNBOUNDED))

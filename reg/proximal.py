@@ -20,13 +20,15 @@ def soft_threshold(x: Float[Array, "..."], threshold: Scalar) -> Float[Array, ".
 def l1(l1: Scalar, learning_rate: Scalar, mask: Mask = weights) -> Applied:
     """L + lambda |theta|_1, lambda = `l1` >= 0: theta <- soft(theta + u, lr lambda) (Tibshirani, 1996; ISTA).
 
-    u is the optimizer's update. Proximal gradient descent proper for SGD; for a preconditioned u the threshold stays
-    lr lambda in every coordinate.
+    u is the optimizer's update. Proximal gradient descent proper for SGD; for a preconditioned u the
+    threshold stays lr lambda in every coordinate.
     """
     return _proximal("l1", l1, mask, lambda w: soft_threshold(w, learning_rate * l1))
 
 
-def elastic_net(elastic_net: Scalar, l1_ratio: Scalar, learning_rate: Scalar, mask: Mask = weights) -> Applied:
+def elastic_net(
+    elastic_net: Scalar, l1_ratio: Scalar, learning_rate: Scalar, mask: Mask = weights
+) -> Applied:
     """L + lambda (rho |theta|_1 + (1 - rho)/2 |theta|^2), lambda = `elastic_net`, rho = `l1_ratio` in [0, 1].
 
     theta <- soft(theta + u, lr lambda rho) / (1 + lr lambda (1 - rho)) (Zou & Hastie, 2005), in the naming of
@@ -43,13 +45,16 @@ def elastic_net(elastic_net: Scalar, l1_ratio: Scalar, learning_rate: Scalar, ma
 def group_lasso(group_lasso: Scalar, learning_rate: Scalar, mask: Mask = weights) -> Applied:
     """L + lambda sum_g sqrt(n_g) |theta_g|, lambda = `group_lasso` (Yuan & Lin, 2006).
 
-    A group g holds the n_g incoming weights of one unit (one index of a kernel's last axis), so that whole units are
-    switched off: theta_g <- max(1 - lr lambda sqrt(n_g) / |theta_g|, 0) theta_g after the optimizer's update.
+    A group g holds the n_g incoming weights of one unit (one index of a kernel's last axis), so that whole
+    units are switched off: theta_g <- max(1 - lr lambda sqrt(n_g) / |theta_g|, 0) theta_g after the
+    optimizer's update.
     """
 
     def shrink(w):
         norm, size = unit_norms(w), w.size // w.shape[-1]
-        return jnp.maximum(1 - learning_rate * group_lasso * size**0.5 / jnp.where(norm > 0, norm, 1.0), 0.0) * w
+        return (
+            jnp.maximum(1 - learning_rate * group_lasso * size**0.5 / jnp.where(norm > 0, norm, 1.0), 0.0) * w
+        )
 
     return _proximal("group_lasso", group_lasso, mask, shrink)
 

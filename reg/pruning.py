@@ -23,10 +23,11 @@ class PruningState(NamedTuple):
 
 
 def pruning(sparsity: Scalar, prune_steps: Scalar, mask: Mask = weights) -> Applied:
-    """The weights of smallest magnitude over the whole network become 0 and stay it (Zhu & Gupta, 2017, equation 1).
+    """The weights of smallest magnitude over the whole network become 0 and stay it.
 
     After t steps the share s_t = s (1 - (1 - t/T)^3) is pruned, s from T on: s = `sparsity` in [0, 1),
-    T = `prune_steps` >= 1. Of n weights exactly floor(s_t n) are. The paper prunes layer by layer.
+    T = `prune_steps` >= 1 (Zhu & Gupta, 2017, equation 1). Of n weights exactly floor(s_t n) are. The paper
+    prunes layer by layer.
     """
 
     def init_fn(params):
@@ -45,7 +46,7 @@ def pruning(sparsity: Scalar, prune_steps: Scalar, mask: Mask = weights) -> Appl
 
 
 def largest(params: PyTree, kept: PyTree, chosen: PyTree, share: Float[Array, ""]) -> PyTree:
-    """1 for all but the floor(share n) smallest of the n `chosen` parameters; what was not `kept` stays pruned."""
+    """1 for all but the floor(share n) smallest of the n `chosen` parameters; what was pruned stays it."""
     magnitudes = jax.tree.map(lambda w, k: jnp.where(k > 0, jnp.abs(w), 0.0), params, kept)
     leaves = zip(jax.tree.leaves(magnitudes), jax.tree.leaves(chosen), strict=True)
     ordered = jnp.sort(jnp.concatenate([m.ravel() for m, keep in leaves if keep]))

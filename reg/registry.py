@@ -29,12 +29,13 @@ class Regularizer(NamedTuple):
 
     Attributes:
       name: how the command line and the figures call it.
-      make: `hparams -> Applied`; an unknown name or a value out of its range is refused. Values may be traced. The
-        learning rate may be among them, and must be where the method uses it.
+      make: `hparams -> Applied`; an unknown name or a value out of its range is refused. Values may be
+        traced. The learning rate may be among them, and must be where the method uses it.
       hparams: valid range and default of every hyperparameter.
       strength: the hyperparameter that says how much.
-      off: its value at which nothing is regularized: bit for bit in the same lanes, except where the method changes
-        the examples or the form of the loss, which makes another program of the same arithmetic; then to rounding.
+      off: its value at which nothing is regularized: bit for bit in the same lanes, except where the method
+        changes the examples or the form of the loss, which makes another program of the same arithmetic; then
+        to rounding.
       space: default strengths of a sweep, `off` among them.
       paper: where the method comes from.
       eval_params: `(RegularizedState, params) -> params` to evaluate at.
@@ -69,8 +70,10 @@ PROBABILITY = Range(0.0, 0.0, 1.0, high_open=True)
 BOUND = Range(low=0.0, low_open=True)
 
 
-def row(factory: Callable, strengths: tuple[float, ...], paper: str, *, off: float = 0.0, **fields) -> Regularizer:
-    """Row of a factory whose first argument is the strength; keywords that are a `Range` are its hyperparameters."""
+def row(
+    factory: Callable, strengths: tuple[float, ...], paper: str, *, off: float = 0.0, **fields
+) -> Regularizer:
+    """Row of a factory: keywords that are a `Range` are its hyperparameters, the first one the strength."""
     name = factory.__name__
     ranges = {key: fields.pop(key) for key in list(fields) if isinstance(fields[key], Range)}
     strength = next(iter(ranges))
@@ -96,7 +99,8 @@ def arguments(name: str, ranges: Mapping[str, Range], values: Mapping[str, Scala
 
 
 def sam(rho: Scalar) -> Applied:
-    """The gradient at theta + rho g / |g|, before any optimizer (Foret et al., 2021); rho = 0 leaves it at theta."""
+    """The gradient at theta + rho g / |g|, before any optimizer (Foret et al., 2021)."""
+    # Unwrapped, because the optimizer's own range leaves out the rho = 0 that is off here.
     return Applied(before=sharpness_aware.__wrapped__(rho))
 
 
@@ -107,8 +111,8 @@ def _stopping_row() -> Regularizer:
     }
 
     def make(values: Mapping[str, Scalar]) -> Applied:
-        arguments("early_stopping", ranges, values)  # refuses what is wrong; the rule acts on evaluations alone
-        return Applied()
+        arguments("early_stopping", ranges, values)  # refuses what is wrong
+        return Applied()  # the rule acts on evaluations alone
 
     return Regularizer(
         "early_stopping",
@@ -157,11 +161,14 @@ ROWS = (
     row(augmentation.random_crop, (1.0, 2.0, 3.0), "He et al., 2016", random_crop=NON_NEGATIVE),
     row(augmentation.random_flip, (0.25, 0.5), "He et al., 2016", random_flip=Range(low=0.0, high=1.0)),
     row(
-        gradient_noise.gradient_noise, (1e-4, 1e-3, 1e-2, 0.1), "Neelakantan et al., 2015", gradient_noise=NON_NEGATIVE
+        gradient_noise.gradient_noise, (1e-4, 1e-3, 1e-2, 0.1), "Neelakantan et al., 2015",
+        gradient_noise=NON_NEGATIVE,
     ),
-    row(gradient_noise.clip_norm, (10.0, 3.0, 1.0, 0.3), "Pascanu et al., 2013", off=UNBOUNDED, clip_norm=BOUND),
-    _stopping_row(),
-    row(averaging.ema, (0.9, 0.99, 0.999), "Tarvainen & Valpola, 2017", ema=PROBABILITY, eval_params=averaging.ema_params),
+    row(gradient_noise.clip_norm, (10.0, 3.0, 1.0, 0.3), "Pascanu et al., 2013", off=UNBOUNDED,
+    clip_norm=BOUND), _stopping_row(), row(
+        averaging.ema, (0.9, 0.99, 0.999), "Tarvainen & Valpola, 2017",
+        ema=PROBABILITY, eval_params=averaging.ema_params,
+    ),
     row(
         averaging.swa, (500.0, 200.0, 50.0), "Izmailov et al., 2018", off=NEVER,
         swa_start=NON_NEGATIVE, swa_every=Range(10.0, low=1.0), eval_params=averaging.swa_params,

@@ -13,9 +13,9 @@ from reg.masks import Mask, checked, weights
 def spectral_norm(spectral_norm: Scalar, mask: Mask = weights) -> Applied:
     """L + lambda/2 sum_W sigma_1(W)^2, lambda = `spectral_norm` >= 0 (Yoshida & Miyato, 2017, equation 6).
 
-    The gradient lambda sigma u v' comes from one step of the power iteration per update, from the vector v of the
-    last one (algorithm 1 there). A kernel counts as the matrix of its last axis against all others. The recorded loss
-    and line searches do not hold the penalty.
+    The gradient lambda sigma u v' comes from one step of the power iteration per update, from the vector v of
+    the last one (algorithm 1 there). A kernel counts as the matrix of its last axis against all others. The
+    recorded loss and line searches do not hold the penalty.
     """
 
     def init_fn(params):

@@ -12,14 +12,15 @@ STOCHASTIC_DEPTH = 0x5D
 
 
 def stochastic_depth(stochastic_depth: Scalar, blocks: str = "Block") -> Applied:
-    """A residual block x + f(x) becomes x with probability p = `stochastic_depth` in [0, 1), for each example.
+    """A residual block x + f(x) becomes x with probability p = `stochastic_depth` in [0, 1), for each
+    example.
 
-    Else x + f(x) / (1 - p), so that evaluation needs no change. Huang et al. (2016), with one p for all blocks (their
-    p_l = l/L p grows with depth) and the inverted scale.
+    Else x + f(x) / (1 - p), so that evaluation needs no change. Huang et al. (2016), with one p for all
+    blocks (their p_l = l/L p grows with depth) and the inverted scale.
 
     Args:
-      blocks: part of the class name of the linen modules that are residual blocks. Those whose output has another
-        shape than their input are kept: they have no identity to fall back to.
+      blocks: part of the class name of the linen modules that are residual blocks. Those whose output has
+        another shape than their input are kept: they have no identity to fall back to.
     """
 
     def with_depth(loss_fn, num_classes):
@@ -41,6 +42,8 @@ def stochastic_depth(stochastic_depth: Scalar, blocks: str = "Block") -> Applied
 
             return around
 
-        return intercepted("stochastic_depth", f"residual module whose class name has {blocks!r}", loss_fn, change)
+        return intercepted(
+            "stochastic_depth", f"residual module whose class name has {blocks!r}", loss_fn, change
+        )
 
     return Applied(loss=with_depth)

@@ -17,7 +17,9 @@ def weight_decay(weight_decay: Scalar, learning_rate: Scalar, mask: Mask = weigh
 
     def update_fn(updates, state, params=None):
         # The selection keeps a strength of 0 exact: nothing is added that could round.
-        decayed = lambda u, w: jnp.where(weight_decay > 0, u - learning_rate * weight_decay * w, u)  # noqa: E731
+        def decayed(u, w):
+            return jnp.where(weight_decay > 0, u - learning_rate * weight_decay * w, u)
+
         return on_masked("weight_decay", mask, decayed, updates, params), state
 
     return Applied(after=optax.GradientTransformation(lambda params: optax.EmptyState(), update_fn))

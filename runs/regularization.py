@@ -89,7 +89,7 @@ def write_outcome(fits: Generalization, folder: Path) -> Outcome:
     write_atomically(folder / "summary.json", json.dumps(outcome.summary, indent=1).encode())
     plots.strength_curves(fits, outcome.rows, outcome.best, folder / "strengths.png")
     plots.weights(fits, outcome.rows, folder / "weights.png")
-    plots.training(fits, outcome.best, folder / "training.png")
+    plots.training(fits, outcome.rows, outcome.best, folder / "training.png")
     if fits.confidence.shape[1]:
         plots.confidence(fits, outcome.rows, outcome.best, folder / "confidence.png")
     return outcome
@@ -108,7 +108,9 @@ def print_outcome(fits: Generalization, outcome: Outcome, stream: IO[str]) -> No
     for row in outcome.rows:
         cells = (row.held_out, row.train, row.gap)
         rate = f"{row.others['learning_rate']:.3g}"
-        table.add_row(str(row.batch_size), strength_text(fits, row.strength), *map(interval_text, cells), rate)
+        table.add_row(
+            str(row.batch_size), strength_text(fits, row.strength), *map(interval_text, cells), rate
+        )
     Console(file=stream, highlight=False, markup=False, width=None if stream.isatty() else 120).print(table)
     for entry in outcome.best:
         print(sentence(fits, entry), file=stream)
@@ -123,7 +125,9 @@ def sentence(fits: Generalization, entry: BestStrength) -> str:
     if entry.gain is None:
         return f"{line}."
     helps = "helps" if entry.gain.low > 0 else "harms" if entry.gain.high < 0 else "no gain to be seen"
-    return f"{line}. Held-out {fits.study.goal.metric} falls by {interval_text(entry.gain)} over none: {helps}."
+    return (
+        f"{line}. Held-out {fits.study.goal.metric} falls by {interval_text(entry.gain)} over none: {helps}."
+    )
 
 
 def strength_text(fits: Generalization, strength: float) -> str:

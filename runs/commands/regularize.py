@@ -31,7 +31,7 @@ class Regularize:
     strengths: Annotated[str | None, tyro.conf.arg(metavar="LOW:HIGH:NUM")] = None
     """Such as 1e-4:1:5, log-spaced, or a list 0,0.1,0.3. Off is always added. Default: the regularizer's."""
     optimizer: Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")] = "sgd"
-    """A name of `lr-batch list optimizers`, or FILE.py:NAME for your own hparams -> optax.GradientTransformation."""
+    """A name of `lr-batch list optimizers`, or FILE.py:NAME for your own hparams -> transformation."""
     learning_rates: Annotated[str | None, tyro.conf.arg(metavar="LOW:HIGH:NUM")] = None
     """Such as 1e-3:4:8, log-spaced, or a list. Default: every second one of the optimizer's."""
     batch_sizes: Annotated[str, tyro.conf.arg(metavar="LOW:HIGH:xFACTOR")] = "32,256"
@@ -53,7 +53,10 @@ class Regularize:
         from runs.regularization import print_outcome, write_outcome
 
         study = self.study()
-        folder = self.out or Path("lr-batch-results") / f"regularize-{study.workload.name}-{study.regularizer.name}"
+        folder = (
+            self.out
+            or Path("lr-batch-results") / f"regularize-{study.workload.name}-{study.regularizer.name}"
+        )
         fits = run(study, self.epochs, folder)
         outcome = write_outcome(fits, folder)
         if self.json:
@@ -77,7 +80,9 @@ class Regularize:
         workload = named("workload", workload, lr_batch.WORKLOADS) if isinstance(workload, str) else workload
         workload = workload() if not isinstance(workload, lr_batch.Workload) else workload
         optimizer = parse.named_or_loaded("--optimizer", self.optimizer)
-        optimizer = named("optimizer", optimizer, optim.OPTIMIZERS) if isinstance(optimizer, str) else optimizer
+        optimizer = (
+            named("optimizer", optimizer, optim.OPTIMIZERS) if isinstance(optimizer, str) else optimizer
+        )
         space = dict(getattr(optimizer, "space", optim.OPTIMIZERS["sgd"].space)) | dict(regularizer.space)
         space["learning_rate"] = space["learning_rate"][::2]
         if self.learning_rates:

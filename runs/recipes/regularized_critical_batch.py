@@ -1,7 +1,7 @@
 """How regularization moves the critical batch size.
 
-    lr-batch data prepare fashion_mnist --from /usr/share/datasets/fashion-mnist
-    python -m runs.recipes.regularized_critical_batch
+lr-batch data prepare fashion_mnist --from /usr/share/datasets/fashion-mnist
+python -m runs.recipes.regularized_critical_batch
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ def small() -> Setting:
 def main(out: str = "regularized-critical-batch", quick: bool = False) -> dict[str, Any]:
     """Sweeps each regularizer, and writes `summary.json` and `steps.png` into the folder `out`.
 
-    About ten minutes on two idle CPU cores. `change` in the summary is the critical batch size over that without
-    regularizer, with a 90 % interval; the two fits count as independent, which is wider than what paired seeds allow.
+    About ten minutes on two idle CPU cores. `change` in the summary is the critical batch size over that
+    without regularizer, with a 90 % interval; the two fits count as independent, which is wider than what
+    paired seeds allow.
     Expect no change that the intervals could show: the ratios lie between 1/2 and 2 with 1 inside.
     """
     setting = small() if quick else full()
@@ -123,6 +124,7 @@ if __name__ == "__main__":
     for regularizer, found in main()["regularizers"].items():
         size, change = found["critical_batch_size"], found["change"]
         print(
-            f"{regularizer}: critical batch size {size['value']:.0f} ({size['low']:.0f} to {size['high']:.0f}), "
+            f"{regularizer}: critical batch size {size['value']:.0f} "
+            f"({size['low']:.0f} to {size['high']:.0f}), "
             f"{change['value']:.2f} times that without ({change['low']:.2f} to {change['high']:.2f})"
         )

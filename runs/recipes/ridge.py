@@ -42,9 +42,9 @@ class Ridge(NamedTuple):
 def main(out: str = "ridge.png", *, quick: bool = False) -> dict[str, Ridge]:
     """`python -m runs.recipes.ridge`: ten seconds.
 
-    The diabetes data of scikit-learn: 442 patients with 10 features, and 40 of them with all 65 products of two
-    features. Expect: both solutions agree to 1e-6; without lambda the second problem has no solution, its condition
-    number is infinite; with lambda it falls like 1/lambda towards 1.
+    The diabetes data of scikit-learn: 442 patients with 10 features, and 40 of them with 65: the 10 and all
+    products of two. Expect: both solutions agree to 1e-7; without lambda the second problem has no solution,
+    its condition number is infinite; with lambda it falls like 1/lambda towards 1.
     """
     with jax.enable_x64(True):
         x, y = diabetes()
@@ -57,16 +57,25 @@ def main(out: str = "ridge.png", *, quick: bool = False) -> dict[str, Ridge]:
     return results
 
 
-def measure(x: Float[np.ndarray, "n p"], y: Float[np.ndarray, " n"], lambdas: Float[np.ndarray, " lambdas"]) -> Ridge:
+def measure(
+    x: Float[np.ndarray, "n p"], y: Float[np.ndarray, " n"], lambdas: Float[np.ndarray, " lambdas"]
+) -> Ridge:
     """Both solutions at every lambda; gradient descent runs all of them as lanes."""
     x, y = jnp.asarray(x), jnp.asarray(y)
     closed = jax.vmap(lambda l2: closed_form(x, y, l2))(jnp.asarray(lambdas))
     condition = jax.vmap(lambda l2: condition_number(x, l2))(jnp.asarray(lambdas))
     # The error falls by (k - 1) / (k + 1) a step, k the condition number: 9 k steps for a factor of 1e-7.
-    descended = jax.jit(descend, static_argnums=3)(x, y, jnp.asarray(lambdas), int(9 * float(condition.max())))
+    descended = jax.jit(descend, static_argnums=3)(
+        x, y, jnp.asarray(lambdas), int(9 * float(condition.max()))
+    )
     distance = jnp.linalg.norm(closed - descended, axis=1) / jnp.linalg.norm(closed, axis=1)
     return Ridge(
-        lambdas, np.asarray(closed), np.asarray(descended), np.asarray(condition), float(distance.max()), solves(x, y)
+        lambdas,
+        np.asarray(closed),
+        np.asarray(descended),
+        np.asarray(condition),
+        float(distance.max()),
+        solves(x, y),
     )
 
 
@@ -75,7 +84,9 @@ def descend(x: jax.Array, y: jax.Array, lambdas: jax.Array, num_steps: int) -> j
     curvatures = jnp.linalg.eigvalsh(x.T @ x) * 2 / len(y)
 
     def lane(l2):
-        loss_fn = reg.REGULARIZERS["l2"]({"l2": l2}).loss(lambda theta, batch, key: (x @ theta - y) ** 2, None)
+        loss_fn = reg.REGULARIZERS["l2"]({"l2": l2}).loss(
+            lambda theta, batch, key: (x @ theta - y) ** 2, None
+        )
         rate = 2 / (curvatures[0] + curvatures[-1] + 4 * l2)
         tx = OPTIMIZERS["sgd"]({"learning_rate": rate})
 
@@ -89,7 +100,7 @@ def descend(x: jax.Array, y: jax.Array, lambdas: jax.Array, num_steps: int) -> j
 
 
 def solves(x: jax.Array, y: jax.Array) -> bool:
-    """Whether the normal equations without lambda determine theta: full rank, a finite answer that satisfies them."""
+    """Whether the equations without lambda determine theta: full rank, and an answer that satisfies them."""
     theta = closed_form(x, y, 0.0)
     residual = jnp.linalg.norm(x.T @ (x @ theta - y)) / jnp.linalg.norm(x.T @ y)
     full_rank = int(jnp.linalg.matrix_rank(x)) == x.shape[1]
@@ -115,9 +126,11 @@ def standardized(x: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "n p"]:
 
 
 def figure(results: dict[str, Ridge], path: str | Path | None = None) -> Figure:
-    """Coefficients against lambda (left, first problem; dots: gradient descent), condition numbers (right)."""
+    """Coefficients against lambda (left, first problem; dots: descent), condition numbers (right)."""
     drawn = style.new_figure(9.4, 4.8)
-    left, right = (style.add_axes(drawn, left=at, width=0.405, bottom=0.19, height=0.66) for at in (0.07, 0.565))
+    left, right = (
+        style.add_axes(drawn, left=at, width=0.405, bottom=0.19, height=0.66) for at in (0.07, 0.565)
+    )
     subtitle = "diabetes data of scikit-learn · lines: normal equations, dots: gradient descent"
     style.headline(drawn, "Ridge regression", subtitle, 0.07)
     _draw_paths(left, next(iter(results.values())))
@@ -125,7 +138,12 @@ def figure(results: dict[str, Ridge], path: str | Path | None = None) -> Figure:
         right.plot(result.lambdas, result.condition, "o-", color=colour, markersize=4, label=f"{name}")
     lambdas = next(iter(results.values())).lambdas
     style.log_axis(right.xaxis, "lambda", lambdas[0] / 1.2, lambdas[-1] * 1.2)
-    style.log_axis(right.yaxis, "condition number of the normal equations", 1.0, 2 * max(r.condition.max() for r in results.values()))
+    style.log_axis(
+        right.yaxis,
+        "condition number of the normal equations",
+        1.0,
+        2 * max(r.condition.max() for r in results.values()),
+    )
     drawn.legend(
         handles=right.get_legend_handles_labels()[0], loc="center", bbox_to_anchor=(0.5, 0.04), ncols=2,
         frameon=False, fontsize=style.SMALL,
@@ -144,4 +162,5 @@ def _draw_paths(axes: Axes, result: Ridge) -> None:
 
 if __name__ == "__main__":
     for name, result in main().items():
-        print(f"{name}: distance {result.distance:.1e}, without lambda {'solved' if result.without else 'no solution'}")
+        without = "solved" if result.without else "no solution"
+        print(f"{name}: distance {result.distance:.1e}, without lambda {without}")

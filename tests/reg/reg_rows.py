@@ -31,10 +31,11 @@ class Row(NamedTuple):
 
 
 ON = {
-    "l2": 0.1, "weight_decay": 0.5, "l1": 0.05, "elastic_net": 0.05, "group_lasso": 0.05, "spectral_norm": 0.1,
-    "max_norm": 0.5, "l2_ball": 1.0, "l1_ball": 5.0, "dropout": 0.4, "drop_connect": 0.4, "stochastic_depth": 0.5,
-    "label_smoothing": 0.2, "confidence_penalty": 0.3, "focal": 2.0, "mixup": 0.5, "cutout": 2.0, "random_crop": 1.0,
-    "random_flip": 0.5, "gradient_noise": 0.01, "clip_norm": 0.05, "early_stopping": 2.0, "ema": 0.9, "swa": 2.0,
+    "l2": 0.1, "weight_decay": 0.5, "l1": 0.05, "elastic_net": 0.05, "group_lasso": 0.05,
+    "spectral_norm": 0.1, "max_norm": 0.5, "l2_ball": 1.0, "l1_ball": 5.0, "dropout": 0.4,
+    "drop_connect": 0.4, "stochastic_depth": 0.5, "label_smoothing": 0.2, "confidence_penalty": 0.3,
+    "focal": 2.0, "mixup": 0.5, "cutout": 2.0, "random_crop": 1.0, "random_flip": 0.5,
+    "gradient_noise": 0.01, "clip_norm": 0.05, "early_stopping": 2.0, "ema": 0.9, "swa": 2.0,
     "pruning": 0.5, "sam": 0.1,
 }  # fmt: skip
 FLAGS = {

@@ -45,7 +45,10 @@ def test_off_is_the_plain_run_and_on_is_not(row, plain):
     for ours, theirs in zip(jax.tree.leaves(both), jax.tree.leaves(plain), strict=True):
         tolerance = 0.0 if row.exact else 2e-6
         np.testing.assert_allclose(ours[2:], theirs[2:], rtol=0, atol=tolerance)
-    changed = [np.abs(a[:2] - b[:2]).max() for a, b in zip(jax.tree.leaves(both), jax.tree.leaves(plain), strict=True)]
+    changed = [
+        np.abs(a[:2] - b[:2]).max()
+        for a, b in zip(jax.tree.leaves(both), jax.tree.leaves(plain), strict=True)
+    ]
     assert max(changed) > 1e-4
 
 
@@ -74,14 +77,17 @@ def test_defaults_and_space_are_in_range(row):
         assert all(regularizer.hparams[name].contains(value) for value in values)
 
 
+def in_float64(tree):
+    return jax.tree.map(lambda a: jnp.asarray(a, a.dtype if a.dtype.kind == "i" else "float64"), tree)
+
+
 def test_gradient_is_that_of_finite_differences(row):
     """In float64, along five random directions, to 1e-6."""
     if not row.smooth:
         pytest.skip("random, or no change of the loss")
     with jax.enable_x64(True):
-        to64 = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, a.dtype if a.dtype.kind == "i" else "float64"), tree)  # noqa: E731
-        params = to64(WORKLOAD.init(jax.random.key(0)))
-        batch = to64(jax.tree.map(lambda a: a[:6], WORKLOAD.train_data))
+        params = in_float64(WORKLOAD.init(jax.random.key(0)))
+        batch = in_float64(jax.tree.map(lambda a: a[:6], WORKLOAD.train_data))
         loss_fn = row.regularizer(row.on).loss(WORKLOAD.loss, 3)
         loss = jax.jit(lambda p: loss_fn(p, batch, jax.random.key(1)).sum())
         grads = jax.jit(jax.grad(loss))(params)
@@ -89,7 +95,10 @@ def test_gradient_is_that_of_finite_differences(row):
             keys = jax.random.split(jax.random.key(seed), len(jax.tree.leaves(params)))
             direction = jax.tree.unflatten(
                 jax.tree.structure(params),
-                [jax.random.normal(k, p.shape, p.dtype) for k, p in zip(keys, jax.tree.leaves(params), strict=True)],
+                [
+                    jax.random.normal(k, p.shape, p.dtype)
+                    for k, p in zip(keys, jax.tree.leaves(params), strict=True)
+                ],
             )
             move = lambda h, d=direction: jax.tree.map(lambda p, v: p + h * v, params, d)  # noqa: E731
             numeric = (loss(move(1e-5)) - loss(move(-1e-5))) / 2e-5

@@ -47,7 +47,9 @@ def lane(values, patience, min_improvement):
     st.sampled_from([0.0, 0.06]),
 )
 def test_lanes_follow_the_rule(curves, patience, min_improvement):
-    state, stopped = lane(jnp.array(curves, jnp.float32), jnp.full(4, float(patience)), jnp.full(4, min_improvement))
+    state, stopped = lane(
+        jnp.array(curves, jnp.float32), jnp.full(4, float(patience)), jnp.full(4, min_improvement)
+    )
     for i, curve in enumerate(curves):
         best, stop = expected(np.array(curve, np.float32), patience, min_improvement)
         assert bool(state.stopped[i]) == (stop is not None)

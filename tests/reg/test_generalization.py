@@ -37,7 +37,9 @@ class Memory(dict):
 @pytest.fixture(scope="module")
 def pruned():
     store = Memory()
-    return generalize(study("pruning", {"sparsity": (0.0, 0.5), "prune_steps": (20.0,)}), EPOCHS, store), store
+    return generalize(
+        study("pruning", {"sparsity": (0.0, 0.5), "prune_steps": (20.0,)}), EPOCHS, store
+    ), store
 
 
 def test_records_what_the_lane_reaches(pruned):
@@ -49,7 +51,10 @@ def test_records_what_the_lane_reaches(pruned):
     assert (last[fits.hparams["sparsity"] == 0.0] == 0).all()
     params = jax.jit(lambda: train(WORKLOAD, OPTIMIZERS["sgd"], {"learning_rate": 0.4}, num_steps=81))()
     mine = (fits.hparams["sparsity"] == 0) & (fits.hparams["learning_rate"] == 0.4) & (fits.seed == 1)
-    for part, data in ((fits.held_out, WORKLOAD.eval_data), (fits.train, jax.tree.map(lambda a: a[:12], WORKLOAD.train_data))):
+    for part, data in (
+        (fits.held_out, WORKLOAD.eval_data),
+        (fits.train, jax.tree.map(lambda a: a[:12], WORKLOAD.train_data)),
+    ):
         for name, values in WORKLOAD.evaluate(params, data).items():
             np.testing.assert_allclose(fits.outcome(part[name])[mine], np.mean(values), atol=2e-5)
     weights = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
@@ -60,7 +65,9 @@ def test_records_what_the_lane_reaches(pruned):
 def test_confidence_counts_every_held_out_example(pruned):
     fits, _ = pruned
     np.testing.assert_array_equal(fits.confidence.sum(axis=1), 12)
-    np.testing.assert_allclose(1 - fits.correct.sum(axis=1) / 12, fits.outcome(fits.held_out["error"]), atol=1e-6)
+    np.testing.assert_allclose(
+        1 - fits.correct.sum(axis=1) / 12, fits.outcome(fits.held_out["error"]), atol=1e-6
+    )
 
 
 def test_a_finished_study_trains_nothing(pruned):
@@ -101,10 +108,19 @@ def test_a_lane_that_diverges_is_infinite_and_the_others_go_on():
 def synthetic(values):
     """Fits whose held-out loss is `values[strength, rate, seed]` and training loss half of it."""
     strengths, rates, seeds = values.shape
-    s, r, k = (axis.ravel() for axis in np.meshgrid(range(strengths), range(rates), range(seeds), indexing="ij"))
+    s, r, k = (
+        axis.ravel() for axis in np.meshgrid(range(strengths), range(rates), range(seeds), indexing="ij")
+    )
     fake = study("l2", {"l2": tuple(0.1 * i for i in range(strengths))})
     object.__setattr__(fake, "seeds", seeds)
-    object.__setattr__(fake, "space", {"learning_rate": tuple(0.1 * (i + 1) for i in range(rates)), "l2": tuple(0.1 * i for i in range(strengths))})
+    object.__setattr__(
+        fake,
+        "space",
+        {
+            "learning_rate": tuple(0.1 * (i + 1) for i in range(rates)),
+            "l2": tuple(0.1 * i for i in range(strengths)),
+        },
+    )
     curve = values.ravel()[:, None].astype(float)
     ones = np.ones(len(s), bool)
     from lr_batch.generalization import Generalization
@@ -114,7 +130,8 @@ def synthetic(values):
         study=fake, epochs=1.0, batch_size=np.full(len(s), 8), seed=k,
         hparams={"learning_rate": 0.1 * (r + 1), "l2": 0.1 * s}, steps=np.ones_like(curve, int),
         train={"loss": curve / 2}, held_out={"loss": curve}, weight_norm=curve, sparsity=curve,
-        kept_eval=np.zeros(len(s), int), stopped=~ones, alive=ones, confidence=empty, correct=empty, seconds=0.0,
+        kept_eval=np.zeros(len(s), int), stopped=~ones, alive=ones,
+        confidence=empty, correct=empty, seconds=0.0,
     )  # fmt: skip
 
 
@@ -123,8 +140,8 @@ def test_choices_are_made_on_the_other_seeds():
     values = np.array([[[1.0, 5.0, 3.0], [4.0, 1.0, 3.0]], [[3.0, 3.1, 3.2], [0.5, 0.6, 0.4]]])
     fits = synthetic(values)
     off, on = strength_rows(fits)
-    # Seed 0: on seeds 1 and 2 the second rate is better (2 < 4), which gives 4. Seeds 1, 2: the first (2 < 3.5) and
-    # the second (2.5 < 3).
+    # Seed 0: on seeds 1 and 2 the second rate is better (2 < 4), which gives 4. Seeds 1, 2: the first (2 <
+    # 3.5) and the second (2.5 < 3).
     assert off.held_out.best == pytest.approx(np.mean([4.0, 5.0, 3.0]))
     assert on.held_out.best == pytest.approx(0.5) and on.others["learning_rate"] == pytest.approx(0.2)
     assert on.gap.best == pytest.approx(0.25)

@@ -71,7 +71,9 @@ def test_sgd_step_with_l2_is_the_shrinking_one():
     grad = 2 * x.T @ (x @ w - y) / 30
     expected = (1 - 2 * 0.05 * 0.1) * w - 0.05 * grad
     optimizer = RegularizedOptimizer(OPTIMIZERS["sgd"], REGULARIZERS["l2"])
-    np.testing.assert_allclose(descend(optimizer, {"learning_rate": 0.05, "l2": 0.1}, steps=1), expected, rtol=1e-13)
+    np.testing.assert_allclose(
+        descend(optimizer, {"learning_rate": 0.05, "l2": 0.1}, steps=1), expected, rtol=1e-13
+    )
 
 
 def test_l1_gives_exact_zeros():
@@ -84,7 +86,11 @@ def test_l1_gives_exact_zeros():
 
 def test_elastic_net_finds_the_solution_of_scikit_learn():
     x, y = normal(2, 50, 6), normal(3, 50) + 3 * normal(2, 50, 6)[:, 0]
-    theirs = ElasticNet(alpha=STRENGTH, l1_ratio=0.7, fit_intercept=False, tol=1e-12, max_iter=100_000).fit(x, y).coef_
+    theirs = (
+        ElasticNet(alpha=STRENGTH, l1_ratio=0.7, fit_intercept=False, tol=1e-12, max_iter=100_000)
+        .fit(x, y)
+        .coef_
+    )
     tx = REGULARIZERS["elastic_net"]({"learning_rate": RATE, "elastic_net": STRENGTH, "l1_ratio": 0.7}).after
 
     def step(_, params):
@@ -173,7 +179,9 @@ def test_mixup_is_the_cross_entropy_of_mixed_labels():
     share = ((mixed - np.roll(x, 1, axis=0)) / (x - np.roll(x, 1, axis=0))).mean()
     labels = share * np.eye(3)[y] + (1 - share) * np.eye(3)[np.roll(y, 1)]
     assert 0 < share < 1
-    np.testing.assert_allclose(ours, -(labels * np.asarray(jax.nn.log_softmax(mixed @ w))).sum(axis=1), rtol=1e-9)
+    np.testing.assert_allclose(
+        ours, -(labels * np.asarray(jax.nn.log_softmax(mixed @ w))).sum(axis=1), rtol=1e-9
+    )
 
 
 def walk(name, hparams, steps):
@@ -212,10 +220,15 @@ def test_pruning_keeps_the_stated_number_of_weights_on_schedule():
     state, zeros = tx.init(params), []
     update = jax.jit(tx.update)
     for t in range(total):
-        updates, state = update({"kernel": 0.01 * jnp.asarray(normal(t, 10, 20)), "bias": jnp.ones(20)}, state, params)
+        updates, state = update(
+            {"kernel": 0.01 * jnp.asarray(normal(t, 10, 20)), "bias": jnp.ones(20)}, state, params
+        )
         params = optax.apply_updates(params, updates)
         zeros.append(int((params["kernel"] == 0).sum()))
-    stated = [int(np.floor(200 * 0.75 * (1 - (1 - min(t / (2 * REFRESH), 1)) ** 3))) for t in range(0, total, REFRESH)]
+    stated = [
+        int(np.floor(200 * 0.75 * (1 - (1 - min(t / (2 * REFRESH), 1)) ** 3)))
+        for t in range(0, total, REFRESH)
+    ]
     assert zeros[::REFRESH] == stated == [0, 131, 150]
     assert (params["bias"] == total).all()
 
@@ -237,4 +250,7 @@ def test_masks():
     params = {"Dense_0": {"kernel": np.ones((2, 2)), "bias": np.ones(2)}, "norm": {"scale": np.ones(2)}}
     assert reg.weights(params) == {"Dense_0": {"kernel": True, "bias": False}, "norm": {"scale": False}}
     assert reg.weights({"w": np.ones(3), "bias": np.ones(3)}) == {"w": True, "bias": False}
-    assert reg.matching("Dense_0/")(params) == {"Dense_0": {"kernel": True, "bias": True}, "norm": {"scale": False}}
+    assert reg.matching("Dense_0/")(params) == {
+        "Dense_0": {"kernel": True, "bias": True},
+        "norm": {"scale": False},
+    }

@@ -1,7 +1,8 @@
 """The random methods draw what they state.
 
-Every test below compares a mean over n independent draws with its expectation; it fails where they differ by more
-than 5 standard errors, which right code does once in 1.7 million tries. Keys are fixed: it passes or fails for ever.
+Every test below compares a mean over n independent draws with its expectation; it fails where they differ by
+more than 5 standard errors, which right code does once in 1.7 million tries. Keys are fixed: it passes or
+fails for ever.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def test_what_a_low_rate_drops_a_high_rate_drops_too():
 
 
 def hidden_inputs(name, rate, keys):
-    """What the layers of a chain of matrices see, for each key: the loss is the sum of the last one's inputs."""
+    """Outputs `[keys, 10, 50]` of a chain of three layers, the last two of which pass their inputs on."""
     from flax import linen as nn
 
     class Chain(nn.Module):
@@ -147,7 +148,7 @@ def test_random_flip_mirrors_at_its_rate():
 
 
 def test_random_crop_moves_uniformly_by_whole_pixels():
-    """n = 20,000: a dot in the middle of 7 x 7 goes to each of 25 places once in 25 times, and flat rows are images."""
+    """n = 20,000: a dot in the middle of 7 x 7 goes to each of 25 places once in 25 times."""
     x = jnp.zeros((20_000, 49)).at[:, 24].set(1.0)
     places = augmented("random_crop", 2.0, x, jax.random.key(7)).argmax(axis=1)
     reached = np.bincount(places, minlength=49).reshape(7, 7)

@@ -35,21 +35,30 @@ def squares():
     model = (lambda key: jnp.zeros((3,)), lambda params, x: x @ params)
     pair = (x, x[:, 0])
     return from_arrays(
-        model, train=pair, held_out=pair, loss=lambda out, y: (out - y) ** 2, goal=Goal("loss", 0.1), batch_sizes=(4,)
+        model,
+        train=pair,
+        held_out=pair,
+        loss=lambda out, y: (out - y) ** 2,
+        goal=Goal("loss", 0.1),
+        batch_sizes=(4,),
     )
 
 
 def test_strengths():
     rate = {"learning_rate": (0.1,)}
     assert line(regularizer="l2", space=rate | {"l2": (-1.0,)}) == "l2: l2 must be in [0, inf), got -1.0"
-    assert "dropout: dropout must be in [0, 1), got 1.0" in line(regularizer="dropout", space=rate | {"dropout": (1.0,)})
+    assert "dropout: dropout must be in [0, 1), got 1.0" in line(
+        regularizer="dropout", space=rate | {"dropout": (1.0,)}
+    )
     stop = line(regularizer="early_stopping", space=rate | {"patience": (0.0,)})
     assert stop == "early_stopping: patience must be in [1, inf), got 0.0"
     assert "did you mean 'l2'" in line(regularizer="l_2")
 
 
 def test_a_hyperparameter_of_both():
-    assert line(optimizer="adamw", regularizer="weight_decay").startswith("study: weight_decay is a hyperparameter of both")
+    assert line(optimizer="adamw", regularizer="weight_decay").startswith(
+        "study: weight_decay is a hyperparameter of both"
+    )
 
 
 def test_models_and_data_that_a_method_cannot_work_on():
@@ -57,14 +66,18 @@ def test_models_and_data_that_a_method_cannot_work_on():
     assert "needs one class label" in line(workload=other, regularizer="label_smoothing")
     assert "found no hidden layer" in line(workload=other, regularizer="dropout")
     assert "needs images" in line(workload=other, regularizer="cutout")
-    assert "found no residual module" in line(workload=lr_batch.WORKLOADS["digits_mlp"](), regularizer="stochastic_depth")
+    assert "found no residual module" in line(
+        workload=lr_batch.WORKLOADS["digits_mlp"](), regularizer="stochastic_depth"
+    )
 
 
 def test_a_loss_of_labels_that_is_no_cross_entropy():
     hinge = lambda out, y: jnp.maximum(0, 1 - jnp.take_along_axis(out, y[:, None], 1)[:, 0])  # noqa: E731
     x, y = (WORKLOAD.train_data[side] for side in "xy")
     model = (lambda key: jnp.zeros((16, 3)), lambda params, x: x @ params)
-    workload = from_arrays(model, train=(x, y), held_out=(x, y), loss=hinge, goal=Goal("loss", 0.1), batch_sizes=(4,))
+    workload = from_arrays(
+        model, train=(x, y), held_out=(x, y), loss=hinge, goal=Goal("loss", 0.1), batch_sizes=(4,)
+    )
     assert "needs a cross-entropy loss" in line(workload=workload, regularizer="focal")
 
 
@@ -80,5 +93,7 @@ def test_epochs_and_unregularized_update():
     with pytest.raises(ValueError, match="epochs must be above 0, got -1"):
         generalize(study(regularizer="l2"), -1)
     tx = reg.regularized(optax.sgd(0.1), REGULARIZERS["early_stopping"]({}))
-    updates, _ = tx.update({"w": jnp.ones(2)}, tx.init({"w": jnp.ones(2)}), {"w": jnp.ones(2)}, key=jax.random.key(0))
+    updates, _ = tx.update(
+        {"w": jnp.ones(2)}, tx.init({"w": jnp.ones(2)}), {"w": jnp.ones(2)}, key=jax.random.key(0)
+    )
     np.testing.assert_array_equal(updates["w"], -0.1 * np.ones(2, np.float32))

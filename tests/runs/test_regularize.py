@@ -13,7 +13,18 @@ from runs.array_store import ArrayStore
 from runs.recipes import lagrangian, ridge
 
 PNG = b"\x89PNG"
-ARGUMENTS = ["regularize", "digits_mlp", "--batch-sizes", "64", "--learning-rates", "0.1,0.5", "--seeds", "2", "--epochs", "0.5"]
+ARGUMENTS = [
+    "regularize",
+    "digits_mlp",
+    "--batch-sizes",
+    "64",
+    "--learning-rates",
+    "0.1,0.5",
+    "--seeds",
+    "2",
+    "--epochs",
+    "0.5",
+]
 
 
 def test_sweeps_reports_draws_and_resumes(tmp_path, capsys):
