@@ -45,7 +45,9 @@ def gather_lanes(sources: Sequence[Source], axes: LaneState, width: int) -> Carr
     numbers = [number for _, number in padded]
 
     def pick(axis, *leaves):
-        return leaves[0] if axis is None else np.stack([leaf[i] for leaf, i in zip(leaves, numbers, strict=True)])
+        if axis is None:
+            return leaves[0]
+        return np.stack([leaf[i] for leaf, i in zip(leaves, numbers, strict=True)])
 
     lanes = jax.tree.map(pick, axes, *(carry.lanes for carry, _ in padded), is_leaf=lambda axis: axis is None)
     lanes = lanes._replace(alive=lanes.alive & (np.arange(width) < len(sources)))
@@ -60,7 +62,9 @@ def gather_lanes(sources: Sequence[Source], axes: LaneState, width: int) -> Carr
     )
 
 
-def segment_cadence(cadence: Int[np.ndarray, " evals"], start: int, stop: int) -> tuple[Int[np.ndarray, " evals"], int]:
+def segment_cadence(
+    cadence: Int[np.ndarray, " evals"], start: int, stop: int
+) -> tuple[Int[np.ndarray, " evals"], int]:
     """Steps at which a segment is evaluated, padded to the length of `cadence`, and how many of them count.
 
     Those of the whole trial after `start` (from 0 on for a fresh trial) and before `stop`, and `stop` itself.
@@ -76,7 +80,7 @@ def segment_cadence(cadence: Int[np.ndarray, " evals"], start: int, stop: int) -
 def run_segment(
     engine: Engine, device: jax.Device, chunk: Chunk, terms: Terms, carry: Carry | None = None
 ) -> tuple[ChunkResult, Carry]:
-    """Trains the lanes of `chunk` to the last evaluation of `terms`; returns their rows, and themselves on the host.
+    """Trains the lanes of `chunk` to the last evaluation of `terms`; their rows, and themselves on the host.
 
     Args:
       engine: of the chunk's workload, optimizer and width.

@@ -25,7 +25,7 @@ Options = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(me
 
 @dataclasses.dataclass(frozen=True)
 class Tune:
-    """Search for the best setting of an optimizer at one batch size; the winner is trained again on fresh seeds.
+    """Search for the best setting at one batch size; the winner is trained again on fresh seeds.
 
     Without any argument: SGD's learning rate on handwritten digits, by a Bayesian search.
     """
@@ -37,12 +37,12 @@ class Tune:
     search: Annotated[str, tyro.conf.arg(metavar="SEARCH")] = "bayes"
     """A name of `lr-batch list searches`."""
     space: Spaces = ()
-    """One hyperparameter each time, such as learning_rate=log(1e-4,1), momentum=log1m(0.9,0.999), a linear or int
-    range, or choice(1,2,4). Default: the optimizer's learning rates."""
+    """One hyperparameter each time, such as learning_rate=log(1e-4,1), momentum=log1m(0.9,0.999), a linear
+    or int range, or choice(1,2,4). Default: the optimizer's learning rates."""
     set: Settings = ()
     """A hyperparameter that all trials share, such as momentum=0.9."""
     trials: Annotated[int, WHOLE] = 64
-    """Cost of the search in full-length trials; shorter ones count by their steps. More of them go on from there."""
+    """Cost of the search in full-length trials, shorter ones by their steps. Ask for more and it goes on."""
     budget: Annotated[int | None, WHOLE, tyro.conf.arg(metavar="STEPS")] = None
     """Steps of a full-length trial. Default: ten epochs, at most the workload's budget."""
     batch_size: Annotated[int, WHOLE] = 64
@@ -113,7 +113,7 @@ class Tune:
         )
 
     def _space(self, optimizer: Any) -> tuple[Space, dict[str, float]]:
-        """What is searched and what is fixed: as typed, and the optimizer's own values for the rest of its space."""
+        """What is searched and what is fixed: as typed, and the optimizer's own space for the rest."""
         import optim
         from hparam import Space, choice, log, parse_space
         from lr_batch.study import named
@@ -136,7 +136,7 @@ class Tune:
 
 def _single(name: str, values: tuple[float, ...]) -> float:
     if len(values) != 1:
-        raise parse.UsageError(f"--set: {name} takes one value here, got {len(values)}; to search it use --space")
+        raise parse.UsageError(f"--set: {name} takes one value here, got {len(values)}; search it by --space")
     return values[0]
 
 

@@ -61,7 +61,8 @@ def best_so_far(tuning: Tuning, path: str | Path | None = None) -> Figure:
         style.note(axes, "every trial diverged" if len(rows.loss) else "nothing was trained")
         return style.save(figure, path)
     lengths = np.unique(rows.steps)
-    colours = matplotlib.colormaps["viridis"](np.linspace(0.85, 0.2, len(lengths)) if len(lengths) > 1 else [0.25])
+    shades = np.linspace(0.85, 0.2, len(lengths)) if len(lengths) > 1 else [0.25]
+    colours = matplotlib.colormaps["viridis"](shades)
     named = lengths[::-1][:: -(-len(lengths) // MAX_NAMED)]
     for steps, colour in zip(lengths, colours, strict=True):
         mine = alive & (rows.steps == steps)
@@ -151,4 +152,5 @@ def unit_ticks(dimension) -> list[tuple[float, str]]:
     """Places on the unit interval and the values there as people read them."""
     places = dimension.levels(5)
     values = dimension.from_unit(places).tolist()
-    return [(float(u), dimension.label(float(f"{value:.3g}"))) for u, value in zip(places, values, strict=True)]
+    rounded = [float(f"{value:.3g}") for value in values]
+    return [(float(u), dimension.label(value)) for u, value in zip(places, rounded, strict=True)]

@@ -1,4 +1,4 @@
-"""What a search has learned: which hyperparameters matter, and the modelled loss over the two that matter most."""
+"""What a search has learned: which hyperparameters matter, and the modelled loss over the first two."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from runs.tuning.tune import Tuning
 CELLS = 61  # points along each side of a slice
 
 
-def draw_importance(tuning: Tuning, model: Surrogate, shares: Importance, path: str | Path | None = None) -> Figure:
-    """Share of the loss's variance over the space that each hyperparameter explains, alone and with the others."""
+def draw_importance(
+    tuning: Tuning, model: Surrogate, shares: Importance, path: str | Path | None = None
+) -> Figure:
+    """Share of the loss's variance that each hyperparameter explains; written to `path` if given."""
     names = tuning.plan.space.names
     figure = style.new_figure(7.2, 1.9 + 0.55 * len(names))
     height = figure.get_figheight()
@@ -32,27 +34,32 @@ def draw_importance(tuning: Tuning, model: Surrogate, shares: Importance, path: 
     axes.barh(rows, shares.alone[order], color=style.BLUE, height=0.34, label="alone")
     axes.set_yticks(rows, [names[i] for i in order])
     axes.set_xlim(0, max(1.0, float(shares.total.max())))
-    axes.set_xlabel(f"share of the variance over the space: {style.plain(tuning.plan.loss_name_at(model.steps), 40)}", fontsize=10)
+    loss_name = style.plain(tuning.plan.loss_name_at(model.steps), 40)
+    axes.set_xlabel(f"share of the variance over the space: {loss_name}", fontsize=10)
     axes.legend(frameon=False, fontsize=style.SMALL, loc="lower right")
     return style.save(figure, path)
 
 
-def model_slice(tuning: Tuning, model: Surrogate, shares: Importance, path: str | Path | None = None) -> Figure:
-    """Mean and uncertainty of the model over the most important dimensions, the others as in the best setting."""
+def model_slice(
+    tuning: Tuning, model: Surrogate, shares: Importance, path: str | Path | None = None
+) -> Figure:
+    """The model over its two most important dimensions, the others at their best; written to `path`."""
     if len(tuning.plan.space) == 1:
         return _line(tuning, model, path)
     across, up = np.argsort(-shares.total, kind="stable")[:2]
     u = np.linspace(0, 1, CELLS)
     points = np.tile(best_point(tuning, model), (CELLS * CELLS, 1))
     points[:, across], points[:, up] = np.tile(u, CELLS), np.repeat(u, CELLS)
-    mean, std = (values.reshape(CELLS, CELLS) for values in predict(model.posterior, tuning.plan.space.snap(points)))
+    modelled = predict(model.posterior, tuning.plan.space.snap(points))
+    mean, std = (values.reshape(CELLS, CELLS) for values in modelled)
     figure = style.new_figure(10.4, 4.8)
     style.headline(figure, title(tuning, model), _where(tuning, model, across, up), 0.08)
     panels = ((0.08, mean, "mean", "viridis_r"), (0.565, std, "standard deviation", "magma_r"))
     for left, values, name, colours in panels:
         axes = style.add_axes(figure, left=left, bottom=0.135, width=0.33, height=0.68)
         shown = axes.contourf(u, u, values, levels=24, cmap=colours)
-        figure.colorbar(shown, cax=figure.add_axes((left + 0.345, 0.135, 0.013, 0.68))).ax.tick_params(labelsize=8)
+        scale = figure.add_axes((left + 0.345, 0.135, 0.013, 0.68))
+        figure.colorbar(shown, cax=scale).ax.tick_params(labelsize=8)
         axes.set_title(name, fontsize=10, loc="left")
         _draw_trials(axes, model, across, up)
         _unit_axis(axes.xaxis, tuning, across)
@@ -85,7 +92,8 @@ def _draw_trials(axes: Axes, model: Surrogate, across: int, up: int) -> None:
     axes.scatter(x[alive], y[alive], s=14, color="white", edgecolors=style.INK, linewidths=0.7)
     axes.scatter(x[~alive], y[~alive], s=20, marker="x", color=style.VERMILION, linewidths=1.1)
     best = np.argmin(model.cells.loss)
-    axes.scatter(x[best], y[best], s=70, marker="*", color=style.VERMILION, edgecolors="white", linewidths=0.6)
+    star = {"s": 70, "marker": "*", "color": style.VERMILION, "edgecolors": "white", "linewidths": 0.6}
+    axes.scatter(x[best], y[best], **star)
     axes.set(xlim=(0, 1), ylim=(0, 1))
 
 

@@ -26,13 +26,14 @@ from runs.recipes.search_on_digits import (  # noqa: E402
     of_method,
     ratio,
     run_all,
+    subtitle,
 )
 
-ASHA = Method("asha", "asha", style.BLUE, trials=TRIALS // 4, options={"min_steps": 9, "eta": 3})
+ASHA = Method("asha", "asha", style.BLUE, trials=TRIALS // 4, options=(("min_steps", 4), ("eta", 3)))
 
 
 def main(folder: str = "lr-batch-results/search", repeats: int = 20, quick: bool = False) -> dict[str, Ratio]:
-    """ASHA with rungs at 9, 27, 81 and 243 steps and the examples of 16 trials, against random search with 64.
+    """ASHA with rungs at 4, 12, 36 and 108 steps at the cost of 16 trials, against random search with 64.
 
     Command: `python -m runs.recipes.asha_vs_random [FOLDER]`, about MINUTES on two cores. The space and the repeats
     are those of `bayes_vs_random`. Expected: RESULT
@@ -48,11 +49,10 @@ def main(folder: str = "lr-batch-results/search", repeats: int = 20, quick: bool
     """
     runs = run_all(Path(folder), (RANDOM, ASHA), 2 if quick else repeats, quick=quick)
     asha, random = of_method(runs, ASHA), of_method(runs, RANDOM)
-    quarter = np.array([asha[0].cost[-1]])
     results = {
         "searched": ratio(asha, random, lambda run: run.best[-1]),
         "fresh": ratio(asha, random),
-        "equal cost": ratio(asha, random, lambda run: best_at(run, np.maximum(quarter, random[0].cost[0]))[0]),
+        "equal cost": ratio(asha, random, lambda run: best_at(run, np.array([ASHA.trials]))[0]),
     }
     style.save(draw(runs), Path(folder) / "asha_vs_random.png")
     for kind, value in results.items():
@@ -64,9 +64,7 @@ def draw(runs: list[Run]) -> Figure:
     """Geometric mean of the best full-length loss so far with its 95 % interval, against examples."""
     figure = style.new_figure(7.2, 4.8)
     axes = style.add_axes(figure, bottom=0.21, height=0.64)
-    repeats = len(of_method(runs, ASHA))
-    subtitle = f"digits_mlp · adamw, four hyperparameters · batch size {BATCH_SIZE}, {BUDGET} steps · {repeats} repeats"
-    style.headline(figure, "Stopping early against training to the end", subtitle)
+    style.headline(figure, "Stopping early against training to the end", subtitle(runs))
     drawn = []
     for method in (ASHA, RANDOM):
         mine = of_method(runs, method)
@@ -76,7 +74,8 @@ def draw(runs: list[Run]) -> Figure:
         low, high = np.exp(interval(np.log(best[:, known])))
         examples = cost[known] * BUDGET * BATCH_SIZE
         axes.fill_between(examples, low, high, color=method.color, alpha=0.18, linewidth=0)
-        axes.plot(examples, np.exp(np.log(best[:, known]).mean(axis=0)), color=method.color, label=method.name)
+        middle = np.exp(np.log(best[:, known]).mean(axis=0))
+        axes.plot(examples, middle, color=method.color, label=method.name)
         drawn += [low, high]
     limits = np.concatenate(drawn)
     axes.xaxis.set_major_formatter(lambda value, _: style.compact(value))

@@ -15,9 +15,7 @@ from matplotlib.figure import Figure  # noqa: E402
 from runs.plots import style  # noqa: E402
 from runs.recipes.search_benchmark import interval  # noqa: E402
 from runs.recipes.search_on_digits import (  # noqa: E402
-    BATCH_SIZE,
     BAYES,
-    BUDGET,
     QUASI_RANDOM,
     RANDOM,
     TRIALS,
@@ -27,6 +25,7 @@ from runs.recipes.search_on_digits import (  # noqa: E402
     of_method,
     ratio,
     run_all,
+    subtitle,
 )
 
 METHODS = (BAYES, QUASI_RANDOM, RANDOM)
@@ -50,9 +49,10 @@ def main(
       -> how many times the loss of that method is the loss of the Bayesian search.
     """
     runs = run_all(Path(folder), METHODS, 2 if quick else repeats, quick=quick)
+    bayes, others = of_method(runs, BAYES), {m.name: of_method(runs, m) for m in METHODS[1:]}
     results = {
-        "searched": {m.name: ratio(of_method(runs, m), of_method(runs, BAYES), lambda r: r.best[-1]) for m in METHODS[1:]},
-        "fresh": {m.name: ratio(of_method(runs, m), of_method(runs, BAYES)) for m in METHODS[1:]},
+        "searched": {name: ratio(mine, bayes, lambda run: run.best[-1]) for name, mine in others.items()},
+        "fresh": {name: ratio(mine, bayes) for name, mine in others.items()},
     }
     style.save(draw(runs), Path(folder) / "bayes_vs_random.png")
     for kind, ratios in results.items():
@@ -65,9 +65,7 @@ def draw(runs: list[Run]) -> Figure:
     """Geometric mean of the best loss so far with its 95 % interval, against full-length trials."""
     figure = style.new_figure(7.2, 4.8)
     axes = style.add_axes(figure, bottom=0.21, height=0.64)
-    repeats = len(of_method(runs, BAYES))
-    subtitle = f"digits_mlp · adamw, four hyperparameters · batch size {BATCH_SIZE}, {BUDGET} steps · {repeats} repeats"
-    style.headline(figure, "Searching in batches of 16", subtitle)
+    style.headline(figure, "Searching in batches of 16", subtitle(runs))
     drawn = []
     for method in METHODS:
         mine = of_method(runs, method)
@@ -75,7 +73,8 @@ def draw(runs: list[Run]) -> Figure:
         values = np.log([best_at(run, cost) for run in mine])
         low, high = np.exp(interval(values))
         axes.fill_between(cost, low, high, color=method.color, alpha=0.18, linewidth=0)
-        axes.plot(cost, np.exp(values.mean(axis=0)), color=method.color, marker="o", markersize=4, label=method.name)
+        middle, look = np.exp(values.mean(axis=0)), {"color": method.color, "marker": "o", "markersize": 4}
+        axes.plot(cost, middle, label=method.name, **look)
         drawn += [low, high]
     axes.set_xlabel(f"trials (of {TRIALS})", fontsize=10, color=style.INK)
     limits = np.concatenate(drawn)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+import itertools
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from hparam import Space, log, log1m
+from hparam import Segment, Space, log, log1m
+from hparam.search import to_proposal
 from lr_batch import Study
 from runs.atomic import write_atomically
 from runs.plots import style
@@ -28,10 +31,11 @@ SPACE = Space(
         "weight_decay": log(1e-4, 10.0),
     }
 )
-BATCH_SIZE, BUDGET = 32, 243
+BATCH_SIZE, BUDGET = 16, 108
 TRIALS = 64
 FRESH_SEEDS = 4
-COLUMNS = ("method", "repeat", "cost", "best", "fresh")
+FRESH = 1_000  # a search seed beyond all repeats
+COLUMNS = ("method", "repeat", "cost", "best", "winner", "fresh")
 
 
 class Method(NamedTuple):
@@ -41,7 +45,7 @@ class Method(NamedTuple):
     search: str
     color: str
     trials: int = TRIALS
-    options: Mapping[str, Any] = {}
+    options: tuple[tuple[str, Any], ...] = ()
 
 
 RANDOM = Method("random", "random", style.MUTED)
@@ -50,20 +54,22 @@ BAYES = Method("bayes", "bayes", style.VERMILION)
 
 
 class Run(NamedTuple):
-    """One search: `best[i]` is the lowest full-length loss after `cost[i]` full-length trials' worth of examples.
+    """One search: `best[i]` is the lowest full-length loss at the cost of `cost[i]` full-length trials.
 
-    `fresh` is the winner's mean loss on seeds that the search has not seen.
+    `winner` is the setting with that loss in the end, `fresh` its mean loss on seeds that no search has seen.
     """
 
     method: str
     repeat: int
     cost: Float[np.ndarray, " rounds"]
     best: Float[np.ndarray, " rounds"]
+    winner: Float[np.ndarray, " dims"]
     fresh: float
 
 
 def study(budget: int = BUDGET) -> Study:
-    return study_of(SPACE, {}, workload="digits_mlp", optimizer="adamw", batch_sizes=(BATCH_SIZE,), budget=budget)
+    fields = {"workload": "digits_mlp", "optimizer": "adamw", "batch_sizes": (BATCH_SIZE,)}
+    return study_of(SPACE, {}, **fields, budget=budget)
 
 
 def run_all(
@@ -71,27 +77,41 @@ def run_all(
 ) -> list[Run]:
     """Runs what is missing of every method and repeat; each method has a table in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    shared, runs = None, []
-    small = study(budget=27) if quick else study()
-    for method in methods:
-        path = folder / f"digits-{method.name}.csv"
-        done = read(path)
-        for repeat in range(len(done), repeats):
-            plan = plan_of(small, method, repeat, quick=quick)
-            shared = Trainer(plan) if shared is None else shared
+    trained = study(budget=27) if quick else study()
+    shared = Trainer(plan_of(trained, RANDOM, FRESH))
+    paths = {method: folder / f"digits-{method.name}.csv" for method in methods}
+    for repeat, method in itertools.product(range(repeats), methods):
+        done = read(paths[method])
+        if len(done) == repeat:
+            plan = plan_of(trained, method, repeat, quick=quick)
             done.append(summarize(method, repeat, tune(plan, trainer=shared.sharing_programs(plan))))
-            write(path, done)
-            note(f"{method.name}, repeat {repeat}: fresh loss {done[-1].fresh:.4f}")
-        runs += done[:repeats]
-    return runs
+            write(paths[method], done)
+            note(f"{method.name}, repeat {repeat}: {done[-1].best[-1]:.4f}", flush=True)
+    for path in paths.values():
+        if any(np.isnan(run.fresh) for run in read(path)):
+            write(path, on_fresh_seeds(read(path), shared))
+    return [run for path in paths.values() for run in read(path)[:repeats]]
 
 
 def plan_of(study: Study, method: Method, repeat: int, *, quick: bool = False) -> TuningPlan:
     """Repeats differ in the draws of the search, the initial parameters and the order of examples."""
     return TuningPlan(
-        study=study, space=SPACE, search=method.search, options=method.options, ask=16, width=8, seed=repeat,
-        trials=min(16, method.trials) if quick else method.trials, confirm=1 if quick else FRESH_SEEDS,
-    )  # fmt: skip
+        study=study,
+        space=SPACE,
+        search=method.search,
+        options=dict(method.options),
+        trials=min(16, method.trials) if quick else method.trials,
+        confirm=0,
+        seed=repeat,
+    )
+
+
+def on_fresh_seeds(runs: list[Run], trainer: Trainer) -> list[Run]:
+    """The winners of all repeats side by side, on seeds that they share."""
+    settings = [tuple(run.winner.tolist()) for run in runs]
+    segments = [Segment(setting, repeat=seed) for seed in range(FRESH_SEEDS) for setting in settings]
+    losses = trainer.train(to_proposal(SPACE, segments)).reshape(FRESH_SEEDS, len(runs)).mean(axis=0)
+    return [run._replace(fresh=float(loss)) for run, loss in zip(runs, losses, strict=True)]
 
 
 def summarize(method: Method, repeat: int, tuning: Tuning) -> Run:
@@ -101,8 +121,8 @@ def summarize(method: Method, repeat: int, tuning: Tuning) -> Run:
         lowest = min(lowest, np.min(told.losses, where=full, initial=np.inf))
         costs.append(told.cost / budget)
         best.append(lowest)
-    fresh = float(np.mean(tuning.finalists[0].fresh)) if tuning.finalists else np.inf
-    return Run(method.name, repeat, np.array(costs), np.array(best), fresh)
+    winner = np.array(list(tuning.finalists[0].setting.values()))
+    return Run(method.name, repeat, np.array(costs), np.array(best), winner, np.nan)
 
 
 def read(path: Path) -> list[Run]:
@@ -112,8 +132,8 @@ def read(path: Path) -> list[Run]:
     numbers = lambda text: np.array([float(value) for value in text.split()])  # noqa: E731
     with path.open(newline="") as file:
         return [
-            Run(row["method"], int(row["repeat"]), numbers(row["cost"]), numbers(row["best"]), float(row["fresh"]))
-            for row in csv.DictReader(file)
+            Run(method, int(repeat), *map(numbers, series), float(fresh))
+            for method, repeat, *series, fresh in list(csv.reader(file))[1:]
         ]
 
 
@@ -123,7 +143,7 @@ def write(path: Path, runs: list[Run]) -> None:
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(COLUMNS)
     for run in runs:
-        series = (" ".join(f"{value:.6g}" for value in values) for values in (run.cost, run.best))
+        series = (" ".join(f"{x:.7g}" for x in values) for values in (run.cost, run.best, run.winner))
         lines.writerow([run.method, run.repeat, *series, f"{run.fresh:.6g}"])
     write_atomically(path, text.getvalue().encode())
 
@@ -145,6 +165,13 @@ def ratio(one: list[Run], other: list[Run], of: Callable[[Run], float] = lambda 
     chosen = np.random.default_rng(0).integers(len(logs), size=(4000, len(logs)))
     low, high = np.exp(np.quantile(logs[chosen].mean(axis=1), [0.025, 0.975]))
     return Ratio(float(np.exp(logs.mean())), float(low), float(high))
+
+
+def subtitle(runs: list[Run]) -> str:
+    """What was searched and how often, for figures."""
+    repeats = min(Counter(run.method for run in runs).values())
+    study = f"batch size {BATCH_SIZE}, {BUDGET} steps"
+    return f"digits_mlp · adamw, four hyperparameters · {study} · {repeats} repeats"
 
 
 def of_method(runs: list[Run], method: Method) -> list[Run]:

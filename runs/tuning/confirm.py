@@ -19,8 +19,8 @@ LEVEL = 0.95
 class Finalist(NamedTuple):
     """A setting with the loss that the search saw, and its losses on fresh seeds (infinite: diverged).
 
-    For a search that changes settings on the way (population-based training) `setting` is the last one; all of them
-    are trained again.
+    For a search that changes settings on the way (population-based training) `setting` is the last one; all
+    of them are trained again.
     """
 
     setting: dict[str, float]
@@ -48,13 +48,13 @@ class Finalist(NamedTuple):
 def confirm(
     plan: TuningPlan, state: State, train: Callable[[Proposal], Float[np.ndarray, " n"]]
 ) -> tuple[Finalist, ...]:
-    """The best settings of the longest trials, as many as fill a chunk, trained on `plan.confirm` fresh seeds.
+    """The best settings at full length, as many as fill a chunk, trained on `plan.confirm` fresh seeds.
 
-    They share those seeds, so they are compared on equal draws. Each is trained as it was in the search, segment by
-    segment. Empty where every trial diverged.
+    They share those seeds, so they are compared on equal draws. Each is trained as it was in the search,
+    segment by segment. Empty where every trial diverged.
     """
-    ranked = sorted((loss, setting) for setting, loss in mean_losses(plan.space, state).items() if np.isfinite(loss))
-    best = ranked[: plan.width]
+    means = mean_losses(plan.space, state)
+    best = sorted((loss, setting) for setting, loss in means.items() if np.isfinite(loss))[: plan.width]
     first = 1 + max((segment.repeat for segment in state.segments.values()), default=-1)
     chains = [lineage(state, setting) for _, setting in best]
     seeds = range(first, first + plan.confirm)
@@ -87,6 +87,7 @@ def train_again(
     for stage in range(max(map(len, chains), default=0)):
         going = [i for i, chain in enumerate(chains) if stage < len(chain)]
         segments = [chains[i][stage]._replace(continues=parents[i]) for i in going]
-        for i, segment, loss in zip(going, segments, train(to_proposal(space, segments)).tolist(), strict=True):
+        results = train(to_proposal(space, segments)).tolist()
+        for i, segment, loss in zip(going, segments, results, strict=True):
             parents[i], losses[i] = segment_id(space, segment), loss
     return losses

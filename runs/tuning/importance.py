@@ -1,4 +1,4 @@
-"""What a search has learned about the space: a model of the loss, and how much of it each hyperparameter explains."""
+"""What a search has learned: a model of the loss, and how much of it each hyperparameter explains."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ PER_DIMENSION = 3  # finite losses that a model needs for each dimension
 class Surrogate(NamedTuple):
     """A Gaussian process of the loss over the unit cube of the space, and what it was fitted to.
 
-    Losses far above the median count as less far, see `hparam.bayes`; diverged trials are left out. `steps` is how
-    long the trials were trained.
+    Losses far above the median count as less far, see `hparam.bayes`; diverged trials are left out. `steps`
+    is how long the trials were trained.
     """
 
     posterior: Posterior
@@ -35,7 +35,7 @@ class Surrogate(NamedTuple):
 class Importance(NamedTuple):
     """Shares of the variance of the modelled loss over the space (Sobol indices); rows are its dimensions.
 
-    `alone` is the share that one dimension explains by itself, `total` includes what it does together with others.
+    `alone` is the share that one dimension explains by itself, `total` adds what it does with others.
     """
 
     alone: Float[np.ndarray, " dims"]
@@ -43,9 +43,9 @@ class Importance(NamedTuple):
 
 
 def comparable(plan: TuningPlan, segments: Iterable[Segment]) -> tuple[int, list[Segment]]:
-    """Those of one length, and that length in steps (0: full): the longest that has enough of them to compare.
+    """Those of one length, and that length in steps (0: full): the longest that has enough of them.
 
-    Enough are three finite losses for each dimension; else it is the length that most trials have.
+    Enough to compare are three finite losses for each dimension; else it is the length that most trials have.
     """
     by_steps: dict[int, list[Segment]] = {}
     for segment in segments:
@@ -59,8 +59,8 @@ def comparable(plan: TuningPlan, segments: Iterable[Segment]) -> tuple[int, list
 def surrogate(plan: TuningPlan, state: State) -> Surrogate | None:
     """The model of comparable trials; None where they are too few or all equal.
 
-    Only of those that began with fresh parameters: the ones that went on were selected, and say nothing of the rest
-    of the space.
+    Only of those that began with fresh parameters: the ones that went on were selected, and say nothing of
+    the rest of the space.
     """
     steps, told = comparable(plan, [segment for segment in state.told if segment.continues == FRESH])
     cells = cells_of(plan.space, State(dict(enumerate(told))))
@@ -72,7 +72,7 @@ def surrogate(plan: TuningPlan, state: State) -> Surrogate | None:
 
 
 def importance(posterior: Posterior, seed: int = 0) -> Importance:
-    """Sobol indices of the model's mean by Jansen's estimators (Jansen, 1999; Saltelli et al., 2010, table 2 c, f).
+    """Sobol indices of the model's mean (Jansen, 1999; Saltelli et al., 2010, table 2 c and f).
 
     With f the mean, A and B two sets of points and A_i = A with its column i from B:
     alone_i = 1 - E[(f(B) - f(A_i))^2] / (2 Var f), total_i = E[(f(A) - f(A_i))^2] / (2 Var f).

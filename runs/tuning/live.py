@@ -52,7 +52,8 @@ class LiveBest:
 
 def ranked(plan: TuningPlan, state: State) -> list[tuple[float, dict[str, str]]]:
     """Finite losses at the longest training so far and their settings as people read them, best first."""
-    rows = sorted((loss, setting) for setting, loss in mean_losses(plan.space, state).items() if np.isfinite(loss))
+    means = mean_losses(plan.space, state)
+    rows = sorted((loss, setting) for setting, loss in means.items() if np.isfinite(loss))
     return [(loss, plan.space.describe(dict(zip(plan.space.names, s, strict=True)))) for loss, s in rows]
 
 
@@ -71,10 +72,12 @@ def line(plan: TuningPlan, state: State, cost: int) -> str:
     rows = ranked(plan, state)
     best = "all diverged"
     if rows:
-        best = f"best {rows[0][0]:.4g} at " + " ".join(f"{name}={label}" for name, label in rows[0][1].items())
+        loss, labels = rows[0]
+        best = f"best {loss:.4g} at " + " ".join(f"{name}={label}" for name, label in labels.items())
     return f"{_spent(plan, state, cost)}; {best}"
 
 
 def _spent(plan: TuningPlan, state: State, cost: int) -> str:
     diverged = sum(np.isinf(segment.loss) for segment in state.told)
-    return f"cost {cost / plan.study.budget:.3g} of {plan.trials} trials, {len(state.told)} segments, {diverged} diverged"
+    spent = f"cost {cost / plan.study.budget:.3g} of {plan.trials} trials"
+    return f"{spent}, {len(state.told)} segments, {diverged} diverged"

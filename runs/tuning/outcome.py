@@ -22,10 +22,11 @@ SHOWN = 5  # settings in the table
 
 
 def summarize(tuning: Tuning, model: Surrogate | None, shares: Importance | None) -> dict[str, Any]:
-    """Content of `summary.json`: steps in optimizer steps, examples in training examples, losses as `loss` says."""
+    """Content of `summary.json`: steps are optimizer steps, examples are trained on, `loss` names losses."""
     plan, study = tuning.plan, tuning.plan.study
     losses = np.concatenate([told.losses for told in tuning.rounds] or [[]])
     steps = tuning.rounds[-1].cost if tuning.rounds else 0
+    now = tuning.trained_steps
     return {
         "workload": study.workload.name,
         "optimizer": study.optimizer_name,
@@ -39,7 +40,7 @@ def summarize(tuning: Tuning, model: Surrogate | None, shares: Importance | None
         "diverged": int(np.isinf(losses).sum()),
         "steps": steps,
         "examples": steps * study.batch_sizes[0],
-        "trained_now": {"steps": tuning.trained_steps, "examples": tuning.trained_steps * study.batch_sizes[0]},
+        "trained_now": {"steps": now, "examples": now * study.batch_sizes[0]},
         "best": _finalist(tuning.finalists[0], plan.space) if tuning.finalists else None,
         "finalists": [_finalist(finalist, plan.space) for finalist in tuning.finalists],
         "importance": shares
@@ -84,7 +85,8 @@ def _edges(tuning: Tuning) -> list[str]:
     space, best = tuning.plan.space, tuning.finalists[0].setting
     point = space.to_unit({name: np.array([value]) for name, value in best.items()})[0]
     return [
-        f"the best {name} = {best[name]:.3g} lies on the {'lower' if u < 0.5 else 'upper'} edge of {dimension.text}"
+        f"the best {name} = {best[name]:.3g} lies on the {'lower' if u < 0.5 else 'upper'} edge "
+        f"of {dimension.text}"
         for (name, dimension), u in zip(space.dimensions.items(), point, strict=True)
         if dimension.cells is None and abs(u - 0.5) > 0.45
     ]

@@ -10,16 +10,20 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from jaxtyping import Int
+
 from hparam import SEARCHES, Search, Space
 from hparam.registry import Strategy
 from lr_batch import Study
-from lr_batch.cadence import GROWTH
+from lr_batch.cadence import GROWTH, evaluation_steps
 from lr_batch.chunk import fingerprint
 from lr_batch.identity import identity
 from lr_batch.study import named
 
-# Without a goal only the end of a trial decides, and evaluations would be half of the work.
-SPARSE_GROWTH = 0.5
+# Without a goal only the end of a trial decides; evaluations as dense as for a goal would be half of the
+# work. A few are left, since a long trial can be checkpointed only there.
+EVALUATIONS = 4
 RUNGS = 27  # the first rung is this fraction of the last: three promotions of the best third
 GENERATIONS = 10  # exchanges of a population
 SEEDS_APART = 1_000  # between searches with other seeds; more than any setting is repeated
@@ -30,12 +34,13 @@ class TuningPlan:
     """One search through one space, at one batch size.
 
     Args:
-      study: workload, optimizer, the one batch size, goal and budget (steps of a full-length trial); see `study_of`.
+      study: workload, optimizer, the one batch size, goal and budget (steps of a full-length trial); see
+        `study_of`.
       space: what is searched.
       fixed: hyperparameters that all trials share.
       search: a name of `hparam.SEARCHES`.
-      options: of the strategy, such as `{"eta": 4}`; `max_steps`, `min_steps` and `interval` follow from the budget
-        unless they are given.
+      options: of the strategy, such as `{"eta": 4}`; `max_steps`, `min_steps` and `interval` follow from the
+        budget unless they are given.
       trials: cost of the search in full-length trials, at least 1; shorter ones count by their steps.
       ask: settings that the strategy proposes at a time, at least 1.
       width: trials side by side in one program, at least 1.
@@ -65,8 +70,8 @@ class TuningPlan:
                 raise ValueError(f"tune: {field} must be >= {low}, got {getattr(self, field)}")
         if self.to_goal and self.strategy.rungs:
             raise ValueError(
-                f"tune: {self.search} compares trials before they end, so it cannot search for the fewest steps to a "
-                "goal; leave out --goal or take a search of full-length trials"
+                f"tune: {self.search} compares trials before they end, so it cannot search for the fewest "
+                "steps to a goal; leave out --goal or take a search of full-length trials"
             )
         self.make_search()
 
@@ -77,11 +82,12 @@ class TuningPlan:
     def make_search(self) -> Search:
         strategy = self.strategy
         if strategy.requires and not importlib.util.find_spec(strategy.requires):
-            raise ValueError(f"tune: {self.search} needs the package {strategy.requires!r}, which is not installed")
+            raise ValueError(f"tune: {self.search} needs {strategy.requires!r}, which is not installed")
         known = list(inspect.signature(strategy.make).parameters)[1:]
         for name in self.options:
             if name not in known:
-                raise ValueError(f"tune: {self.search} has no option {name!r} (known: {', '.join(known) or 'none'})")
+                listed = ", ".join(known) or "none"
+                raise ValueError(f"tune: {self.search} has no option {name!r} (known: {listed})")
         lengths = {name: value for name, value in self._lengths().items() if name in known}
         return strategy(self.space, **{**lengths, **self.options})
 
@@ -96,13 +102,16 @@ class TuningPlan:
 
     @property
     def first_seed(self) -> int:
-        """Seed of the first trial of a setting: searches with other seeds see other examples and parameters."""
+        """Of a setting's trials: searches with other seeds see other examples and parameters."""
         return SEEDS_APART * self.seed
 
     @property
-    def growth(self) -> float:
-        """Of the steps between evaluations."""
-        return GROWTH if self.to_goal else SPARSE_GROWTH
+    def cadence(self) -> Int[np.ndarray, " evals"]:
+        """Steps at which a full-length trial is evaluated."""
+        if self.to_goal:
+            return evaluation_steps(self.study.budget)
+        shares = np.arange(1, EVALUATIONS + 1) / EVALUATIONS
+        return np.unique(np.ceil(self.study.budget * shares)).astype(np.int32)
 
     @property
     def loss_name(self) -> str:
@@ -114,16 +123,16 @@ class TuningPlan:
         return self.loss_name if self.to_goal else f"held-out {self.study.goal.metric} at step {steps:,}"
 
     def identity(self, execution: str) -> dict[str, Any]:
-        """What decides a trial's numbers beside its setting, its seed and its segment; see `lr_batch.identity`."""
+        """What decides a trial's numbers beside setting, seed and segment; see `lr_batch.identity`."""
         goal = self.study.goal
         return identity(self.study, self.width, execution) | {
-            "evaluation_growth": self.growth,
+            "evaluation_growth": GROWTH if self.to_goal else None,
             "goal": [goal.metric, goal.threshold if self.to_goal else None],
         }
 
     @functools.cached_property
     def description(self) -> dict[str, Any]:
-        """The search as it is written into its store. Not its cost: a search that is asked to cost more goes on."""
+        """The search as its store knows it. Not its cost: a search that is asked to cost more goes on."""
         return {
             **self.identity(self.study.lanes),
             "batch_size": self.study.batch_sizes[0],

@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Float
 
 from hparam import FRESH, FULL, Proposal
-from lr_batch.cadence import evaluation_steps
 from lr_batch.chunk import Chunk, ChunkResult, ChunkStore
 from lr_batch.chunk_run import run_chunk
 from lr_batch.engine import Engine
@@ -26,7 +25,7 @@ from runs.tuning.plan import TuningPlan
 
 
 class Task(NamedTuple):
-    """One chunk of segments: `ids[i]` is what lane i will be known by, `continues[i]` the segment that it goes on from."""
+    """One chunk of segments: lane i will be known as `ids[i]`, and goes on from segment `continues[i]`."""
 
     chunk: Chunk
     ids: tuple[int, ...]
@@ -38,8 +37,8 @@ class Task(NamedTuple):
 class Trainer:
     """Turns proposals into losses, on all workers at once; what the store holds is not trained again.
 
-    The lanes of segments that may go on are kept in memory. A resumed search has only their rows: where one of them
-    goes on it is trained again, to the same bits.
+    The lanes of segments that may go on are kept in memory. A resumed search has only their rows: where one
+    of them goes on it is trained again, to the same bits.
 
     Args:
       plan: whose proposals come.
@@ -51,7 +50,7 @@ class Trainer:
         self.plan, self.store = plan, store
         study = plan.study
         self.devices = worker_devices(workers)
-        self.cadence = evaluation_steps(study.budget, plan.growth)
+        self.cadence = plan.cadence
         execution = choose_execution(study, plan.width)
         self.identity = plan.identity(execution)
         self.engine = Engine(
@@ -71,7 +70,8 @@ class Trainer:
 
     def sharing_programs(self, plan: TuningPlan) -> Trainer:
         """A trainer of another search over the same study at the same width, without compiling again."""
-        if plan.study is not self.plan.study or plan.width != self.plan.width or plan.to_goal != self.plan.to_goal:
+        same = lambda plan: (id(plan.study), plan.width, plan.to_goal)  # noqa: E731
+        if same(plan) != same(self.plan):
             raise ValueError("sharing_programs: study, width and to_goal must be the same")
         other = copy.copy(self)
         other.plan, other.tasks, other.lanes, other.trained_steps = plan, {}, {}, 0
@@ -167,8 +167,8 @@ class Trainer:
     def _loss(self, result: ChunkResult, lane: int) -> float:
         """The metric at the end or the steps to the goal; infinite where the trial diverged.
 
-        A trial that came to its end above the goal counts as budget * (1 + distance from the goal): more than any
-        that reached it, and the more the farther away it was, so that a search is drawn towards the goal.
+        A trial that came to its end above the goal counts as budget * (1 + distance from the goal): more than
+        any that reached it, and the more the farther away it was, so that a search is drawn towards the goal.
         """
         if result.status[lane] == DIVERGED:
             return float("inf")

@@ -17,7 +17,7 @@ from runs.tuning.trainer import Trainer
 
 
 class Told(NamedTuple):
-    """One round: what was proposed and the losses that came back. `cost`: steps of all trials up to its end."""
+    """One round: a proposal and the losses that came back. `cost`: steps of all trials up to its end."""
 
     proposal: Proposal
     losses: Float[np.ndarray, " n"]
@@ -57,8 +57,8 @@ def tune(
 ) -> Tuning:
     """Searches until `plan.trials` full-length trials are paid for.
 
-    Rounds are synchronous: a proposal depends on the losses before it and not on which worker was faster, so the
-    same command gives the same trials, and a store makes it resume.
+    Rounds are synchronous: a proposal depends on the losses before it and not on which worker was faster, so
+    the same command gives the same trials, and a store makes it resume.
 
     Args:
       plan: the search.
@@ -98,7 +98,7 @@ def search_rounds(
 
 
 def one_blas_thread():
-    """For models of a search: their matrices are small, and a thread pool beside the trials takes ten times as long.
+    """For the models of a search: with a thread pool their small matrices take ten times as long.
 
     It also keeps a proposal from depending on the number of cores.
     """

@@ -13,7 +13,7 @@ from lr_batch.lane import make_lane
 from lr_batch.program import Terms, state_axes
 from lr_batch.segments import gather_lanes, run_segment, segment_cadence
 
-WIDTH, BUDGET, BATCH = 4, 60, 7  # 60 steps of 7 are ten epochs of 40 examples: the order turns over within segments
+WIDTH, BUDGET, BATCH = 4, 60, 7  # ten epochs of 40 examples: the order turns over within segments
 CADENCE = evaluation_steps(BUDGET)
 RATES = (0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 2.0, 3.0)
 DEVICE = jax.local_devices()[0]
@@ -25,7 +25,8 @@ def adam(hparams):
 
 @pytest.fixture(scope="module")
 def engine():
-    return Engine(tiny_workload(), adam, "loss", hparams=("learning_rate",), width=WIDTH, max_evals=len(CADENCE))
+    sizes = {"width": WIDTH, "max_evals": len(CADENCE)}
+    return Engine(tiny_workload(), adam, "loss", hparams=("learning_rate",), **sizes)
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +47,14 @@ def train(engine, rates, start, stop, *, seed=0, carry=None):
 
 
 def test_lanes_of_two_chunks_go_on_as_if_never_stopped(engine, axes):
-    """Bit for bit: three segments, lanes compacted from two chunks in another order, beside changed neighbours."""
+    """Bit for bit: three segments, lanes compacted from two chunks in another order, beside changed
+    neighbours."""
     whole, ends = zip(*(train(engine, RATES[i : i + WIDTH], 0, BUDGET) for i in (0, WIDTH)), strict=True)
     _, firsts = zip(*(train(engine, RATES[i : i + WIDTH], 0, 7) for i in (0, WIDTH)), strict=True)
     kept = [(1, 3), (0, 1), (1, 0)]  # chunk and lane of those that go on
     rates = [RATES[chunk * WIDTH + lane] for chunk, lane in kept]
-    second, carry = train(engine, rates, 7, 20, carry=gather_lanes([(firsts[c], i) for c, i in kept], axes, WIDTH))
+    carry = gather_lanes([(firsts[chunk], lane) for chunk, lane in kept], axes, WIDTH)
+    second, carry = train(engine, rates, 7, 20, carry=carry)
     again = gather_lanes([(carry, 2), (carry, 0)], axes, WIDTH)
     third, carry = train(engine, [rates[2], rates[0]], 20, BUDGET, carry=again)
     for lane, (chunk, number) in enumerate([kept[2], kept[0]]):
@@ -60,7 +63,8 @@ def test_lanes_of_two_chunks_go_on_as_if_never_stopped(engine, axes):
         full = jax.tree.map(lambda leaf, number=number: leaf[number], ends[chunk].lanes.params)
         jax.tree.map(np.testing.assert_array_equal, mine, full)
     shared = np.isin(whole[1].eval_steps, second.eval_steps)
-    np.testing.assert_array_equal(second.values[np.isin(second.eval_steps, CADENCE), 0], whole[1].values[shared, 3])
+    evaluated = np.isin(second.eval_steps, CADENCE)
+    np.testing.assert_array_equal(second.values[evaluated, 0], whole[1].values[shared, 3])
     assert third.eval_steps[-1] == BUDGET and list(third.steps) == [BUDGET, BUDGET]
 
 
