@@ -89,7 +89,7 @@ BORDER = "╭╮╰╯│─+| "
 def one_line(box: str) -> str:
     """What a message that was set in a box with ruled sections has to say: what is wrong, and what was meant.
 
-    >>> one_line("╭─ Wrong ──╮\\n│ No: --on │\\n│ ──────── │\\n│ Perhaps you meant: │\\n│ --one INT │\\n╰────╯")
+    >>> one_line("╭─ Wrong ──╮\\n│ No: --on │\\n│ ──── │\\n│ Perhaps you meant: │\\n│ --one INT │\\n╰──╯")
     'No: --on; did you mean --one?'
     """
     lines = [line.strip(BORDER) for line in box.splitlines()[1:]]  # the first has the title

@@ -22,18 +22,18 @@ def advice(
     if critical is None:
         fewest = min(reached, key=lambda optimum: optimum.examples)
         return (
-            f"{_train(result, fewest)} Of the batch sizes measured it needs the fewest examples. To learn the "
-            f"critical batch size, more batch sizes or seeds have to reach the goal.{_edges(reached)}"
+            f"{_train(result, fewest)} Of the batch sizes measured it needs the fewest examples. To learn "
+            f"the critical batch size, more batch sizes or seeds have to reach the goal.{_edges(reached)}"
         )
     below = [optimum for optimum in reached if optimum.batch_size <= critical.value]
     chosen = below[-1] if below else reached[0]
     parts = [
         _train(result, chosen),
-        f"Up to a batch of about {critical.regimes.perfect_scaling_until:,.0f}, doubling the batch nearly halves "
-        f"the steps at no cost in examples; at the critical batch size, {critical.value:,.0f} "
+        f"Up to a batch of about {critical.regimes.perfect_scaling_until:,.0f}, doubling the batch nearly "
+        f"halves the steps at no cost in examples; at the critical batch size, {critical.value:,.0f} "
         f"({critical.low:,.0f} to {critical.high:,.0f}), the returns are diminishing.",
-        f"Beyond {critical.regimes.flat_from:,.0f} more hardware buys nothing: no batch size needs fewer than "
-        f"about {critical.s_min:,.0f} steps.",
+        f"Beyond {critical.regimes.flat_from:,.0f} more hardware buys nothing: no batch size needs fewer "
+        f"than about {critical.s_min:,.0f} steps.",
     ]
     if law is not None:
         parts.append(
@@ -70,9 +70,9 @@ def _nothing_reached(result: Result) -> str:
     ]
     best = int(np.argmin(ends))
     return (
-        f"No trial reached the goal within {result.budget:,} steps: raise --budget or ease --goal. The closest "
-        f"ended at {result.goal.metric} {ends[best]:.3g}, with batch size {result.batch_size[best]} and learning "
-        f"rate {result.hparams['learning_rate'][best]:.3g}."
+        f"No trial reached the goal within {result.budget:,} steps: raise --budget or ease --goal. The "
+        f"closest ended at {result.goal.metric} {ends[best]:.3g}, with batch size {result.batch_size[best]} and "
+        f"learning rate {result.hparams['learning_rate'][best]:.3g}."
     )
 
 

@@ -83,7 +83,7 @@ ROWS = {
 
 
 def memory_rows(workload: str) -> Iterator[dict[str, Any]]:
-    """Bytes per parameter of every optimizer for a workload: weights, gradient, and each slot of its state."""
+    """Bytes per parameter of every optimizer for a workload: weights, gradient, each slot of its state."""
     import jax
 
     from lr_batch import WORKLOADS

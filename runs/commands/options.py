@@ -55,7 +55,7 @@ class StudyOptions:
     extend: bool = True
     """Grow the grid of learning rates where the best one lies on its edge."""
     lanes: Annotated[Literal["vmap", "map", "auto"] | None, optional("{vmap,map,auto}")] = None
-    """How trials are executed side by side. Default: the workload's, mostly auto, which measures if in doubt."""
+    """How trials are executed side by side. Default: the workload's, mostly auto: measured if in doubt."""
 
     def study(self, optimizer: str) -> Study:
         """The study for one optimizer: a registered name, or FILE.py:NAME."""
