@@ -75,7 +75,13 @@ def run(
 
     Raises:
       StudyError: if the model, loss or optimizer cannot be compiled.
+      ValueError: for early stopping, which would end trials by another rule than the race.
     """
+    if study.regularizer and study.regularizer.stop:
+        raise ValueError(
+            f"run: {study.regularizer.name} ends trials, and so does the race to the goal; measure it with "
+            "lr_batch.generalization.generalize or lr-batch regularize"
+        )
     return _Sweep(study, store, on_chunk or (lambda progress: None), worker_devices(workers)).run()
 
 

@@ -61,6 +61,11 @@ def test_a_hyperparameter_of_both():
     )
 
 
+def test_early_stopping_in_a_race():
+    with pytest.raises(ValueError, match="early_stopping ends trials, and so does the race"):
+        lr_batch.run(study(regularizer="early_stopping"))
+
+
 def test_models_and_data_that_a_method_cannot_work_on():
     other = squares()
     assert "needs one class label" in line(workload=other, regularizer="label_smoothing")
