@@ -23,15 +23,15 @@ class Work:
     optimizer: Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")] = "sgd"
     """A name of `lr-batch list optimizers`, or FILE.py:NAME."""
     batch_sizes: Annotated[str | None, tyro.conf.arg(metavar="LOW:HIGH:xFACTOR")] = None
-    """Default: the workload's, except where REDUCED says otherwise."""
+    """Default: the workload's, less for the slower ones (`REDUCED`)."""
     learning_rates: Annotated[str | None, tyro.conf.arg(metavar="LOW:HIGH:NUM")] = None
     """Default: the optimizer's."""
     seeds: int | None = None
-    """Trials of each setting. Default: 4, except where REDUCED says otherwise."""
+    """Trials of each setting. Default: 4, less for the slower ones (`REDUCED`)."""
     goal: Annotated[str | None, tyro.conf.arg(metavar="METRIC<NUMBER")] = None
     """Default: the workload's."""
     budget: Annotated[int | None, tyro.conf.arg(metavar="STEPS")] = None
-    """Most steps of one trial. Default: the workload's, except where REDUCED says otherwise."""
+    """Most steps of one trial. Default: the workload's, less for the slower ones (`REDUCED`)."""
 
     def filled(self) -> Work:
         """With the defaults of `REDUCED` where nothing was asked for."""

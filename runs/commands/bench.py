@@ -32,7 +32,7 @@ class Bench:
     unraced: bool = True
     """Also compare without a race, for which some trials are trained to the end of their budget."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Four short trials: shows that everything works, its numbers mean nothing."""
+    """Two short trials: shows that everything works, its numbers mean nothing."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder of bench.json and the figure. Default: ./lr-batch-results/bench-WORKLOAD-OPTIMIZER."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
