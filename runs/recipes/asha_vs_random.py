@@ -35,8 +35,12 @@ ASHA = Method("asha", "asha", style.BLUE, trials=TRIALS // 4, options=(("min_ste
 def main(folder: str = "lr-batch-results/search", repeats: int = 20, quick: bool = False) -> dict[str, Ratio]:
     """ASHA with rungs at 4, 12, 36 and 108 steps at the cost of 16 trials, against random search with 64.
 
-    Command: `python -m runs.recipes.asha_vs_random [FOLDER]`, about MINUTES on two cores. The space and the repeats
-    are those of `bayes_vs_random`. Expected: RESULT
+    Command: `python -m runs.recipes.asha_vs_random [FOLDER]`, about 1 minute of CPU time. The space and the
+    repeats are those of `bayes_vs_random`, whose random search is shared.
+
+    Expected (20 repeats, 95 % intervals, two CPU cores): with a quarter of the examples ASHA's loss is 1.06
+    [0.99, 1.13] times that of random search as searched, and 1.01 [0.90, 1.14] times on fresh seeds: no
+    difference is seen, and one of more than 14 % is excluded. At equal cost it is 0.86 [0.77, 0.96] times.
 
     Args:
       folder: of the tables and the figure; runs that are in it are not repeated.
@@ -44,7 +48,7 @@ def main(folder: str = "lr-batch-results/search", repeats: int = 20, quick: bool
       quick: 2 repeats of short trials.
 
     Returns:
-      How many times ASHA's loss is that of random search: of the best setting as "searched", on 4 "fresh" seeds, and
+      How many times ASHA's loss is that of random search: the best as "searched", on 16 "fresh" seeds, and
       "equal cost": the best of ASHA against the best of random search when both have spent the same.
     """
     runs = run_all(Path(folder), (RANDOM, ASHA), 2 if quick else repeats, quick=quick)

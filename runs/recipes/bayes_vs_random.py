@@ -36,8 +36,13 @@ def main(
 ) -> dict[str, dict[str, Ratio]]:
     """Each method tunes AdamW's rate, b1, b2 and weight decay on `digits_mlp` with 64 trials, 16 at a time.
 
-    Command: `python -m runs.recipes.bayes_vs_random [FOLDER]`, about MINUTES on two cores. Repeats are paired: same
-    initial parameters, order of examples and first proposals' seed. Expected: RESULT
+    Command: `python -m runs.recipes.bayes_vs_random [FOLDER]`, about 80 s of CPU time. Repeats are paired:
+    same initial parameters, order of examples and key of the search.
+
+    Expected (20 repeats, 95 % intervals, two CPU cores): the best loss of random search is 1.10 [1.03, 1.17]
+    times that of the Bayesian search, of quasi-random search 1.10 [1.05, 1.18] times. On fresh seeds nothing is
+    left of it, 0.99 [0.90, 1.10] and 0.93 [0.86, 1.01]: near the optimum one seed's noise is larger than what
+    there is to gain, and the search that tries more settings there finds more luck.
 
     Args:
       folder: of the tables and the figure; runs that are in it are not repeated.
@@ -45,8 +50,8 @@ def main(
       quick: 2 repeats of 8 short trials.
 
     Returns:
-      For "searched" (the best of 64) and "fresh" (that setting on 4 new seeds): the method that it is compared with
-      -> how many times the loss of that method is the loss of the Bayesian search.
+      For "searched" (the best of 64) and "fresh" (that setting on 16 new seeds): the other method -> how many
+      times the loss of that method is the loss of the Bayesian search.
     """
     runs = run_all(Path(folder), METHODS, 2 if quick else repeats, quick=quick)
     bayes, others = of_method(runs, BAYES), {m.name: of_method(runs, m) for m in METHODS[1:]}

@@ -33,7 +33,7 @@ SPACE = Space(
 )
 BATCH_SIZE, BUDGET = 16, 108
 TRIALS = 64
-FRESH_SEEDS = 4
+FRESH_SEEDS = 16
 FRESH = 1_000  # a search seed beyond all repeats
 COLUMNS = ("method", "repeat", "cost", "best", "winner", "fresh")
 
