@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from lr_batch.errors import first_line
-from lr_batch.names import unknown
+from optim.names import unknown
 from lr_batch.workload import Workload
 
 ROWS = 2  # examples of the batch that is traced

@@ -14,7 +14,7 @@ import reg
 from lr_batch.goal import parse_goal
 from lr_batch.grid import product
 from lr_batch.lane_execution import EXECUTIONS
-from lr_batch.names import named, unknown
+from optim.names import named, unknown
 from lr_batch.regularization import RegularizedOptimizer, check_regularizer
 from lr_batch.shapes import check_shapes
 from lr_batch.workload import Goal, Workload, num_examples

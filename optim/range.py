@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import math
@@ -14,6 +13,7 @@ import jax
 import optax
 
 from optim.keep_dtypes import keep_dtypes
+from optim.names import unknown
 
 Scalar = float | jax.Array
 ScalarOrSchedule = Scalar | optax.Schedule
@@ -65,21 +65,10 @@ NON_NEGATIVE = Range(low=0.0)
 DECAY = Range(low=0.0, high=1.0, high_open=True)  # of an exponential moving average
 
 
-def unknown(owner: str, kind: str, name: str, known: Collection[str]) -> ValueError:
-    """The error for a name that is none of `known`: it lists them and says which is nearest.
-
-    >>> str(unknown("adam", "hyperparameter", "beta1", ["b1", "eps"]))
-    "adam: unknown hyperparameter 'beta1', nearest is 'b1' (known: b1, eps)"
-    """
-    nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
-    hint = f", nearest is {nearest[0]!r}" if nearest else ""
-    return ValueError(f"{owner}: unknown {kind} {name!r}{hint} (known: {', '.join(known)})")
-
-
 def check_choice(owner: str, name: str, value: Any, known: Collection[str]) -> None:
     """Raises ValueError unless `value` is one of `known`."""
     if value not in known:
-        raise unknown(owner, name, value, known)
+        raise ValueError(f"{owner}: {unknown(name, value, known)}")
 
 
 def check_count(owner: str, name: str, value: Any) -> None:

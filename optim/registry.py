@@ -15,7 +15,8 @@ from optim.lamb import lamb
 from optim.lars import lars
 from optim.lbfgs import lbfgs
 from optim.muon import muon
-from optim.range import Range, Scalar, unknown
+from optim.names import Registry, unknown
+from optim.range import Range, Scalar
 from optim.rmsprop import rmsprop
 from optim.sam import sam
 from optim.schedule_free import averaged_params, schedule_free_adamw, schedule_free_sgd
@@ -40,7 +41,7 @@ class Optimizer(NamedTuple):
 
     >>> OPTIMIZERS["adam"]({"learning_rate": 1e-3, "beta2": 0.9})
     Traceback (most recent call last):
-    ValueError: adam: unknown hyperparameter 'beta2', nearest is 'b2' (known: learning_rate, b1, b2, eps)
+    ValueError: adam: unknown hyperparameter 'beta2'; did you mean 'b2'? (known: b1, b2, eps, learning_rate)
     """
 
     name: str
@@ -52,13 +53,6 @@ class Optimizer(NamedTuple):
 
     def __call__(self, hparams: Mapping[str, Scalar]) -> optax.GradientTransformation:
         return self.make(hparams)
-
-
-class Registry(dict):
-    """A dict in which looking up an unknown name says which names there are."""
-
-    def __missing__(self, name):
-        raise unknown("optim", "optimizer", name, list(self))
 
 
 def row(factory: Callable, low: float, high: float, paper: str, **fields) -> Optimizer:
@@ -73,7 +67,7 @@ def row(factory: Callable, low: float, high: float, paper: str, **fields) -> Opt
     def make(values: Mapping[str, Scalar]) -> optax.GradientTransformation:
         for given in values:
             if given not in hparams:
-                raise unknown(name, "hyperparameter", given, list(hparams))
+                raise ValueError(f"{name}: {unknown('hyperparameter', given, hparams)}")
         return factory(**{"learning_rate": hparams["learning_rate"].default, **values})
 
     space = {"learning_rate": rates, **fields.pop("space", {})}
@@ -105,4 +99,6 @@ ROWS = (
     row(sam, 5e-4, 2.0, "Foret et al., 2021, arXiv 2010.01412"),
 )
 
-OPTIMIZERS: Mapping[str, Optimizer] = Registry({optimizer.name: optimizer for optimizer in ROWS})
+OPTIMIZERS: Mapping[str, Optimizer] = Registry(
+    "optimizer", {optimizer.name: optimizer for optimizer in ROWS}
+)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from optim.range import Range, unknown
+from optim.names import Registry, unknown
+from optim.range import Range
 from optim.sam import sharpness_aware
 from reg import augmentation, averaging, gradient_noise, label_losses, projection, proximal
 from reg.applied import Applied, Scalar
@@ -58,13 +59,6 @@ class Regularizer(NamedTuple):
         return self.make(hparams)
 
 
-class Registry(dict):
-    """A dict in which looking up an unknown name says which names there are."""
-
-    def __missing__(self, name):
-        raise unknown("reg", "regularizer", name, list(self))
-
-
 NON_NEGATIVE = Range(low=0.0)
 PROBABILITY = Range(0.0, 0.0, 1.0, high_open=True)
 BOUND = Range(low=0.0, low_open=True)
@@ -93,7 +87,7 @@ def arguments(name: str, ranges: Mapping[str, Range], values: Mapping[str, Scala
     own = {key: value for key, value in values.items() if key != RATE}
     for key, value in own.items():
         if key not in ranges:
-            raise unknown(name, "hyperparameter", key, list(ranges))
+            raise ValueError(f"{name}: {unknown('hyperparameter', key, ranges)}")
         ranges[key].check(name, key, value)
     return {key: valid.default for key, valid in ranges.items()} | own
 
@@ -180,4 +174,6 @@ ROWS = (
     row(sam, (0.01, 0.02, 0.05, 0.1), "Foret et al., 2021, arXiv 2010.01412", rho=NON_NEGATIVE),
 )  # fmt: skip
 
-REGULARIZERS: Mapping[str, Regularizer] = Registry({regularizer.name: regularizer for regularizer in ROWS})
+REGULARIZERS: Mapping[str, Regularizer] = Registry(
+    "regularizer", {regularizer.name: regularizer for regularizer in ROWS}
+)

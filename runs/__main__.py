@@ -58,7 +58,7 @@ def parsed(arguments: Sequence[str]) -> Callable[[], None]:
     from runs.parse import UsageError
 
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
-        from lr_batch.names import unknown
+        from optim.names import unknown
 
         raise UsageError(unknown("command", arguments[0], COMMANDS))
     complaint = io.StringIO()

@@ -8,7 +8,7 @@ a traced array, so lanes may differ in them; what is static says so. Rates are f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import optax
 
@@ -23,30 +23,26 @@ from lr_batch.schedules.one_cycle import one_cycle
 from lr_batch.schedules.polynomial import polynomial
 from lr_batch.schedules.step import step
 from lr_batch.schedules.warmup_stable_decay import warmup_stable_decay
-from optim.range import unknown
+from optim.names import Registry
 
 ScheduleFactory = Callable[..., optax.Schedule]
 
 
-class Registry(dict[str, ScheduleFactory]):
-    """A dict in which looking up an unknown name says which names there are."""
-
-    def __missing__(self, name: str) -> ScheduleFactory:
-        raise unknown("lr_batch", "schedule", name, list(self))
-
-
-SCHEDULES = Registry(
-    constant=constant,
-    step=step,
-    linear=linear,
-    exponential=exponential,
-    polynomial=polynomial,
-    cosine=cosine,
-    cosine_restarts=cosine_restarts,
-    cyclic=cyclic,
-    one_cycle=one_cycle,
-    inverse_sqrt=inverse_sqrt,
-    warmup_stable_decay=warmup_stable_decay,
+SCHEDULES: Mapping[str, ScheduleFactory] = Registry(
+    "schedule",
+    {
+        "constant": constant,
+        "step": step,
+        "linear": linear,
+        "exponential": exponential,
+        "polynomial": polynomial,
+        "cosine": cosine,
+        "cosine_restarts": cosine_restarts,
+        "cyclic": cyclic,
+        "one_cycle": one_cycle,
+        "inverse_sqrt": inverse_sqrt,
+        "warmup_stable_decay": warmup_stable_decay,
+    },
 )
 
 __all__ = ["SCHEDULES", "ScheduleFactory", *SCHEDULES]

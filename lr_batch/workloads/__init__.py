@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from lr_batch.workload import Workload
 from lr_batch.workloads.digits import digits_cnn, digits_mlp
@@ -10,15 +10,19 @@ from lr_batch.workloads.fully_connected import fashion_mnist_fc, mnist_fc
 from lr_batch.workloads.noisy_quadratic import noisy_quadratic
 from lr_batch.workloads.pydoc_lm import pydoc_lm
 from lr_batch.workloads.published import resnet8_cifar10, simple_cnn_fashion_mnist, simple_cnn_mnist
+from optim.names import Registry
 
-WORKLOADS: dict[str, Callable[[], Workload]] = {
-    "digits_mlp": digits_mlp,
-    "digits_cnn": digits_cnn,
-    "noisy_quadratic": noisy_quadratic,
-    "pydoc_lm": pydoc_lm,
-    "fashion_mnist_fc": fashion_mnist_fc,
-    "mnist_fc": mnist_fc,
-    "simple_cnn_mnist": simple_cnn_mnist,
-    "simple_cnn_fashion_mnist": simple_cnn_fashion_mnist,
-    "resnet8_cifar10": resnet8_cifar10,
-}
+WORKLOADS: Mapping[str, Callable[[], Workload]] = Registry(
+    "workload",
+    {
+        "digits_mlp": digits_mlp,
+        "digits_cnn": digits_cnn,
+        "noisy_quadratic": noisy_quadratic,
+        "pydoc_lm": pydoc_lm,
+        "fashion_mnist_fc": fashion_mnist_fc,
+        "mnist_fc": mnist_fc,
+        "simple_cnn_mnist": simple_cnn_mnist,
+        "simple_cnn_fashion_mnist": simple_cnn_fashion_mnist,
+        "resnet8_cifar10": resnet8_cifar10,
+    },
+)

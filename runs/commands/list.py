@@ -87,7 +87,7 @@ def memory_rows(workload: str) -> Iterator[dict[str, Any]]:
     import jax
 
     from lr_batch import WORKLOADS
-    from lr_batch.names import named
+    from optim.names import named
     from optim import OPTIMIZERS, state_bytes
 
     init = named("workload", workload, WORKLOADS)().init

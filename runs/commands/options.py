@@ -61,7 +61,7 @@ class StudyOptions:
         """The study for one optimizer: a registered name, or FILE.py:NAME."""
         import lr_batch
         import optim
-        from lr_batch.names import named
+        from optim.names import named
 
         workload = parse.named_or_loaded("workload", self.workload)
         if callable(workload) and not isinstance(workload, lr_batch.Workload):

@@ -203,7 +203,7 @@ OWN = [
     ("cosine_restarts", {"num_cycles": 0}, "num_cycles must be a whole number >= 1, got 0"),
     ("cosine_restarts", {"cycle_mult": 0.0}, r"cycle_mult must be in \(0, inf\), got 0.0"),
     ("cyclic", {"shrink": 1.5}, r"shrink must be in \(0, 1\], got 1.5"),
-    ("one_cycle", {"anneal": "cosin"}, "unknown anneal 'cosin', nearest is 'cosine'"),
+    ("one_cycle", {"anneal": "cosin"}, "unknown anneal 'cosin'; did you mean 'cosine'"),
     ("one_cycle", {"warmup_steps": 30}, "warmup_steps must be at most 0.5 num_steps, got 30 of 40 steps"),
     ("inverse_sqrt", {"timescale": -3.0}, r"timescale must be in \(0, inf\), got -3.0"),
     ("warmup_stable_decay", {"decay_fraction": 0.0}, r"decay_fraction must be in \(0, 1\], got 0.0"),
@@ -217,7 +217,7 @@ def test_refuses_its_own_options_out_of_range(name, options, message):
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(ValueError, match="unknown schedule 'cosinus', nearest is 'cosine'"):
+    with pytest.raises(ValueError, match="unknown schedule 'cosinus'; did you mean 'cosine'"):
         SCHEDULES["cosinus"]
 
 

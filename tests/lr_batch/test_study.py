@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lr_batch
-from lr_batch.names import named, unknown
+from optim.names import named, unknown
 from tiny import RATES, tiny_study, tiny_workload
 
 

@@ -209,7 +209,7 @@ def test_hyperparameters_out_of_range_are_refused(row):
         for bad in (valid.low - 0.5, valid.high + 0.5, float("nan"), float("inf"), "0.1", np.ones(2)):
             with pytest.raises(ValueError, match=rf"{name}: {hparam} must be in"):
                 row.optimizer({hparam: bad})
-    with pytest.raises(ValueError, match=f"{name}: unknown .* 'learning_rat', nearest is 'learning_rate'"):
+    with pytest.raises(ValueError, match=f"{name}: unknown .* 'learning_rat'; did you mean 'learning_rate'"):
         row.optimizer({"learning_rat": 0.1})
 
 
@@ -231,5 +231,5 @@ def test_state_bytes_are_those_allocated(row):
 
 
 def test_unknown_optimizer():
-    with pytest.raises(ValueError, match="unknown optimizer 'adamm', nearest is 'adam'"):
+    with pytest.raises(ValueError, match="unknown optimizer 'adamm'; did you mean 'adam'"):
         OPTIMIZERS["adamm"]

@@ -107,7 +107,7 @@ def test_gradient_is_that_of_finite_differences(row):
 
 
 def test_unknown_regularizer_names_the_nearest():
-    with pytest.raises(ValueError, match="unknown regularizer 'dropuot', nearest is 'dropout'"):
+    with pytest.raises(ValueError, match="unknown regularizer 'dropuot'; did you mean 'dropout'"):
         REGULARIZERS["dropuot"]
     with pytest.raises(ValueError, match="did you mean 'dropout'"):
         Study(workload=WORKLOAD, regularizer="dropuot")

@@ -23,3 +23,19 @@ def named(kind: str, name: str, registry: Mapping[str, Any]) -> Any:
     if name not in registry:
         raise ValueError(unknown(kind, name, list(registry)))
     return registry[name]
+
+
+class Registry(dict):
+    """Rows by name; looking up an unknown name says which names there are.
+
+    >>> Registry("fruit", {"apple": 1})["aple"]
+    Traceback (most recent call last):
+    ValueError: unknown fruit 'aple'; did you mean 'apple'? (known: apple)
+    """
+
+    def __init__(self, kind: str, rows: Mapping[str, Any]):
+        super().__init__(rows)
+        self.kind = kind
+
+    def __missing__(self, name: str) -> Any:
+        raise ValueError(unknown(self.kind, name, self))
