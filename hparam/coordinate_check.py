@@ -1,4 +1,6 @@
-"""How much each layer's output moves in the first steps of training, against the width (Yang et al., 2022, appendix D.1).
+"""How much the first steps of training move each layer's output, against the width.
+
+The coordinate check of Yang et al. (2022, appendix D.1).
 
 Under a parameterization with a limit of infinite width, the outputs of every layer
 and what training changes of them have entries whose size does not depend on the
@@ -41,15 +43,16 @@ class CoordinateCheck(NamedTuple):
     change: Float[np.ndarray, "layers widths steps"]
 
     def exponents(self, what: str = "change", step: int = -1) -> dict[str, float]:
-        """b in size ~ width^b for each layer, by least squares in logs; infinite where a size is not finite."""
+        """b in size ~ width^b for each layer; infinite where a size is not finite."""
         values = getattr(self, what)[:, :, step]
         return {layer: exponent(self.widths, row) for layer, row in zip(self.layers, values, strict=True)}
 
     def growing(self, tolerance: float = 0.35) -> tuple[str, ...]:
-        """Layers that training changes more, or less, the wider the network is, or that get larger; none if all is right.
+        """Layers that training changes more, or less, with the width, or that get larger.
 
-        Wrong rules have exponents of 1/2 or more in the limit; the default leaves room for networks that are far from
-        it. Sizes may fall: a readout that starts small is right. Changes must stay, from the first step to the last.
+        Wrong rules have exponents of 1/2 or more in the limit; the default leaves room for networks that
+        are far from it. Sizes may fall: a readout that starts small is right. Changes must stay, from
+        the first step to the last.
         """
         first, last, size = self.exponents("change", 1), self.exponents("change"), self.exponents("size")
         return tuple(
@@ -81,8 +84,8 @@ def coordinate_check(
         for width, (workload, optimizer) in members.items()
     }
     layers = tuple(next(iter(found.values())))
-    size, change = (np.array([[found[width][layer][i] for width in found] for layer in layers]) for i in (0, 1))
-    return CoordinateCheck(tuple(found), layers, size, change)
+    measured = np.array([[found[width][layer] for width in found] for layer in layers])
+    return CoordinateCheck(tuple(found), layers, measured[:, :, 0], measured[:, :, 1])
 
 
 def watched(
@@ -97,19 +100,28 @@ def watched(
 
         def sizes(params):
             now = outputs_of_layers(workload, params, probe)
-            return {name: jnp.stack([mean_abs(now[name]), mean_abs(now[name] - before[name])]) for name in now}
+            return {
+                name: jnp.stack([mean_abs(now[name]), mean_abs(now[name] - before[name])]) for name in now
+            }
 
         return jax.lax.map(sizes, path_of(workload, tx, start, key, num_steps, batch_size))
 
     keys = jax.random.split(jax.random.key(0), seeds)
-    return {name: np.asarray(value).mean(0).T for name, value in jax.jit(partial(jax.lax.map, one))(keys).items()}
+    all_seeds = jax.jit(partial(jax.lax.map, one))(keys)
+    return {name: np.asarray(value).mean(0).T for name, value in all_seeds.items()}
 
 
 def path_of(
-    workload: Workload, tx: optax.GradientTransformation, start: PyTree, key: Key, num_steps: int, batch_size: int
+    workload: Workload,
+    tx: optax.GradientTransformation,
+    start: PyTree,
+    key: Key,
+    num_steps: int,
+    batch_size: int,
 ) -> PyTree:
     """Parameters before training and after each step on the first `batch_size` examples, stacked."""
-    tx, batch = optax.with_extra_args_support(tx), jax.tree.map(lambda leaf: leaf[:batch_size], workload.train_data)
+    tx = optax.with_extra_args_support(tx)
+    batch = jax.tree.map(lambda leaf: leaf[:batch_size], workload.train_data)
 
     def value(params):
         return workload.loss(params, batch, key).mean()

@@ -13,7 +13,7 @@ PyTree = Any
 
 
 class Fans(NamedTuple):
-    """Growth of a parameter from base to target; 1.0 where the width does not change its fan-in or fan-out."""
+    """Growth of a parameter from base to target; 1.0 where the width does not change the fan."""
 
     fan_in: float
     fan_out: float
@@ -38,11 +38,13 @@ def default_fans(path: str, base: tuple[int, ...], target: tuple[int, ...]) -> t
     >>> default_fans("Conv_0/kernel", (3, 3, 8, 16), (3, 3, 32, 64))
     (4.0, 4.0)
     """
-    grown = [axis for axis, (before, after) in enumerate(zip(base, target, strict=True)) if before != after]
+    sizes = zip(base, target, strict=True)
+    grown = [axis for axis, (before, after) in enumerate(sizes) if before != after]
     ratios = [target[axis] / base[axis] for axis in grown]
     if len(grown) > 2:
         raise ValueError(
-            f"mup: {len(grown)} axes of {path!r} grow, {base} to {target}; say with `fans` which are its input"
+            f"mup: {len(grown)} axes of {path!r} grow, {base} to {target}; "
+            "say with `fans` which are its input"
         )
     if len(grown) != 1:
         return tuple(ratios) or (1.0, 1.0)
@@ -63,7 +65,9 @@ def fans_of(base: Workload, target: Workload, rule: FansRule) -> PyTree:
     def of(path, narrow, wide):
         name = path_name(path)
         if narrow.ndim != wide.ndim:
-            raise ValueError(f"mup: {name!r} has shape {narrow.shape} in the base and {wide.shape} in the target")
+            raise ValueError(
+                f"mup: {name!r} has shape {narrow.shape} in the base and {wide.shape} in the target"
+            )
         return Fans(*rule(name, narrow.shape, wide.shape))
 
     return jax.tree_util.tree_map_with_path(of, before, after)

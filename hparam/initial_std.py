@@ -46,6 +46,7 @@ def std_ratio(fans: Fans, before: Spread, after: Spread) -> float:
 def initial_stds(workload: Workload) -> PyTree:
     """`Spread` of every parameter, over its entries and a few keys."""
     keys = jax.random.split(jax.random.key(0), NUM_KEYS)
-    variances = jax.jit(lambda keys: jax.lax.map(lambda key: jax.tree.map(jnp.var, workload.init(key)), keys))(keys)
+    variance = lambda key: jax.tree.map(jnp.var, workload.init(key))  # noqa: E731
+    variances = jax.jit(lambda keys: jax.lax.map(variance, keys))(keys)
     spread = lambda var, shape: Spread(float(jnp.sqrt(var.mean())), NUM_KEYS * shape.size)  # noqa: E731
     return jax.tree.map(spread, variances, shapes(workload))

@@ -24,8 +24,8 @@ KINDS = {name: "sgd" for name in ("sgd", "momentum", "nesterov")} | {
 
 
 class Factors(NamedTuple):
-    """What muP does to one parameter: scale of its initial values, multiplier wherever the network uses it, and
-    factors of its updates under SGD and under Adam."""
+    """What muP does to one parameter: scale of its initial values, multiplier wherever the
+    network uses it, and factors of its updates under SGD and under Adam."""
 
     init_scale: float
     multiplier: float
@@ -76,7 +76,8 @@ class Mup(NamedTuple):
         kind = KINDS.get(name) if kind is None else kind
         if kind not in ("sgd", "adam"):
             raise ValueError(
-                f"mup: kind must be sgd or adam, got {kind!r} for the optimizer {name} (known: {', '.join(KINDS)})"
+                f"mup: kind must be sgd or adam, got {kind!r} for the optimizer {name} "
+                f"(known: {', '.join(KINDS)})"
             )
         return _with_scaled_updates(factory, name, self.tree(kind))
 
@@ -94,39 +95,43 @@ def mup(
 ) -> Mup:
     """Derives muP (Yang et al., 2022, arXiv 2203.03466, table 3) from a network at two widths.
 
-    With i and o the growth of a parameter's fan-in and fan-out (1 for an axis that the width does not change),
-    relative to the base:
+    With i and o the growth of a parameter's fan-in and fan-out relative to the base (1 for an
+    axis that the width does not change):
 
         parameter                      initial std   SGD rate   Adam rate
         input weights, biases, gains   1             o          1
         hidden weights                 i^(-1/2)      o / i      1 / i
         output weights                 i^(-1)        1 / i      1 / i
 
-    Standard deviations are set from the base's own, whatever law the initializer follows. Nothing else may differ
-    between the two but widths. Heads of attention that grow need scores over d and not sqrt(d), which is the
-    network's to do (`pydoc_lm(base_width=...)`); the paper also advises queries that start at zero.
+    Standard deviations are set from the base's own, whatever law the initializer follows. Nothing
+    else may differ between the two but widths. Heads of attention that grow need scores over d and
+    not sqrt(d), which is the network's to do (`pydoc_lm(base_width=...)`); the paper also advises
+    queries that start at zero.
 
-    Other optimizers, by the spectral condition |dW| ~ sqrt(fan-out / fan-in) (Yang, Simon & Bernstein, 2023): steps of
-    Muon, and of Shampoo without grafting, have a spectral norm that does not depend on the gradient, hence a factor
-    sqrt(o / i), over the growth of the optimizer's own factor if it has one (Muon's "jordan" leaves i^(-1/2) for
-    output weights, 1 for the others); Shampoo with the norm of Adam's or SGD's step takes their column. LARS and
-    LAMB scale steps by the norm of the weights and schedule-free methods move averages inside their state: no table.
-    Weight decay inside the chain is scaled with the updates. Adam's eps must stay well below the gradient's
-    entries, which fall like 1 / width.
+    Other optimizers, by the spectral condition |dW| ~ sqrt(fan-out / fan-in) (Yang, Simon & Bernstein,
+    2023): steps of Muon, and of Shampoo without grafting, have a spectral norm that does not depend on
+    the gradient, hence a factor sqrt(o / i), over the growth of the optimizer's own factor if it has one
+    (Muon's "jordan" leaves i^(-1/2) for output weights, 1 for the others); Shampoo with the norm of
+    Adam's or SGD's step takes their column. LARS and LAMB scale steps by the norm of the weights and
+    schedule-free methods move averages inside their state: no table. Weight decay inside the chain is
+    scaled with the updates. Adam's eps must stay well below the gradient's entries, which fall like
+    1 / width.
 
     Args:
       base: the network whose settings are to be kept.
       target: the same at another width.
-      zero_readout: output weights start at zero, so that no width starts with a guess (ibid., appendix D.2).
-      readout: "init": output weights as in the table; "multiplier": used with a factor 1 / i, their initial std 1,
-        SGD rate i, Adam rate 1 (ibid., table 8): the same training, but for eps and weight decay.
-      depth: layers over the layers at which settings were tuned, where residual branches are scaled by
-        depth^(-depth_exponent), which is the network's to do; `base` has the depth of `target`.
-      depth_exponent: 1 for CompleteP (Dey et al., 2025, arXiv 2505.01618), 1/2 for depth-muP (Yang et al., 2023). Rates
-        within branches take depth^(2 exponent - 1) for SGD and depth^(exponent - 1) for Adam.
+      zero_readout: output weights start at zero, so that no width starts with a guess (ibid., D.2).
+      readout: "init": output weights as in the table; "multiplier": used with a factor 1 / i, their
+        initial std 1, SGD rate i, Adam rate 1 (ibid., table 8): the same training, but for eps and
+        weight decay.
+      depth: layers over the layers at which settings were tuned, where residual branches are scaled
+        by depth^(-depth_exponent), which is the network's to do; `base` has the depth of `target`.
+      depth_exponent: 1 for CompleteP (Dey et al., 2025, arXiv 2505.01618), 1/2 for depth-muP (Yang et
+        al., 2023). Rates within branches take depth^(2 exponent - 1) for SGD and depth^(exponent - 1)
+        for Adam.
       in_branch: which parameters those are, by path ("Dense_0/kernel") and fans; default: hidden weights.
-      fans: `(path, base shape, target shape) -> growth (fan-in, fan-out)` for layouts where the default is wrong:
-        the last axis is the output; of two growing axes the first is the input.
+      fans: `(path, base shape, target shape) -> growth (fan-in, fan-out)` for layouts where the default
+        is wrong: the last axis is the output; of two growing axes the first is the input.
 
     Raises:
       ValueError: if the two are not one network at two widths.
@@ -147,8 +152,8 @@ def mup(
         return deepened(width, depth, depth_exponent) if in_branch(path_name(path), fan) else width
 
     ratios = std_ratios(base, target, growth)
-    factors = jax.tree_util.tree_map_with_path(of, growth, ratios, is_leaf=lambda node: isinstance(node, Fans))
-    return Mup(target, growth, factors)
+    is_leaf = lambda node: isinstance(node, Fans)  # noqa: E731
+    return Mup(target, growth, jax.tree_util.tree_map_with_path(of, growth, ratios, is_leaf=is_leaf))
 
 
 def width_factors(fans: Fans, std_ratio: float, *, multiplied: bool, zero_readout: bool) -> Factors:
@@ -167,7 +172,7 @@ def width_factors(fans: Fans, std_ratio: float, *, multiplied: bool, zero_readou
 
 
 def deepened(factors: Factors, depth: float, exponent: float) -> Factors:
-    """Rates within branches that are scaled by depth^(-exponent): all layers together move the output by O(1)."""
+    """Rates within branches scaled by depth^(-exponent): all layers together move the output by O(1)."""
     return factors._replace(
         sgd=factors.sgd * depth ** (2 * exponent - 1), adam=factors.adam * depth ** (exponent - 1)
     )

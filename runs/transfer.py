@@ -1,4 +1,4 @@
-"""Loss against learning rate for networks of several widths, under the standard parameterization and under muP."""
+"""Loss against learning rate for several widths, under the standard parameterization and under muP."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Plan:
         if len(set(self.widths)) < 2 or list(self.widths) != sorted(set(self.widths)) or self.widths[0] < 1:
             raise ValueError(f"transfer: widths must be at least two, ascending, got {self.widths}")
         if len(self.rates) < 3:
-            raise ValueError(f"transfer: an optimum needs at least three learning rates, got {len(self.rates)}")
+            raise ValueError(f"transfer: needs at least three learning rates, got {len(self.rates)}")
         if self.seeds < 2:
             raise ValueError(f"transfer: an interval needs at least two seeds, got {self.seeds}")
 
@@ -94,6 +94,7 @@ class BestRate(NamedTuple):
       rate: geometric mean over seeds, with its interval.
       octaves: log2 of it relative to the first width, seed by seed.
       loss: geometric mean over seeds of the smallest loss.
+      kept: loss at the first width's best rate over the lowest of the grid, of means over seeds; 1 at best.
       edge: whether it is the first or last rate of the grid.
     """
 
@@ -101,6 +102,7 @@ class BestRate(NamedTuple):
     rate: Estimate
     octaves: Estimate
     loss: float
+    kept: float
     edge: bool
 
 
@@ -137,12 +139,15 @@ def best_rates(
     found = np.array([[minimum(np.log2(rates), np.log(seed)) for seed in width] for width in loss])
     where, lowest = found[..., 0], found[..., 1]
     edges = np.median(np.argmin(loss, axis=-1), axis=-1)
+    means = np.log(loss).mean(axis=1)
+    kept = [np.exp(np.interp(where[0].mean(), np.log2(rates), mean) - mean.min()) for mean in means]
     return tuple(
         BestRate(
             width,
             Estimate(*np.exp2(student_interval(where[i])).tolist()),
             Estimate(*student_interval(where[i] - where[0])),
             float(np.exp(lowest[i].mean())),
+            float(kept[i]),
             bool(edges[i] in (0, len(rates) - 1)),
         )
         for i, width in enumerate(widths)
@@ -150,10 +155,10 @@ def best_rates(
 
 
 def minimum(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> tuple[float, float]:
-    """Place and value of the minimum of y: of a parabola through the lowest point and two neighbours to either side.
+    """Place and value of the minimum of y, by a parabola through the lowest point and two to either side.
 
-    Weights e^(lowest - y) keep the cliff beyond which training diverges (y infinite) from bending the parabola. The
-    lowest point itself where that is the first or last one or the points do not turn.
+    Weights e^(lowest - y) keep the cliff beyond which training diverges (y infinite) from bending the
+    parabola. The lowest point itself where that is the first or last one or the points do not turn.
     """
     i = int(np.argmin(y))
     near = np.arange(max(i - 2, 0), min(i + 3, len(x)))
@@ -174,27 +179,32 @@ def student_interval(values: Float[np.ndarray, " seeds"], level: float = LEVEL) 
     return float(mean), float(mean - half), float(mean + half)
 
 
-def wider_is_worse(loss: Float[np.ndarray, "widths seeds rates"], margin: float = 0.01) -> tuple[int, int]:
+def wider_is_worse(
+    loss: Float[np.ndarray, "widths seeds rates"], margin: float = 0.01
+) -> tuple[int, int]:
     """At how many rates a network loses to the next narrower one, and of how many compared.
 
-    It loses where the interval of its excess in log loss, over seeds, lies above `margin`; rates at which some seed
-    of the narrower network diverged are not compared.
+    It loses where the interval of its excess in log loss, over seeds, lies above `margin`; rates at
+    which some seed of the narrower network diverged are not compared.
     """
     worse = compared = 0
     for narrow, wide in zip(loss, loss[1:], strict=False):
         for column in np.flatnonzero(np.isfinite(narrow).all(axis=0)):
             compared += 1
-            diverged = not np.isfinite(wide[:, column]).all()
-            worse += diverged or student_interval(np.log(wide[:, column] / narrow[:, column]))[1] > margin
+            excess = np.log(wide[:, column] / narrow[:, column])
+            worse += not np.isfinite(excess).all() or student_interval(excess)[1] > margin
     return int(worse), compared
 
 
-def check_coordinates(family: Family, widths: tuple[int, ...], rate: float) -> dict[str, hparam.CoordinateCheck]:
+def check_coordinates(
+    family: Family, widths: tuple[int, ...], rate: float
+) -> dict[str, hparam.CoordinateCheck]:
     """The coordinate check of both parameterizations at one learning rate."""
-    return {
-        name: hparam.coordinate_check({width: family.member(name, width) for width in widths}, {"learning_rate": rate})
-        for name in PARAMETERIZATIONS
-    }
+    checks = {}
+    for name in PARAMETERIZATIONS:
+        members = {width: family.member(name, width) for width in widths}
+        checks[name] = hparam.coordinate_check(members, {"learning_rate": rate})
+    return checks
 
 
 def evenly_spaced(data: Any, rows: int) -> Any:

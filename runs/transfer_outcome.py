@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hparam import CoordinateCheck
+from hparam.coordinate_check import BATCH_SIZE, NUM_STEPS
 from runs.atomic import write_atomically
 from runs.transfer import (
     MUP,
@@ -39,9 +40,12 @@ def measure(family: Family, plan: Plan, folder: Path) -> dict[str, Any]:
     checks = check_coordinates(family, plan.widths, rate)
     summary = summarize(family, plan, losses, best, checks)
     write_atomically(folder / "summary.json", json.dumps(summary, indent=1).encode())
-    setting = f"{summary['workload']} · {family.optimizer} · {family.measured} loss after {plan.steps} steps"
-    draw.transfer(plan.rates, losses, best, f"{setting} of {plan.batch_sizes[0]} · {plan.seeds} seeds", folder / "transfer.png")
-    draw.coordinates(checks, f"{setting} · learning rate {rate:.2g}, exponents at the right", folder / "coordinates.png")
+    network = f"{summary['workload']} · {family.optimizer}"
+    batch = plan.batch_sizes[0]
+    trained = f"{family.measured} loss after {plan.steps} steps of {batch} · {plan.seeds} seeds"
+    draw.transfer(plan.rates, losses, best, f"{network} · {trained}", folder / "transfer.png")
+    checked = f"{NUM_STEPS} steps of {BATCH_SIZE} at learning rate {rate:.2g}; right: exponent of the width"
+    draw.coordinates(checks, f"{network} · {checked}", folder / "coordinates.png")
     return summary
 
 
@@ -64,7 +68,12 @@ def summarize(family, plan: Plan, losses, best, checks) -> dict[str, Any]:
 def _side(loss: np.ndarray, best: tuple[BestRate, ...], check: CoordinateCheck) -> dict[str, Any]:
     worse, compared = wider_is_worse(loss)
     return {
-        "best": [row._asdict() | {"rate": row.rate._asdict(), "octaves": row.octaves._asdict()} for row in best],
+        "best": [
+            row._asdict()
+            | {"rate": row.rate._asdict(), "octaves": row.octaves._asdict()}
+            | {"kept": row.kept if np.isfinite(row.kept) else None}
+            for row in best
+        ],
         "wider_is_worse": {"rates": worse, "of": compared},
         "coordinates": {
             "size_exponents": _finite(check.exponents("size")),
@@ -83,8 +92,8 @@ def print_transfer(summary: dict[str, Any], stream: IO[str]) -> None:
     """Best rates and losses by width, the shift of the optimum, and the coordinate check."""
     console = Console(file=stream, highlight=False, width=None if stream.isatty() else 140)
     console.print(
-        f"\n{summary['workload']} with {summary['optimizer']}: {summary['measured']} loss after {summary['steps']} steps "
-        f"of {summary['batch_size']}, {summary['seeds']} seeds, 90% intervals",
+        f"\n{summary['workload']} with {summary['optimizer']}: {summary['measured']} loss after "
+        f"{summary['steps']} steps of {summary['batch_size']}, {summary['seeds']} seeds, 90% intervals",
         markup=False,
     )
     console.print(_rates_table(summary))
@@ -96,7 +105,7 @@ def print_transfer(summary: dict[str, Any], stream: IO[str]) -> None:
 def _rates_table(summary: dict[str, Any]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("parameterization")
-    for heading in ("width", "best rate", "octaves from the first width", "loss"):
+    for heading in ("width", "best rate", "octaves from the first", "loss", "at the first's rate"):
         table.add_column(heading, justify="right")
     for name in PARAMETERIZATIONS:
         for width, row in zip(summary["widths"], summary[name]["best"], strict=True):
@@ -106,26 +115,27 @@ def _rates_table(summary: dict[str, Any]) -> Table:
 
 
 def _rate_cells(row: dict[str, Any]) -> tuple[str, ...]:
-    octaves = row["octaves"]
-    return (
-        f"{row['rate']['best']:.3g}" + (" (edge)" if row["edge"] else ""),
-        f"{octaves['best']:+.2f} ({octaves['low']:+.2f} to {octaves['high']:+.2f})",
-        f"{row['loss']:.4g}",
-    )
+    rate = f"{row['rate']['best']:.3g}" + (" (edge)" if row["edge"] else "")
+    return rate, _octaves(row), f"{row['loss']:.4g}", f"x {row['kept']:.2f}" if row["kept"] else "diverged"
+
+
+def _octaves(row: dict[str, Any]) -> str:
+    return "{best:+.2f} ({low:+.2f} to {high:+.2f})".format(**row["octaves"])
 
 
 def _verdict(name: str, summary: dict[str, Any]) -> str:
-    side = summary[name]
-    shift, worse = side["best"][-1]["octaves"], side["wider_is_worse"]
+    side, widths = summary[name], summary["widths"]
+    worse, growing = side["wider_is_worse"], ", ".join(side["coordinates"]["growing"])
     return (
-        f"{name:8s} best rate moves {shift['best']:+.2f} octaves ({shift['low']:+.2f} to {shift['high']:+.2f}) from width "
-        f"{summary['widths'][0]:,} to {summary['widths'][-1]:,}; wider is worse at {worse['rates']} of {worse['of']} rates; "
-        f"coordinate check: {', '.join(side['coordinates']['growing']) or 'flat'}"
+        f"{name:8s} best rate moves {_octaves(side['best'][-1])} octaves from width {widths[0]:,} to "
+        f"{widths[-1]:,}; wider is worse at {worse['rates']} of {worse['of']} rates; "
+        f"coordinate check: {growing or 'flat'}"
     )
 
 
 def _coordinates_table(summary: dict[str, Any]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, title="exponent of the width after 4 steps", title_justify="left")
+    title = f"exponent of the width after {NUM_STEPS} steps"
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
     table.add_column("layer")
     for name in PARAMETERIZATIONS:
         table.add_column(f"{name}: size", justify="right")

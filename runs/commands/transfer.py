@@ -24,7 +24,7 @@ class Transfer:
     """
 
     workload: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="WORKLOAD")] = "digits_mlp"
-    """digits_mlp, digits_cnn, pydoc_lm, or FILE.py:NAME for your own function of `width` that makes a Workload."""
+    """digits_mlp, digits_cnn, pydoc_lm, or FILE.py:NAME for your own function `width -> Workload`."""
     widths: Annotated[str, tyro.conf.arg(metavar="LOW:HIGH:xFACTOR")] = "64:2048:x2"
     """Or a list 64,256,1024. Settings are those of the first one."""
     optimizer: Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")] = "adam"
@@ -51,7 +51,8 @@ class Transfer:
         from runs.transfer_outcome import measure, print_transfer
 
         family, plan = self._family_and_plan()
-        folder = self.out or RESULTS / f"transfer-{Path(self.workload.partition(':')[0]).stem}-{self.optimizer}"
+        name = Path(self.workload.partition(":")[0]).stem
+        folder = self.out or RESULTS / f"transfer-{name}-{self.optimizer}"
         summary = measure(family, plan, folder)
         if self.json:
             print(json.dumps(summary, indent=1))

@@ -27,12 +27,13 @@ def transfer(
     setting: str,
     path: str | Path | None = None,
 ) -> Figure:
-    """One panel for each parameterization: the mean log loss of every width, light to dark, its seeds as a band.
+    """A panel for each parameterization: mean log loss of every width, light to dark, its seeds as a band.
 
     Circles mark the best rates, a bar at the bottom their range. Diverged trials have no point.
     """
     figure = style.new_figure(10.2, 4.9)
-    style.headline(figure, "Does the best learning rate depend on the width?", style.plain(setting, 110), left=0.075)
+    title = "Does the best learning rate depend on the width?"
+    style.headline(figure, title, style.plain(setting, 110), left=0.075)
     low, high = _limits(losses)
     for i, (name, loss) in enumerate(losses.items()):
         axes = style.add_axes(figure, left=0.075 + 0.465 * i, bottom=0.2, width=0.435, height=0.6)
@@ -42,12 +43,20 @@ def transfer(
         for colour, row, width_loss in zip(_shades(len(loss)), best[name], loss, strict=True):
             _curve(axes, rates, width_loss, row, colour)
         _range(axes, best[name], low)
-    handles, _ = axes.get_legend_handles_labels()
-    figure.legend(handles=handles, loc="center", bbox_to_anchor=(0.5, 0.045), ncols=8, frameon=False, fontsize=style.SMALL)
+    _legend(figure, axes, 8)
     return style.save(figure, path)
 
 
-def _curve(axes: Axes, rates: Sequence[float], loss: Float[np.ndarray, "seeds rates"], row: BestRate, colour) -> None:
+def _legend(figure: Figure, axes: Axes, columns: int) -> None:
+    """One legend for all panels, below them."""
+    handles, _ = axes.get_legend_handles_labels()
+    where = {"loc": "center", "bbox_to_anchor": (0.5, 0.06)}
+    figure.legend(handles=handles, ncols=columns, frameon=False, fontsize=style.SMALL, **where)
+
+
+def _curve(
+    axes: Axes, rates: Sequence[float], loss: Float[np.ndarray, "seeds rates"], row: BestRate, colour
+) -> None:
     finite = np.isfinite(loss).all(axis=0)
     x, logs = np.asarray(rates)[finite], np.log(loss[:, finite])
     axes.fill_between(x, *np.exp([logs.min(0), logs.max(0)]), color=colour, alpha=0.15, linewidth=0)
@@ -77,25 +86,28 @@ def _shades(num: int) -> np.ndarray:
     return colormaps["viridis_r"](np.linspace(0.12, 1.0, num))
 
 
-def coordinates(checks: Mapping[str, CoordinateCheck], setting: str, path: str | Path | None = None) -> Figure:
-    """Change of each layer's output after the last step against width, one panel for each parameterization."""
+def coordinates(
+    checks: Mapping[str, CoordinateCheck], setting: str, path: str | Path | None = None
+) -> Figure:
+    """Change of each layer's output after the last step against width, a panel for each parameterization."""
     figure = style.new_figure(10.2, 4.9)
-    style.headline(figure, "Coordinate check: how far training moves each layer", style.plain(setting, 110), left=0.075)
+    title = "Coordinate check: how far training moves each layer"
+    style.headline(figure, title, style.plain(setting, 110), left=0.075)
     changes = [check.change[:, :, -1] for check in checks.values()]
     shown = np.concatenate([change[np.isfinite(change) & (change > 0)] for change in changes])
     for i, (name, check) in enumerate(checks.items()):
         axes = style.add_axes(figure, left=0.075 + 0.465 * i, bottom=0.24, width=0.435, height=0.56)
         style.batch_axis(axes, check.widths)
         axes.set_xlabel("width", fontsize=10, color=style.INK)
-        style.log_axis(axes.yaxis, "mean change of an entry" if i == 0 else "", shown.min() / 1.6, shown.max() * 1.6)
+        label = "mean change of an entry" if i == 0 else ""
+        style.log_axis(axes.yaxis, label, shown.min() / 1.6, shown.max() * 1.6)
         axes.set_title(HEADINGS[name], fontsize=10, color=style.INK, loc="left")
         for j, (layer, power) in enumerate(check.exponents().items()):
-            colour = PALETTE[j % len(PALETTE)]
-            axes.plot(check.widths, check.change[j, :, -1], "o-", color=colour, markersize=4, label=style.plain(layer, 20))
+            colour, change = PALETTE[j % len(PALETTE)], check.change[j, :, -1]
+            axes.plot(check.widths, change, "o-", color=colour, markersize=4, label=style.plain(layer, 20))
             axes.annotate(
-                f"{power:+.2f}", (check.widths[-1], check.change[j, -1, -1]), xytext=(6, 0),
+                f"{power:+.2f}", (check.widths[-1], change[-1]), xytext=(6, 0),
                 textcoords="offset points", fontsize=7.5, color=colour, va="center", annotation_clip=False,
             )  # fmt: skip
-    handles, _ = axes.get_legend_handles_labels()
-    figure.legend(handles=handles, loc="center", bbox_to_anchor=(0.5, 0.06), ncols=6, frameon=False, fontsize=style.SMALL)
+    _legend(figure, axes, 6)
     return style.save(figure, path)

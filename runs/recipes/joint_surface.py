@@ -26,10 +26,10 @@ from runs.transfer import PARAMETERIZATIONS, BestRate, Family, Plan, best_rates,
 RESULTS = Path(__file__).parent.parent / "results" / "transfer"
 SHADES = 3.0  # losses are shaded from the best of a batch size to this factor times it
 PLAN = Plan(
-    widths=(32, 128, 512),
-    rates=log_grid(2**-11, 2**-2, 10),
+    widths=(16, 64, 256),
+    rates=log_grid(2**-10, 2**-2, 9),
     batch_sizes=(16, 64, 256),
-    steps=60,
+    steps=40,
     seeds=3,
 )
 QUICK = Plan(widths=(8, 16), rates=log_grid(2**-9, 2**-3, 4), batch_sizes=(16, 64), steps=10, seeds=2)
@@ -47,7 +47,7 @@ class Surface(NamedTuple):
 
 
 def main(out: str | None = None, quick: bool = False) -> Surface:
-    """Trains `digits_mlp` with two hidden layers and Adam at 10 rates, 3 batch sizes and 3 widths, both ways.
+    """Trains `digits_mlp` with two hidden layers and Adam at 9 rates, 3 batch sizes and 3 widths, both ways.
 
     Command: `python -m runs.recipes.joint_surface`; about five minutes on 2 busy CPU cores.
 
@@ -91,7 +91,8 @@ def as_json(surface: Surface) -> dict:
         "batch_sizes": plan.batch_sizes,
         "rates": plan.rates,
         "losses": {
-            name: np.where(np.isfinite(loss), np.round(loss, 6), None).tolist() for name, loss in surface.losses.items()
+            name: np.where(np.isfinite(loss), np.round(loss, 6), None).tolist()
+            for name, loss in surface.losses.items()
         },
         "drifts": drifts(surface),
     }
@@ -111,33 +112,38 @@ def drifts(surface: Surface) -> list[str]:
 
 
 def draw(surface: Surface) -> Figure:
-    """Loss over rate and width, a column for each batch size, a row for each parameterization; white: best rates."""
+    """Loss over rate and width, a column for each batch size, a row for each parameterization.
+
+    White: best rates with intervals. Grey: some seed diverged.
+    """
     plan, columns = surface.plan, len(surface.plan.batch_sizes)
     figure = style.new_figure(10.2, 6.0)
-    subtitle = f"digits_mlp, two hidden layers · adam · training loss after {plan.steps} steps · {plan.seeds} seeds"
+    trained = f"training loss after {plan.steps} steps · {plan.seeds} seeds"
+    subtitle = f"digits_mlp, two hidden layers · adam · {trained} · dark: low"
     style.headline(figure, "Best learning rate over batch size and width", subtitle, left=0.075)
     for row, name in enumerate(PARAMETERIZATIONS):
         for column in range(columns):
             width = 0.9 / columns
-            axes = style.add_axes(
-                figure, left=0.075 + column * width, bottom=0.51 - 0.41 * row, width=width - 0.02, height=0.32
-            )
+            left, bottom = 0.075 + column * width, 0.51 - 0.41 * row
+            axes = style.add_axes(figure, left=left, bottom=bottom, width=width - 0.02, height=0.32)
             _panel(axes, surface, name, column)
-            axes.set_title(f"{name}, batch {plan.batch_sizes[column]}", fontsize=9, color=style.INK, loc="left")
+            title = f"{name}, batch {plan.batch_sizes[column]}"
+            axes.set_title(title, fontsize=9, color=style.INK, loc="left")
             axes.set_ylabel("width" if column == 0 else "", fontsize=10, color=style.INK)
             axes.set_xlabel("learning rate" if row else "", fontsize=10, color=style.INK)
     return figure
 
 
 def _panel(axes: Axes, surface: Surface, name: str, batch: int) -> None:
-    """Shades of the mean log loss over its minimum at this batch size in either parameterization; grey: diverged."""
+    """Shades of the mean log loss over its minimum at this batch size in either parameterization."""
     plan = surface.plan
     logs = {key: np.log(loss[:, batch]).mean(axis=1) for key, loss in surface.losses.items()}
     lowest = min(float(log.min()) for log in logs.values())
     excess = np.ma.masked_invalid(logs[name] - lowest)
-    rate_edges, width_edges = geometric_edges(np.array(plan.rates)), geometric_edges(np.array(plan.widths, float))
+    rate_edges = geometric_edges(np.array(plan.rates))
+    width_edges = geometric_edges(np.array(plan.widths, float))
     axes.set_facecolor(style.FAINT)
-    axes.pcolormesh(rate_edges, width_edges, excess, cmap="viridis_r", vmin=0, vmax=np.log(SHADES), rasterized=True)
+    axes.pcolormesh(rate_edges, width_edges, excess, cmap="viridis_r", vmin=0, vmax=np.log(SHADES))
     best = surface.best(name, batch)
     rates, low, high = np.array([row.rate for row in best]).T
     axes.errorbar(

@@ -112,12 +112,11 @@ def test_initial_values_follow_the_table_in_every_kind_of_network(family):
         jax.jit(lambda key, init=workload.init: jax.tree.map(jnp.std, init(key)))(jax.random.key(3))
         for workload in (base, found.workload())
     ]
-    for fans, before, after in zip(
-        jax.tree.leaves(found.fans, is_leaf=lambda node: isinstance(node, Fans)), *map(jax.tree.leaves, stds), strict=True
-    ):
+    all_fans = jax.tree.leaves(found.fans, is_leaf=lambda node: isinstance(node, Fans))
+    for fans, before, after in zip(all_fans, *map(jax.tree.leaves, stds), strict=True):
         wanted = 1 / fans.fan_in if fans.is_readout else fans.fan_in**-0.5
         if before > 0:
-            assert after / before == pytest.approx(wanted, rel=0.25)  # of 72 normal values in the smallest kernel
+            assert after / before == pytest.approx(wanted, rel=0.25)  # 72 values in the smallest kernel
         else:
             assert after == 0
 

@@ -18,7 +18,7 @@ OCTAVES = np.log2(RATES)
 
 
 def losses(optima, noise=0.0, seeds=4):
-    """[widths, seeds, rates]: a basin around each optimum (in octaves) that ends in divergence three octaves above."""
+    """[widths, seeds, rates]: a basin around each optimum (in octaves), divergence three octaves above."""
     rng = np.random.default_rng(0)
     shape = (len(optima), seeds, len(RATES))
     away = OCTAVES - np.asarray(optima)[:, None, None] + np.zeros(shape)
@@ -46,6 +46,7 @@ def test_shifts_are_octaves_from_the_first_width_with_their_interval():
         assert not row.edge
     assert rows[2].octaves.high < -1.5
     assert rows[0].rate.best == pytest.approx(2**-4, rel=0.2)
+    assert [row.kept for row in rows] == pytest.approx(np.exp([0, 0.2, 0.2 * 2.5**2]), rel=0.2)
 
 
 def test_an_optimum_on_the_edge_is_flagged():
@@ -106,7 +107,8 @@ def test_final_losses_are_training_losses_unless_asked_otherwise():
 
 def test_a_family_may_be_the_users_own(tmp_path):
     file = tmp_path / "mine.py"
-    file.write_text("from lr_batch.workloads import digits_mlp\ndef net(width):\n    return digits_mlp(width)\n")
+    imports = "from lr_batch.workloads import digits_mlp\n"
+    file.write_text(f"{imports}def net(width):\n    return digits_mlp(width)\n")
     assert sized("workload", f"{file}:net", {})(width=8).name == "digits_mlp"
 
 
