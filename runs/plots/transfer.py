@@ -36,7 +36,7 @@ def transfer(
     style.headline(figure, title, style.plain(setting, 110), left=0.075)
     low, high = _limits(losses)
     for i, (name, loss) in enumerate(losses.items()):
-        axes = style.add_axes(figure, left=0.075 + 0.465 * i, bottom=0.2, width=0.435, height=0.6)
+        axes = style.add_axes(figure, left=0.075 + 0.485 * i, bottom=0.2, width=0.41, height=0.6)
         style.log_axis(axes.xaxis, "learning rate", rates[0] / 1.3, rates[-1] * 1.3)
         style.log_axis(axes.yaxis, "final loss (nats)" if i == 0 else "", low, high)
         axes.set_title(HEADINGS[name], fontsize=10, color=style.INK, loc="left")
@@ -70,8 +70,8 @@ def _range(axes: Axes, best: Sequence[BestRate], low: float) -> None:
     ends = min(found), max(found)
     axes.plot(ends, [low * 1.12] * 2, color=style.INK, linewidth=3.5, solid_capstyle="butt")
     axes.annotate(
-        f"best rates span {np.log2(ends[1] / ends[0]):.1f} octaves", (ends[1], low * 1.12), xytext=(7, 0),
-        textcoords="offset points", va="center", fontsize=style.SMALL, color=style.INK,
+        f"best rates span {np.log2(ends[1] / ends[0]):.1f} octaves", (ends[0], low * 1.12), xytext=(-7, 0),
+        textcoords="offset points", ha="right", va="center", fontsize=style.SMALL, color=style.INK,
     )  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def coordinates(
     changes = [check.change[:, :, -1] for check in checks.values()]
     shown = np.concatenate([change[np.isfinite(change) & (change > 0)] for change in changes])
     for i, (name, check) in enumerate(checks.items()):
-        axes = style.add_axes(figure, left=0.075 + 0.465 * i, bottom=0.24, width=0.435, height=0.56)
+        axes = style.add_axes(figure, left=0.075 + 0.485 * i, bottom=0.24, width=0.41, height=0.56)
         style.batch_axis(axes, check.widths)
         axes.set_xlabel("width", fontsize=10, color=style.INK)
         label = "mean change of an entry" if i == 0 else ""
