@@ -76,8 +76,19 @@ def notes(tuning: Tuning) -> tuple[str, ...]:
     elif not np.isfinite(losses).any():
         own.append("every trial diverged: try lower learning rates")
     if tuning.finalists:
-        own += _edges(tuning)
+        own += [*_edges(tuning), *_better_on_fresh_seeds(tuning)]
     return (*tuning.notes, *own)
+
+
+def _better_on_fresh_seeds(tuning: Tuning) -> list[str]:
+    """The finalist with the lowest mean on fresh seeds, where it is not the winner of the search."""
+    winner = tuning.finalists[0]
+    best = min(tuning.finalists, key=lambda f: np.inf if f.mean is None else f.mean)
+    if best is winner or best.mean is None:
+        return []
+    labels = " ".join(f"{name}={label}" for name, label in tuning.plan.space.describe(best.setting).items())
+    against = f"{winner.mean:.4g}" if winner.mean is not None else "a diverged seed"
+    return [f"on fresh seeds {labels} did better: {best.mean:.4g} against {against} of the search's winner"]
 
 
 def _edges(tuning: Tuning) -> list[str]:

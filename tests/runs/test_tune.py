@@ -24,6 +24,7 @@ from runs.commands.tune import Tune, _option  # noqa: E402
 from runs.tuning import TuningPlan, tune  # noqa: E402
 from runs.tuning.confirm import Finalist, lineage, train_again  # noqa: E402
 from runs.tuning.importance import importance  # noqa: E402
+from runs.tuning.outcome import notes  # noqa: E402
 from runs.tuning.plan import study_of  # noqa: E402
 from runs.tuning.trainer import Trainer  # noqa: E402
 from runs.tuning.tune import search_rounds  # noqa: E402
@@ -302,3 +303,13 @@ def test_recipes_quick(tmp_path, capsys):
     for name in ("asha_vs_random", "bayes_vs_random"):
         assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
     assert "loss of asha over that of random search" in capsys.readouterr().out
+
+
+def test_note_names_the_finalist_that_is_better_on_fresh_seeds():
+    lucky = Finalist({"learning_rate": 0.1}, 0.2, np.array([0.5, 0.7]))
+    steady = Finalist({"learning_rate": 0.5}, 0.3, np.array([0.4, 0.4]))
+    broken = Finalist({"learning_rate": 1.0}, 0.4, np.array([0.1, np.inf]))
+    found = whole("random")[0]
+    said = notes(found._replace(finalists=(lucky, steady, broken)))
+    assert said == ("on fresh seeds learning_rate=0.5 did better: 0.4 against 0.6 of the search's winner",)
+    assert notes(found._replace(finalists=(steady, lucky, broken))) == ()
