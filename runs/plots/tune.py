@@ -69,7 +69,7 @@ def best_so_far(tuning: Tuning, path: str | Path | None = None) -> Figure:
         axes.scatter(rows.cost[mine], rows.loss[mine], s=9, color=colour, alpha=0.45, linewidths=0)
         best = np.minimum.accumulate(np.where(mine, rows.loss, np.inf))
         axes.step(rows.cost[np.isfinite(best)], best[np.isfinite(best)], where="post", color=colour,
-                  linewidth=1.7, label=f"best at step {steps:,}" if steps in named else None)  # fmt: skip
+                  linewidth=1.7, label=_label(steps, named))  # fmt: skip
     _draw_winner(axes, tuning)
     axes.set_xlim(0, rows.cost[-1] * 1.02)
     axes.xaxis.set_major_formatter(lambda value, _: style.compact(value))
@@ -78,6 +78,12 @@ def best_so_far(tuning: Tuning, path: str | Path | None = None) -> Figure:
     _loss_axis(axes, tuning.plan.loss_name if len(lengths) == 1 else metric, rows.loss[alive])
     style.legend_below(axes)
     return style.save(figure, path)
+
+
+def _label(steps: int, named: np.ndarray) -> str | None:
+    if len(named) == 1:
+        return "best so far"
+    return f"best at step {steps:,}" if steps in named else None
 
 
 def _draw_winner(axes: Axes, tuning: Tuning) -> None:

@@ -113,7 +113,8 @@ def write_outcome(tuning: Tuning, folder: Path) -> dict[str, Any]:
     best_so_far(tuning, folder / "best_so_far.png")
     parallel_coordinates(tuning, folder / "parallel_coordinates.png")
     if model and shares:
-        draw_importance(tuning, model, shares, folder / "importance.png")
+        if len(tuning.plan.space) > 1:  # of one hyperparameter there is nothing to compare
+            draw_importance(tuning, model, shares, folder / "importance.png")
         model_slice(tuning, model, shares, folder / "model.png")
     return summary
 

@@ -24,7 +24,7 @@ from runs.commands.tune import Tune, _option  # noqa: E402
 from runs.tuning import TuningPlan, tune  # noqa: E402
 from runs.tuning.confirm import Finalist, lineage, train_again  # noqa: E402
 from runs.tuning.importance import importance  # noqa: E402
-from runs.tuning.outcome import notes  # noqa: E402
+from runs.tuning.outcome import notes, write_outcome  # noqa: E402
 from runs.tuning.plan import study_of  # noqa: E402
 from runs.tuning.trainer import Trainer  # noqa: E402
 from runs.tuning.tune import search_rounds  # noqa: E402
@@ -208,8 +208,8 @@ def test_command_writes_figures_and_summary_and_resumes(tune_command, tmp_path):
     options = ("--search", "asha", "--space", space, "--option", "eta=3", "--out", "a b")
     code, out, err = tune_command(*options)
     assert code == 0 and "on fresh seeds" in out and "cost" in err
-    for name in ("best_so_far", "parallel_coordinates", "importance", "model"):
-        assert (tmp_path / "a b" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    figures = sorted(path.name for path in (tmp_path / "a b").glob("*.png"))
+    assert figures == ["best_so_far.png", "model.png", "parallel_coordinates.png"]
     code, out, _ = tune_command(*options, "--json")
     summary = json.loads(out)
     assert summary == json.loads((tmp_path / "a b" / "summary.json").read_text())
@@ -313,3 +313,17 @@ def test_note_names_the_finalist_that_is_better_on_fresh_seeds():
     said = notes(found._replace(finalists=(lucky, steady, broken)))
     assert said == ("on fresh seeds learning_rate=0.5 did better: 0.4 against 0.6 of the search's winner",)
     assert notes(found._replace(finalists=(steady, lucky, broken))) == ()
+
+
+def test_figures_of_two_hyperparameters_with_diverged_trials(tmp_path):
+    def fragile(hparams):
+        rate = jnp.where(hparams["learning_rate"] > 5.0, jnp.nan, hparams["learning_rate"])
+        return optax.sgd(rate, momentum=hparams["momentum"])
+
+    space = Space({"learning_rate": log(1e-3, 30.0), "momentum": log1m(0.1, 0.9)})
+    study = study_of(space, {}, workload=tiny_workload(), optimizer=fragile, batch_sizes=(8,), budget=BUDGET)
+    found = tune(plan(study=study, space=space, search="quasi_random", confirm=0))
+    summary = write_outcome(found, tmp_path)
+    assert 0 < summary["diverged"] < 12 and set(summary["importance"]) == {"learning_rate", "momentum"}
+    for name in ("best_so_far", "importance", "model", "parallel_coordinates"):
+        assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
