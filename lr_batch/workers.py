@@ -16,11 +16,19 @@ def worker_devices(workers: int | None = None) -> tuple[jax.Device, ...]:
 
     Programs run outside Python's lock, and a CPU device runs several at the same time: with single-threaded kernels
     (the flags of `runs.xla_flags`) each worker keeps one core busy, without a thread pool between small kernels.
+    Without those flags there is one worker: XLA's own pool is so small that two programs with LAPACK calls can wait
+    for each other for ever.
     """
     devices = jax.local_devices()
     if devices[0].platform == "cpu":
-        return (devices[0],) * (workers or os.cpu_count() or 1)
+        return (devices[0],) * (workers or safe_workers(os.cpu_count() or 1))
     return tuple(devices[: workers or len(devices)])
+
+
+def safe_workers(cores: int) -> int:
+    """One for each core, if XLA's pool has more threads than that."""
+    pool = os.environ.get("NPROC", "")
+    return cores if pool.isdigit() and int(pool) > cores else 1
 
 
 def run_tasks(
@@ -41,6 +49,7 @@ def run_tasks(
             try:
                 events.put(("done", run(task, device, lambda event: events.put(("event", event)))))
             except BaseException as error:
+                stop.set()
                 events.put(("error", error))
 
     threads = [threading.Thread(target=work, args=(device,), daemon=True) for device in devices]

@@ -111,7 +111,7 @@ def test_other_hyperparameters_take_their_best_value():
         name: np.concatenate([getattr(fast, name), getattr(slow, name)])
         for name in ("batch_size", "seed", "steps_to_goal", "steps", "status")
     }
-    momentum = np.repeat([0.9, 0.0], len(fast))
+    momentum = np.repeat([0.9, 0.0], fast.num_trials)
     rate = np.tile(fast.hparams["learning_rate"], 2)
     optima = best_settings(_changed(fast, hparams={"learning_rate": rate, "momentum": momentum}, **both))
     assert all(dict(o.others) == {"momentum": 0.9} for o in optima)

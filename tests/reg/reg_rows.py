@@ -47,6 +47,7 @@ FLAGS = {
     "cutout": {"exact": False},
     "random_crop": {"exact": False},
     "random_flip": {"exact": False},
+    "pruning": {"exact": False},
 }
 MORE = {"swa": {"swa_every": 1.0}, "pruning": {"prune_steps": 2.0}}
 ROWS = {

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from command_line import MODEL, children
+from runs.interrupts import interruptible
 from runs.store import Store, StoreError
 
 STUDY = ("--batch-sizes", "1:16:x2", "--learning-rates", "0.03:3:4", "--seeds", "6", "--no-extend")
@@ -77,10 +78,16 @@ def test_first_interrupt_finishes_what_is_in_flight_and_says_how_to_go_on(uninte
     assert rows(out) == whole
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_second_signal_stops_at_once_and_loses_nothing(uninterrupted, number):
+def test_termination_is_an_interrupt():
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)  # the signal arrives before
+
+
+def test_second_signal_stops_at_once_and_loses_nothing(uninterrupted):
     words, _, folder = uninterrupted
-    out = folder / f"stopped{number}"
+    number = signal.SIGINT
+    out = folder / "stopped"
     with children(folder) as commands:
         pid = commands.start(*words, out, "--budget", "100000000")  # its chunks would take hours
         commands.wait_for("chunks 0/30")

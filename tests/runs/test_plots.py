@@ -227,7 +227,7 @@ def test_other_hyperparameters_are_at_their_best_in_the_heatmap():
             "batch_size", "seed", "steps_to_goal", "steps", "status"
         )
     }
-    momentum = np.repeat([0.0, 0.9], len(slow))
+    momentum = np.repeat([0.0, 0.9], slow.num_trials)
     rate = np.concatenate([slow.hparams["learning_rate"], fast.hparams["learning_rate"]])
     result = changed(
         slow, **both, hparams={"learning_rate": rate, "momentum": momentum}, curves=slow.curves + fast.curves
