@@ -104,6 +104,7 @@ def test_networks_that_are_not_one_at_two_widths_are_refused():
         hparam.mup(mlp(8), mlp(8)).optimizer("lamb")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [digits_cnn, pydoc_lm])
 def test_initial_values_follow_the_table_in_every_kind_of_network(family):
     base, target = family(width=8), family(width=32)
