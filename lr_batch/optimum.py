@@ -7,8 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import log_ndtr
-from scipy.stats import t as student_t
+from scipy.special import log_ndtr, stdtrit
 
 from lr_batch.rate_fit import RateCells, RateFit, fit_rates
 from lr_batch.result import DIVERGED, Result
@@ -173,7 +172,7 @@ def _reached_row(plane: _Plane, fit: RateFit, spread: float, df: float, level: f
     log_bound = plane.cells.log_bound.max(1)
     center, _ = censored_mean(fit.log_steps, log_bound, spread)
     n_reached = int(plane.reached.sum())
-    half = student_t.ppf(0.5 + level / 2, df) * np.hypot(spread / np.sqrt(n_reached), fit.shape_sd)
+    half = stdtrit(df, 0.5 + level / 2) * np.hypot(spread / np.sqrt(n_reached), fit.shape_sd)
     rate = Estimate(*np.exp([fit.log_rate, fit.log_rate_low, fit.log_rate_high]).tolist())
     searched = len(plane.cells.log_rate) > 1
     return Optimum(
