@@ -16,7 +16,7 @@ MIN_BATCH_SIZES, MIN_SEEDS = 4, 2
 TOLERANCE = 0.2  # over linear scaling (Zhang et al., 2024), and over the plateau
 CORRELATION_MAX = 0.9
 RATE_ALIKE = 0.3  # log rate over which the error from not knowing the best rate is the same
-SHAPE_ALIKE = 0.75  # of the variance of that error is common to all batch sizes: they share the shape
+SHAPE_ALIKE = 0.6  # of the variance of that error is common to all batch sizes: they share the shape
 
 
 class Regimes(NamedTuple):

@@ -219,6 +219,8 @@ def learning_rate_law(
         raise ValueError(f"learning_rate_law: no hyperparameter {RATE!r} in {sorted(result.hparams)}")
     optima = tuple(best_settings(result, level=level) if optima is None else optima)
     used, notes = _usable(optima)
+    if not used and any(o.steps is not None for o in optima):
+        raise ValueError("learning_rate_law: needs several learning rates at each batch size, got 1")
     if len(used) < MIN_BATCH_SIZES:
         raise ValueError(
             f"learning_rate_law: needs at least {MIN_BATCH_SIZES} batch sizes that reached the goal, "

@@ -8,9 +8,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from runs.interrupts import INTERRUPTED, KEPT, interruptible
 from runs.xla_flags import set_xla_flags
 
-DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, USAGE = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,15 +21,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     set_xla_flags()
     prepare_streams()
-    from runs.interrupts import interruptible
-
     try:
         with interruptible():
             run(sys.argv[1:] if arguments is None else list(arguments))
             sys.stdout.flush()
     except KeyboardInterrupt:
-        kept = "everything finished is kept, the same command goes on from there"
-        return failed(f"interrupted; {kept}", INTERRUPTED)
+        return failed(KEPT, INTERRUPTED)
     except BrokenPipeError:
         give_stdout_up()
     except SystemExit as leaving:  # --help, or Rich, which leaves the process when nobody reads stdout

@@ -38,7 +38,7 @@ def advice(
     if law is not None:
         parts.append(
             f"When you change the batch below the critical size by a factor k, multiply the learning rate by "
-            f"k^{law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})."
+            f"k^{law.exponent:.2f} ({law.low:.2f} to {law.high:.2f}){'' if law.reliable else ', roughly'}."
         )
     if not critical.reliable:
         parts.append(f"Do not trust this yet: {'; '.join(critical.notes)}.")

@@ -8,8 +8,12 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTED = 130
+KEPT = "interrupted; everything finished is kept, the same command goes on from there"
+PAUSE = 0.02  # seconds until a signal that came at a bad moment comes again
 
 
 @contextlib.contextmanager
@@ -22,12 +26,15 @@ def interruptible() -> Iterator[None]:
 
     def handle(number, frame):
         nonlocal count
+        if within(frame, "<frozen importlib"):  # C++ libraries that are half loaded do not survive an exception
+            stop_now(KEPT)
+        if within(frame, "_xla_gc_callback"):  # Python ignores exceptions there
+            threading.Timer(PAUSE, os.kill, (os.getpid(), number)).start()
+            return
         count += 1
         if count > 1:
-            os._exit(130)
-        with contextlib.suppress(OSError, ValueError):
-            said = "lr-batch: finishing the chunks in flight; once more to stop now"
-            print(said, file=sys.stderr, flush=True)
+            stop_now()
+        say("finishing the chunks in flight; once more to stop now")
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():  # only that one is given signals
@@ -39,3 +46,24 @@ def interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def within(frame: FrameType | None, where: str) -> bool:
+    """Whether a function of that name, or of a file whose name begins so, is being called."""
+    while frame is not None:
+        if frame.f_code.co_name == where or frame.f_code.co_filename.startswith(where):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def stop_now(message: str | None = None) -> None:
+    """Ends the process without waiting for threads."""
+    if message:
+        say(message)
+    os._exit(INTERRUPTED)
+
+
+def say(message: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        print(f"lr-batch: {message}", file=sys.stderr, flush=True)

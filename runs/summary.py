@@ -37,7 +37,7 @@ def summarize(
             "regimes": critical and critical.regimes._asdict(),
             "learning_rate_law": law and _law(law),
             "engine": result.engine._asdict(),
-            "notes": [*(critical.notes if critical else ()), *refusals],
+            "notes": [*(critical.notes if critical else ()), *_law_notes(law), *refusals],
         }
     )
 
@@ -72,6 +72,10 @@ def _critical(critical: CriticalBatchSize) -> dict[str, Any]:
 
 def _law(law: LearningRateLaw) -> dict[str, Any]:
     return {name: getattr(law, name) for name in ("best", "exponent", "low", "high")}
+
+
+def _law_notes(law: LearningRateLaw | None) -> list[str]:
+    return [f"learning-rate law: {note}" for note in law.notes] if law else []
 
 
 def _finite(value: Any) -> Any:

@@ -98,4 +98,5 @@ def _critical_lines(critical: CriticalBatchSize | None, law: LearningRateLaw | N
     if law:
         interval = f"({law.low:.2f} to {law.high:.2f})"
         lines.append(f"learning-rate law    {law.best}, exponent {law.exponent:.2f} {interval}")
+        lines += [f"                     {note}" for note in law.notes]
     return lines

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from lr_batch.critical_batch import critical_batch_size
 from lr_batch.optimum import Estimate, Optimum
 from lr_batch.scaling_curve import Points, fit_curve, log_steps
-from tests.lr_batch.known_curve import BATCH_SIZES, RATES, draw_result, hyperbola, saturating
+from tests.lr_batch.known_curve import (
+    BATCH_SIZES,
+    RATES,
+    bowl,
+    draw_result,
+    drop,
+    edge,
+    hyperbola,
+    saturating,
+)
 
 LOG_B = np.log(BATCH_SIZES)
 SMALL_NOISE = {"seed_sd": 0.05}
@@ -93,29 +103,56 @@ def test_seed_effects_on_all_batch_sizes_move_s_min_and_not_the_critical_batch_s
     assert width(together.s_min_low, together.s_min_high) > 0.3
 
 
-def _covered(num_studies, sharpness, **noise):
-    """Share of intervals that hold the true (E_min, B_crit, S_min), the grid shifted at random."""
-    rng, hits = np.random.default_rng(1), []
-    for key in range(num_studies):
+STUDIES = [
+    {"shape": edge, "seed_sd": 0.05},
+    {"shape": edge, "seed_sd": 0.15},
+    {"shape": bowl, "seed_sd": 0.05},
+    {"shape": bowl, "seed_sd": 0.15},
+    {"shape": drop, "seed_sd": 0.05},
+    {"shape": drop, "seed_sd": 0.15},
+    {"shape": edge, "seed_sd": 0.05, "common_sd": 0.1},
+    {"shape": edge, "seed_sd": 0.1, "sharpness": 1.6},
+]
+
+
+def _covered(num_studies, key=0, sharpness=1.0, **noise):
+    """Which intervals hold the true (S_min, B_crit, E_min, sharpness) [studies 4], the grid shifted at random."""
+    rng, hits = np.random.default_rng(key), []
+    for study in range(num_studies):
         rates = saturating(BATCH_SIZES, np.exp(rng.uniform(-0.28, 0.28)))
         steps = hyperbola(BATCH_SIZES, sharpness=sharpness)
-        fit = critical_batch_size(draw_result(key, steps=steps, rates=rates, **noise), resamples=400)
-        low, high = (fit.e_min_low, fit.low, fit.s_min_low), (fit.e_min_high, fit.high, fit.s_min_high)
-        hits.append(np.less_equal(low, (960, 32, 30)) & np.less_equal((960, 32, 30), high))
-    return np.mean(hits, axis=0)
+        fit = critical_batch_size(draw_result((key, study), steps=steps, rates=rates, **noise), resamples=400)
+        low = fit.s_min_low, fit.low, fit.e_min_low, fit.sharpness_low
+        high = fit.s_min_high, fit.high, fit.e_min_high, fit.sharpness_high
+        truth = 30, 32, 960, sharpness
+        hits.append(np.less_equal(low, truth) & np.less_equal(truth, high))
+    return np.array(hits)
 
 
 def test_intervals_cover():
     """6 studies, 90 % intervals: 3 or more of 6 missing happens by chance in 1.6 % per quantity."""
-    assert (_covered(6, 1.0, seed_sd=0.1, lane_sd=0.05) > 0.5).all()
+    assert (_covered(6, seed_sd=0.1, lane_sd=0.05).mean(0) > 0.5).all()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sharpness", [1.0, 1.6])
-@pytest.mark.parametrize("noise", [SMALL_NOISE, LARGE_NOISE, COMMON_NOISE])
-def test_intervals_cover_in_many_studies(sharpness, noise):
+@pytest.mark.parametrize("noise", [LARGE_NOISE, COMMON_NOISE])
+def test_intervals_cover_under_much_noise(noise):
     """60 studies: fewer than 80 % of 90 % intervals happens by chance in 0.6 % of cases."""
-    assert (_covered(60, sharpness, **noise) > 0.8).all()
+    assert (_covered(60, **noise).mean(0) > 0.8).all()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_intervals_cover_as_often_as_they_say():
+    """320 studies of valleys, cliffs and steep edges, with little and much noise: 90 % intervals cover 85 to 95 %.
+
+    Fails by chance in 1 % of cases where a quantity is covered just 85 or just 95 % of the time. Over
+    800 studies with other keys: S_min 0.90, B_crit 0.94, E_min 0.91, sharpness 0.86.
+    """
+    covered = np.concatenate([_covered(40, key=key, **study) for key, study in enumerate(STUDIES)])
+    print("covered: S_min, B_crit, E_min, sharpness", covered.mean(0))
+    fewest, most = binom.ppf([0.01, 0.99], len(covered), [0.85, 0.95])
+    assert ((covered.sum(0) >= fewest) & (covered.sum(0) <= most)).all()
 
 
 def test_band_holds_the_curve_and_a_critical_batch_size_outside_is_unreliable():

@@ -78,3 +78,6 @@ def test_refuses_too_few_batch_sizes_and_studies_without_rates():
         learning_rate_law(RESULT, optima=_optima(np.ones((3, 2)), BATCH_SIZES[:3]))
     with pytest.raises(ValueError, match="no hyperparameter 'learning_rate'"):
         learning_rate_law(type(RESULT)(**{**RESULT._asdict(), "hparams": {}}))
+    once = draw_result(0, grid=np.array([0.1]))
+    with pytest.raises(ValueError, match="several learning rates at each batch size, got 1"):
+        learning_rate_law(once)

@@ -88,6 +88,27 @@ def test_termination_is_an_interrupt():
         time.sleep(10)  # the signal arrives before
 
 
+def test_interrupt_where_exceptions_are_ignored_comes_again():
+    def _xla_gc_callback():
+        with contextlib.suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        _xla_gc_callback()
+        time.sleep(10)
+
+
+def test_interrupt_within_an_import_ends_the_process(tmp_path):
+    """An exception there leaves libraries half loaded, which then crash."""
+    (tmp_path / "slow.py").write_text("import os, time\nos.kill(os.getpid(), 2)\ntime.sleep(10)")
+    script = "from runs.interrupts import interruptible\nwith interruptible():\n    import slow"
+    path = os.pathsep.join((str(ROOT), str(tmp_path)))
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr.startswith("lr-batch: interrupted")) == (130, True), done
+
+
 def test_second_signal_stops_at_once_and_loses_nothing(uninterrupted):
     words, _, folder = uninterrupted
     out, log = folder / "stopped", folder / "stopped.log"
