@@ -61,6 +61,34 @@ def regularized(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
+def where_active(active: bool | jax.Array, changed: LossFn, plain: LossFn) -> LossFn:
+    """`changed` where active, else `plain`: bit for bit, value and gradient.
+
+    Both are computed, and of each its gradient; this costs up to twice the work. One loss that equals `plain`
+    when it is off would do but for the last bits: the compiler fuses and multiplies in another order what has
+    passed through it, and examples that each lane has changed for itself are no longer one shared matrix.
+    """
+
+    def loss(params, batch, key):
+        @jax.custom_vjp
+        def selected(params):
+            return jnp.where(active, changed(params, batch, key), plain(params, batch, key))
+
+        def forward(params):
+            new, new_vjp = jax.vjp(lambda p: changed(p, batch, key), params)
+            old, old_vjp = jax.vjp(lambda p: plain(p, batch, key), params)
+            return jnp.where(active, new, old), (new_vjp, old_vjp)
+
+        def backward(vjps, cotangent):
+            (new,), (old,) = (vjp(cotangent) for vjp in vjps)
+            return (jax.tree.map(lambda n, o: jnp.where(active, n, o), new, old),)
+
+        selected.defvjp(forward, backward)
+        return selected(params)
+
+    return loss
+
+
 def of_result(function: Callable[[PyTree], PyTree], active: bool | jax.Array) -> optax.GradientTransformation:
     """Stateless `after` part that decides where a step ends: `params + updates -> new params`.
 

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from reg.applied import Applied, Key, Scalar
+from reg.applied import Applied, Key, Scalar, where_active
+from reg.examples import real_examples
 
 Images = Float[Array, "m height width channels"]
 AUGMENTATION = 0xA06
@@ -28,7 +29,7 @@ def cutout(cutout: Scalar) -> Applied:
         in_row, in_column = jnp.abs(rows - centre[0]) < cutout / 2, jnp.abs(columns - centre[1]) < cutout / 2
         return jnp.where((in_row[:, :, None] & in_column[:, None])[..., None], 0.0, x)
 
-    return _augmented("cutout", cut)
+    return _augmented("cutout", cutout, cut)
 
 
 def random_crop(random_crop: Scalar) -> Applied:
@@ -51,7 +52,7 @@ def random_crop(random_crop: Scalar) -> Applied:
 
         return jax.vmap(shift)(x, shifts.T)
 
-    return _augmented("random_crop", crop)
+    return _augmented("random_crop", random_crop, crop)
 
 
 def random_flip(random_flip: Scalar) -> Applied:
@@ -61,19 +62,19 @@ def random_flip(random_flip: Scalar) -> Applied:
         mirrored = jax.random.uniform(key, (len(x), 1, 1, 1)) < random_flip
         return jnp.where(mirrored, x[:, :, ::-1], x)
 
-    return _augmented("random_flip", flip)
+    return _augmented("random_flip", random_flip, flip)
 
 
-def _augmented(owner: str, change: Callable[[Images, Key], Images]) -> Applied:
+def _augmented(owner: str, strength: Scalar, change: Callable[[Images, Key], Images]) -> Applied:
     def with_change(loss_fn, num_classes):
         del num_classes
 
         def loss(params, batch, key):
-            x = batch["x"]
+            x = real_examples(owner, batch)
             images = change(x.reshape(image_shape(owner, x.shape)), jax.random.fold_in(key, AUGMENTATION))
             return loss_fn(params, {**batch, "x": images.reshape(x.shape)}, key)
 
-        return loss
+        return where_active(strength > 0, loss, loss_fn)
 
     return Applied(loss=with_change)
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from reg.applied import Applied, Key, LossFn, PyTree
+from reg.applied import Applied, Key, LossFn, PyTree, Scalar, where_active
 
 
 def num_classes(data: Any) -> int | None:
@@ -35,8 +35,10 @@ def class_losses(
     return jax.vmap(with_label)(jnp.arange(num_classes))
 
 
-def of_class_losses(owner: str, change: Callable[[jax.Array, jax.Array], jax.Array]) -> Applied:
-    """A loss made of the cross entropy `[m]` and those of all classes `[classes, m]`.
+def of_class_losses(
+    owner: str, strength: Scalar, change: Callable[[jax.Array, jax.Array], jax.Array]
+) -> Applied:
+    """A loss made of the cross entropy `[m]` and those of all classes `[classes, m]`; plain at strength 0.
 
     Raises:
       ValueError: when it is built, if the targets are no class labels.
@@ -51,7 +53,7 @@ def of_class_losses(owner: str, change: Callable[[jax.Array, jax.Array], jax.Arr
             right = jnp.arange(num_classes)[:, None] == batch["y"][None]
             return change(jnp.sum(jnp.where(right, losses, 0.0), axis=0), losses)
 
-        return loss
+        return where_active(strength > 0, loss, loss_fn)
 
     return Applied(loss=with_change)
 

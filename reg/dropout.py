@@ -9,6 +9,8 @@ from jaxtyping import Array, Float
 from reg.applied import Applied, Key, Scalar
 from reg.layers import has_weights, intercepted
 
+DROPOUT = 0x0D0  # sets these draws apart from those of a model that uses the step's key itself
+
 
 def dropout(dropout: Scalar) -> Applied:
     """Inputs of every layer with a kernel but the first are zeroed with probability p = `dropout` in [0, 1).
@@ -39,9 +41,6 @@ def dropout(dropout: Scalar) -> Applied:
         return intercepted("dropout", "hidden layer with a kernel", loss_fn, change)
 
     return Applied(loss=with_dropout)
-
-
-DROPOUT = 0x0D0  # sets these draws apart from those of a model that uses the step's key itself
 
 
 def drop(x: Float[Array, "..."], rate: Scalar, key: Key) -> Float[Array, "..."]:

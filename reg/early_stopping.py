@@ -39,7 +39,8 @@ def early_stopping(patience: Scalar, min_improvement: Scalar = 0.0) -> EarlyStop
     """Stops after `patience` evaluations in a row without improvement (Prechelt, 1998, in the form of Keras).
 
     An evaluation is an improvement where its metric is below best - `min_improvement`; a metric that is not
-    finite never is. The parameters of the best evaluation are kept, to be restored at the end.
+    finite never is. The parameters of the best evaluation are kept, to be restored at the end. With a patience
+    of `NEVER` the rule is off: those of the last one are.
 
     Args:
       patience: evaluations, >= 1.
@@ -51,6 +52,7 @@ def early_stopping(patience: Scalar, min_improvement: Scalar = 0.0) -> EarlyStop
 
     def update(state, params, value, step):
         better = (value < state.value - min_improvement) & ~state.stopped & jnp.isfinite(value)
+        better |= patience >= NEVER
         waited = jnp.where(better, 0, state.waited + ~state.stopped)
         choose = lambda new, old: jax.tree.map(lambda n, o: jnp.where(better, n, o), new, old)  # noqa: E731
         return EarlyStoppingState(

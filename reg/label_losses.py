@@ -19,7 +19,7 @@ def label_smoothing(label_smoothing: Scalar) -> Applied:
     def smoothed(right, losses):
         return right + label_smoothing * (jnp.mean(losses, axis=0) - right)
 
-    return of_class_losses("label_smoothing", smoothed)
+    return of_class_losses("label_smoothing", label_smoothing, smoothed)
 
 
 def confidence_penalty(confidence_penalty: Scalar) -> Applied:
@@ -29,7 +29,7 @@ def confidence_penalty(confidence_penalty: Scalar) -> Applied:
         entropy = jnp.sum(jnp.exp(-losses) * losses, axis=0)
         return right - confidence_penalty * entropy
 
-    return of_class_losses("confidence_penalty", penalised)
+    return of_class_losses("confidence_penalty", confidence_penalty, penalised)
 
 
 def focal(focal: Scalar) -> Applied:
@@ -38,6 +38,6 @@ def focal(focal: Scalar) -> Applied:
     def weighted(right, losses):
         del losses
         wrong = jnp.maximum(-jnp.expm1(-right), TINY)
-        return jnp.where(focal > 0, wrong**focal * right, right)
+        return wrong**focal * right
 
-    return of_class_losses("focal", weighted)
+    return of_class_losses("focal", focal, weighted)

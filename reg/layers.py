@@ -46,5 +46,5 @@ def intercepted(owner: str, what: str, loss_fn: LossFn, change: Callable[[Any, j
 
 
 def has_weights(module: nn.Module) -> bool:
-    """Whether `module` is a layer with a kernel: dense, convolution, and whoever calls his so."""
+    """Whether `module` is a layer with a kernel: dense, convolution, or any other that calls it so."""
     return module.scope is not None and module.has_variable("params", "kernel")

@@ -39,7 +39,10 @@ def pruning(sparsity: Scalar, prune_steps: Scalar, mask: Mask = weights) -> Appl
         share = sparsity * (1 - (1 - jnp.minimum(state.count / prune_steps, 1.0)) ** 3)
         due = state.count % REFRESH == 0
         kept = jax.lax.cond(due, lambda: largest(theta, state.kept, chosen, share), lambda: state.kept)
-        pruned = jax.tree.map(lambda k, u, w: jnp.where(k > 0, u, -w), kept, updates, params)
+        # The selection by the strength, one number, keeps 0 exact where that by `kept` would not: see `of_result`.
+        pruned = jax.tree.map(
+            lambda k, u, w: jnp.where(sparsity > 0, jnp.where(k > 0, u, -w), u), kept, updates, params
+        )
         return pruned, PruningState(kept, state.count + 1)
 
     return Applied(after=optax.GradientTransformation(init_fn, update_fn))

@@ -34,9 +34,8 @@ class Regularizer(NamedTuple):
         traced. The learning rate may be among them, and must be where the method uses it.
       hparams: valid range and default of every hyperparameter.
       strength: the hyperparameter that says how much.
-      off: its value at which nothing is regularized: bit for bit in the same lanes, except where the method
-        changes the examples or the form of the loss, which makes another program of the same arithmetic; then
-        to rounding.
+      off: its value at which nothing is regularized: the numbers are those of the same lanes without, bit for
+        bit.
       space: default strengths of a sweep, `off` among them.
       paper: where the method comes from.
       eval_params: `(RegularizedState, params) -> params` to evaluate at.
@@ -158,8 +157,12 @@ ROWS = (
         gradient_noise.gradient_noise, (1e-4, 1e-3, 1e-2, 0.1), "Neelakantan et al., 2015",
         gradient_noise=NON_NEGATIVE,
     ),
-    row(gradient_noise.clip_norm, (10.0, 3.0, 1.0, 0.3), "Pascanu et al., 2013", off=UNBOUNDED,
-    clip_norm=BOUND), _stopping_row(), row(
+    row(
+        gradient_noise.clip_norm, (10.0, 3.0, 1.0, 0.3), "Pascanu et al., 2013", off=UNBOUNDED,
+        clip_norm=BOUND,
+    ),
+    _stopping_row(),
+    row(
         averaging.ema, (0.9, 0.99, 0.999), "Tarvainen & Valpola, 2017",
         ema=PROBABILITY, eval_params=averaging.ema_params,
     ),

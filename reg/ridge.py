@@ -5,7 +5,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from optim.range import Range
 from reg.applied import Scalar
+
+STRENGTH = Range(low=0.0)
 
 
 def ridge(x: Float[Array, "n p"], y: Float[Array, " n"], l2: Scalar) -> Float[Array, " p"]:
@@ -14,16 +17,19 @@ def ridge(x: Float[Array, "n p"], y: Float[Array, " n"], l2: Scalar) -> Float[Ar
     Hoerl & Kennard (1970), equation 2.1. lambda = `l2` >= 0, as in `reg.l2`. Without it, and with p > n or
     dependent columns, X'X has no inverse and the answer is not finite or meaningless; with it there is always
     exactly one.
+
+    Raises:
+      ValueError: if lambda is negative.
     """
+    STRENGTH.check("ridge", "l2", l2)
     n, p = x.shape
     return jnp.linalg.solve(x.T @ x + n * l2 * jnp.eye(p, dtype=x.dtype), x.T @ y)
 
 
 def condition_number(x: Float[Array, "n p"], l2: Scalar) -> Float[Array, ""]:
-    """(s_1^2 + n lambda) / (s_p^2 + n lambda), s the singular values of X (0 where p > n); infinite if
-    singular.
+    """(s_1^2 + n lambda) / (s_p^2 + n lambda), s the singular values of X (0 where p > n).
 
-    It decides how many steps gradient descent takes, and how many digits a solver loses.
+    Infinite if singular. It decides how many steps gradient descent takes, and how many digits a solver loses.
     """
     n, p = x.shape
     largest = jnp.linalg.svd(x, compute_uv=False)

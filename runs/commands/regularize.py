@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from runs import parse
+from runs.commands.options import WHOLE, Settings, optional
 
 if TYPE_CHECKING:
     from lr_batch import Study
     from lr_batch.generalization import Generalization
+    from reg import Regularizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,35 +31,33 @@ class Regularize:
     """A name of `lr-batch list workloads`, or FILE.py:NAME for your own Workload."""
     regularizer: Annotated[str, tyro.conf.arg(metavar="NAME")] = "weight_decay"
     """A name of `lr-batch list regularizers`."""
-    strengths: Annotated[str | None, tyro.conf.arg(metavar="LOW:HIGH:NUM")] = None
+    strengths: Annotated[str | None, optional("LOW:HIGH:NUM")] = None
     """Such as 1e-4:1:5, log-spaced, or a list 0,0.1,0.3. Off is always added. Default: the regularizer's."""
     optimizer: Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")] = "sgd"
     """A name of `lr-batch list optimizers`, or FILE.py:NAME for your own hparams -> transformation."""
-    learning_rates: Annotated[str | None, tyro.conf.arg(metavar="LOW:HIGH:NUM")] = None
+    learning_rates: Annotated[str | None, optional("LOW:HIGH:NUM")] = None
     """Such as 1e-3:4:8, log-spaced, or a list. Default: every second one of the optimizer's."""
     batch_sizes: Annotated[str, tyro.conf.arg(metavar="LOW:HIGH:xFACTOR")] = "32,256"
     """Such as 32:512:x4, or a list."""
-    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUES")] = ()
-    """Values of further hyperparameters, such as momentum=0.9 or l1_ratio=0.5,1."""
+    set: Settings = ()
+    """Values of a further hyperparameter, such as momentum=0.9 or l1_ratio=0.5,1."""
     epochs: float = 30.0
     """Passes over the training data of every trial."""
-    seeds: int = 4
+    seeds: Annotated[int, WHOLE] = 4
     """Trials of each setting, at least 2: intervals are over them."""
-    metric: Annotated[str | None, tyro.conf.arg(metavar="METRIC")] = None
+    metric: Annotated[str | None, optional("METRIC")] = None
     """Held-out metric to judge by, such as error. Default: that of the workload's goal."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    out: Annotated[Path | None, optional("DIR")] = None
     """Folder of the study. Default: ./lr-batch-results/NAME. The same command again resumes there."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the summary alone, as JSON, on stdout."""
 
     def __call__(self) -> None:
+        from runs.folder import RESULTS
         from runs.regularization import print_outcome, write_outcome
 
         study = self.study()
-        folder = (
-            self.out
-            or Path("lr-batch-results") / f"regularize-{study.workload.name}-{study.regularizer.name}"
-        )
+        folder = self.out or RESULTS / f"regularize-{study.workload.name}-{study.regularizer.name}"
         fits = run(study, self.epochs, folder)
         outcome = write_outcome(fits, folder)
         if self.json:
@@ -70,34 +71,44 @@ class Regularize:
         import lr_batch
         import optim
         import reg
-        from lr_batch.study import named
         from lr_batch.workload import Goal
+        from optim.names import named
 
         if self.seeds < 2:
             raise ValueError(f"--seeds: needs at least 2, since intervals are over seeds, got {self.seeds}")
         regularizer = named("regularizer", self.regularizer, reg.REGULARIZERS)
         workload = parse.named_or_loaded("workload", self.workload)
-        workload = named("workload", workload, lr_batch.WORKLOADS) if isinstance(workload, str) else workload
-        workload = workload() if not isinstance(workload, lr_batch.Workload) else workload
+        if isinstance(workload, str):
+            workload = named("workload", workload, lr_batch.WORKLOADS)()
+        elif callable(workload) and not isinstance(workload, lr_batch.Workload):
+            workload = parse.called("workload", workload)
         optimizer = parse.named_or_loaded("--optimizer", self.optimizer)
-        optimizer = (
-            named("optimizer", optimizer, optim.OPTIMIZERS) if isinstance(optimizer, str) else optimizer
-        )
-        space = dict(getattr(optimizer, "space", optim.OPTIMIZERS["sgd"].space)) | dict(regularizer.space)
-        space["learning_rate"] = space["learning_rate"][::2]
-        if self.learning_rates:
-            space["learning_rate"] = parse.values("--learning-rates", self.learning_rates)
-        if self.strengths:
-            space[regularizer.strength] = (regularizer.off, *parse.values("--strengths", self.strengths))
+        if isinstance(optimizer, str):
+            optimizer = named("optimizer", optimizer, optim.OPTIMIZERS)
         return lr_batch.Study(
             workload=workload,
             optimizer=optimizer,
             regularizer=regularizer,
             batch_sizes=parse.batch_sizes(self.batch_sizes),
-            space=space | parse.settings(self.set),
+            space=self._space(getattr(optimizer, "space", optim.OPTIMIZERS["sgd"].space), regularizer),
             seeds=self.seeds,
             goal=Goal(self.metric, workload.goal.threshold) if self.metric else None,
         )
+
+    def _space(
+        self, default: Mapping[str, Sequence[float]], regularizer: Regularizer
+    ) -> dict[str, Sequence[float]]:
+        further, strength = parse.settings(self.set), regularizer.strength
+        space = {**default, "learning_rate": default["learning_rate"][::2], **regularizer.space, **further}
+        for option, text, name in (
+            ("--learning-rates", self.learning_rates, "learning_rate"),
+            ("--strengths", self.strengths, strength),
+        ):
+            if text is not None:
+                if name in further:
+                    raise parse.UsageError(f"{option} and --set {name} are the same; give one")
+                space[name] = parse.values(option, text)
+        return space | {strength: (regularizer.off, *space[strength])}
 
 
 def run(study: Study, epochs: float, folder: Path) -> Generalization:

@@ -25,12 +25,17 @@ _LINE = 0.048
 
 
 def compare_steps(
-    results: Sequence[Result], criticals: Sequence[CriticalBatchSize | None], path: str | Path | None = None
+    results: Sequence[Result],
+    criticals: Sequence[CriticalBatchSize | None],
+    path: str | Path | None = None,
+    *,
+    what: str = "optimizer",
 ) -> Figure:
     """Steps to the goal of every optimizer at its own best rates, with its fitted curve where there is one.
 
-    Upright ticks mark critical batch sizes; batch sizes at which an optimizer did not reach the
-    goal have no point. Optimizers are named at the right. Written to `path` if given.
+    The results may differ in something else, named by `what`. Upright ticks mark critical batch sizes; batch sizes
+    at which an optimizer did not reach the goal have no point. Optimizers are named at the right. Written to `path`
+    if given.
     """
 
     def curve(axes: Axes, index: int, colour: str) -> None:
@@ -41,7 +46,7 @@ def compare_steps(
             _mark_critical(axes, critical, colour)
 
     return _figure(
-        results, criticals, "Steps to the goal, each optimizer at its best rates",
+        results, criticals, f"Steps to the goal, each {what} at its best rates",
         "optimizer steps to the goal",
         lambda row: (row.steps, row.low, row.high) if row.steps is not None else None, curve, path,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +14,14 @@ from lr_batch import Study
 from lr_batch.generalization import EVALS, generalize
 from lr_batch.strength import best_strengths, estimate, strength_rows
 from optim import OPTIMIZERS
+from reg.early_stopping import NEVER
 from reg_rows import tiny, train
 
 WORKLOAD = tiny()
 EPOCHS = 18.0  # 81 steps of 8
 
 
-def study(regularizer, strengths, **fields):
+def study(regularizer=None, strengths=MappingProxyType({}), **fields):
     space = {"learning_rate": (0.05, 0.4), **strengths}
     return Study(workload=WORKLOAD, regularizer=regularizer, batch_sizes=(8,), seeds=2, space=space, **fields)
 
@@ -85,7 +87,9 @@ def test_early_stopping_restores_the_best_and_stops():
     held_out = fits.held_out["loss"]
     for i in range(len(fits.seed)):
         kept = fits.kept_eval[i]
-        assert held_out[i, kept] == held_out[i].min()
+        assert held_out[i, kept] == (
+            held_out[i].min() if fits.hparams["patience"][i] == 2.0 else held_out[i, -1]
+        )
         if not fits.stopped[i]:
             continue
         stop = kept + 2
@@ -93,6 +97,15 @@ def test_early_stopping_restores_the_best_and_stops():
         assert (held_out[i, stop:] == held_out[i, stop]).all()  # frozen
     assert fits.alive.all() and not fits.stopped[fits.hparams["patience"] == 1e9].any()
     assert fits.stopped[fits.hparams["patience"] == 2.0].any()
+
+
+def test_early_stopping_that_is_off_is_the_plain_run():
+    off, plain = generalize(study("early_stopping", {"patience": (NEVER,)}), 4.0), generalize(study(), 4.0)
+    np.testing.assert_array_equal(off.kept_eval, plain.kept_eval)
+    for ours, theirs in ((off.train, plain.train), (off.held_out, plain.held_out)):
+        for name, values in theirs.items():
+            np.testing.assert_array_equal(ours[name], values)
+    np.testing.assert_array_equal(off.weight_norm, plain.weight_norm)
 
 
 def test_a_lane_that_diverges_is_infinite_and_the_others_go_on():

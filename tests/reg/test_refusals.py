@@ -13,6 +13,7 @@ import reg
 from lr_batch import Goal, Study, from_arrays
 from lr_batch.generalization import generalize
 from reg.registry import REGULARIZERS
+from reg.ridge import ridge
 from reg_rows import tiny
 
 WORKLOAD = tiny()
@@ -71,6 +72,10 @@ def test_models_and_data_that_a_method_cannot_work_on():
     assert "needs one class label" in line(workload=other, regularizer="label_smoothing")
     assert "found no hidden layer" in line(workload=other, regularizer="dropout")
     assert "needs images" in line(workload=other, regularizer="cutout")
+    noisy, words = (lr_batch.WORKLOADS[name]() for name in ("noisy_quadratic", "pydoc_lm"))
+    for name in ("mixup", "cutout"):
+        assert "needs examples x of real numbers, got other data" in line(workload=noisy, regularizer=name)
+        assert "needs examples x of real numbers, got int32" in line(workload=words, regularizer=name)
     assert "found no residual module" in line(
         workload=lr_batch.WORKLOADS["digits_mlp"](), regularizer="stochastic_depth"
     )
@@ -92,6 +97,11 @@ def test_a_mask_that_matches_nothing():
     loss = l2(0.1, mask=reg.matching("attention")).loss(WORKLOAD.loss, 3)
     with pytest.raises(ValueError, match="l2: the mask matches no parameter .there are: .*kernel"):
         jax.eval_shape(loss, WORKLOAD.init(jax.random.key(0)), WORKLOAD.train_data, jax.random.key(0))
+
+
+def test_ridge_of_a_negative_strength():
+    with pytest.raises(ValueError, match=r"^ridge: l2 must be in \[0, inf\), got -1.0"):
+        ridge(jnp.eye(2), jnp.ones(2), -1.0)
 
 
 def test_epochs_and_unregularized_update():

@@ -65,6 +65,8 @@ def test_a_damaged_chunk_counts_as_absent(tmp_path):
         (["--regularizer", "dropout", "--strengths", "1.5"], "dropout: dropout must be in [0, 1), got 1.5"),
         (["--regularizer", "l2", "--strengths=-1"], "l2: l2 must be in [0, inf), got -1"),
         (["--seeds", "1"], "--seeds: needs at least 2"),
+        (["--set", "l1_ratio"], "--set: must look like"),
+        (["--set", "weight_decay=0.1", "--strengths", "0.2"], "--strengths and --set weight_decay are the same"),
         (["--epochs", "0"], "epochs must be above 0"),
         (["--metric", "accuracy"], "error, loss"),
     ],
