@@ -33,3 +33,4 @@ from hparam.search import best as best
 from hparam.search import from_settings as from_settings
 from hparam.space import Space as Space
 from hparam.successive_halving import successive_halving as successive_halving
+from hparam.zero_readout import zero_readout as zero_readout

@@ -51,14 +51,17 @@ class CoordinateCheck(NamedTuple):
         """Layers that training changes more, or less, with the width, or that get larger.
 
         Wrong rules have exponents of 1/2 or more in the limit; the default leaves room for networks that
-        are far from it. Sizes may fall: a readout that starts small is right. Changes must stay, from
-        the first step to the last.
+        are far from it. Sizes may fall: a readout that starts small is right. Changes must stay, at every
+        step. Where output weights start at zero the first step moves nothing before them, at any width,
+        and their rule shows at the first step, that of the other layers at the second.
         """
-        first, last, size = self.exponents("change", 1), self.exponents("change"), self.exponents("size")
+        steps = range(1, self.change.shape[2])
+        changes = [self.exponents("change", step) for step in steps]
+        size = self.exponents("size")
         return tuple(
             layer
             for layer in self.layers
-            if max(abs(first[layer]), abs(last[layer]), size[layer]) > tolerance
+            if max(size[layer], *(abs(change[layer]) for change in changes)) > tolerance
         )
 
 
@@ -156,11 +159,11 @@ def outputs_of_layers(workload: Workload, params: PyTree, batch: PyTree) -> dict
 
 
 def exponent(widths: Sequence[int], sizes: Float[np.ndarray, " widths"]) -> float:
-    """Slope of log size against log width; 0 where the layer does not move at all."""
-    if not np.isfinite(sizes).all():
-        return float("inf")
-    if not (sizes > 0).all():
+    """Slope of log size against log width; 0 where the layer moves at no width, infinite where at some."""
+    if not sizes.any():
         return 0.0
+    if not (np.isfinite(sizes) & (sizes > 0)).all():
+        return float("inf")
     return float(np.polyfit(np.log(widths), np.log(sizes), 1)[0])
 
 

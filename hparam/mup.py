@@ -86,7 +86,6 @@ def mup(
     base: Workload,
     target: Workload,
     *,
-    zero_readout: bool = False,
     readout: str = "init",
     depth: float = 1.0,
     depth_exponent: float = 1.0,
@@ -105,8 +104,8 @@ def mup(
 
     Standard deviations are set from the base's own, whatever law the initializer follows. Nothing
     else may differ between the two but widths. Heads of attention that grow need scores over d and
-    not sqrt(d), which is the network's to do (`pydoc_lm(base_width=...)`); the paper also advises
-    queries that start at zero.
+    not sqrt(d), which is the network's to do (`pydoc_lm(base_width=...)`). The paper advises output
+    weights that start at zero, at the base too (`zero_readout`), and queries that do.
 
     Other optimizers, by the spectral condition |dW| ~ sqrt(fan-out / fan-in) (Yang, Simon & Bernstein,
     2023): steps of Muon, and of Shampoo without grafting, have a spectral norm that does not depend on
@@ -120,7 +119,6 @@ def mup(
     Args:
       base: the network whose settings are to be kept.
       target: the same at another width.
-      zero_readout: output weights start at zero, so that no width starts with a guess (ibid., D.2).
       readout: "init": output weights as in the table; "multiplier": used with a factor 1 / i, their
         initial std 1, SGD rate i, Adam rate 1 (ibid., table 8): the same training, but for eps and
         weight decay.
@@ -138,7 +136,7 @@ def mup(
 
     >>> from lr_batch.workloads import digits_mlp
     >>> wide = mup(digits_mlp(width=64), digits_mlp(width=256))
-    >>> wide.tree("adam")["Dense_1"]
+    >>> wide.tree("adam")["head"]
     {'bias': 1.0, 'kernel': 0.25}
     """
     if readout not in ("init", "multiplier"):
@@ -148,7 +146,7 @@ def mup(
     growth = fans_of(base, target, fans)
 
     def of(path, fan, ratio):
-        width = width_factors(fan, ratio, multiplied=readout == "multiplier", zero_readout=zero_readout)
+        width = width_factors(fan, ratio, multiplied=readout == "multiplier")
         return deepened(width, depth, depth_exponent) if in_branch(path_name(path), fan) else width
 
     ratios = std_ratios(base, target, growth)
@@ -156,7 +154,7 @@ def mup(
     return Mup(target, growth, jax.tree_util.tree_map_with_path(of, growth, ratios, is_leaf=is_leaf))
 
 
-def width_factors(fans: Fans, std_ratio: float, *, multiplied: bool, zero_readout: bool) -> Factors:
+def width_factors(fans: Fans, std_ratio: float, *, multiplied: bool) -> Factors:
     """The table of `mup` for one parameter whose initial std already grows by `std_ratio`.
 
     A weight w that is used as m w takes the values w / m, and its gradient is m times that of the product.
@@ -164,7 +162,7 @@ def width_factors(fans: Fans, std_ratio: float, *, multiplied: bool, zero_readou
     std = 1 / fans.fan_in if fans.is_readout else fans.fan_in**-0.5
     m = 1 / fans.fan_in if fans.is_readout and multiplied else 1.0
     return Factors(
-        init_scale=0.0 if fans.is_readout and zero_readout else std / std_ratio / m,
+        init_scale=std / std_ratio / m,
         multiplier=m,
         sgd=fans.fan_out / fans.fan_in / m**2,
         adam=1 / fans.fan_in / m,

@@ -38,7 +38,7 @@ class Family(NamedTuple):
       optimizer: name in `optim.OPTIMIZERS`.
       base_width: where the two parameterizations are the same.
       options: further arguments of `make`, such as `layers`.
-      zero_readout: output weights of muP start at zero.
+      zero_readout: output weights of muP start at zero, at the base width too.
       measured: "training" or "held-out": whose loss.
     """
 
@@ -46,7 +46,7 @@ class Family(NamedTuple):
     optimizer: str
     base_width: int
     options: Mapping[str, int] = {}
-    zero_readout: bool = False
+    zero_readout: bool = True
     measured: str = "training"
 
     def member(self, parameterization: str, width: int) -> tuple[Workload, OptimizerFactory]:
@@ -54,12 +54,16 @@ class Family(NamedTuple):
         if parameterization == STANDARD:
             workload, optimizer = self._network(width), optim.OPTIMIZERS[self.optimizer]
         else:
-            takes_base = "base_width" in inspect.signature(self.make).parameters
-            own = {"base_width": self.base_width} if takes_base else {}
-            target = self._network(width, **own)
-            scaled = hparam.mup(self._network(self.base_width), target, zero_readout=self.zero_readout)
+            scaled = hparam.mup(self._under_mup(self.base_width), self._under_mup(width))
             workload, optimizer = scaled.workload(), scaled.optimizer(self.optimizer)
         return workload._replace(name=f"{workload.name}, width {width}, {parameterization}"), optimizer
+
+    def _under_mup(self, width: int) -> Workload:
+        """What muP changes in the network itself."""
+        takes_base = "base_width" in inspect.signature(self.make).parameters
+        own = {"base_width": self.base_width} if takes_base else {}
+        network = self._network(width, **own)
+        return hparam.zero_readout(network, self._network(2 * width)) if self.zero_readout else network
 
     def _network(self, width: int, **own: int) -> Workload:
         workload = self.make(width=width, **self.options, **own)

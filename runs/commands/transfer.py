@@ -39,8 +39,8 @@ class Transfer:
     seeds: int = 4
     loss: Literal["training", "held-out"] = "training"
     """Whose final loss is compared."""
-    zero_readout: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Let the output weights of muP start at zero."""
+    zero_readout: bool = True
+    """Whether output weights start at zero under muP, as its authors advise."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder of the results. The same command again resumes there."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

@@ -20,7 +20,7 @@ from lr_batch.workloads import digits_cnn, pydoc_lm
 from lr_batch.workloads.mlp import MLP
 from lr_batch.workloads.pydoc_lm import CharTransformer
 
-WIDTHS = (16, 64, 256)
+WIDTHS = (16, 256)
 
 
 def mlp(width=16, layers=2, model=None):
@@ -69,7 +69,7 @@ TABLE = {
 @pytest.mark.parametrize("own_ratio", [1.0, 0.5])
 def test_factors_are_the_papers(kind, own_ratio):
     fans, std, sgd, adam = TABLE[kind]
-    found = width_factors(fans, own_ratio, multiplied=False, zero_readout=False)
+    found = width_factors(fans, own_ratio, multiplied=False)
     assert found == (std / own_ratio, 1.0, sgd, adam)
 
 
@@ -164,10 +164,20 @@ def test_a_readout_with_a_multiplier_trains_alike(optimizer):
     np.testing.assert_allclose(a[1], b[1], rtol=1e-4)
 
 
-def test_zero_readout_starts_from_equal_guesses():
-    workload = hparam.mup(mlp(8), mlp(32), zero_readout=True).workload()
-    losses = workload.evaluate(workload.init(jax.random.key(0)), workload.eval_data)["loss"]
-    np.testing.assert_allclose(losses, np.log(3), rtol=1e-6)
+def zeroed(width):
+    return hparam.zero_readout(mlp(width), mlp(2 * width))
+
+
+def test_zero_readout_starts_from_equal_guesses_at_the_base_too():
+    for width in (8, 32):
+        workload = hparam.mup(zeroed(8), zeroed(width)).workload()
+        params = workload.init(jax.random.key(0))
+        losses = workload.evaluate(params, workload.eval_data)["loss"]
+        np.testing.assert_allclose(losses, np.log(3), rtol=1e-6)
+        assert params["Dense_0"]["kernel"].any() and params["Dense_1"]["kernel"].any()
+    assert hparam.mup(zeroed(8), zeroed(32)).tree("adam") == hparam.mup(mlp(8), mlp(32)).tree("adam")
+    with pytest.raises(ValueError, match="no output weights"):
+        hparam.zero_readout(mlp(8), mlp(8))
 
 
 def test_rates_in_branches_follow_the_depth():
@@ -178,7 +188,7 @@ def test_rates_in_branches_follow_the_depth():
         for kind, ratio in (("sgd", sgd), ("adam", adam)):
             before, after = shallow.tree(kind), deep.tree(kind)
             assert after["Dense_1"]["kernel"] == ratio * before["Dense_1"]["kernel"]
-            assert after["Dense_0"] == before["Dense_0"] and after["Dense_2"] == before["Dense_2"]
+            assert after["Dense_0"] == before["Dense_0"] and after["head"] == before["head"]
 
 
 def test_attention_scores_fall_like_one_over_d():
@@ -234,12 +244,12 @@ def spoiled(mup, kind, layer, factor):
     return mup._replace(factors=jax.tree_util.tree_map_with_path(wrong, mup.factors, is_leaf=is_leaf))
 
 
-def check(optimizer, layer=None):
+def check(optimizer, layer=None, network=mlp):
     """The coordinate check of muP; with a layer, of muP without the rule for its rate."""
     rate = {"adam": 0.02, "sgd": 0.2}[optimizer]
     members = {}
     for width in WIDTHS:
-        found = hparam.mup(mlp(WIDTHS[0]), mlp(width))
+        found = hparam.mup(network(WIDTHS[0]), network(width))
         found = spoiled(found, optimizer, layer, 1.0) if layer else found
         members[width] = found.workload(), found.optimizer(optimizer)
     return hparam.coordinate_check(members, {"learning_rate": rate}, batch_size=8, seeds=4)
@@ -250,7 +260,7 @@ def test_coordinates_do_not_depend_on_the_width_under_mup(optimizer):
     assert check(optimizer).growing() == ()
 
 
-@pytest.mark.parametrize("layer", ["Dense_1", "Dense_2"])
+@pytest.mark.parametrize("layer", ["Dense_1", "head"])
 def test_a_missing_rule_is_caught_by_the_coordinate_check(layer):
     """Among them: no 1 / fan_in on the readout, whose output then grows with the width."""
     found = check("adam", layer)
@@ -261,8 +271,8 @@ def test_a_missing_rule_is_caught_by_the_coordinate_check(layer):
 def test_the_standard_parameterization_fails_the_coordinate_check():
     members = {width: (mlp(width), optim.OPTIMIZERS["adam"]) for width in WIDTHS}
     found = hparam.coordinate_check(members, {"learning_rate": 0.02}, batch_size=8)
-    assert "Dense_2" in found.growing()
-    assert found.size.shape == found.change.shape == (3, 3, 5)
+    assert "head" in found.growing()
+    assert found.size.shape == found.change.shape == (3, 2, 5)
     assert not found.change[:, :, 0].any()
 
 
@@ -285,4 +295,5 @@ def test_exponents_are_slopes_in_logs():
     widths = (8, 16, 32)
     assert exponent(widths, 3.0 * np.array(widths) ** 0.5) == pytest.approx(0.5)
     assert exponent(widths, np.array([1.0, np.nan, 1.0])) == np.inf
+    assert exponent(widths, np.array([1.0, 0.0, 0.0])) == np.inf
     assert exponent(widths, np.zeros(3)) == 0
