@@ -169,7 +169,7 @@ def muon(
         optax.scale_by_learning_rate(learning_rate),
     )
     adamw_rate = times(learning_rate, adamw_ratio)
-    rest = adamw(adamw_rate, adamw_b1, adamw_b2, weight_decay=weight_decay)
+    rest = adamw(adamw_rate, adamw_b1, adamw_b2, weight_decay=weight_decay, decay="rate")
 
     def labels(params):
         def label(path, leaf):

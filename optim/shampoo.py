@@ -161,23 +161,26 @@ def scale_by_shampoo(
 def shampoo(
     learning_rate: ScalarOrSchedule,
     b1: Scalar = 0.9,
-    b2: Scalar = 0.99,
-    eps: Scalar = 1e-6,
+    b2: Scalar = 1.0,
+    eps: Scalar = 1e-4,
     exponent: Scalar | None = None,
     weight_decay: Scalar = 0.0,
     *,
-    relative_eps: bool = True,
+    relative_eps: bool = False,
     interval: int = 10,
     block_size: int = 128,
     graft: str = "rmsprop",
     vectors: bool = False,
     mask=None,
 ) -> optax.GradientTransformation:
-    """Shampoo as it is used: averaged statistics, relative ridge, grafted norms, momentum.
+    """Shampoo with the paper's statistics, grafted norms and momentum.
 
     theta <- theta - lr (m + wd theta), m the bias-corrected moving average, with decay b1, of
-    `scale_by_shampoo`, whose arguments these are; `scale_by_shampoo()` alone is the paper's.
-    Grafted onto RMSProp (Anil et al., 2020; Shi et al., 2023), lr is on the scale of Adam's.
+    `scale_by_shampoo`, whose arguments these are and which alone is the paper's. Grafted onto RMSProp
+    (Anil et al., 2020; Shi et al., 2023), lr is on the scale of Adam's and roots may be old: without
+    a graft, `digits_mlp` at batch size 32 took 21 steps with fresh roots and 45 with roots of up to
+    10 steps ago, with it 17. Averaged statistics with a relative ridge (`b2=0.99, eps=1e-6,
+    relative_eps=True`) took 20.
     `mask`: what is decayed, default all.
     """
     return optax.chain(

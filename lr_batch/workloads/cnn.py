@@ -39,4 +39,4 @@ class SmallCNN(nn.Module):
         for width in self.hidden:
             x = jax.nn.relu(nn.Dense(width, kernel_init=HE_NORMAL)(x))
             x = nn.Dropout(self.dropout, deterministic=deterministic)(x)
-        return nn.Dense(self.classes, kernel_init=HE_NORMAL)(x)
+        return nn.Dense(self.classes, kernel_init=HE_NORMAL, name="head")(x)

@@ -14,7 +14,8 @@ HE_NORMAL = nn.initializers.he_normal()
 class MLP(nn.Module):
     """Layers of the given widths with ReLU between them; the last one gives the logits.
 
-    Weights are He-normal (He et al., 2015), biases zero.
+    Weights are He-normal (He et al., 2015), biases zero. The name "head" tells Muon
+    which layer is not its to train.
     """
 
     widths: Sequence[int]
@@ -23,4 +24,4 @@ class MLP(nn.Module):
     def __call__(self, x: Float[Array, "m features"]) -> Float[Array, "m classes"]:
         for width in self.widths[:-1]:
             x = jax.nn.relu(nn.Dense(width, kernel_init=HE_NORMAL)(x))
-        return nn.Dense(self.widths[-1], kernel_init=HE_NORMAL)(x)
+        return nn.Dense(self.widths[-1], kernel_init=HE_NORMAL, name="head")(x)

@@ -45,7 +45,7 @@ class ResNet8(nn.Module):
         x = PatchConv(16, (3, 3))(x)
         for features, stride in ((16, 1), (32, 2), (64, 2)):
             x = _block(x, features, stride)
-        return nn.Dense(self.classes, kernel_init=HE_NORMAL)(jax.nn.relu(x).mean(axis=(1, 2)))
+        return nn.Dense(self.classes, kernel_init=HE_NORMAL, name="head")(jax.nn.relu(x).mean(axis=(1, 2)))
 
 
 def _block(

@@ -6,13 +6,15 @@ import csv
 import io
 import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import optax
 from jaxtyping import Float
 
+import optim
 from hparam import Segment, Space, log, log1m
 from hparam.search import to_proposal
 from lr_batch import Study
@@ -67,8 +69,13 @@ class Run(NamedTuple):
     fresh: float
 
 
+def adamw(hparams: Mapping[str, Any]) -> optax.GradientTransformation:
+    """With decay times the rate, which is the weight decay that people search."""
+    return optim.adamw(**hparams, decay="rate")
+
+
 def study(budget: int = BUDGET) -> Study:
-    fields = {"workload": "digits_mlp", "optimizer": "adamw", "batch_sizes": (BATCH_SIZE,)}
+    fields = {"workload": "digits_mlp", "optimizer": adamw, "batch_sizes": (BATCH_SIZE,)}
     return study_of(SPACE, {}, **fields, budget=budget)
 
 

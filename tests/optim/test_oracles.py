@@ -106,12 +106,12 @@ def adam(t, w, g, m):
 
 def adamw(t, w, g, m):
     first, second = moments(t, g, m)
-    return w - RATE * (first / (np.sqrt(second) + 1e-8) + 0.01 * w)
+    return w - RATE * first / (np.sqrt(second) + 1e-8) - 1e-4 * w
 
 
-def adamw_constant(t, w, g, m):
+def adamw_rate(t, w, g, m):
     first, second = moments(t, g, m)
-    return w - RATE * first / (np.sqrt(second) + 1e-8) - 0.01 * w
+    return w - RATE * (first / (np.sqrt(second) + 1e-8) + 0.01 * w)
 
 
 def nadam(t, w, g, m):
@@ -249,7 +249,7 @@ ORACLES = {
     "rmsprop centered": (optim.rmsprop(RATE, eps=1e-3, centered=True), rmsprop_centered),
     "adam": (optim.adam(RATE), adam),
     "adamw": (optim.adamw(RATE), adamw),
-    "adamw constant": (optim.adamw(RATE, decay="constant"), adamw_constant),
+    "adamw rate": (optim.adamw(RATE, weight_decay=1e-2, decay="rate"), adamw_rate),
     "nadam": (optim.nadam(RATE), nadam),
     "lion": (optim.lion(RATE, weight_decay=0.1), lion),
     "lars": (optim.lars(RATE, trust_coefficient=0.02, weight_decay=0.1), lars),
@@ -260,7 +260,7 @@ ORACLES = {
     "schedule_free_adamw": (optim.schedule_free_adamw(RATE, weight_decay=0.1), schedule_free_adamw),
     "shampoo": (optax.chain(optim.scale_by_shampoo(eps=1e-2), optim.sgd(RATE)), shampoo_paper),
     "shampoo averaged": (
-        optim.shampoo(RATE, b1=0.0, b2=0.9, eps=1e-3, interval=3, graft="adagrad"),
+        optim.shampoo(RATE, b1=0.0, b2=0.9, eps=1e-3, relative_eps=True, interval=3, graft="adagrad"),
         shampoo_averaged,
     ),
     "soap": (optim.soap(RATE, interval=4), soap),
@@ -355,7 +355,7 @@ OPTAX = {
     "adagrad": (optim.adagrad(RATE, eps=1e-7, initial=0.1), optax.adagrad(RATE, eps=0.0)),
     "rmsprop": (optim.rmsprop(RATE, momentum=0.5), optax.rmsprop(RATE, momentum=0.5)),
     "adam": (optim.adam(RATE), optax.adam(RATE)),
-    "adamw": (optim.adamw(RATE), optax.adamw(RATE, weight_decay=1e-2)),
+    "adamw": (optim.adamw(RATE, weight_decay=1e-2, decay="rate"), optax.adamw(RATE, weight_decay=1e-2)),
     "nadam": (optim.nadam(RATE), optax.nadam(RATE)),
     "lion": (optim.lion(RATE), optax.lion(RATE, weight_decay=0.0)),
     "lamb": (optim.lamb(RATE, weight_decay=0.1), optax.lamb(RATE, weight_decay=0.1)),
@@ -381,7 +381,10 @@ def torch_optimizers(torch):
         "adagrad": (optim.adagrad(RATE), lambda p: o.Adagrad(p, lr=RATE, eps=1e-8)),
         "rmsprop": (optim.rmsprop(RATE, eps_in_sqrt=False), lambda p: o.RMSprop(p, lr=RATE, alpha=0.9)),
         "adam": (optim.adam(RATE), lambda p: o.Adam(p, lr=RATE)),
-        "adamw": (optim.adamw(RATE), lambda p: o.AdamW(p, lr=RATE, weight_decay=1e-2)),
+        "adamw": (
+            optim.adamw(RATE, weight_decay=1e-2, decay="rate"),
+            lambda p: o.AdamW(p, lr=RATE, weight_decay=1e-2),
+        ),
     }
 
 
