@@ -9,44 +9,42 @@ from runs.xla_flags import set_xla_flags
 
 set_xla_flags()  # before JAX is imported
 
-import numpy as np  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-
-from runs.plots import style  # noqa: E402
-from runs.recipes.search_benchmark import interval  # noqa: E402
+from runs.recipes.search_curves import report  # noqa: E402
 from runs.recipes.search_on_digits import (  # noqa: E402
     BAYES,
     QUASI_RANDOM,
     RANDOM,
-    TRIALS,
+    WORKLOAD,
     Ratio,
-    Run,
-    best_at,
     of_method,
     ratio,
     run_all,
-    subtitle,
 )
 
 METHODS = (BAYES, QUASI_RANDOM, RANDOM)
 
 
 def main(
-    folder: str = "lr-batch-results/search", repeats: int = 20, quick: bool = False
+    folder: str = "lr-batch-results/search",
+    workload: str = WORKLOAD,
+    *,
+    repeats: int = 20,
+    quick: bool = False,
 ) -> dict[str, dict[str, Ratio]]:
-    """Each method tunes AdamW's rate, b1, b2 and weight decay on `digits_mlp` with 64 trials, 16 at a time.
+    """Each method tunes AdamW's rate, b1, b2 and weight decay on a workload with 64 trials, 16 at a time.
 
-    Command: `python -m runs.recipes.bayes_vs_random [FOLDER]`, about 80 s of CPU time. Repeats are paired:
-    same initial parameters, order of examples and key of the search.
+    Command: `python -m runs.recipes.bayes_vs_random [FOLDER [WORKLOAD]]`, about 80 s of CPU time for
+    `digits_mlp`. Repeats are paired: same initial parameters, order of examples and key of the search.
 
-    Expected (20 repeats, 95 % intervals, two CPU cores): the best loss of random search is 1.10 [1.03, 1.17]
-    times that of the Bayesian search, of quasi-random search 1.10 [1.05, 1.18] times. On fresh seeds nothing
-    is left of it, 0.99 [0.90, 1.10] and 0.93 [0.86, 1.01]. The best of 64 is optimistic: on fresh seeds its
-    loss is 1.39 [1.25, 1.56] times (random), 1.31 [1.22, 1.40] (quasi-random) and 1.54 [1.40, 1.70] (bayes)
-    what the search saw; here one seed's luck outweighs a better setting.
+    Expected (digits_mlp, 20 repeats, 95 % intervals, two CPU cores): the best loss of random search is 1.10
+    [1.03, 1.17] times that of the Bayesian search, of quasi-random search 1.10 [1.05, 1.18] times. On fresh
+    seeds nothing is left of it, 0.99 [0.90, 1.10] and 0.93 [0.86, 1.01]. The best of 64 is optimistic: on
+    fresh seeds its loss is 1.39 [1.25, 1.56] times (random), 1.31 [1.22, 1.40] (quasi-random) and 1.54 [1.40,
+    1.70] (bayes) what the search saw; here one seed's luck outweighs a better setting.
 
     Args:
       folder: of the tables and the figure; runs that are in it are not repeated.
+      workload: whose optimizer is tuned.
       repeats: of each search, >= 2.
       quick: 2 repeats of 16 short trials.
 
@@ -54,40 +52,21 @@ def main(
       For "searched" (the best of 64) and "fresh" (that setting on 16 new seeds): the other method -> how many
       times the loss of that method is the loss of the Bayesian search.
     """
-    runs = run_all(Path(folder), METHODS, 2 if quick else repeats, quick=quick)
+    runs = run_all(Path(folder), METHODS, 2 if quick else repeats, workload, quick=quick)
     bayes, others = of_method(runs, BAYES), {m.name: of_method(runs, m) for m in METHODS[1:]}
     results = {
         "searched": {name: ratio(mine, bayes, lambda run: run.best[-1]) for name, mine in others.items()},
         "fresh": {name: ratio(mine, bayes) for name, mine in others.items()},
     }
-    style.save(draw(runs), Path(folder) / "bayes_vs_random.png")
-    for kind, ratios in results.items():
-        for name, value in ratios.items():
-            print(f"{kind:8s} loss of {name:12s} over that of bayes: {value}")
+    named = {
+        f"{kind}, loss of {name} over that of bayes": value
+        for kind, ratios in results.items()
+        for name, value in ratios.items()
+    }
+    title = "Searching in batches of 16"
+    report(Path(folder) / "bayes_vs_random", title, workload, METHODS, runs, named)
     return results
 
 
-def draw(runs: list[Run]) -> Figure:
-    """Geometric mean of the best loss so far with its 95 % interval, against full-length trials."""
-    figure = style.new_figure(7.2, 4.8)
-    axes = style.add_axes(figure, bottom=0.21, height=0.64)
-    style.headline(figure, "Searching in batches of 16", subtitle(runs))
-    drawn = []
-    for method in METHODS:
-        mine = of_method(runs, method)
-        cost = mine[0].cost
-        values = np.log([best_at(run, cost) for run in mine])
-        low, high = np.exp(interval(values))
-        axes.fill_between(cost, low, high, color=method.color, alpha=0.18, linewidth=0)
-        middle, look = np.exp(values.mean(axis=0)), {"color": method.color, "marker": "o", "markersize": 4}
-        axes.plot(cost, middle, label=method.name, **look)
-        drawn += [low, high]
-    axes.set_xlabel(f"trials (of {TRIALS})", fontsize=10, color=style.INK)
-    limits = np.concatenate(drawn)
-    style.log_axis(axes.yaxis, "best held-out loss so far", limits.min() / 1.05, limits.max() * 1.05)
-    style.legend_below(axes)
-    return figure
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main(*sys.argv[1:3])

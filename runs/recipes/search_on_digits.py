@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +32,7 @@ SPACE = Space(
         "weight_decay": log(1e-4, 10.0),
     }
 )
+WORKLOAD = "digits_mlp"
 BATCH_SIZE, BUDGET = 16, 108
 TRIALS = 64
 FRESH_SEEDS = 16
@@ -74,19 +74,25 @@ def adamw(hparams: Mapping[str, Any]) -> optax.GradientTransformation:
     return optim.adamw(**hparams, decay="rate")
 
 
-def study(budget: int = BUDGET) -> Study:
-    fields = {"workload": "digits_mlp", "optimizer": adamw, "batch_sizes": (BATCH_SIZE,)}
+def study(workload: str, budget: int) -> Study:
+    fields = {"workload": workload, "optimizer": adamw, "batch_sizes": (BATCH_SIZE,)}
     return study_of(SPACE, {}, **fields, budget=budget)
 
 
 def run_all(
-    folder: Path, methods: tuple[Method, ...], repeats: int, *, quick: bool = False, note: Callable = print
+    folder: Path,
+    methods: tuple[Method, ...],
+    repeats: int,
+    workload: str = WORKLOAD,
+    *,
+    quick: bool = False,
+    note: Callable = print,
 ) -> list[Run]:
     """Runs what is missing of every method and repeat; each method has a table in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    trained = study(budget=27) if quick else study()
+    trained = study(workload, budget=27 if quick else BUDGET)
     shared = Trainer(plan_of(trained, RANDOM, FRESH))
-    paths = {method: folder / f"digits-{method.name}.csv" for method in methods}
+    paths = {method: folder / f"{workload}-{method.name}.csv" for method in methods}
     for repeat, method in itertools.product(range(repeats), methods):
         done = read(paths[method])
         if len(done) == repeat:
@@ -172,13 +178,6 @@ def ratio(one: list[Run], other: list[Run], of: Callable[[Run], float] = lambda 
     chosen = np.random.default_rng(0).integers(len(logs), size=(4000, len(logs)))
     low, high = np.exp(np.quantile(logs[chosen].mean(axis=1), [0.025, 0.975]))
     return Ratio(float(np.exp(logs.mean())), float(low), float(high))
-
-
-def subtitle(runs: list[Run]) -> str:
-    """What was searched and how often, for figures."""
-    repeats = min(Counter(run.method for run in runs).values())
-    study = f"batch size {BATCH_SIZE}, {BUDGET} steps"
-    return f"digits_mlp · adamw, four hyperparameters · {study} · {repeats} repeats"
 
 
 def of_method(runs: list[Run], method: Method) -> list[Run]:

@@ -301,8 +301,8 @@ def test_recipes_quick(tmp_path, capsys):
     # Random search is part of both, and was not run again.
     assert all((tmp_path / name).read_bytes() == content for name, content in tables.items())
     for name in ("asha_vs_random", "bayes_vs_random"):
-        assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
-    assert "loss of asha over that of random search" in capsys.readouterr().out
+        assert (tmp_path / f"{name}-digits_mlp.png").read_bytes()[:4] == b"\x89PNG"
+    assert "fresh, loss of asha over that of random search" in capsys.readouterr().out
 
 
 def test_note_names_the_finalist_that_is_better_on_fresh_seeds():
