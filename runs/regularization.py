@@ -65,6 +65,7 @@ def _row(fits: Generalization, row: StrengthRow) -> dict[str, Any]:
         "batch_size": row.batch_size,
         "strength": row.strength,
         **row.others,
+        "edge": edge(fits, row),
         "held_out": _interval(row.held_out),
         "train": _interval(row.train),
         "gap": _interval(row.gap),
@@ -107,13 +108,23 @@ def print_outcome(fits: Generalization, outcome: Outcome, stream: IO[str]) -> No
         table.add_column(heading, justify="right")
     for row in outcome.rows:
         cells = (row.held_out, row.train, row.gap)
-        rate = f"{row.others['learning_rate']:.3g}"
+        rate = f"{row.others['learning_rate']:.3g}{' *' if edge(fits, row) else ''}"
         table.add_row(
             str(row.batch_size), strength_text(fits, row.strength), *map(interval_text, cells), rate
         )
     Console(file=stream, highlight=False, markup=False, width=None if stream.isatty() else 120).print(table)
+    if any(edge(fits, row) for row in outcome.rows):
+        print("* on the edge of the grid: better rates may lie beyond; see --learning-rates", file=stream)
     for entry in outcome.best:
         print(sentence(fits, entry), file=stream)
+
+
+def edge(fits: Generalization, row: StrengthRow) -> str | None:
+    """"low" or "high" where the best learning rate is the first or last of several."""
+    rates = sorted(fits.study.space["learning_rate"])
+    if len(rates) == 1:
+        return None
+    return {rates[0]: "low", rates[-1]: "high"}.get(row.others["learning_rate"])
 
 
 def sentence(fits: Generalization, entry: BestStrength) -> str:
@@ -124,10 +135,12 @@ def sentence(fits: Generalization, entry: BestStrength) -> str:
         line += f"; {text(entry.low)} to {text(entry.high)} cannot be told from it"
     if entry.gain is None:
         return f"{line}."
-    helps = "helps" if entry.gain.low > 0 else "harms" if entry.gain.high < 0 else "no gain to be seen"
-    return (
-        f"{line}. Held-out {fits.study.goal.metric} falls by {interval_text(entry.gain)} over none: {helps}."
-    )
+    best, low, high = entry.gain
+    if not math.isfinite(best):
+        return f"{line}. Without it a trial diverged."
+    helps = "helps" if low > 0 else "harms" if high < 0 else "no gain to be seen"
+    moved, size = ("falls", entry.gain) if best >= 0 else ("rises", Estimate(-best, -high, -low))
+    return f"{line}. Held-out {fits.study.goal.metric} {moved} by {interval_text(size)} against none: {helps}."
 
 
 def strength_text(fits: Generalization, strength: float) -> str:

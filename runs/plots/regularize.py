@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from scipy.special import ndtri
 
 from lr_batch.generalization import Generalization
+from lr_batch.optimum import Estimate
 from lr_batch.strength import BestStrength, StrengthRow, estimate
 from runs.plots import style
 
@@ -31,19 +33,19 @@ def strength_curves(
     figure, axes = _new(
         fits, f"{style.plain(fits.study.goal.metric)} against the strength of the regularizer"
     )
-    for colour, entry in zip(_colours(fits), best, strict=True):
+    shifts = _shifts(2 * len(best))
+    for number, (colour, entry) in enumerate(zip(_colours(fits), best, strict=True)):
         mine = [row for row in rows if row.batch_size == entry.batch_size]
-        label = f"batch {entry.batch_size}"
-        _errorbars(axes, mine, [row.held_out for row in mine], colour, f"{label}, held out", filled=True)
-        _errorbars(axes, mine, [row.train for row in mine], colour, f"{label}, training", filled=False)
+        label, shift = f"batch {entry.batch_size}", shifts[2 * number]
+        _errorbars(axes, [row.held_out for row in mine], colour, f"{label}, held out", shift)
+        _errorbars(
+            axes, [row.train for row in mine], colour, f"{label}, training", shifts[2 * number + 1], filled=False
+        )
         chosen = next(i for i, row in enumerate(mine) if row.strength == entry.best)
-        if np.isfinite(mine[chosen].held_out.best):
-            axes.plot(
-                chosen, mine[chosen].held_out.best, "*", color=colour, markersize=16, markeredgecolor="white"
-            )
+        if np.isfinite(height := mine[chosen].held_out.best):
+            axes.plot(chosen + shift, height, "*", color=colour, markersize=16, markeredgecolor="white")
     _strength_axis(axes, fits, rows)
-    _metric_axis(axes)
-    axes.set_ylabel(fits.study.goal.metric, fontsize=10, color=style.INK)
+    _log_axis(axes, fits.study.goal.metric)
     style.legend_below(axes)
     return style.save(figure, path)
 
@@ -51,7 +53,8 @@ def strength_curves(
 def weights(fits: Generalization, rows: Sequence[StrengthRow], path: str | Path | None = None) -> Figure:
     """Norm of the weights (left) and share of weights that are exactly zero (right) against the strength."""
     figure = style.new_figure(9.4, 4.8)
-    style.headline(figure, "Weights at the end of training, at the best learning rate", _subtitle(fits), 0.07)
+    title = "Weights at the end of training, at the best learning rate"
+    style.headline(figure, title, f"{_subtitle(fits)} · bars: 95 % intervals", 0.07)
     panels = [
         style.add_axes(figure, left=left, width=0.405, bottom=0.2, height=0.65) for left in (0.07, 0.565)
     ]
@@ -60,10 +63,11 @@ def weights(fits: Generalization, rows: Sequence[StrengthRow], path: str | Path 
         (fits.sparsity, "share of weights that are zero"),
     )
     for axes, (curve, label) in zip(panels, quantities, strict=True):
-        for colour, batch_size in zip(_colours(fits), fits.study.batch_sizes, strict=True):
+        sizes = fits.study.batch_sizes
+        for colour, shift, batch_size in zip(_colours(fits), _shifts(len(sizes)), sizes, strict=True):
             mine = [row for row in rows if row.batch_size == batch_size]
             values = [estimate(fits.outcome(curve)[row.trials], LEVEL) for row in mine]
-            _errorbars(axes, mine, values, colour, f"batch {batch_size}", filled=True)
+            _errorbars(axes, values, colour, f"batch {batch_size}", shift)
         _strength_axis(axes, fits, rows)
         axes.set_ylabel(label, fontsize=10, color=style.INK)
     panels[0].set_ylim(bottom=0.0)
@@ -84,12 +88,11 @@ def training(
     kept: the last one, or the best before early stopping.
     """
     best = best[:3]
-    figure = style.new_figure(max(6.4, 4.0 * len(best)), 4.6)
-    left, gap = 0.45 / len(best) ** 0.5 * 0.2, 0.08 if len(best) > 1 else 0.0
+    inches = max(6.4, 4.0 * len(best))
+    figure = style.new_figure(inches, 4.6)
+    left, gap = 0.8 / inches, 0.6 / inches
     width = (0.97 - left - gap * (len(best) - 1)) / len(best)
-    style.headline(
-        figure, f"Training at the best strength: {style.plain(fits.study.goal.metric)}", _subtitle(fits), left
-    )
+    style.headline(figure, "Training at the best strength", f"{_subtitle(fits)} · drawn: seed 0", left)
     for number, entry in enumerate(best):
         strength = entry.best
         if fits.study.regularizer.stop:
@@ -99,6 +102,7 @@ def training(
             figure, left=left + number * (width + gap), width=width, bottom=0.22, height=0.6
         )
         _draw_training(axes, fits, entry.batch_size, strength)
+        _log_axis(axes, fits.study.goal.metric if number == 0 else "")
     _legend(figure, axes)
     return style.save(figure, path)
 
@@ -112,12 +116,11 @@ def confidence(
     """How sure the network is of held-out examples (left), and how often it is right when it is (right).
 
     Without regularization and at the best strength other than off, at the first batch size, all seeds
-    together.
+    together. Error bars are 95 % intervals of Wilson, for shares of that many examples.
     """
     figure = style.new_figure(9.4, 4.8)
-    style.headline(
-        figure, f"Confidence on held-out examples, batch {best[0].batch_size}", _subtitle(fits), 0.07
-    )
+    title = f"Confidence on held-out examples, batch {best[0].batch_size}"
+    style.headline(figure, title, f"{_subtitle(fits)} together · bars: 95 % intervals", 0.07)
     panels = [
         style.add_axes(figure, left=left, width=0.405, bottom=0.2, height=0.65) for left in (0.07, 0.565)
     ]
@@ -131,20 +134,30 @@ def confidence(
             counts / counts.sum(), np.linspace(0, 1, bins + 1), color=colour, linewidth=1.8, label=label
         )
         some = counts >= 10  # a share of fewer examples is noise
-        panels[1].plot(
-            centres[some], right[some] / counts[some], "o-", color=colour, markersize=4, label=label
-        )
+        share, low, high = wilson(right[some], counts[some])
+        panels[1].errorbar(
+            centres[some], share, yerr=style.bars(share, low, high), fmt="o-", color=colour, markersize=4,
+            elinewidth=0.9, label=label,
+        )  # fmt: skip
     panels[1].plot(
         [0, 1], [0, 1], color=style.INK, linewidth=0.9, linestyle=(0, (4, 3)), label="as sure as right"
     )
-    for axes, label in zip(panels, ("share of examples", "share that is right"), strict=True):
+    for axes in panels:
         axes.set_xlim(0, 1)
         axes.set_xlabel("probability of the likeliest class", fontsize=10, color=style.INK)
-        axes.set_ylabel(label, fontsize=10, color=style.INK)
-    panels[0].set_yscale("log")
+    panels[1].set_ylabel("share that is right", fontsize=10, color=style.INK)
     panels[0].set_ylim(1e-3, 1.2)
+    _log_axis(panels[0], "share of examples")
     _legend(figure, panels[1])
     return style.save(figure, path)
+
+
+def wilson(right: Float[np.ndarray, " n"], counts: Float[np.ndarray, " n"]) -> tuple[np.ndarray, ...]:
+    """Shares `right / counts`, and their intervals (Wilson, 1927, at 95 %)."""
+    share, z2 = right / counts, float(ndtri(0.5 + LEVEL / 2)) ** 2
+    middle = (share + z2 / (2 * counts)) / (1 + z2 / counts)
+    half = np.sqrt(z2 * (share * (1 - share) + z2 / (4 * counts)) / counts) / (1 + z2 / counts)
+    return share, middle - half, middle + half
 
 
 def _draw_training(axes: Axes, fits: Generalization, batch_size: int, strength: float) -> None:
@@ -168,9 +181,8 @@ def _draw_training(axes: Axes, fits: Generalization, batch_size: int, strength: 
         epochs[kept], fits.held_out[metric][trial][kept], "o", color=style.VERMILION, markersize=8,
         label=f"kept: {'best before the stop' if fits.stopped[trial] else 'the outcome'}",
     )  # fmt: skip
-    _metric_axis(axes)
     axes.set_xlabel("epochs", fontsize=10, color=style.INK)
-    title = f"batch {batch_size}, {name} {_text(fits, strength)}, step {fits.steps[trial][kept]}"
+    title = f"batch {batch_size}, {name} {_text(fits, strength)}, kept at step {fits.steps[trial][kept]}"
     axes.set_title(style.plain(title), fontsize=9.5, color=style.INK)
 
 
@@ -180,15 +192,22 @@ def _compared(fits: Generalization, rows: Sequence[StrengthRow]) -> list[Strengt
     return [*off, *sorted(on, key=lambda row: row.held_out.best)[:1]]
 
 
-def _errorbars(axes: Axes, rows, values, colour: str, label: str, *, filled: bool) -> None:
+def _errorbars(
+    axes: Axes, values: Sequence[Estimate], colour: str, label: str, shift: float, *, filled: bool = True
+) -> None:
     middle, low, high = np.array([tuple(value) for value in values]).T
     some = np.isfinite(middle)
     axes.errorbar(
-        np.arange(len(rows))[some], middle[some], fmt="o",
+        np.flatnonzero(some) + shift, middle[some], fmt="o",
         yerr=style.bars(middle[some], low[some], high[some]),
         linestyle="-" if filled else (0, (4, 2)), color=colour, markerfacecolor=colour if filled else "white",
         markersize=5, linewidth=1.4, elinewidth=0.9, label=label,
     )  # fmt: skip
+
+
+def _shifts(num: int) -> list[float]:
+    """Places of `num` series beside each other, so that none hides another's interval."""
+    return [0.05 * (i - (num - 1) / 2) for i in range(num)]
 
 
 def _strength_axis(axes: Axes, fits: Generalization, rows: Sequence[StrengthRow]) -> None:
@@ -208,11 +227,11 @@ def _legend(figure: Figure, axes: Axes) -> None:
     )  # fmt: skip
 
 
-def _metric_axis(axes: Axes) -> None:
-    """Log axis with plain numbers; an interval that reaches down to 0 leaves it at the bottom."""
+def _log_axis(axes: Axes, label: str) -> None:
+    """Log y-axis with plain numbers; an interval that reaches down to 0 leaves it at the bottom."""
     axes.set_yscale("log", nonpositive="clip")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: style.compact(value)))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    low, high = axes.get_ylim()
+    style.log_axis(axes.yaxis, label, low, high)
 
 
 def _text(fits: Generalization, strength: float) -> str:
@@ -222,7 +241,8 @@ def _text(fits: Generalization, strength: float) -> str:
 def _new(fits: Generalization, title: str) -> tuple[Figure, Axes]:
     figure = style.new_figure(7.6, 5.2)
     axes = style.add_axes(figure, bottom=0.2, height=0.645)
-    style.headline(figure, title[:1].upper() + title[1:], _subtitle(fits))
+    bars = "bars: 95 % intervals · star: best held out"
+    style.headline(figure, title[:1].upper() + title[1:], f"{_subtitle(fits)} · {bars}")
     return figure, axes
 
 
