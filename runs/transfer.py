@@ -110,10 +110,8 @@ class BestRate(NamedTuple):
     edge: bool
 
 
-def final_losses(
-    family: Family, plan: Plan, parameterization: str, width: int, folder: Path
-) -> Float[np.ndarray, "batch_sizes seeds rates"]:
-    """Loss after `plan.steps` steps of every trial of one width; infinite where it diverged."""
+def train_all(family: Family, plan: Plan, parameterization: str, width: int, folder: Path) -> Result:
+    """Every trial of one width, for `plan.steps` steps."""
     workload, optimizer = family.member(parameterization, width)
     study = Study(
         workload=workload,
@@ -127,13 +125,20 @@ def final_losses(
         extend=False,
     )
     _, result = run_in_folder(study, folder / f"{parameterization}-{width}")
-    return last_values(result).reshape(len(plan.batch_sizes), plan.seeds, len(plan.rates))
+    return result
 
 
-def last_values(result: Result) -> Float[np.ndarray, " trials"]:
-    """The last evaluation of each trial; infinite for those that diverged."""
-    pairs = zip(result.status, result.curves, strict=True)
-    return np.array([np.inf if status == DIVERGED else curve.values[-1] for status, curve in pairs], float)
+def losses_after(steps: int, result: Result, plan: Plan) -> Float[np.ndarray, "batch_sizes seeds rates"]:
+    """The last evaluation within so many steps of every trial; infinite where it had diverged by then."""
+    diverged = (result.status == DIVERGED) & (result.steps <= steps)
+    values = [curve.values[curve.steps <= steps][-1] for curve in result.curves]
+    loss = np.where(diverged, np.inf, values)
+    return loss.reshape(len(plan.batch_sizes), plan.seeds, len(plan.rates))
+
+
+def horizons(plan: Plan) -> tuple[int, ...]:
+    """An eighth, a quarter, half and all of the steps. Rates are constant: each is a whole training."""
+    return tuple(sorted({max(plan.steps // part, 1) for part in (8, 4, 2, 1)}))
 
 
 def best_rates(

@@ -22,7 +22,9 @@ from runs.transfer import (
     Plan,
     best_rates,
     check_coordinates,
-    final_losses,
+    horizons,
+    losses_after,
+    train_all,
     wider_is_worse,
 )
 
@@ -31,14 +33,26 @@ def measure(family: Family, plan: Plan, folder: Path) -> dict[str, Any]:
     """Trains every width in both parameterizations, checks coordinates, draws, and returns the summary."""
     from runs.plots import transfer as draw
 
-    losses = {
-        name: np.stack([final_losses(family, plan, name, width, folder)[0] for width in plan.widths])
+    results = {
+        name: [train_all(family, plan, name, width, folder) for width in plan.widths]
         for name in PARAMETERIZATIONS
     }
-    best = {name: best_rates(plan.widths, plan.rates, loss) for name, loss in losses.items()}
+
+    def after(steps):
+        return {
+            name: np.stack([losses_after(steps, result, plan)[0] for result in some])
+            for name, some in results.items()
+        }
+
+    def best_of(losses):
+        return {name: best_rates(plan.widths, plan.rates, loss) for name, loss in losses.items()}
+
+    losses = after(plan.steps)
+    best = best_of(losses)
+    shifts = {steps: best_of(after(steps)) for steps in horizons(plan)}
     rate = best[MUP][0].rate.best
     checks = check_coordinates(family, plan.widths, rate)
-    summary = summarize(family, plan, losses, best, checks)
+    summary = summarize(family, plan, losses, best, shifts, checks)
     write_atomically(folder / "summary.json", json.dumps(summary, indent=1).encode())
     network = f"{summary['workload']} · {family.optimizer}"
     batch = plan.batch_sizes[0]
@@ -49,7 +63,7 @@ def measure(family: Family, plan: Plan, folder: Path) -> dict[str, Any]:
     return summary
 
 
-def summarize(family, plan: Plan, losses, best, checks) -> dict[str, Any]:
+def summarize(family, plan: Plan, losses, best, shifts, checks) -> dict[str, Any]:
     """All numbers, JSON-like. Losses [width][seed][rate] are null where a trial diverged."""
     options = "".join(f", {name} {value}" for name, value in family.options.items())
     return {
@@ -61,6 +75,10 @@ def summarize(family, plan: Plan, losses, best, checks) -> dict[str, Any]:
         "seeds": plan.seeds,
         "rates": list(plan.rates),
         "widths": list(plan.widths),
+        "octaves_after_steps": {
+            steps: {name: rows[name][-1].octaves._asdict() for name in PARAMETERIZATIONS}
+            for steps, rows in shifts.items()
+        },
         **{name: _side(losses[name], best[name], checks[name]) for name in PARAMETERIZATIONS},
     }
 
@@ -99,6 +117,7 @@ def print_transfer(summary: dict[str, Any], stream: IO[str]) -> None:
     console.print(_rates_table(summary))
     for name in PARAMETERIZATIONS:
         console.print(_verdict(name, summary), markup=False)
+    console.print(_horizons_table(summary))
     console.print(_coordinates_table(summary))
 
 
@@ -116,18 +135,31 @@ def _rates_table(summary: dict[str, Any]) -> Table:
 
 def _rate_cells(row: dict[str, Any]) -> tuple[str, ...]:
     rate = f"{row['rate']['best']:.3g}" + (" (edge)" if row["edge"] else "")
-    return rate, _octaves(row), f"{row['loss']:.4g}", f"x {row['kept']:.2f}" if row["kept"] else "diverged"
+    kept = f"x {row['kept']:.2f}" if row["kept"] else "diverged"
+    return rate, _octaves(row["octaves"]), f"{row['loss']:.4g}", kept
 
 
-def _octaves(row: dict[str, Any]) -> str:
-    return "{best:+.2f} ({low:+.2f} to {high:+.2f})".format(**row["octaves"])
+def _octaves(shift: dict[str, float]) -> str:
+    return "{best:+.2f} ({low:+.2f} to {high:+.2f})".format(**shift)
+
+
+def _horizons_table(summary: dict[str, Any]) -> Table:
+    """Theory lets width grow at a fixed number of steps: the more steps, the wider a network must be."""
+    title = "octaves from the first width to the last"
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    for heading in ("after steps", *PARAMETERIZATIONS):
+        table.add_column(heading, justify="right")
+    for steps, shifts in summary["octaves_after_steps"].items():
+        table.add_row(f"{steps:,}", *(_octaves(shifts[name]) for name in PARAMETERIZATIONS))
+    return table
 
 
 def _verdict(name: str, summary: dict[str, Any]) -> str:
     side, widths = summary[name], summary["widths"]
     worse, growing = side["wider_is_worse"], ", ".join(side["coordinates"]["growing"])
+    shift = _octaves(side["best"][-1]["octaves"])
     return (
-        f"{name:8s} best rate moves {_octaves(side['best'][-1])} octaves from width {widths[0]:,} to "
+        f"{name:8s} best rate moves {shift} octaves from width {widths[0]:,} to "
         f"{widths[-1]:,}; wider is worse at {worse['rates']} of {worse['of']} rates; "
         f"coordinate check: {growing or 'flat'}"
     )

@@ -21,7 +21,15 @@ from lr_batch.workloads import digits_mlp  # noqa: E402
 from runs.atomic import write_atomically  # noqa: E402
 from runs.plots import style  # noqa: E402
 from runs.plots.cells import geometric_edges  # noqa: E402
-from runs.transfer import PARAMETERIZATIONS, BestRate, Family, Plan, best_rates, final_losses  # noqa: E402
+from runs.transfer import (  # noqa: E402
+    PARAMETERIZATIONS,
+    BestRate,
+    Family,
+    Plan,
+    best_rates,
+    losses_after,
+    train_all,
+)
 
 RESULTS = Path(__file__).parent.parent / "results" / "transfer"
 SHADES = 20.0  # losses are shaded from the best of a batch size to this factor times it
@@ -59,10 +67,11 @@ def main(out: str | None = None, quick: bool = False) -> Surface:
     family = Family(network, "adam", base_width=plan.widths[0])
     kept = RESULTS if out is None else Path(out)
     stores = Path("lr-batch-results") / "joint-surface" if out is None else kept
-    losses = {
-        name: np.stack([final_losses(family, plan, name, width, stores) for width in plan.widths])
-        for name in PARAMETERIZATIONS
-    }
+
+    def final(name, width):
+        return losses_after(plan.steps, train_all(family, plan, name, width, stores), plan)
+
+    losses = {name: np.stack([final(name, width) for width in plan.widths]) for name in PARAMETERIZATIONS}
     surface = Surface(plan, losses)
     kept.mkdir(parents=True, exist_ok=True)
     write_atomically(kept / "joint_surface.json", json.dumps(as_json(surface)).encode())

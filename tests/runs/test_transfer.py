@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 
+from lr_batch.result import Curve
 from lr_batch.workloads import digits_mlp
 from runs.commands.transfer import Transfer, sized
 from runs.parse import UsageError
 from runs.recipes import joint_surface
-from runs.transfer import Family, Plan, best_rates, evenly_spaced, minimum, student_interval, wider_is_worse
+from runs.transfer import (
+    Family,
+    Plan,
+    best_rates,
+    evenly_spaced,
+    horizons,
+    losses_after,
+    minimum,
+    student_interval,
+    wider_is_worse,
+)
 
 RATES = tuple(2.0 ** np.arange(-10, 1))
 OCTAVES = np.log2(RATES)
@@ -57,6 +70,26 @@ def test_intervals_are_students():
     mean, low, high = student_interval(np.array([1.0, 2.0, 3.0, 4.0]))
     assert (mean, high - mean) == pytest.approx((2.5, 2.3534 * np.std([1, 2, 3, 4], ddof=1) / 2), rel=1e-4)
     assert high - mean == pytest.approx(mean - low)
+
+
+def test_losses_after_some_steps_are_those_of_a_shorter_training():
+    plan = Plan(widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=10, seeds=2)
+    steps = np.array([0, 2, 5, 10])
+    curve = lambda *values: Curve(steps[: len(values)], np.array(values, float))  # noqa: E731
+    result = SimpleNamespace(
+        status=np.array(["budget"] * 5 + ["diverged"], object),
+        steps=np.array([10] * 5 + [6]),
+        curves=[curve(9, 8, 7, 6)] * 5 + [curve(9, 30, 300)],
+    )
+    assert losses_after(10, result, plan).tolist() == [[[6, 6, 6], [6, 6, np.inf]]]
+    assert losses_after(4, result, plan).tolist() == [[[8, 8, 8], [8, 8, 30]]]
+    assert horizons(plan) == (1, 2, 5, 10)
+
+
+def test_at_the_base_width_output_weights_start_at_zero_too():
+    for width in (8, 16):
+        workload, _ = Family(digits_mlp, "adam", 8).member("muP", width)
+        assert not workload.init(jax.random.key(0))["head"]["kernel"].any()
 
 
 def test_wider_is_worse_counts_what_lies_beyond_its_interval():
@@ -114,7 +147,8 @@ def test_a_family_may_be_the_users_own(tmp_path):
 
 def test_the_command_writes_its_folder(tmp_path, capsys):
     out = tmp_path / "study"
-    Transfer(widths="8,16", learning_rates="0.003,0.03,0.3", seeds=2, steps=3, out=out)()
+    fields = dict(widths="8,16", learning_rates="0.003,0.03,0.3", seeds=2, steps=3, out=out)
+    Transfer(**fields, zero_readout=False)()
     text = capsys.readouterr().out
     assert "best rate moves" in text and "exponent of the width" in text
     summary = json.loads((out / "summary.json").read_text())
@@ -122,6 +156,8 @@ def test_the_command_writes_its_folder(tmp_path, capsys):
     assert standard.shape == (2, 2, 3)
     np.testing.assert_array_equal(standard[0], mup[0])  # one network at the base width
     assert (standard[1] != mup[1]).any()
+    shifts = summary["octaves_after_steps"]
+    assert list(shifts) == ["1", "3"] and shifts["3"]["muP"] == summary["muP"]["best"][-1]["octaves"]
     for name in ("transfer.png", "coordinates.png"):
         assert (out / name).read_bytes()[:4] == b"\x89PNG"
 
