@@ -39,7 +39,7 @@ class Engine:
       hparams: names of the traced hyperparameters.
       width: lanes of a chunk, at least 1.
       max_evals: length of the buffer of evaluations.
-      execution: of the lanes, "vmap" or "map", see `lr_batch.lane_execution`.
+      execution: of the lanes, "vmap", "blocks" or "map", see `lr_batch.lane_execution`.
     """
 
     def __init__(
@@ -62,18 +62,28 @@ class Engine:
         self._programs: dict[tuple, _Once] = {}
         self._data: dict[jax.Device, _Once] = {}
 
+    def prepare(self, device: jax.Device, batch_size: int | None) -> None:
+        """Compiles the program of a batch size, or where None the one that starts chunks, ahead of its use."""
+        self._program(device, None if batch_size is None else self._micro_batch(batch_size))
+
     def start(
         self, device: jax.Device, terms: Terms, seed: int, valid: Bool[np.ndarray, " lanes"], first: float
     ) -> Carry:
         """The chunk before its first step; see `make_start`."""
         args = jax.device_put((terms.hparams, np.int32(seed), valid, np.float32(first)), device)
-        return self._program("start", device, self._lower_start, args)(*args)
+        return self._program(device, None)(*args)
 
     def advance(self, device: jax.Device, carry: Carry, terms: Terms, stop: int) -> Carry:
         """Trains and evaluates up to evaluation number `stop`, or the end of the race. Uses up `carry`."""
-        micro_batch = micro_batch_of(int(terms.batch_size), self.workload.micro_batch)
-        args = *jax.device_put((carry, terms, np.int32(stop)), device), self.data(device)
-        return self._program(micro_batch, device, self._lower_advance, args)(*args)
+        args = jax.device_put((carry, terms, np.int32(stop)), device)
+        return self._program(device, self._micro_batch(int(terms.batch_size)))(*args, self.data(device))
+
+    def planned_bytes(self, device: jax.Device, batch_size: int) -> int:
+        """Memory of a chunk at a batch size as the compiler plans it, without the data."""
+        plan = self._program(device, self._micro_batch(batch_size)).memory_analysis()
+        held = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
+        data = sum(leaf.nbytes for leaf in jax.tree.leaves(self.data(device)))
+        return held - plan.alias_size_in_bytes - data
 
     def data(self, device: jax.Device) -> Data:
         """The workload's arrays on `device`."""
@@ -86,31 +96,58 @@ class Engine:
             once = self._data.setdefault(device, _Once())
         return once.get(put)
 
-    def _program(self, kind: str | int, device: jax.Device, lower: Callable, args: tuple) -> Callable[..., Carry]:
+    def _micro_batch(self, batch_size: int) -> int:
+        return micro_batch_of(batch_size, self.workload.micro_batch)
+
+    def _program(self, device: jax.Device, micro_batch: int | None) -> Callable[..., Carry]:
+        """The program of a micro-batch size, or the one that starts chunks."""
+
         def compile_it():
             began = time.monotonic()
-            program = lower(kind, args).compile()
+            starts = micro_batch is None
+            lowered = self._lower_start(device) if starts else self._lower_advance(device, micro_batch)
+            program = lowered.compile()
             self.compile_seconds.append(time.monotonic() - began)
             return program
 
         with self._lock:
-            once = self._programs.setdefault((kind, device), _Once())
+            once = self._programs.setdefault((device, micro_batch), _Once())
         return once.get(compile_it)
 
-    def _lower_start(self, kind: str, args: tuple) -> jax.stages.Lowered:
-        del kind
-        lane = make_lane(self.workload, self.optimizer, self.metric, micro_batch=1)
-        start = make_start(lane, self._axes(), num_examples(self.workload.train_data), self.max_evals)
-        return jax.jit(start).lower(*args)
+    def _lower_start(self, device: jax.Device) -> jax.stages.Lowered:
+        return jax.jit(self._start()).lower(*_on(device, self._start_shapes()))
 
-    def _lower_advance(self, micro_batch: int, args: tuple) -> jax.stages.Lowered:
+    def _lower_advance(self, device: jax.Device, micro_batch: int) -> jax.stages.Lowered:
         lane = make_lane(self.workload, self.optimizer, self.metric, micro_batch)
-        return jax.jit(make_advance(lane, self._axes(), self.execution), donate_argnums=0).lower(*args)
+        advance = jax.jit(make_advance(lane, self._axes(), self.execution), donate_argnums=0)
+        carry = jax.eval_shape(self._start(), *self._start_shapes())
+        count, number = _shape(jnp.int32), _shape(jnp.float32)
+        cadence = _shape(jnp.int32, self.max_evals)
+        terms = Terms(self._start_shapes()[0], count, cadence, count, number, number)
+        return advance.lower(*_on(device, (carry, terms, count, self.data(device))))
+
+    def _start(self) -> Callable[..., Carry]:
+        lane = make_lane(self.workload, self.optimizer, self.metric, micro_batch=1)
+        return make_start(lane, self._axes(), num_examples(self.workload.train_data), self.max_evals)
+
+    def _start_shapes(self) -> tuple:
+        hparams = dict.fromkeys(self.hparams, _shape(jnp.float32, self.width))
+        return hparams, _shape(jnp.int32), _shape(jnp.bool_, self.width), _shape(jnp.float32)
 
     def _axes(self) -> LaneState:
         """The same for every micro-batch size, so looked for once."""
         lane = make_lane(self.workload, self.optimizer, self.metric, micro_batch=1)
         return self._lane_axes.get(lambda: state_axes(lane, self.hparams, self.workload.train_data))
+
+
+def _shape(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def _on(device: jax.Device, tree: PyTree) -> PyTree:
+    """Shapes of what lies on `device`."""
+    place = jax.sharding.SingleDeviceSharding(device)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree)
 
 
 class _Once:

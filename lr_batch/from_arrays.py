@@ -54,7 +54,7 @@ def from_arrays(
       batch_sizes: default batch sizes; powers of 2 up to 1,024 and the number of
         training examples where None.
       micro_batch: most examples differentiated at once, >= 1.
-      lanes: "vmap", "map" or "auto"; see `Workload`.
+      lanes: "vmap", "blocks", "map" or "auto"; see `Workload`.
 
     Raises:
       ValueError: on any mistake that shapes reveal, in one line, before anything

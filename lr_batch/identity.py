@@ -38,11 +38,25 @@ def identity(study: Study, width: int, execution: str) -> dict[str, Any]:
 
 
 def program_hash(study: Study) -> str:
-    """Hash of one lane's steps and evaluation, lowered but not compiled.
+    """Hash of one lane's steps and evaluation, lowered but not compiled; once for the same functions and shapes.
 
     Raises:
       StudyError: if the user's model, loss or optimizer cannot be traced.
     """
+    workload = study.workload
+    functions = workload.init, workload.loss, workload.evaluate, study.optimizer, study.regularizer
+    shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (workload.train_data, workload.eval_data))
+    key = repr((*map(id, functions), study.goal.metric, tuple(study.space), shapes))
+    if key not in _HASHES:
+        _HASHES[key] = functions, _program_hash(study)
+    return _HASHES[key][1]
+
+
+# The functions are kept so that no other ones get their ids.
+_HASHES: dict[str, tuple[tuple, str]] = {}
+
+
+def _program_hash(study: Study) -> str:
     try:
         return hashlib.sha256(_lower(study).as_text().encode()).hexdigest()[:16]
     except Exception as error:

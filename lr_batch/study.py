@@ -14,7 +14,7 @@ import reg
 from lr_batch.goal import parse_goal
 from lr_batch.grid import product
 from lr_batch.lane_execution import EXECUTIONS
-from optim.names import named, unknown
+from optim.names import unknown
 from lr_batch.regularization import RegularizedOptimizer, check_regularizer
 from lr_batch.shapes import check_shapes
 from lr_batch.workload import Goal, Workload, num_examples
@@ -43,7 +43,7 @@ class Study:
       slack: a chunk ends once `slack` times the steps of its first lane to reach the goal are done, so every trial
         within that factor of the best is measured. At least 1; infinite switches racing off.
       extend: whether the grid of learning rates grows by itself where the best rate lies on its edge.
-      lanes: how trials of a chunk are executed, "vmap", "map" or "auto"; see `Workload.lanes`.
+      lanes: how trials of a chunk are executed, "vmap", "blocks", "map" or "auto"; see `Workload.lanes`.
       regularizer: a name of `reg.REGULARIZERS` or a `reg.Regularizer`; its strengths are further names of `space`.
 
     Raises:
@@ -66,11 +66,11 @@ class Study:
     def __post_init__(self):
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 (frozen after this)
         if isinstance(self.workload, str):
-            put("workload", named("workload", self.workload, WORKLOADS)())
+            put("workload", WORKLOADS[self.workload]())
         if isinstance(self.optimizer, str):
-            put("optimizer", named("optimizer", self.optimizer, optim.OPTIMIZERS))
+            put("optimizer", optim.OPTIMIZERS[self.optimizer])
         if isinstance(self.regularizer, str):
-            put("regularizer", named("regularizer", self.regularizer, reg.REGULARIZERS))
+            put("regularizer", reg.REGULARIZERS[self.regularizer])
         self._check_kinds()
         put("goal", parse_goal(self.workload.goal if self.goal is None else self.goal))
         budget = self.workload.budget if self.budget is None else self.budget

@@ -20,20 +20,19 @@ from lr_batch.extension import ROUNDS as EXTENSIONS
 from lr_batch.extension import describe, rates_to_add
 from lr_batch.grid import product
 from lr_batch.identity import identity
+from lr_batch.memory import chunk_memory, chunk_width
 from lr_batch.program import Terms
 from lr_batch.result import DIVERGED, REACHED, Curve, EngineReport, Result
 from lr_batch.study import Study
 from lr_batch.workers import run_tasks, worker_devices
 from lr_batch.workload import Workload
 
-MAX_WIDTH = 64  # lanes; a larger grid takes several chunks a batch size and seed
-
 
 class Progress(NamedTuple):
     """How far a study is.
 
     `trials_done` counts trials, `trials_trained` those of them that this run trained; `alive` are in training and
-    have not reached the goal.
+    have not reached the goal. A chunk has `width` lanes of `lane_bytes` each, as reckoned by `lr_batch.memory`.
     """
 
     chunks_done: int
@@ -44,6 +43,8 @@ class Progress(NamedTuple):
     diverged: int
     alive: int
     seconds: float
+    width: int = 0
+    lane_bytes: float = 0.0
 
 
 class Task(NamedTuple):
@@ -52,6 +53,13 @@ class Task(NamedTuple):
     chunk: Chunk
     width: int
     first: float
+
+
+class Compilation(NamedTuple):
+    """A program to compile ahead of its use: that of a batch size, or the one that starts chunks."""
+
+    width: int
+    batch_size: int | None
 
 
 def run(
@@ -92,9 +100,12 @@ class _Sweep:
         self.study, self.store, self.on_chunk, self.devices = study, store, on_chunk, devices
         self.began = time.monotonic()
         self.cadence = evaluation_steps(study.budget)
-        self.width = chunk_width(study)
-        self.execution = choose_execution(study, self.width)
-        self.identity = identity(study, self.width, self.execution)
+        described = identity(study, width=0, execution=study.lanes)  # first: says what cannot be compiled
+        memory = chunk_memory(study)
+        self.width = chunk_width(study, memory)
+        self.execution = choose_execution(study, self.width, memory)
+        self.identity = described | {"width": self.width, "lanes": self.execution}
+        self.lane_bytes = memory.lane(self.width, self.execution)
         self.engines: dict[int, Engine] = {}
         self.engines_lock = threading.Lock()
         self.rows: dict[str, tuple[Chunk, ChunkResult]] = {}  # by the id of the chunk
@@ -131,7 +142,9 @@ class _Sweep:
         self.planned += len(tasks)
         missing = [task for task in tasks if not self._restore(task.chunk)]
         self._report()
-        for chunk, outcome in run_tasks(longest_first(missing, self.study.workload), self._run_task, self.devices):
+        missing.sort(key=lambda task: -task.chunk.batch_size)  # the longest first
+        todo = [*compilations(missing, self.study.workload), *missing]
+        for chunk, outcome in run_tasks(todo, self._run_task, self.devices):
             self._note(chunk, outcome)
             self._report()
 
@@ -145,9 +158,12 @@ class _Sweep:
         self.rows[chunk.id] = (chunk, rows)
         self.status.update(rows.status)
 
-    def _run_task(self, task: Task, device: jax.Device, emit: Callable) -> list[Task]:
+    def _run_task(self, task: Task | Compilation, device: jax.Device, emit: Callable) -> list[Task]:
         """In a worker's thread. Returns the two halves of a chunk that did not fit into memory."""
         try:
+            if isinstance(task, Compilation):
+                self._engine(task.width).prepare(device, task.batch_size)
+                return []
             outcome = run_chunk(
                 self._engine(task.width),
                 device,
@@ -160,7 +176,8 @@ class _Sweep:
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            return self._halves(task)
+            # A program that cannot be compiled for want of memory is met again by the chunks that need it.
+            return [] if isinstance(task, Compilation) else self._halves(task)
         if self.store:
             self.store.save(task.chunk, outcome)
         emit((task.chunk, outcome))
@@ -225,6 +242,8 @@ class _Sweep:
                 diverged=self.status[DIVERGED],
                 alive=sum(s.alive - s.reached for s in self.flying.values()),
                 seconds=time.monotonic() - self.began,
+                width=self.width,
+                lane_bytes=self.lane_bytes,
             )
         )
 
@@ -266,17 +285,11 @@ class _Sweep:
         )
 
 
-def chunk_width(study: Study) -> int:
-    """Lanes of a chunk: the whole grid where it is small."""
-    return min(MAX_WIDTH, len(study.settings))
-
-
-def longest_first(tasks: Sequence[Task], workload: Workload) -> list[Task]:
-    """Largest batches first, after one task of each program, so that programs are compiled side by side."""
-    by_size = sorted(tasks, key=lambda task: -task.chunk.batch_size)
-    leaders = {micro_batch_of(task.chunk.batch_size, workload.micro_batch): task for task in reversed(by_size)}
-    ids = {id(task) for task in leaders.values()}
-    return [*reversed(leaders.values()), *(task for task in by_size if id(task) not in ids)]
+def compilations(tasks: Sequence[Task], workload: Workload) -> list[Compilation]:
+    """One for each program of `tasks`, which are compiled side by side before the first chunk needs them."""
+    programs = {(task.width, micro_batch_of(task.chunk.batch_size, workload.micro_batch)): task for task in tasks}
+    starts = [Compilation(width, None) for width in sorted({task.width for task in tasks})]
+    return starts + [Compilation(task.width, task.chunk.batch_size) for task in programs.values()]
 
 
 def best_by_cell(result: Result) -> dict[tuple[int, int], float]:

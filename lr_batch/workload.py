@@ -49,8 +49,8 @@ class Workload(NamedTuple):
       micro_batch: largest number of examples differentiated at once. Larger
         batches accumulate gradients over several of them.
       lanes: how the trials of a chunk are executed: "vmap" (one batched
-        program), "map" (one after the other inside one program), or "auto"
-        (measured where it is in doubt, see `lr_batch.execution_choice`).
+        program), "blocks" (a few at a time), "map" (one after the other inside
+        one program), or "auto" (measured where it is in doubt, see `lr_batch.execution_choice`).
     """
 
     name: str

@@ -51,7 +51,8 @@ def _read(path: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         _warn(path, error)
         return {}
-    return {key: value for key, value in choices.items() if value in ("vmap", "map")} if isinstance(choices, dict) else {}
+    known = ("vmap", "blocks", "map")
+    return {key: value for key, value in choices.items() if value in known} if isinstance(choices, dict) else {}
 
 
 def _usable(folder: Path) -> bool:

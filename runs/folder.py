@@ -15,9 +15,10 @@ from lr_batch.chunk import fingerprint
 from lr_batch.execution_choice import choose_execution
 from lr_batch.identity import identity, program_hash
 from lr_batch.lane_execution import AUTO
+from lr_batch.memory import chunk_width
 from lr_batch.result import EngineReport, Result, Trial
 from lr_batch.study import Study
-from lr_batch.sweep import chunk_width, run
+from lr_batch.sweep import run
 from lr_batch.workload import Goal
 from runs.analysis import Analysis, analyse
 from runs.atomic import write_atomically

@@ -22,6 +22,7 @@ class ProgressLine:
         self.stream = sys.stderr if stream is None else stream
         self.live = None
         self.last_line = 0.0
+        self.begun = False
 
     def __enter__(self) -> ProgressLine:
         if self.stream is not None and self.stream.isatty() and os.environ.get("TERM") != "dumb":
@@ -37,6 +38,9 @@ class ProgressLine:
             self.live.stop()
 
     def __call__(self, progress: Progress) -> None:
+        if not self.begun and progress.width and progress.chunks_done < progress.chunks:
+            self.begun = True
+            self._print(f"chunk: {progress.width} lanes x {progress.lane_bytes / 1e6:.3g} MB")
         if self.live:
             self.live.update(f"  {describe(progress)}")
         elif time.monotonic() - self.last_line > PLAIN_SECONDS or progress.chunks_done == progress.chunks:
@@ -47,7 +51,10 @@ class ProgressLine:
         if self.stream is None:
             return
         try:
-            print(line, file=self.stream, flush=True)
+            if self.live:
+                self.live.console.print(line, markup=False, highlight=False)
+            else:
+                print(line, file=self.stream, flush=True)
         except (OSError, ValueError):  # closed in the meantime
             self.stream = None
 

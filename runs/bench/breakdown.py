@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lr_batch.execution_choice import choose_execution
-from lr_batch.sweep import chunk_width
+from lr_batch.memory import chunk_width
 from lr_batch.workers import worker_devices
 from runs.bench import pieces
 from runs.bench.child import serve

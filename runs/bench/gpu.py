@@ -42,6 +42,7 @@ PRECISIONS = ("float32", "tensorfloat32", "bfloat16")  # of products of float32 
 CHECKED = Work(batch_sizes="8:512:x8", learning_rates="0.02:1:6", seeds=1, budget=2_000)
 TIMED = Work(batch_sizes="1:1024:x4", seeds=2)
 PANEL_B = Work("simple_cnn_fashion_mnist", "momentum", "16:4096:x4", "1e-3:0.1:8", seeds=1, budget=10_000)
+CHILDREN = 6  # of a round: engine twice, three peers, parts of a step; all of them may need their whole time
 EFFORT = Effort(rounds=1, trials_per_size=2, trial_seconds=1.0, warm_runs=3, unraced_rates=0, timeout=150.0)
 
 
@@ -133,7 +134,7 @@ def side_by_side(options: Options, clock: Clock) -> dict[str, Any]:
     """`lr-batch bench` on a smaller default curve."""
     work, effort = (TIMED.quick(), QUICK._replace(unraced_rates=0)) if options.quick else (TIMED, EFFORT)
     peers = ("serial",) if options.quick else compare.SERIAL
-    effort = effort._replace(timeout=clock.left(effort.timeout))
+    effort = effort._replace(timeout=min(effort.timeout, clock.left(LIMIT) / CHILDREN))
     say = lambda what: print(f"gpu: bench: {what}", file=sys.stderr, flush=True)  # noqa: E731
     report = summary(work, effort, compare.measure(work, effort, peers, say))
     draw(report, options.out / "bench.png")

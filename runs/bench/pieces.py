@@ -27,7 +27,7 @@ Loop = tuple[Callable[[jax.Array, Any], Any], Any]
 
 
 class Chunk(NamedTuple):
-    """The lanes of one batch size with what they need; `execution` is how they are run, "vmap" or "map"."""
+    """The lanes of one batch size with what they need; `execution` as in `lr_batch.lane_execution`."""
 
     study: Study
     execution: str

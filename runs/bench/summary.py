@@ -45,6 +45,7 @@ def summary(work: Work, effort: Effort, runs: Runs) -> dict[str, Any]:
         "absent": dict(runs.absent),
         "agreement": agreement(runs),
         "split": split(runs, parts, counts),
+        "products_seconds": products_seconds(parts, counts, runs.breakdown[0]["workers"]),
         "batch_sizes": [by_size(row, counts[row["batch_size"]], runs.breakdown[0]["width"]) for row in parts],
         "memory": next(row["memory"] for row in runs.breakdown if "memory" in row),
         "published_trials": published(engine, peers, len(trials["steps"])),
@@ -159,9 +160,21 @@ def split(
     return named | {"rest": whole - sum(named.values()), "core_seconds": whole}
 
 
+def bound_of(row: Mapping[str, Any]) -> float:
+    """Seconds of the products of a chunk's step, the faster of the two ways to do them."""
+    return min(row["batched_products"], row["separate_products"])
+
+
+def products_seconds(
+    parts: Sequence[Mapping[str, Any]], counts: Mapping[int, Mapping[str, int]], workers: int
+) -> float:
+    """What the study would take if the products of the gradient were all there is to do: no engine is faster."""
+    return sum(bound_of(row) * counts[row["batch_size"]]["steps"] for row in parts) / workers
+
+
 def by_size(row: Mapping[str, Any], count: Mapping[str, int], width: int) -> dict[str, Any]:
-    """A batch size's parts, and the engine's share of the bound, the faster way to do the products alone."""
-    bound = min(row["batched_products"], row["separate_products"])
+    """A batch size's parts, and the engine's share of the bound."""
+    bound = bound_of(row)
     spent = row["step"] * count["steps"] + row["evaluation"] * count["evaluations"]
     return {
         **row,

@@ -102,13 +102,24 @@ def remarks(report: Mapping[str, Any]) -> list[str]:
     )
     return [
         f"engine, cold, {split['core_seconds']:.1f} core-seconds: {shares}",
+        products_line(report),
         f"memory of a chunk of {memory['width']} lanes: {memory['reckoned_bytes'] / 1e6:.1f} MB reckoned, "
         f"{memory['planned_bytes'] / 1e6:.1f} MB planned by the compiler; "
-        f"data {memory['data_bytes'] / 1e6:.1f} MB",
+        f"data {memory['data_bytes'] / 1e6:.1f} MB; whole process, with Python, JAX and its compiler, "
+        f"{report['engine']['peak_process_bytes'] / 1e6:.0f} MB at most",
         f"{hours['trials']:,} trials of this kind, hours: {projected}",
         *(agreement_line(peer, row) for peer, row in report["agreement"].items()),
         *sampling_lines(report),
     ]
+
+
+def products_line(report: Mapping[str, Any]) -> str:
+    """How much faster than the idiomatic loop anything could be that does its products on these cores."""
+    alone, serial = report["products_seconds"], report["peers"].get("serial", {})
+    present = {name: said for name, said in PROTOCOLS.items() if name in serial}
+    ratios = [f"{serial[name]['seconds'] / alone:,.0f} ({said})" for name, said in present.items()]
+    limit = f"; idiomatic loop over that: {', '.join(ratios)}" if ratios else ""
+    return f"products of matrices of all gradients alone, every core busy: {alone:.1f} s{limit}"
 
 
 def agreement_line(peer: str, row: Mapping[str, float]) -> str:

@@ -54,21 +54,20 @@ class StudyOptions:
     """End a batch size's trials once the best is known: answers stay, cost falls."""
     extend: bool = True
     """Grow the grid of learning rates where the best one lies on its edge."""
-    lanes: Annotated[Literal["vmap", "map", "auto"] | None, optional("{vmap,map,auto}")] = None
-    """How trials are executed side by side. Default: the workload's, mostly auto: measured if in doubt."""
+    lanes: Annotated[Literal["vmap", "blocks", "map", "auto"] | None, optional("{vmap,blocks,map,auto}")] = None
+    """How trials are executed: all at once, in blocks, or one by one. Default: the workload's, mostly auto."""
 
     def study(self, optimizer: str) -> Study:
         """The study for one optimizer: a registered name, or FILE.py:NAME."""
         import lr_batch
         import optim
-        from optim.names import named
 
         workload = parse.named_or_loaded("workload", self.workload)
         if callable(workload) and not isinstance(workload, lr_batch.Workload):
             workload = parse.called("workload", workload)
         optimizer = parse.named_or_loaded("--optimizer", optimizer)
         if isinstance(optimizer, str):
-            optimizer = named("optimizer", optimizer, optim.OPTIMIZERS)
+            optimizer = optim.OPTIMIZERS[optimizer]
         return lr_batch.Study(
             workload=workload,
             optimizer=optimizer,

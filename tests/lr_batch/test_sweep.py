@@ -163,8 +163,9 @@ def test_caller_who_stops_loses_nothing_finished(result):
     assert_same_numbers(lr_batch.run(tiny_study(), store), result)
 
 
-def test_lanes_one_after_the_other_reach_the_goal_at_the_same_steps(result):
-    mapped = lr_batch.run(tiny_study(lanes="map"))
+@pytest.mark.parametrize("lanes", ["map", "blocks"])
+def test_lanes_one_after_the_other_reach_the_goal_at_the_same_steps(result, lanes):
+    mapped = lr_batch.run(tiny_study(lanes=lanes))
     np.testing.assert_array_equal(mapped.status, result.status)
     np.testing.assert_allclose(mapped.steps_to_goal, result.steps_to_goal, rtol=1e-4)
 

@@ -37,6 +37,22 @@ def test_line_has_all_that_is_known():
     )
 
 
+def test_memory_of_a_chunk_is_said_once_before_anything_is_trained():
+    stream, sized = io.StringIO(), HALF._replace(width=16, lane_bytes=1.234e6)
+    with ProgressLine(stream) as line:
+        for done in (5, 6, 10):
+            line(sized._replace(chunks_done=done))
+    assert stream.getvalue().splitlines()[0] == "chunk: 16 lanes x 1.23 MB"
+    assert stream.getvalue().count("chunk: ") == 1
+
+
+def test_memory_is_not_said_where_nothing_is_trained():
+    stream = io.StringIO()
+    with ProgressLine(stream) as line:
+        line(HALF._replace(chunks_done=10, trials_trained=0, width=16, lane_bytes=1e6))
+    assert "chunk: " not in stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -1,0 +1,129 @@
+"""Memory of a chunk: the reckoning against the compiler's plan, and the width that follows from it."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import lr_batch
+from lr_batch.cadence import evaluation_steps
+from lr_batch.engine import Engine
+from lr_batch.execution_choice import choose_execution
+from lr_batch.live_bytes import live_bytes
+from lr_batch.memory import MAX_WIDTH, chunk_memory, chunk_width
+from tiny import tiny_study
+
+X = jax.ShapeDtypeStruct((8, 4), jnp.float32)
+W = jax.ShapeDtypeStruct((4, 100), jnp.float32)
+
+
+def test_results_of_products_lie_in_memory_and_elementwise_ones_do_not():
+    one_product = lambda w, x: jnp.exp(-(x @ w)).sum()  # noqa: E731
+    assert live_bytes(one_product, W, X) == 8 * 100 * 4 + 4  # the product and its sum
+
+
+def test_elementwise_results_that_go_into_a_product_lie_in_memory():
+    two_products = lambda w, x: (jnp.tanh(x @ w) @ w.T).sum()  # noqa: E731
+    assert live_bytes(two_products, W, X) == 2 * 8 * 100 * 4  # x w and its tanh; then the tanh and less
+
+
+def test_what_lanes_share_is_not_theirs():
+    assert live_bytes(lambda w, x: (x @ x.T).sum() + w.sum(), W, X) == 4
+
+
+def test_body_of_a_loop_is_counted_once():
+    def loop(w, x):
+        return jax.lax.fori_loop(0, 50, lambda _, total: total + jnp.sin(x @ w).sum(), jnp.zeros(()))
+
+    assert 8 * 100 * 4 <= live_bytes(loop, W, X) <= 8 * 100 * 4 + 16
+
+
+STUDIES = {
+    "digits_mlp sgd": ("digits_mlp", "sgd", 16, "vmap"),
+    "digits_mlp adam": ("digits_mlp", "adam", 16, "vmap"),
+}
+SLOW = {
+    "digits_mlp in blocks": ("digits_mlp", "adam", 16, "blocks"),
+    "digits_cnn": ("digits_cnn", "sgd", 16, "vmap"),
+    "digits_cnn one after the other": ("digits_cnn", "sgd", 16, "map"),
+    "fashion_mnist_fc": ("fashion_mnist_fc", "sgd", 4, "vmap"),
+    "pydoc_lm": ("pydoc_lm", "sgd", 4, "vmap"),
+}
+
+
+# XLA keeps copies of what attention transposes: 0.64 of its plan are reckoned.
+SHORT = pytest.mark.xfail(strict=True, reason="the reckoning of a transformer is a third short of the plan")
+MARKS = {name: [pytest.mark.slow] for name in SLOW} | {"pydoc_lm": [pytest.mark.slow, SHORT]}
+
+
+@pytest.mark.parametrize("name", [*STUDIES, *(pytest.param(name, marks=MARKS[name]) for name in SLOW)])
+def test_reckoning_is_within_a_fifth_of_the_plan(name):
+    workload, optimizer, width, execution = (STUDIES | SLOW)[name]
+    study = lr_batch.Study(fashion_shape() if workload == "fashion_mnist_fc" else workload, optimizer)
+    engine = Engine(
+        study.workload,
+        study.lane_optimizer,
+        study.goal.metric,
+        hparams=study.space,
+        width=width,
+        max_evals=len(evaluation_steps(study.budget)),
+        execution=execution,
+    )
+    planned = engine.planned_bytes(jax.local_devices()[0], max(study.batch_sizes))
+    assert chunk_memory(study).chunk(width, execution) == pytest.approx(planned, rel=0.2)
+
+
+def fashion_shape():
+    """The published fully connected network on noise in the shape of Fashion-MNIST."""
+    from lr_batch.workloads.mlp import MLP
+
+    rng = np.random.default_rng(0)
+    rows = lambda n: (rng.random((n, 784), np.float32), rng.integers(10, size=n, dtype=np.int32))  # noqa: E731
+    return lr_batch.from_arrays(
+        MLP((1024, 10)),
+        train=rows(2_000),
+        held_out=rows(1_000),
+        loss=optax.softmax_cross_entropy_with_integer_labels,
+        goal=lr_batch.Goal("loss", 0.1),
+        name="fashion_shape",
+    )
+
+
+def test_chunk_is_as_wide_as_the_grid_where_memory_allows():
+    assert chunk_width(tiny_study()) == 4
+    many = {"learning_rate": lr_batch.log_grid(1e-3, 1.0, 2 * MAX_WIDTH)}
+    assert chunk_width(tiny_study(space=many)) == MAX_WIDTH
+
+
+def test_chunk_is_narrower_where_activations_are_large():
+    small, large = (lr_batch.Study(lr_batch.WORKLOADS["digits_mlp"](width)) for width in (128, 4096))
+    assert chunk_width(small, budget=20e6) == 16
+    width = chunk_width(large, budget=20e6)
+    need = chunk_memory(large)
+    assert 1 <= width < 16
+    assert need.chunk(width, "vmap") + need.data <= 20e6 < need.chunk(width + 1, "vmap") + need.data
+
+
+def test_at_least_one_lane_is_tried():
+    assert chunk_width(tiny_study(), budget=1.0) == 1
+
+
+def test_width_that_memory_allows_changes_no_answer(monkeypatch):
+    """Two lanes at a time instead of four: the plan, the numbers up to the last bits, and what is said of it."""
+    study, seen = tiny_study(batch_sizes=(4,), slack=float("inf")), []
+    wide, need = lr_batch.run(study), chunk_memory(study)
+    monkeypatch.setattr("lr_batch.memory.memory_budget", lambda: need.chunk(2, "vmap") + need.data)
+    narrow = lr_batch.run(study, on_chunk=seen.append)
+    assert narrow.engine.chunk_width == seen[0].width == 2 and wide.engine.chunk_width == 4
+    assert seen[0].lane_bytes == need.lane(2, "vmap")
+    np.testing.assert_allclose(narrow.steps_to_goal, wide.steps_to_goal, rtol=1e-3)
+
+
+def test_lanes_go_in_blocks_where_their_activations_together_leave_the_caches():
+    assert choose_execution(lr_batch.Study("digits_mlp"), 16) == "vmap"
+    images = lr_batch.Study("digits_cnn")
+    assert [choose_execution(images, width) for width in (1, 16)] == ["vmap", "blocks"]
+    assert choose_execution(dataclasses.replace(images, lanes="map"), 16) == "map"
