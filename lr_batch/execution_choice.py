@@ -40,7 +40,7 @@ def choose_execution(study: Study, width: int, need: ChunkMemory | None = None) 
 
 
 def _activations(study: Study, need: ChunkMemory | None) -> int:
-    """Bytes of a lane's activations: what a step works with beside two gradients, the accumulated and the next."""
+    """Bytes of a lane's activations: what a step works with beside two gradients, the sum and the next."""
     need = need or chunk_memory(study)
     return need.step - 2 * need.params
 

@@ -30,7 +30,7 @@ RENAMES = frozenset("expand_dims reshape squeeze transpose".split())  # the same
 
 
 class Operation(NamedTuple):
-    """What it reads and makes by number, and the bytes that it holds on its own: those within a loop's body."""
+    """What it reads and makes by number, and the bytes that it holds on its own: those of a loop's body."""
 
     name: str
     reads: tuple[int, ...]
@@ -58,7 +58,8 @@ def _peak(jaxpr: Jaxpr, own: Any) -> int:
     operations = list(_operations(jaxpr, numbers, sizes))
     returned = {numbers[var] for var in jaxpr.outvars if not isinstance(var, Literal) and var in numbers}
     written = _written(operations)
-    born, last, sources = {}, {}, {}  # `sources` of a result that is not written: what is there when it is read
+    born, last = {}, {}
+    sources = {}  # what has to be there when a result is read: itself, or what it is computed from
     for i, operation in enumerate(operations):
         reads = set().union(*(sources.get(number, {number}) for number in operation.reads))
         for number in operation.makes:
@@ -76,7 +77,7 @@ def _peak(jaxpr: Jaxpr, own: Any) -> int:
 def _written(operations: list[Operation]) -> set[int]:
     """Results that lie in memory."""
     readers = Counter(number for operation in operations for number in set(operation.reads))
-    needed = {number for operation in operations if operation.name not in READERS for number in operation.reads}
+    needed = {n for op in operations if op.name not in READERS for n in op.reads}
     needed |= {n for op in operations if op.name in EXPENSIVE for n in op.makes if readers[n] > 1}
     return {
         number
@@ -98,8 +99,9 @@ def _operations(jaxpr: Jaxpr, numbers: dict, sizes: list[int]) -> Iterator[Opera
             pairs = zip(inner[0].invars, equation.invars, known, strict=True)
             inside = {var: numbers[outer] for var, outer, is_known in pairs if is_known}
             yield from _operations(inner[0], inside, sizes)
-            ends = zip(equation.outvars, inner[0].outvars, strict=True)
-            numbers.update({out: inside[var] for out, var in ends if not isinstance(var, Literal) and var in inside})
+            for out, var in zip(equation.outvars, inner[0].outvars, strict=True):
+                if not isinstance(var, Literal) and var in inside:
+                    numbers[out] = inside[var]
         elif name in RENAMES:
             numbers[equation.outvars[0]] = numbers[equation.invars[0]]
         else:

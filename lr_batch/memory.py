@@ -30,8 +30,8 @@ class ChunkMemory(NamedTuple):
     Attributes:
       params: parameters alone.
       kept: parameters, optimizer state and the record of evaluations, between two steps.
-      step: beside them at the worst moment of a step: gradient, activations of one micro-batch, what the optimizer
-        computes with.
+      step: beside them at the worst moment of a step: gradient, activations of one micro-batch, what the
+        optimizer computes with.
       evaluation: the same of an evaluation: activations of one block of held-out examples.
       shared: the order of examples, and what is computed from examples alone.
       data: training and held-out examples; the chunks of a device share them.
@@ -91,7 +91,7 @@ def chunk_width(study: Study, need: ChunkMemory | None = None, *, budget: float 
 
 
 def memory_budget() -> float:
-    """Bytes for each worker: its share of an accelerator's memory, or of the machine's where the CPU computes."""
+    """Bytes for each worker: its share of the memory of an accelerator, or of the machine."""
     devices = worker_devices()
     stats = devices[0].memory_stats() or {}
     whole = stats.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -168,7 +168,7 @@ def bound_of(row: Mapping[str, Any]) -> float:
 def products_seconds(
     parts: Sequence[Mapping[str, Any]], counts: Mapping[int, Mapping[str, int]], workers: int
 ) -> float:
-    """What the study would take if the products of the gradient were all there is to do: no engine is faster."""
+    """What the study would take if the products of the gradient were all there is to do."""
     return sum(bound_of(row) * counts[row["batch_size"]]["steps"] for row in parts) / workers
 
 

@@ -112,7 +112,7 @@ def test_at_least_one_lane_is_tried():
 
 
 def test_width_that_memory_allows_changes_no_answer(monkeypatch):
-    """Two lanes at a time instead of four: the plan, the numbers up to the last bits, and what is said of it."""
+    """Two lanes at a time instead of four."""
     study, seen = tiny_study(batch_sizes=(4,), slack=float("inf")), []
     wide, need = lr_batch.run(study), chunk_memory(study)
     monkeypatch.setattr("lr_batch.memory.memory_budget", lambda: need.chunk(2, "vmap") + need.data)
