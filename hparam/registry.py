@@ -17,6 +17,7 @@ from hparam.random import random
 from hparam.search import Search
 from hparam.space import Space
 from hparam.successive_halving import successive_halving
+from optim.names import Registry
 
 
 class Strategy(NamedTuple):
@@ -53,4 +54,4 @@ _STRATEGIES = (
     Strategy("optuna", optuna, "Akiba et al., KDD 2019", requires="optuna"),
 )
 
-SEARCHES = {strategy.name: strategy for strategy in _STRATEGIES}
+SEARCHES = Registry("search", {strategy.name: strategy for strategy in _STRATEGIES})

@@ -18,13 +18,6 @@ def unknown(kind: str, name: str, known: Collection[str]) -> str:
     return f"unknown {kind} {name!r}{hint} (known: {', '.join(sorted(known))})"
 
 
-def named(kind: str, name: str, registry: Mapping[str, Any]) -> Any:
-    """The entry of a registry, or one line with the nearest name."""
-    if name not in registry:
-        raise ValueError(unknown(kind, name, list(registry)))
-    return registry[name]
-
-
 class Registry(dict):
     """Rows by name; looking up an unknown name says which names there are.
 

@@ -87,10 +87,9 @@ def memory_rows(workload: str) -> Iterator[dict[str, Any]]:
     import jax
 
     from lr_batch import WORKLOADS
-    from optim.names import named
     from optim import OPTIMIZERS, state_bytes
 
-    init = named("workload", workload, WORKLOADS)().init
+    init = WORKLOADS[workload]().init
     params = jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))
     for name, optimizer in OPTIMIZERS.items():
         memory = state_bytes(optimizer({}), params)

@@ -72,19 +72,18 @@ class Regularize:
         import optim
         import reg
         from lr_batch.workload import Goal
-        from optim.names import named
 
         if self.seeds < 2:
             raise ValueError(f"--seeds: needs at least 2, since intervals are over seeds, got {self.seeds}")
-        regularizer = named("regularizer", self.regularizer, reg.REGULARIZERS)
+        regularizer = reg.REGULARIZERS[self.regularizer]
         workload = parse.named_or_loaded("workload", self.workload)
         if isinstance(workload, str):
-            workload = named("workload", workload, lr_batch.WORKLOADS)()
+            workload = lr_batch.WORKLOADS[workload]()
         elif callable(workload) and not isinstance(workload, lr_batch.Workload):
             workload = parse.called("workload", workload)
         optimizer = parse.named_or_loaded("--optimizer", self.optimizer)
         if isinstance(optimizer, str):
-            optimizer = named("optimizer", optimizer, optim.OPTIMIZERS)
+            optimizer = optim.OPTIMIZERS[optimizer]
         return lr_batch.Study(
             workload=workload,
             optimizer=optimizer,

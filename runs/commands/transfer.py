@@ -61,12 +61,13 @@ class Transfer:
         print(f"\nfigures, summary.json and the stores: {folder}")
 
     def _family_and_plan(self) -> tuple[Family, Plan]:
-        from lr_batch.study import named
         from hparam.mup import KINDS
         from optim import OPTIMIZERS
+        from optim.names import unknown
         from runs.transfer import Family, Plan
 
-        named("optimizer", self.optimizer, {name: name for name in KINDS})
+        if self.optimizer not in KINDS:
+            raise ValueError(unknown("optimizer", self.optimizer, KINDS))
         rates = OPTIMIZERS[self.optimizer].space["learning_rate"]
         if self.learning_rates:
             rates = parse.values("--learning-rates", self.learning_rates)
@@ -87,12 +88,12 @@ def sized(what: str, name: str, options: dict[str, int]) -> Any:
     import inspect
 
     from lr_batch import WORKLOADS
-    from lr_batch.study import named
+    from optim.names import Registry
 
     takes = lambda make: inspect.signature(make).parameters  # noqa: E731
     known = {key: make for key, make in WORKLOADS.items() if "width" in takes(make)}
     make = parse.named_or_loaded(what, name)
-    make = named("workload with a width", make, known) if isinstance(make, str) else make
+    make = Registry("workload with a width", known)[make] if isinstance(make, str) else make
     for option in ("width", *options):
         if not callable(make) or option not in takes(make):
             raise ValueError(f"transfer: {name} must be a function that takes {option} and makes a Workload")

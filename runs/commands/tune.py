@@ -78,13 +78,12 @@ class Tune:
     def plan(self) -> TuningPlan:
         """What was typed, checked."""
         import lr_batch
-        from lr_batch.study import named
         from lr_batch.workload import num_examples
         from runs.tuning import TuningPlan
         from runs.tuning.plan import study_of
 
         workload = parse.named_or_loaded("workload", self.workload)
-        workload = named("workload", workload, lr_batch.WORKLOADS) if isinstance(workload, str) else workload
+        workload = lr_batch.WORKLOADS[workload] if isinstance(workload, str) else workload
         workload = workload if isinstance(workload, lr_batch.Workload) else workload()
         optimizer = parse.named_or_loaded("--optimizer", self.optimizer)
         space, fixed = self._space(optimizer)
@@ -116,9 +115,8 @@ class Tune:
         """What is searched and what is fixed: as typed, and the optimizer's own space for the rest."""
         import optim
         from hparam import Space, choice, log, parse_space
-        from lr_batch.study import named
 
-        row = named("optimizer", optimizer, optim.OPTIMIZERS) if isinstance(optimizer, str) else optimizer
+        row = optim.OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
         typed = parse_space(self.space).dimensions if self.space else {}
         fixed = {name: _single(name, values) for name, values in parse.settings(self.set).items()}
         dimensions = {}

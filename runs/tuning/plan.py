@@ -19,7 +19,6 @@ from lr_batch import Study
 from lr_batch.cadence import GROWTH, evaluation_steps
 from lr_batch.chunk import fingerprint
 from lr_batch.identity import identity
-from lr_batch.study import named
 
 # Without a goal only the end of a trial decides; evaluations as dense as for a goal would be half of the
 # work. A few are left, since a long trial can be checkpointed only there.
@@ -77,7 +76,7 @@ class TuningPlan:
 
     @property
     def strategy(self) -> Strategy:
-        return named("search", self.search, SEARCHES)
+        return SEARCHES[self.search]
 
     def make_search(self) -> Search:
         strategy = self.strategy

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lr_batch
-from optim.names import named, unknown
+from optim.names import Registry, unknown
 from tiny import RATES, tiny_study, tiny_workload
 
 
@@ -119,8 +119,8 @@ def test_nothing_is_compiled(caplog):
 
 
 def test_names_are_found_or_the_nearest_is_said():
-    assert named("thing", "b", {"a": 1, "b": 2}) == 2
+    assert Registry("thing", {"a": 1, "b": 2})["b"] == 2
     line = "unknown thing 'apple'; did you mean 'apples'? (known: apples, pears)"
     with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
-        named("thing", "apple", {"pears": 1, "apples": 2})
+        Registry("thing", {"pears": 1, "apples": 2})["apple"]
     assert unknown("thing", "zzz", ["a"]) == "unknown thing 'zzz' (known: a)"
