@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
+
 import numpy as np
 import optax
 
@@ -58,10 +61,22 @@ def load_digits() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.n
     The split is one fixed permutation, not stratified. It is shuffled because
     neighbours in the file come from one writer, and both parts should have all.
     """
-    from sklearn.datasets import load_digits as load  # Takes a second to import.
-
-    pixels, labels = load(return_X_y=True)
+    pixels, labels = read_digits()
     # RandomState, because NumPy freezes its stream; a Generator's may change with the version.
     order = np.random.RandomState(0).permutation(len(labels))
     x, y = (pixels[order] / MAX_PIXEL).astype(np.float32), labels[order].astype(np.int32)
     return (x[:NUM_TRAIN], y[:NUM_TRAIN]), (x[NUM_TRAIN:], y[NUM_TRAIN:])
+
+
+def read_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and labels as `sklearn.datasets.load_digits` returns them, from the file that it reads.
+
+    Importing its loader takes a second, longer than anything else before the first program is compiled.
+    """
+    path = Path(find_spec("sklearn").origin).parent / "datasets" / "data" / "digits.csv.gz"
+    if not path.is_file():
+        from sklearn.datasets import load_digits as load
+
+        return load(return_X_y=True)
+    rows = np.loadtxt(path, delimiter=",")
+    return rows[:, :-1], rows[:, -1].astype(int)

@@ -12,6 +12,7 @@ from flax import linen as nn
 from lr_batch.noisy_quadratic_theory import curvature, expected_loss, optimal, steps_to_goal
 from lr_batch.workload import num_examples
 from lr_batch.workloads import WORKLOADS
+from lr_batch.workloads.digits import read_digits
 from lr_batch.workloads.noisy_quadratic import noisy_quadratic, random_signs
 from lr_batch.workloads.patch_conv import PatchConv, max_pool
 from lr_batch.workloads.pydoc_lm import CharTransformer, load_topics
@@ -128,6 +129,15 @@ def test_workload_without_download_trains_and_evaluates(name):
     assert workload.goal.metric in metrics
     assert all(metric.shape == (1,) for metric in metrics.values())
     assert max(workload.batch_sizes) <= num_examples(workload.train_data)
+
+
+def test_digits_are_those_of_scikit_learn():
+    """Its file is read without its loader; where that file is elsewhere the loader itself is asked."""
+    from sklearn.datasets import load_digits
+
+    for ours, theirs in zip(read_digits(), load_digits(return_X_y=True), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.dtype == theirs.dtype
 
 
 def test_digits_are_split_once_for_all():
