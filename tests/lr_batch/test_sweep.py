@@ -10,7 +10,8 @@ import pytest
 
 import lr_batch
 from lr_batch import chunk_run, sweep
-from lr_batch.chunk import ChunkResult, Lanes
+from lr_batch.chunk import Chunk, ChunkResult, Lanes
+from lr_batch.engine import micro_batch_of
 from lr_batch.errors import StudyError
 from tiny import RATES, sgd, tiny_study, tiny_workload
 
@@ -72,6 +73,12 @@ def test_programs_do_not_grow_with_batch_sizes_rates_or_seeds(result):
     assert result.engine.programs_compiled == 3
     more = lr_batch.run(tiny_study(batch_sizes=(1, 2, 3, 4, 5, 6, 7, 17, 20, 39, 40), seeds=3, budget=20))
     assert more.engine.programs_compiled == 3
+
+
+def test_each_program_is_compiled_once_before_the_first_chunk():
+    chunks = [Chunk({}, size, seed, ({},)) for size in (40, 6, 1) for seed in (0, 1)]
+    wanted = sweep.compilations([sweep.Task(chunk, 4, np.inf) for chunk in chunks], tiny_workload())
+    assert [(width, size and micro_batch_of(size, 64)) for width, size in wanted] == [(4, None), (4, 16), (4, 1)]
 
 
 def test_racing_changes_cost_and_not_answers(result):
