@@ -11,20 +11,22 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import optax
 from jaxtyping import Float
 from scipy.stats import t as student_t
 
 import hparam
 import optim
 from lr_batch import Goal, Study, Workload
-from lr_batch.lane import OptimizerFactory
 from lr_batch.optimum import Estimate
 from lr_batch.result import DIVERGED, Result
+from lr_batch.schedules import linear
 from lr_batch.workload import num_examples
 from runs.folder import run_in_folder
 
 STANDARD, MUP = "standard", "muP"
 PARAMETERIZATIONS = (STANDARD, MUP)
+SCHEDULES = {"constant": None, "linear": linear}  # shapes of the rate over the steps
 MEASURED_ROWS = 512  # training examples on which the final loss is measured
 UNREACHABLE = Goal("loss", 0.0)  # so that every trial is trained for its whole budget
 LEVEL = 0.9
@@ -49,7 +51,7 @@ class Family(NamedTuple):
     zero_readout: bool = True
     measured: str = "training"
 
-    def member(self, parameterization: str, width: int) -> tuple[Workload, OptimizerFactory]:
+    def member(self, parameterization: str, width: int) -> tuple[Workload, optim.Optimizer]:
         """Workload and optimizer of one width."""
         if parameterization == STANDARD:
             workload, optimizer = self._network(width), optim.OPTIMIZERS[self.optimizer]
@@ -74,13 +76,17 @@ class Family(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is trained: `widths` ascending, `rates` ascending, `steps` optimizer steps of each trial."""
+    """What is trained: `widths` ascending, `rates` ascending, `steps` optimizer steps of each trial.
+
+    `schedule` is a name of `SCHEDULES`: rates stay, or fall to zero linearly.
+    """
 
     widths: tuple[int, ...]
     rates: tuple[float, ...]
     batch_sizes: tuple[int, ...]
     steps: int
     seeds: int
+    schedule: str = "constant"
 
     def __post_init__(self):
         if len(set(self.widths)) < 2 or list(self.widths) != sorted(set(self.widths)) or self.widths[0] < 1:
@@ -115,7 +121,7 @@ def train_all(family: Family, plan: Plan, parameterization: str, width: int, fol
     workload, optimizer = family.member(parameterization, width)
     study = Study(
         workload=workload,
-        optimizer=optimizer,
+        optimizer=scheduled(optimizer, plan),
         batch_sizes=plan.batch_sizes,
         space={"learning_rate": plan.rates},
         seeds=plan.seeds,
@@ -128,6 +134,15 @@ def train_all(family: Family, plan: Plan, parameterization: str, width: int, fol
     return result
 
 
+def scheduled(optimizer: optim.Optimizer, plan: Plan) -> optim.Optimizer:
+    """`optimizer` with the plan's schedule on its updates."""
+    schedule = SCHEDULES[plan.schedule]
+    if schedule is None:
+        return optimizer
+    shape = optax.scale_by_schedule(schedule(1.0, plan.steps))
+    return optimizer._replace(make=lambda hparams: optax.chain(optimizer(hparams), shape))
+
+
 def losses_after(steps: int, result: Result, plan: Plan) -> Float[np.ndarray, "batch_sizes seeds rates"]:
     """The last evaluation within so many steps of every trial; infinite where it had diverged by then."""
     diverged = (result.status == DIVERGED) & (result.steps <= steps)
@@ -137,7 +152,9 @@ def losses_after(steps: int, result: Result, plan: Plan) -> Float[np.ndarray, "b
 
 
 def horizons(plan: Plan) -> tuple[int, ...]:
-    """An eighth, a quarter, half and all of the steps. Rates are constant: each is a whole training."""
+    """An eighth, a quarter, half and all of the steps: each a whole training, where rates are constant."""
+    if plan.schedule != "constant":
+        return (plan.steps,)
     return tuple(sorted({max(plan.steps // part, 1) for part in (8, 4, 2, 1)}))
 
 

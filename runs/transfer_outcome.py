@@ -56,7 +56,8 @@ def measure(family: Family, plan: Plan, folder: Path) -> dict[str, Any]:
     write_atomically(folder / "summary.json", json.dumps(summary, indent=1).encode())
     network = f"{summary['workload']} · {family.optimizer}"
     batch = plan.batch_sizes[0]
-    trained = f"{family.measured} loss after {plan.steps} steps of {batch} · {plan.seeds} seeds"
+    decay = "" if plan.schedule == "constant" else f", {plan.schedule} decay"
+    trained = f"{family.measured} loss after {plan.steps} steps of {batch}{decay} · {plan.seeds} seeds"
     draw.transfer(plan.rates, losses, best, f"{network} · {trained}", folder / "transfer.png")
     checked = f"{NUM_STEPS} steps of {BATCH_SIZE} at learning rate {rate:.2g}; right: exponent of the width"
     draw.coordinates(checks, f"{network} · {checked}", folder / "coordinates.png")
@@ -73,6 +74,7 @@ def summarize(family, plan: Plan, losses, best, shifts, checks) -> dict[str, Any
         "steps": plan.steps,
         "batch_size": plan.batch_sizes[0],
         "seeds": plan.seeds,
+        "schedule": plan.schedule,
         "rates": list(plan.rates),
         "widths": list(plan.widths),
         "octaves_after_steps": {
@@ -111,7 +113,8 @@ def print_transfer(summary: dict[str, Any], stream: IO[str]) -> None:
     console = Console(file=stream, highlight=False, width=None if stream.isatty() else 140)
     console.print(
         f"\n{summary['workload']} with {summary['optimizer']}: {summary['measured']} loss after "
-        f"{summary['steps']} steps of {summary['batch_size']}, {summary['seeds']} seeds, 90% intervals",
+        f"{summary['steps']} steps of {summary['batch_size']}, rate {summary['schedule']}, "
+        f"{summary['seeds']} seeds, 90% intervals",
         markup=False,
     )
     console.print(_rates_table(summary))

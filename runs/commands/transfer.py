@@ -36,6 +36,8 @@ class Transfer:
     batch_size: int = 64
     steps: int = 100
     """Optimizer steps of each trial."""
+    schedule: Literal["constant", "linear"] = "constant"
+    """Whether rates stay as they are or fall to zero over the steps."""
     seeds: int = 4
     loss: Literal["training", "held-out"] = "training"
     """Whose final loss is compared."""
@@ -52,7 +54,8 @@ class Transfer:
 
         family, plan = self._family_and_plan()
         name = Path(self.workload.partition(":")[0]).stem
-        folder = self.out or RESULTS / f"transfer-{name}-{self.optimizer}"
+        falls = "" if self.schedule == "constant" else f"-{self.schedule}"
+        folder = self.out or RESULTS / f"transfer-{name}-{self.optimizer}{falls}"
         summary = measure(family, plan, folder)
         if self.json:
             print(json.dumps(summary, indent=1))
@@ -77,6 +80,7 @@ class Transfer:
             batch_sizes=(self.batch_size,),
             steps=self.steps,
             seeds=self.seeds,
+            schedule=self.schedule,
         )
         options = {} if self.layers is None else {"layers": self.layers}
         make = sized("workload", self.workload, options)

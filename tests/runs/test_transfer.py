@@ -6,9 +6,11 @@ import json
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import optim
 from lr_batch.result import Curve
 from lr_batch.workloads import digits_mlp
 from runs.commands.transfer import Transfer, sized
@@ -22,6 +24,7 @@ from runs.transfer import (
     horizons,
     losses_after,
     minimum,
+    scheduled,
     student_interval,
     wider_is_worse,
 )
@@ -84,6 +87,21 @@ def test_losses_after_some_steps_are_those_of_a_shorter_training():
     assert losses_after(10, result, plan).tolist() == [[[6, 6, 6], [6, 6, np.inf]]]
     assert losses_after(4, result, plan).tolist() == [[[8, 8, 8], [8, 8, 30]]]
     assert horizons(plan) == (1, 2, 5, 10)
+
+
+def test_rates_that_fall_do_so_under_any_optimizer():
+    plan = Plan(
+        widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=4, seeds=2, schedule="linear"
+    )
+    assert horizons(plan) == (4,)
+    tx = scheduled(optim.OPTIMIZERS["sgd"], plan)({"learning_rate": 0.5})
+    state, steps = tx.init(jnp.ones(())), []
+    for _ in range(4):
+        update, state = tx.update(jnp.ones(()), state, jnp.ones(()))
+        steps.append(-float(update))
+    assert steps == [0.5, 0.375, 0.25, 0.125]
+    constant = Plan(widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=4, seeds=2)
+    assert scheduled(optim.OPTIMIZERS["sgd"], constant) is optim.OPTIMIZERS["sgd"]
 
 
 def test_at_the_base_width_output_weights_start_at_zero_too():
