@@ -15,7 +15,7 @@ from lr_batch.result import Curve
 from lr_batch.workloads import digits_mlp
 from runs.commands.transfer import Transfer, sized
 from runs.parse import UsageError
-from runs.recipes import joint_surface
+from runs.recipes import dead_units, joint_surface
 from runs.transfer import (
     Family,
     Plan,
@@ -187,3 +187,13 @@ def test_the_joint_surface_keeps_numbers_and_figure(tmp_path):
     assert np.array(kept["losses"]["muP"]).shape == surface.losses["muP"].shape == (2, 2, 2, 4)
     assert len(kept["drifts"]) == 4
     assert (tmp_path / "joint_surface.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.slow
+def test_dead_units_are_counted(tmp_path, capsys):
+    found = dead_units.main(str(tmp_path), quick=True)
+    assert "linear rate: best moves" in capsys.readouterr().out
+    assert all(survey.loss.shape == (2, 2, 3) for survey in found.values())
+    assert all(((survey.dead >= 0) & (survey.dead <= 1)).all() for survey in found.values())
+    assert found["constant"].dead[0, :, -1].mean() > found["constant"].dead[0, :, 0].mean()
+    assert (tmp_path / "dead_units.png").read_bytes()[:4] == b"\x89PNG"
