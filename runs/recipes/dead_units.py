@@ -40,6 +40,10 @@ def main(out: str | None = None, quick: bool = False) -> dict[str, Survey]:
 
     Command: `python -m runs.recipes.dead_units`, 3 minutes of CPU time.
 
+    Expected (8 seeds, 90 % intervals): from width 64 to 1,024 the best rate moves by +1.03 (+0.51 to +1.56)
+    octaves at constant rates and by +0.26 (+0.14 to +0.38) where they fall to zero. The share of dead units
+    depends on the rate and not on the width; what narrow networks lack at high rates is units.
+
     Args:
       out: folder of dead_units.json and dead_units.png; the kept results where None.
       quick: two narrow widths, 3 rates, 2 seeds, 5 steps.
