@@ -37,8 +37,8 @@ def main(
 ) -> dict[str, Ratio]:
     """ASHA with rungs at 4, 12, 36 and 108 steps at the cost of 16 trials, against random search with 64.
 
-    Command: `python -m runs.recipes.asha_vs_random [FOLDER [WORKLOAD]]`, about 1 minute of CPU time. The space
-    and the repeats are those of `bayes_vs_random`, whose random search is shared.
+    Command: `python -m runs.recipes.asha_vs_random [FOLDER [WORKLOAD]]`, about 1 minute of CPU time. The
+    space and the repeats are those of `bayes_vs_random`, whose random search is shared.
 
     Expected (digits_mlp, 20 repeats, 95 % intervals, two CPU cores): with a quarter of the examples ASHA's
     loss is 1.06 [0.99, 1.13] times that of random search as searched, and 1.01 [0.90, 1.14] times on fresh
