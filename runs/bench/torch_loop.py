@@ -74,14 +74,18 @@ def make_trainer(study: Study) -> Trainer:
 
 
 def in_order(params: Mapping[str, Any]) -> list[tuple[Any, Any]]:
-    """(kernel, bias) of each layer: convolutions, then dense layers, each kind by its number."""
-    names = sorted(params, key=lambda name: (name.startswith("Dense"), int(name.rpartition("_")[2])))
+    """(kernel, bias) of each layer: convolutions, then dense layers, each kind by its number, then the head."""
+
+    def place(name):
+        return (2, 0) if name == "head" else (name.startswith("Dense"), int(name.rpartition("_")[2]))
+
+    names = sorted(params, key=place)
     return [(params[name]["kernel"], params[name]["bias"]) for name in names]
 
 
 def network(layers, x):
-    """ReLU network whose kernels are in the layout of JAX: convolutions (height, width, I, O), dense (I,
-    O)."""
+    """ReLU network whose kernels are in the layout of JAX: convolutions (height, width, I, O), dense
+    (I, O)."""
     import torch.nn.functional as F
 
     for i, (kernel, bias) in enumerate(layers):
