@@ -135,10 +135,8 @@ def test_gradient_noise_has_the_variance_of_its_step():
 
 
 def augmented(name, strength, x, key):
-    seen = []
-    loss = REGULARIZERS[name]({name: strength}).loss(lambda p, batch, k: seen.append(batch["x"]), None)
-    loss(None, {"x": x}, key)
-    return np.asarray(seen[0])
+    examples = REGULARIZERS[name]({name: strength}).loss(lambda params, batch, key: batch["x"], None)
+    return np.asarray(examples(None, {"x": x}, key))
 
 
 def test_random_flip_mirrors_at_its_rate():

@@ -38,12 +38,12 @@ warnings.simplefilter("ignore")  # JAX warns about forks; these run none of it
 for folder, first in map(str.split, sys.stdin):
     child = os.fork()
     if not child:
-        print(os.getpid(), flush=True)
+        os.write(1, b"%d\\n" % os.getpid())
         store = Store(folder)
         for batch_size in itertools.count(int(first)):
             chunk = make_chunk(batch_size)
             store.save(chunk, make_result(chunk))
-            print(batch_size, flush=True)
+            os.write(1, b"%d\\n" % batch_size)  # number and end of line at once, whenever it is killed
     os.waitpid(child, 0)
     print("dead", flush=True)
 """
