@@ -15,6 +15,7 @@ from jaxtyping import Bool
 from lr_batch.lane import LaneState, OptimizerFactory, make_lane
 from lr_batch.lane_execution import VMAP
 from lr_batch.program import Carry, Data, Terms, make_advance, make_start, state_axes
+from lr_batch.study import Study
 from lr_batch.workload import PyTree, Workload, num_examples
 
 # Micro-batch sizes that programs are compiled for. On a CPU 64 examples fill its vector units and larger ones only
@@ -61,6 +62,19 @@ class Engine:
         self._lane_axes = _Once()
         self._programs: dict[tuple, _Once] = {}
         self._data: dict[jax.Device, _Once] = {}
+
+    @classmethod
+    def of(cls, study: Study, width: int, execution: str, *, max_evals: int) -> Engine:
+        """The engine of a study's chunks."""
+        return cls(
+            study.workload,
+            study.lane_optimizer,
+            study.goal.metric,
+            hparams=study.space,
+            width=width,
+            max_evals=max_evals,
+            execution=execution,
+        )
 
     def prepare(self, device: jax.Device, batch_size: int | None) -> None:
         """Compiles the program of a batch size, or where None the one that starts chunks, ahead of its use."""

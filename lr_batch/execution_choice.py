@@ -65,15 +65,7 @@ def _measured(study: Study, width: int) -> str:
     )
 
     def program(execution: str):
-        engine = Engine(
-            study.workload,
-            study.lane_optimizer,
-            study.goal.metric,
-            hparams=study.space,
-            width=width,
-            max_evals=2,
-            execution=execution,
-        )
+        engine = Engine.of(study, width, execution, max_evals=2)
         start = lambda: engine.start(device, terms, 0, np.ones(width, bool), np.inf)  # noqa: E731
         return lambda: engine.advance(device, start(), terms, 2)
 

@@ -199,14 +199,8 @@ class _Sweep:
     def _engine(self, width: int) -> Engine:
         with self.engines_lock:
             if width not in self.engines:
-                self.engines[width] = Engine(
-                    self.study.workload,
-                    self.study.lane_optimizer,
-                    self.study.goal.metric,
-                    hparams=self.study.space,
-                    width=width,
-                    max_evals=len(self.cadence),
-                    execution=self.execution,
+                self.engines[width] = Engine.of(
+                    self.study, width, self.execution, max_evals=len(self.cadence)
                 )
             return self.engines[width]
 

@@ -15,15 +15,7 @@ from lr_batch.memory import chunk_memory
 def memory(study: Study, width: int, execution: str) -> dict[str, Any]:
     """Bytes of one chunk of `width` lanes at the largest batch size; shared data are counted apart."""
     need = chunk_memory(study)
-    engine = Engine(
-        study.workload,
-        study.lane_optimizer,
-        study.goal.metric,
-        hparams=study.space,
-        width=width,
-        max_evals=len(evaluation_steps(study.budget)),
-        execution=execution,
-    )
+    engine = Engine.of(study, width, execution, max_evals=len(evaluation_steps(study.budget)))
     return {
         "width": width,
         **need._asdict(),

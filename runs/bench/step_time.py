@@ -30,15 +30,7 @@ class StepTimer:
 
     def __init__(self, study: Study, width: int, execution: str):
         self.study, self.width = study, width
-        self.engine = Engine(
-            study.workload,
-            study.lane_optimizer,
-            study.goal.metric,
-            hparams=study.space,
-            width=width,
-            max_evals=EVALS,
-            execution=execution,
-        )
+        self.engine = Engine.of(study, width, execution, max_evals=EVALS)
 
     def time(self, batch_size: int, seconds: float, repeats: int = 3) -> StepTime:
         """From the difference of a long run and one of half its steps, so that what is paid once cancels."""

@@ -63,15 +63,7 @@ MARKS = {name: [pytest.mark.slow] for name in SLOW} | {"pydoc_lm": [pytest.mark.
 def test_reckoning_is_within_a_fifth_of_the_plan(name):
     workload, optimizer, width, execution = (STUDIES | SLOW)[name]
     study = lr_batch.Study(fashion_shape() if workload == "fashion_mnist_fc" else workload, optimizer)
-    engine = Engine(
-        study.workload,
-        study.lane_optimizer,
-        study.goal.metric,
-        hparams=study.space,
-        width=width,
-        max_evals=len(evaluation_steps(study.budget)),
-        execution=execution,
-    )
+    engine = Engine.of(study, width, execution, max_evals=len(evaluation_steps(study.budget)))
     planned = engine.planned_bytes(jax.local_devices()[0], max(study.batch_sizes))
     assert chunk_memory(study).chunk(width, execution) == pytest.approx(planned, rel=0.2)
 

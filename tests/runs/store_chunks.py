@@ -1,11 +1,14 @@
-"""Chunks, and results that depend on nothing but their chunk, for the tests of the store."""
+"""Chunks whose results depend on nothing but themselves, and stores of them, for the tests of the store."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import jax
 import numpy as np
 
 from lr_batch.chunk import Chunk, ChunkResult, Lanes
+from runs.store import Store
 
 IDENTITY = {"workload": "toy", "data": "0f", "goal": ["loss", 0.2], "width": 4}
 
@@ -41,3 +44,27 @@ def assert_leaves(lanes: Lanes, step: int, carry) -> None:
     expected = [np.asarray(leaf) for leaf in jax.tree.leaves(carry)]
     assert [(leaf.dtype, leaf.shape) for leaf in lanes.carry] == [(e.dtype, e.shape) for e in expected]
     assert all(leaf.tobytes() == e.tobytes() for leaf, e in zip(lanes.carry, expected, strict=True))
+
+
+def filled(folder: Path, chunks: int = 10) -> Path:
+    """A closed store with `chunks` chunks; returns its file."""
+    with Store(folder, full_sync=False) as store:
+        for batch_size in range(1, chunks + 1):
+            store.save(make_chunk(batch_size), make_result(make_chunk(batch_size)))
+    return folder / "store.sqlite"
+
+
+def assert_nothing_wrong(store: Store, chunks: int = 10) -> int:
+    """Every chunk is right or not done; after running the missing ones again all are right."""
+    assert all(trial.batch_size <= chunks for trial in store.trials())
+    missing = 0
+    for batch_size in range(1, chunks + 1):
+        chunk = make_chunk(batch_size)
+        found = store.load(chunk)
+        missing += found is None
+        if found is None:
+            store.save(chunk, make_result(chunk))
+        assert_same(store.load(chunk), make_result(chunk))
+    assert not store.verify()
+    assert len(store.trial_rows()) == 4 * chunks
+    return missing

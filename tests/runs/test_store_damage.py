@@ -1,0 +1,137 @@
+"""Files of a store that are damaged: nothing wrong is ever read."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from lr_batch.chunk import Lanes
+from runs.store import Store, StoreError
+from tests.runs.store_chunks import assert_leaves, assert_nothing_wrong, filled, make_chunk
+
+
+@pytest.mark.parametrize("tries", [25, pytest.param(400, marks=pytest.mark.slow)])
+def test_flipped_bits_never_become_numbers(tmp_path, tries):
+    original = filled(tmp_path / "store").read_bytes()
+    rng = np.random.default_rng(tries)
+    opened = 0
+    for i in range(tries):
+        damaged = np.frombuffer(original, np.uint8).copy()
+        damaged[rng.integers(len(damaged), size=1 + i % 3)] ^= np.uint8(1) << rng.integers(8, dtype=np.uint8)
+        folder = tmp_path / f"damaged{i}"
+        folder.mkdir()
+        (folder / "store.sqlite").write_bytes(damaged.tobytes())
+        try:
+            with Store(folder, full_sync=False) as store:
+                assert_nothing_wrong(store)
+                opened += 1
+        except StoreError as error:
+            reasons = "damaged|a SQLite file|not a store|written by"
+            assert re.fullmatch(f"{folder}/store.sqlite: ({reasons}).*", str(error))
+        shutil.rmtree(folder)
+    assert opened > 0.8 * tries
+
+
+def test_damaged_names_of_columns_are_restored(tmp_path):
+    path = filled(tmp_path)
+    for name, damaged in ((b"checksum", b"checkxum"), (b"PRIMARY", b"PRIMAR`"), (b"CREATE", b"CREATF")):
+        path.write_bytes(path.read_bytes().replace(name, damaged))
+        with pytest.raises(StoreError, match="damage.*run the study again to rescue"):
+            Store(tmp_path, read_only=True)
+        with Store(tmp_path) as store:
+            assert assert_nothing_wrong(store) == 0
+            assert "rescued 40 trials of 10 chunks" in store.events[-1]
+
+
+def test_a_damaged_row_is_listed_never_read_and_runs_again(tmp_path):
+    with closing(sqlite3.connect(filled(tmp_path))) as db:
+        db.execute("UPDATE trials SET steps_to_goal = 1 WHERE batch_size = 3 AND lane = 3")
+        db.execute("UPDATE trials SET curve = zeroblob(24) WHERE batch_size = 5 AND lane = 1")
+        db.execute("UPDATE chunks SET seconds = 9 WHERE batch_size = 7")
+        db.commit()
+    with Store(tmp_path) as store:
+        assert [str(bad) for bad in store.verify()] == [
+            "chunks row 7 (batch size 7, seed 0) is damaged",
+            "trials row 12 (batch size 3, seed 0) is damaged",
+            "trials row 18 (batch size 5, seed 0) is damaged",
+        ]
+        assert len(list(store.trials())) == 38
+        assert assert_nothing_wrong(store) == 3
+
+
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.9])
+def test_a_truncated_file_gives_what_is_left_of_it(tmp_path, part):
+    path = filled(tmp_path)
+    size = int(path.stat().st_size * part)
+    os.truncate(path, size)
+    try:
+        with Store(tmp_path) as store:
+            assert assert_nothing_wrong(store) > 0
+            assert size == 0 or "damaged" in store.events[0]
+    except StoreError as error:
+        assert "damaged beyond reading" in str(error) and part == 0.1
+    if size:
+        assert size in {path.stat().st_size for path in tmp_path.iterdir()}, "the damaged file is kept"
+
+
+def test_a_file_of_somebody_else_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "store.sqlite"
+    path.write_bytes(b"garbage" * 1000)
+    with pytest.raises(StoreError, match="not a store of lr-batch"):
+        Store(tmp_path)
+    assert path.read_bytes() == b"garbage" * 1000
+    path.unlink()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE mine (x)")
+    with pytest.raises(StoreError, match="SQLite file, but not of lr-batch"):
+        Store(tmp_path)
+
+
+def test_a_truncated_checkpoint_falls_back_to_the_one_before(tmp_path):
+    chunk, carry = make_chunk(), {"w": np.arange(1000.0), "n": np.int32(3)}
+    with Store(tmp_path) as store:
+        for step in (10, 20):
+            store.save(chunk, Lanes(step, carry))
+        newest = tmp_path / "lanes" / chunk.id / "000002"
+        for path in [path for path in newest.rglob("*") if path.is_file()]:
+            content = path.read_bytes()
+            for damaged in {content[: len(content) // 2], content[:-1]} - {content}:
+                path.write_bytes(damaged)
+                assert_leaves(store.load(chunk), 10, carry)
+            path.write_bytes(content)
+        assert store.load(chunk).step == 20
+        (newest / "manifest.ocdbt").unlink()
+        (newest.parent / "000001" / "checksums.json").unlink()
+        assert store.load(chunk) is None
+
+
+def test_flipped_bits_in_a_checkpoint_are_noticed(tmp_path):
+    chunk, carry = make_chunk(), {"w": np.random.default_rng(0).random(1000)}
+    with Store(tmp_path) as store:
+        for step in (10, 20):
+            store.save(chunk, Lanes(step, carry))
+        newest = tmp_path / "lanes" / chunk.id / "000002"
+        largest = max((path for path in newest.rglob("*") if path.is_file()), key=lambda p: p.stat().st_size)
+        content = bytearray(largest.read_bytes())
+        content[len(content) // 2] ^= 4
+        largest.write_bytes(content)
+        assert_leaves(store.load(chunk), 10, carry)
+
+
+def test_a_checkpoint_that_was_being_written_is_invisible(tmp_path):
+    chunk = make_chunk()
+    with Store(tmp_path) as store:
+        folder = tmp_path / "lanes" / chunk.id
+        for name in (".writing", ".writing.orbax-checkpoint-tmp"):
+            (folder / name).mkdir(parents=True)
+            (folder / name / "half").write_bytes(b"x")
+        assert store.load(chunk) is None
+        store.save(chunk, Lanes(1, [np.zeros(3)]))
+        assert store.load(chunk).step == 1
+        assert [path.name for path in folder.iterdir()] == ["000001"]
