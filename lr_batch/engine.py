@@ -16,6 +16,7 @@ from lr_batch.lane import LaneState, OptimizerFactory, make_lane
 from lr_batch.lane_execution import VMAP
 from lr_batch.program import Carry, Data, Terms, make_advance, make_start, state_axes
 from lr_batch.study import Study
+from lr_batch.workers import Program
 from lr_batch.workload import PyTree, Workload, num_examples
 
 # Micro-batch sizes that programs are compiled for. On a CPU 64 examples fill its vector units and larger ones only
@@ -94,7 +95,7 @@ class Engine:
 
     def planned_bytes(self, device: jax.Device, batch_size: int) -> int:
         """Memory of a chunk at a batch size as the compiler plans it, without the data."""
-        plan = self._program(device, self._micro_batch(batch_size)).memory_analysis()
+        plan = self._program(device, self._micro_batch(batch_size)).compiled.memory_analysis()
         held = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
         data = sum(leaf.nbytes for leaf in jax.tree.leaves(self.data(device)))
         return held - plan.alias_size_in_bytes - data
@@ -113,14 +114,14 @@ class Engine:
     def _micro_batch(self, batch_size: int) -> int:
         return micro_batch_of(batch_size, self.workload.micro_batch)
 
-    def _program(self, device: jax.Device, micro_batch: int | None) -> Callable[..., Carry]:
+    def _program(self, device: jax.Device, micro_batch: int | None) -> Program:
         """The program of a micro-batch size, or the one that starts chunks."""
 
         def compile_it():
             began = time.monotonic()
             starts = micro_batch is None
             lowered = self._lower_start(device) if starts else self._lower_advance(device, micro_batch)
-            program = lowered.compile()
+            program = Program(lowered)
             self.compile_seconds.append(time.monotonic() - began)
             return program
 

@@ -6,9 +6,33 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import jax
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# A program holds a thread of XLA's pool, which has as many as there are cores, and a batched LAPACK call within it waits
+# until others have done parts of the batch: if every thread waits so, all do for ever. Hence one is always left over.
+LAPACK_TURNS = threading.Semaphore(max(1, cores() - 1))
+
+
+class Program:
+    """A compiled program that several workers may call at the same time."""
+
+    def __init__(self, lowered: jax.stages.Lowered):
+        self.compiled = lowered.compile()
+        self._lapack = "lapack_" in self.compiled.as_text()
+
+    def __call__(self, *args: Any) -> Any:
+        with LAPACK_TURNS if self._lapack else nullcontext():
+            results = self.compiled(*args)
+            return jax.block_until_ready(results) if self._lapack else results
 
 
 def worker_devices(workers: int | None = None) -> tuple[jax.Device, ...]:
@@ -16,19 +40,11 @@ def worker_devices(workers: int | None = None) -> tuple[jax.Device, ...]:
 
     Programs run outside Python's lock, and a CPU device runs several at the same time: with single-threaded kernels
     (the flags of `runs.xla_flags`) each worker keeps one core busy, without a thread pool between small kernels.
-    Without those flags there is one worker: XLA's own pool is so small that two programs with LAPACK calls can wait
-    for each other for ever.
     """
     devices = jax.local_devices()
     if devices[0].platform == "cpu":
-        return (devices[0],) * (workers or safe_workers(os.cpu_count() or 1))
+        return (devices[0],) * (workers or cores())
     return tuple(devices[: workers or len(devices)])
-
-
-def safe_workers(cores: int) -> int:
-    """One for each core, if XLA's pool has more threads than that."""
-    pool = os.environ.get("NPROC", "")
-    return cores if pool.isdigit() and int(pool) > cores else 1
 
 
 def run_tasks(

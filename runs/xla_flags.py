@@ -12,14 +12,10 @@ FLAGS = (
     # Shampoo under vmap; this cures it.
     "--xla_cpu_enable_concurrency_optimized_scheduler=false",
 )
-# Two programs at the same time hang in the same way: each holds a thread of XLA's pool while its LAPACK call waits for
-# another one. XLA takes the size of the pool from NPROC; with more threads than workers there always is another one.
-POOL_THREADS = max(8, 4 * (os.cpu_count() or 1))
 
 
 def set_xla_flags() -> None:
-    """Adds the flags to XLA_FLAGS and sets NPROC; what the user has set stays as it is."""
-    os.environ.setdefault("NPROC", str(POOL_THREADS))
+    """Adds the flags to XLA_FLAGS; what the user has set stays as it is."""
     given = os.environ.get("XLA_FLAGS", "")
     names = {flag.partition("=")[0] for flag in given.split()}
     missing = [flag for flag in FLAGS if flag.partition("=")[0] not in names]
