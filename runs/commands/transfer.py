@@ -36,8 +36,8 @@ class Transfer:
     batch_size: int = 64
     steps: int = 100
     """Optimizer steps of each trial."""
-    schedule: Literal["constant", "linear"] = "constant"
-    """Whether rates stay as they are or fall to zero over the steps."""
+    schedule: Literal["constant", "linear"] = "linear"
+    """Whether rates fall to zero over the steps or stay as they are."""
     seeds: int = 4
     loss: Literal["training", "held-out"] = "training"
     """Whose final loss is compared."""
@@ -54,8 +54,8 @@ class Transfer:
 
         family, plan = self._family_and_plan()
         name = Path(self.workload.partition(":")[0]).stem
-        falls = "" if self.schedule == "constant" else f"-{self.schedule}"
-        folder = self.out or RESULTS / f"transfer-{name}-{self.optimizer}{falls}"
+        stays = "-constant" if self.schedule == "constant" else ""
+        folder = self.out or RESULTS / f"transfer-{name}-{self.optimizer}{stays}"
         summary = measure(family, plan, folder)
         if self.json:
             print(json.dumps(summary, indent=1))

@@ -54,9 +54,9 @@ def weights(fits: Generalization, rows: Sequence[StrengthRow], path: str | Path 
     """Norm of the weights (left) and share of weights that are exactly zero (right) against the strength."""
     figure = style.new_figure(9.4, 4.8)
     title = "Weights at the end of training, at the best learning rate"
-    style.headline(figure, title, f"{_subtitle(fits)} · bars: 95 % intervals", 0.07)
+    style.headline(figure, title, f"{_subtitle(fits)} · bars: 95 % intervals", 0.08)
     panels = [
-        style.add_axes(figure, left=left, width=0.405, bottom=0.2, height=0.65) for left in (0.07, 0.565)
+        style.add_axes(figure, left=left, width=0.395, bottom=0.2, height=0.65) for left in (0.08, 0.575)
     ]
     quantities = (
         (fits.weight_norm, "norm of the weights"),
@@ -120,9 +120,9 @@ def confidence(
     """
     figure = style.new_figure(9.4, 4.8)
     title = f"Confidence on held-out examples, batch {best[0].batch_size}"
-    style.headline(figure, title, f"{_subtitle(fits)} together · bars: 95 % intervals", 0.07)
+    style.headline(figure, title, f"{_subtitle(fits)} together · bars: 95 % intervals", 0.08)
     panels = [
-        style.add_axes(figure, left=left, width=0.405, bottom=0.2, height=0.65) for left in (0.07, 0.565)
+        style.add_axes(figure, left=left, width=0.395, bottom=0.2, height=0.65) for left in (0.08, 0.575)
     ]
     bins = fits.confidence.shape[1]
     centres = (np.arange(bins) + 0.5) / bins

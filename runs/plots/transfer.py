@@ -16,7 +16,8 @@ from runs.plots import style
 from runs.plots.compare import PALETTE
 from runs.transfer import BestRate
 
-CEILING = 2.0  # losses above this multiple of the narrowest network's lowest at the first rate are cut off
+# Room above and below the losses, as a power of their range; losses far above those at the first rate are cut off.
+ABOVE, BELOW = 0.12, 0.2
 HEADINGS = {"standard": "standard parameterization", "muP": "maximal update parameterization (muP)"}
 
 
@@ -42,7 +43,7 @@ def transfer(
         axes.set_title(HEADINGS[name], fontsize=10, color=style.INK, loc="left")
         for colour, row, width_loss in zip(_shades(len(loss)), best[name], loss, strict=True):
             _curve(axes, rates, width_loss, row, colour)
-        _range(axes, best[name], low)
+        _range(axes, best[name])
     _legend(figure, axes, 8)
     return style.save(figure, path)
 
@@ -64,21 +65,25 @@ def _curve(
     axes.plot(row.rate.best, row.loss, "o", color=colour, markersize=6, markeredgecolor="white", zorder=5)
 
 
-def _range(axes: Axes, best: Sequence[BestRate], low: float) -> None:
-    """A bar from the lowest to the highest best rate, and its length in octaves."""
+def _range(axes: Axes, best: Sequence[BestRate]) -> None:
+    """A bar from the lowest to the highest best rate, and its length in octaves, at the bottom."""
     found = [row.rate.best for row in best]
-    ends = min(found), max(found)
-    axes.plot(ends, [low * 1.12] * 2, color=style.INK, linewidth=3.5, solid_capstyle="butt")
-    axes.annotate(
-        f"best rates span {np.log2(ends[1] / ends[0]):.1f} octaves", (ends[0], low * 1.12), xytext=(-7, 0),
-        textcoords="offset points", ha="right", va="center", fontsize=style.SMALL, color=style.INK,
+    ends, at_bottom = [min(found), max(found)], axes.get_xaxis_transform()
+    axes.plot(ends, [0.03] * 2, transform=at_bottom, color=style.INK, linewidth=3.5, solid_capstyle="butt")
+    first, last = np.log(axes.get_xlim())
+    middle = (np.log(ends).mean() - first) / (last - first)
+    text = f"best rates span {np.log2(ends[1] / ends[0]):.1f} octaves"
+    axes.text(
+        np.clip(middle, 0.25, 0.75), 0.06, text, transform=axes.transAxes, ha="center", va="bottom",
+        fontsize=style.SMALL, color=style.INK,
     )  # fmt: skip
 
 
 def _limits(losses: Mapping[str, Float[np.ndarray, "widths seeds rates"]]) -> tuple[float, float]:
     lowest = min(float(loss.min()) for loss in losses.values())
     start = max(float(loss[..., 0][np.isfinite(loss[..., 0])].max()) for loss in losses.values())
-    return 0.7 * lowest, CEILING * start
+    fall = max(start / lowest, 1.1)
+    return lowest / fall**BELOW, start * fall**ABOVE
 
 
 def _shades(num: int) -> np.ndarray:

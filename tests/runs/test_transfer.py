@@ -166,7 +166,7 @@ def test_a_family_may_be_the_users_own(tmp_path):
 def test_the_command_writes_its_folder(tmp_path, capsys):
     out = tmp_path / "study"
     fields = dict(widths="8,16", learning_rates="0.003,0.03,0.3", seeds=2, steps=3, out=out)
-    Transfer(**fields, zero_readout=False)()
+    Transfer(**fields, schedule="constant", zero_readout=False)()
     text = capsys.readouterr().out
     assert "best rate moves" in text and "exponent of the width" in text
     summary = json.loads((out / "summary.json").read_text())
