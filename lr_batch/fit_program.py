@@ -60,7 +60,7 @@ def make_fit(
     stop: Callable[[Mapping[str, Array]], reg.EarlyStopping] | None,
     *,
     hparams: Sequence[str],
-    micro_batch: int,
+    micro_batches: Sequence[int],
     num_classes: int | None,
 ) -> Callable[..., Fit]:
     """`(hparams, seed, batch_size, cadence, data) -> Fit`; `cadence[e]` is the step of evaluation e, the
@@ -70,7 +70,7 @@ def make_fit(
       stop: an early-stopping rule on the held-out `metric`, or None.
       num_classes: of a cross entropy of class labels, else None.
     """
-    lane = make_lane(workload, optimizer, metric, micro_batch)
+    lane = make_lane(workload, optimizer, metric, micro_batches)
     axes = state_axes(lane, hparams, workload.train_data)
     train = make_train(lane, axes)
     rule = stop or (lambda values: reg.early_stopping(jnp.inf))

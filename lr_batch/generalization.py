@@ -12,13 +12,14 @@ from jaxtyping import Bool, Float, Int
 
 import reg
 from lr_batch.chunk import Chunk
-from lr_batch.engine import EVAL_BLOCK, in_blocks, micro_batch_of
+from lr_batch.engine import EVAL_BLOCK, in_blocks
 from lr_batch.fit_program import FitData, make_fit
 from lr_batch.identity import identity
 from lr_batch.lane_execution import VMAP
+from lr_batch.micro_batch import micro_batches_of
 from lr_batch.program import Data
 from lr_batch.study import Study
-from lr_batch.workers import Program, run_tasks, worker_devices
+from lr_batch.workers import Once, Program, run_tasks, worker_devices
 from lr_batch.workload import num_examples
 
 EVALS = 40  # evaluations after the start, evenly over the training
@@ -116,7 +117,7 @@ class _Runner:
         size = min(num_examples(workload.eval_data), num_examples(workload.train_data))
         part, part_mask = in_blocks(jax.tree.map(lambda leaf: leaf[:size], workload.train_data), EVAL_BLOCK)
         self.data = FitData(Data(workload.train_data, held_out, mask), part, part_mask)
-        self.programs: dict[tuple[int, jax.Device], Program] = {}
+        self.programs: dict[jax.Device, Once] = {}
 
     def plan(self) -> list[Chunk]:
         settings = self.study.settings
@@ -138,27 +139,27 @@ class _Runner:
         args = jax.device_put(
             (hparams, np.int32(chunk.seed), np.int32(chunk.batch_size), cadence, self.data), device
         )
-        fit = jax.device_get(self._program(chunk.batch_size, device, args)(*args))
+        fit = jax.device_get(self._program(device, args)(*args))
         lanes = len(chunk.settings)
         arrays = {"steps": np.tile(cadence, (lanes, 1))}
         for path, leaf in jax.tree.leaves_with_path(fit.curves):
             arrays[jax.tree_util.keystr(path, simple=True, separator=".")] = leaf.T[:lanes]
         return arrays | {name: getattr(fit, name)[:lanes] for name in fit._fields[1:]}
 
-    def _program(self, batch_size: int, device: jax.Device, args: tuple) -> Program:
-        micro_batch = micro_batch_of(batch_size, self.study.workload.micro_batch)
-        if (micro_batch, device) not in self.programs:  # two workers at once make two, and use one
+    def _program(self, device: jax.Device, args: tuple) -> Program:
+        def compile_it():
             fit = make_fit(
                 self.study.workload,
                 self.study.lane_optimizer,
                 self.study.goal.metric,
                 self._stopping_rule(),
                 hparams=tuple(self.study.space),
-                micro_batch=micro_batch,
+                micro_batches=micro_batches_of(self.study.batch_sizes, self.study.workload.micro_batch),
                 num_classes=self._classes(),
             )
-            self.programs[micro_batch, device] = Program(jax.jit(fit).lower(*args))
-        return self.programs[micro_batch, device]
+            return Program(jax.jit(fit).lower(*args))
+
+        return self.programs.setdefault(device, Once()).get(compile_it)
 
     def _stopping_rule(self) -> Callable[[Mapping[str, jax.Array]], reg.EarlyStopping] | None:
         regularizer, optimizer = self.study.regularizer, self.study.lane_optimizer

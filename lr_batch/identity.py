@@ -66,7 +66,7 @@ def _program_hash(study: Study) -> str:
 
 
 def _lower(study: Study) -> jax.stages.Lowered:
-    lane = make_lane(study.workload, study.lane_optimizer, study.goal.metric, micro_batch=1)
+    lane = make_lane(study.workload, study.lane_optimizer, study.goal.metric)
 
     def train_and_evaluate(hparams, seed, train, held_out, mask):
         state, draw = lane.init(hparams, seed, jnp.bool_(True)), Draw.first(seed, num_examples(train))

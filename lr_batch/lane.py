@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from lr_batch.micro_batch import cheapest
 from lr_batch.order import epoch_order
 from lr_batch.regularization import RegularizedOptimizer
 from lr_batch.workload import Key, PyTree, Workload
@@ -78,28 +80,33 @@ class Lane(NamedTuple):
 
 
 def batch_value_and_grad(
-    workload: Workload, draw: Draw, batch_size: Int[Array, ""], micro_batch: int, data: PyTree
+    workload: Workload, draw: Draw, batch_size: Int[Array, ""], micro_batches: Sequence[int], data: PyTree
 ) -> Callable[[PyTree], tuple[Float[Array, ""], PyTree]]:
     """`params -> (mean loss, its gradient)` over the batch of `draw`.
 
-    ceil(batch_size / micro_batch) micro-batches are accumulated in a loop whose length is traced, so that one
-    program serves every batch size; examples beyond batch_size in the last one have weight zero.
+    ceil(batch_size / m) micro-batches of m examples are accumulated in a loop whose length is traced, m being the
+    cheapest of `micro_batches` for this batch size: so one program serves every batch size. Examples beyond
+    batch_size in the last one have weight zero.
     """
     step_key = draw.key
 
-    def micro_loss(params, index):
+    def micro_loss(params, index, micro_batch):
         number = index * micro_batch + jnp.arange(micro_batch)
         rows = draw.orders[draw.offset + number]  # masked rows beyond the end read the last one
         batch = jax.tree.map(lambda leaf: leaf[rows], data)
         losses = workload.loss(params, batch, jax.random.fold_in(step_key, index))
         return jnp.sum(jnp.where(number < batch_size, losses, 0.0)) / batch_size
 
-    def value_and_grad(params):
+    def accumulated(micro_batch, params):
         def accumulate(index, total_so_far):
-            return jax.tree.map(jnp.add, total_so_far, jax.value_and_grad(micro_loss)(params, index))
+            return jax.tree.map(jnp.add, total_so_far, jax.value_and_grad(micro_loss)(params, index, micro_batch))
 
         zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
         return jax.lax.fori_loop(0, -(-batch_size // micro_batch), accumulate, zero)
+
+    def value_and_grad(params):
+        choices = [partial(accumulated, micro_batch) for micro_batch in micro_batches]
+        return jax.lax.switch(cheapest(batch_size, micro_batches), choices, params)
 
     return value_and_grad
 
@@ -115,7 +122,9 @@ def differentiable_value(value_and_grad: Callable) -> Callable[[PyTree], Float[A
     return value
 
 
-def make_lane(workload: Workload, optimizer: OptimizerFactory, metric: str, micro_batch: int) -> Lane:
+def make_lane(
+    workload: Workload, optimizer: OptimizerFactory, metric: str, micro_batches: Sequence[int] = (1,)
+) -> Lane:
     """One trial of `workload` under `optimizer`, built inside the lane since its hyperparameters are traced."""
     eval_params = getattr(optimizer, "eval_params", lambda opt_state, params: params)
     regularized = isinstance(optimizer, RegularizedOptimizer)
@@ -128,7 +137,7 @@ def make_lane(workload: Workload, optimizer: OptimizerFactory, metric: str, micr
     def step(hparams, state, draw, batch_size, data):
         tx = optax.with_extra_args_support(optimizer(hparams))
         trained = workload._replace(loss=optimizer.loss(workload, hparams)) if regularized else workload
-        value_and_grad = batch_value_and_grad(trained, draw, batch_size, micro_batch, data)
+        value_and_grad = batch_value_and_grad(trained, draw, batch_size, micro_batches, data)
         value, grads = value_and_grad(state.params)
         alive = state.alive & jnp.isfinite(value)
         grads = freeze(alive, grads, jax.tree.map(jnp.zeros_like, grads))

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 
 from lr_batch.cadence import evaluation_steps
-from lr_batch.engine import EVAL_BLOCK, in_blocks, micro_batch_of
+from lr_batch.engine import EVAL_BLOCK, in_blocks
 from lr_batch.lane import Draw, make_lane
 from lr_batch.lane_execution import AUTO, block_size
 from lr_batch.live_bytes import live_bytes
+from lr_batch.micro_batch import micro_batches_of
 from lr_batch.study import Study
 from lr_batch.workers import worker_devices
 from lr_batch.workload import PyTree, num_examples
@@ -58,8 +59,8 @@ class ChunkMemory(NamedTuple):
 def chunk_memory(study: Study) -> ChunkMemory:
     """Of a chunk at the study's largest micro-batch. Nothing is compiled."""
     workload = study.workload
-    micro_batch = max(micro_batch_of(size, workload.micro_batch) for size in study.batch_sizes)
-    lane = make_lane(workload, study.lane_optimizer, study.goal.metric, micro_batch)
+    largest = micro_batches_of(study.batch_sizes, workload.micro_batch)[-1:]
+    lane = make_lane(workload, study.lane_optimizer, study.goal.metric, largest)
     one, hparams = jnp.int32(1), dict.fromkeys(study.space, jnp.float32(0))
     state = jax.eval_shape(lane.init, hparams, one, jnp.bool_(True))
     draw = jax.eval_shape(lambda: Draw.first(one, num_examples(workload.train_data)))

@@ -14,7 +14,7 @@ import numpy as np
 from lr_batch.cadence import evaluation_steps
 from lr_batch.chunk import Chunk, ChunkResult, ChunkStore
 from lr_batch.chunk_run import ChunkStatus, run_chunk
-from lr_batch.engine import Engine, micro_batch_of
+from lr_batch.engine import ADVANCE, START, Engine
 from lr_batch.execution_choice import choose_execution
 from lr_batch.extension import ROUNDS as EXTENSIONS
 from lr_batch.extension import describe, rates_to_add
@@ -56,10 +56,10 @@ class Task(NamedTuple):
 
 
 class Compilation(NamedTuple):
-    """A program to compile ahead of its use: that of a batch size, or the one that starts chunks."""
+    """A program to compile ahead of its use."""
 
     width: int
-    batch_size: int | None
+    program: str
 
 
 def run(
@@ -143,7 +143,7 @@ class _Sweep:
         missing = [task for task in tasks if not self._restore(task.chunk)]
         self._report()
         missing.sort(key=lambda task: -task.chunk.batch_size)  # the longest first
-        todo = [*compilations(missing, self.study.workload), *missing]
+        todo = [*compilations(missing), *missing]
         for chunk, outcome in run_tasks(todo, self._run_task, self.devices):
             self._note(chunk, outcome)
             self._report()
@@ -162,7 +162,7 @@ class _Sweep:
         """In a worker's thread. Returns the two halves of a chunk that did not fit into memory."""
         try:
             if isinstance(task, Compilation):
-                self._engine(task.width).prepare(device, task.batch_size)
+                self._engine(task.width).prepare(device, task.program)
                 return []
             outcome = run_chunk(
                 self._engine(task.width),
@@ -279,11 +279,10 @@ class _Sweep:
         )
 
 
-def compilations(tasks: Sequence[Task], workload: Workload) -> list[Compilation]:
-    """One for each program of `tasks`, which are compiled side by side before the first chunk needs them."""
-    programs = {(task.width, micro_batch_of(task.chunk.batch_size, workload.micro_batch)): task for task in tasks}
-    starts = [Compilation(width, None) for width in sorted({task.width for task in tasks})]
-    return starts + [Compilation(task.width, task.chunk.batch_size) for task in programs.values()]
+def compilations(tasks: Sequence[Task]) -> list[Compilation]:
+    """The programs of `tasks`, which are compiled side by side before the first chunk needs them."""
+    widths = sorted({task.width for task in tasks})
+    return [Compilation(width, program) for width in widths for program in (ADVANCE, START)]
 
 
 def best_by_cell(result: Result) -> dict[tuple[int, int], float]:

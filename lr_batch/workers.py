@@ -35,6 +35,19 @@ class Program:
             return jax.block_until_ready(results) if self._lapack else results
 
 
+class Once:
+    """A value made by the first thread that asks for it."""
+
+    def __init__(self):
+        self._lock, self._made = threading.Lock(), []
+
+    def get(self, make: Callable[[], Any]) -> Any:
+        with self._lock:
+            if not self._made:
+                self._made.append(make())
+            return self._made[0]
+
+
 def worker_devices(workers: int | None = None) -> tuple[jax.Device, ...]:
     """The device of each worker: every accelerator once; a CPU as often as it has cores.
 

@@ -21,6 +21,6 @@ def memory(study: Study, width: int, execution: str) -> dict[str, Any]:
         **need._asdict(),
         "lane_bytes": need.lane(width, execution),
         "reckoned_bytes": need.chunk(width, execution),
-        "planned_bytes": engine.planned_bytes(jax.local_devices()[0], max(study.batch_sizes)),
+        "planned_bytes": engine.planned_bytes(jax.local_devices()[0]),
         "data_bytes": need.data,
     }

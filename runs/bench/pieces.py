@@ -16,9 +16,10 @@ import numpy as np
 import optax
 
 from lr_batch import Study
-from lr_batch.engine import EVAL_BLOCK, in_blocks, micro_batch_of
+from lr_batch.engine import EVAL_BLOCK, in_blocks
 from lr_batch.lane import Draw, Lane, LaneState, batch_value_and_grad, make_lane
 from lr_batch.lane_execution import over_lanes
+from lr_batch.micro_batch import micro_batch_of
 from lr_batch.program import state_axes
 from lr_batch.workload import num_examples
 from runs.bench.products import Product, product_loop, products
@@ -42,7 +43,7 @@ class Chunk(NamedTuple):
 
 def make_chunk(study: Study, batch_size: int, width: int, execution: str) -> Chunk:
     micro_batch = micro_batch_of(batch_size, study.workload.micro_batch)
-    lane = make_lane(study.workload, study.lane_optimizer, study.goal.metric, micro_batch)
+    lane = make_lane(study.workload, study.lane_optimizer, study.goal.metric, (micro_batch,))
     axes = state_axes(lane, tuple(study.space), study.workload.train_data)
     settings = (study.settings * width)[:width]
     hparams = {name: jnp.array([s[name] for s in settings], jnp.float32) for name in study.space}
@@ -75,7 +76,7 @@ def gather_and_gradient(chunk: Chunk) -> Loop:
 
     def body(_, carry):
         draw, params, _, size = carry
-        gradient = batch_value_and_grad(chunk.study.workload, draw, size, chunk.micro_batch, data)
+        gradient = batch_value_and_grad(chunk.study.workload, draw, size, (chunk.micro_batch,), data)
         _, grads = over_lanes(gradient, (0,), (0, 0), chunk.execution)(params)
         return draw.next(size), params, grads, size
 

@@ -57,7 +57,7 @@ class Surface(NamedTuple):
 def main(out: str | None = None, quick: bool = False) -> Surface:
     """Trains `digits_mlp` with two hidden layers and Adam at 9 rates, 3 batch sizes and 3 widths, both ways.
 
-    Command: `python -m runs.recipes.joint_surface`; eight minutes on 2 cores shared with ten other jobs.
+    Command: `python -m runs.recipes.joint_surface`; a minute or two on 2 cores.
 
     Args:
       out: folder of the stores, joint_surface.json and joint_surface.png; the kept results where None.

@@ -53,16 +53,8 @@ class Trainer:
         self.cadence = plan.cadence
         execution = choose_execution(study, plan.width)
         self.identity = plan.identity(execution)
-        self.engine = Engine(
-            study.workload,
-            study.lane_optimizer,
-            study.goal.metric,
-            hparams=study.space,
-            width=plan.width,
-            max_evals=len(self.cadence),
-            execution=execution,
-        )
-        lane = make_lane(study.workload, study.lane_optimizer, study.goal.metric, micro_batch=1)
+        self.engine = Engine.of(study, plan.width, execution, max_evals=len(self.cadence))
+        lane = make_lane(study.workload, study.lane_optimizer, study.goal.metric)
         self.axes = state_axes(lane, list(study.space), study.workload.train_data)
         self.tasks: dict[int, Task] = {}  # by the ids of their segments
         self.lanes: dict[int, Source] = {}  # of segments that may go on, by id

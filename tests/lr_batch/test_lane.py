@@ -20,11 +20,11 @@ def rows_by_hand(seed, num_examples, batch_size, num_steps):
     return [stream[i * batch_size : (i + 1) * batch_size] for i in range(num_steps)]
 
 
-@pytest.mark.parametrize(("batch_size", "micro_batch"), [(1, 1), (4, 4), (6, 4), (7, 4), (40, 16), (33, 1)])
-def test_trial_equals_a_loop_by_hand(batch_size, micro_batch):
+@pytest.mark.parametrize(("batch_size", "micro_batches"), [(1, (1,)), (4, (4,)), (6, (4,)), (7, (4,)), (40, (16,)), (33, (1,)), (7, (1, 4, 16))])
+def test_trial_equals_a_loop_by_hand(batch_size, micro_batches):
     """Batches, epochs that end within a batch, masks, accumulation, update: all against NumPy's rows and full batches."""
     workload, num_steps, rate = tiny_workload(), 12, 0.3
-    lane = make_lane(workload, sgd, "loss", micro_batch)
+    lane = make_lane(workload, sgd, "loss", micro_batches)
     hparams, size = {"learning_rate": jnp.float32(rate)}, jnp.int32(batch_size)
 
     @jax.jit
@@ -43,7 +43,7 @@ def test_trial_equals_a_loop_by_hand(batch_size, micro_batch):
 def test_value_of_a_batch_can_be_differentiated():
     workload = tiny_workload()
     draw = Draw.first(jnp.int32(0), 40)
-    value_and_grad = batch_value_and_grad(workload, draw, jnp.int32(10), 4, DATA)
+    value_and_grad = batch_value_and_grad(workload, draw, jnp.int32(10), (4,), DATA)
     params = {"w": jnp.ones((5, 3)) * jnp.arange(3.0)[None]}
     value, grads = jax.value_and_grad(differentiable_value(value_and_grad))(params)
     expected_value, expected = value_and_grad(params)
@@ -63,7 +63,7 @@ def test_optimizer_gets_the_functions_of_its_batch():
         return optax.GradientTransformationExtraArgs(lambda params: (), update)
 
     workload = tiny_workload()
-    lane = make_lane(workload, optimizer, "loss", 4)
+    lane = make_lane(workload, optimizer, "loss", (4,))
     state = lane.init({}, jnp.int32(0), jnp.bool_(True))
     lane.step({}, state, Draw.first(jnp.int32(0), 40), jnp.int32(10), DATA)
     assert abs(float(seen["value"])) < 1e-6
@@ -72,7 +72,7 @@ def test_optimizer_gets_the_functions_of_its_batch():
 
 def test_dead_lane_stays_as_it_was():
     workload = tiny_workload()
-    lane = make_lane(workload, sgd, "loss", 4)
+    lane = make_lane(workload, sgd, "loss", (4,))
     hparams = {"learning_rate": jnp.float32(0.1)}
     state = lane.init(hparams, jnp.int32(0), jnp.bool_(True))
     state = state._replace(params={"w": state.params["w"].at[0, 0].set(jnp.nan)})
@@ -83,7 +83,7 @@ def test_dead_lane_stays_as_it_was():
 
 def test_evaluation_leaves_padding_out():
     workload = tiny_workload()
-    lane = make_lane(workload, sgd, "loss", 4)
+    lane = make_lane(workload, sgd, "loss", (4,))
     state = lane.init({"learning_rate": 0.1}, jnp.int32(0), jnp.bool_(True))
     state = state._replace(params={"w": jnp.arange(15.0).reshape(5, 3)})
     rows = np.array([[0, 1, 2], [3, 4, 0]])

@@ -64,7 +64,7 @@ def test_reckoning_is_within_a_fifth_of_the_plan(name):
     workload, optimizer, width, execution = (STUDIES | SLOW)[name]
     study = lr_batch.Study(fashion_shape() if workload == "fashion_mnist_fc" else workload, optimizer)
     engine = Engine.of(study, width, execution, max_evals=len(evaluation_steps(study.budget)))
-    planned = engine.planned_bytes(jax.local_devices()[0], max(study.batch_sizes))
+    planned = engine.planned_bytes(jax.local_devices()[0])
     assert chunk_memory(study).chunk(width, execution) == pytest.approx(planned, rel=0.2)
 
 

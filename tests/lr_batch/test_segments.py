@@ -25,14 +25,14 @@ def adam(hparams):
 
 @pytest.fixture(scope="module")
 def engine():
-    sizes = {"width": WIDTH, "max_evals": len(CADENCE)}
+    sizes = {"width": WIDTH, "max_evals": len(CADENCE), "batch_sizes": (4,)}
     return Engine(tiny_workload(), adam, "loss", hparams=("learning_rate",), **sizes)
 
 
 @pytest.fixture(scope="module")
 def axes():
     workload = tiny_workload()
-    return state_axes(make_lane(workload, adam, "loss", 1), ("learning_rate",), workload.train_data)
+    return state_axes(make_lane(workload, adam, "loss"), ("learning_rate",), workload.train_data)
 
 
 def train(engine, rates, start, stop, *, seed=0, carry=None):

@@ -11,7 +11,7 @@ from tiny import tiny_workload
 
 def axes_of(optimizer):
     workload = tiny_workload()
-    return state_axes(make_lane(workload, optimizer, "loss", 1), ["learning_rate"], workload.train_data)
+    return state_axes(make_lane(workload, optimizer, "loss"), ["learning_rate"], workload.train_data)
 
 
 def test_adam_shares_its_count_and_nothing_else():
@@ -58,11 +58,11 @@ def test_conditional_on_a_shared_count_stays_a_branch():
     from lr_batch.program import make_advance, make_start, Terms
     import numpy as np
 
-    lane = make_lane(workload, every_ten_steps, "loss", 1)
+    lane = make_lane(workload, every_ten_steps, "loss")
     axes = axes_of(every_ten_steps)
     assert axes.opt_state is None
     carry = jax.eval_shape(make_start(lane, axes, 40, 5), {"learning_rate": jnp.ones(3)}, 0, jnp.ones(3, bool), 1.0)
-    engine = Engine(workload, every_ten_steps, "loss", hparams=["learning_rate"], width=3, max_evals=5)
+    engine = Engine(workload, every_ten_steps, "loss", hparams=["learning_rate"], width=3, max_evals=5, batch_sizes=(4,))
     terms = Terms({"learning_rate": np.ones(3, np.float32)}, np.int32(1), np.arange(5), np.int32(5), 0.1, 2.0)
     jaxpr = str(jax.make_jaxpr(make_advance(lane, axes))(carry, terms, 5, engine.data(jax.devices()[0])))
     branch = jaxpr[jaxpr.index("sin") - 2000 : jaxpr.index("sin")]

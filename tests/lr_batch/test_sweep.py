@@ -11,7 +11,6 @@ import pytest
 import lr_batch
 from lr_batch import chunk_run, sweep
 from lr_batch.chunk import Chunk, ChunkResult, Lanes
-from lr_batch.engine import micro_batch_of
 from lr_batch.errors import StudyError
 from tiny import RATES, sgd, tiny_study, tiny_workload
 
@@ -69,16 +68,16 @@ def test_steps_to_goal_lie_where_the_curve_crosses(result):
 
 
 def test_programs_do_not_grow_with_batch_sizes_rates_or_seeds(result):
-    """One for the start and one for each rung of the ladder: here 1 and 16."""
-    assert result.engine.programs_compiled == 3
+    """One to start chunks and one to advance them."""
+    assert result.engine.programs_compiled == 2
     more = lr_batch.run(tiny_study(batch_sizes=(1, 2, 3, 4, 5, 6, 7, 17, 20, 39, 40), seeds=3, budget=20))
-    assert more.engine.programs_compiled == 3
+    assert more.engine.programs_compiled == 2
 
 
 def test_each_program_is_compiled_once_before_the_first_chunk():
     chunks = [Chunk({}, size, seed, ({},)) for size in (40, 6, 1) for seed in (0, 1)]
-    wanted = sweep.compilations([sweep.Task(chunk, 4, np.inf) for chunk in chunks], tiny_workload())
-    assert [(width, size and micro_batch_of(size, 64)) for width, size in wanted] == [(4, None), (4, 16), (4, 1)]
+    wanted = sweep.compilations([sweep.Task(chunk, 4, np.inf) for chunk in chunks])
+    assert wanted == [(4, "advance"), (4, "start")]
 
 
 def test_racing_changes_cost_and_not_answers(result):

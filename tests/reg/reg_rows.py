@@ -81,7 +81,7 @@ def train(workload: Workload, optimizer, hparams, num_steps: int = STEPS, seed: 
     """Parameters to evaluate after some steps of one lane of the engine."""
     from lr_batch.lane import Draw, make_lane
 
-    lane = make_lane(workload, optimizer, "loss", micro_batch=4)
+    lane = make_lane(workload, optimizer, "loss", micro_batches=(4,))
     seed = jnp.int32(seed)
     state = lane.init(hparams, seed, jnp.bool_(True))
     data = jax.tree.map(jnp.asarray, workload.train_data)
