@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import jax
@@ -54,7 +55,7 @@ def _has_convolutions(study: Study) -> bool:
 def _measured(study: Study, width: int) -> str:
     device = jax.local_devices()[0]
     batch_size = study.batch_sizes[len(study.batch_sizes) // 2]
-    setting = study.settings[0]
+    middle, setting = dataclasses.replace(study, batch_sizes=(batch_size,)), study.settings[0]
     terms = Terms(
         hparams={name: np.full(width, value, np.float32) for name, value in setting.items()},
         batch_size=np.int32(batch_size),
@@ -65,7 +66,7 @@ def _measured(study: Study, width: int) -> str:
     )
 
     def program(execution: str):
-        engine = Engine.of(study, width, execution, max_evals=2)
+        engine = Engine.of(middle, width, execution, max_evals=2)
         start = lambda: engine.start(device, terms, 0, np.ones(width, bool), np.inf)  # noqa: E731
         return lambda: engine.advance(device, start(), terms, 2)
 
