@@ -133,6 +133,8 @@ def sentence(fits: Generalization, entry: BestStrength) -> str:
     line = f"Batch size {entry.batch_size}: best {regularizer.strength} {text(entry.best)}"
     if entry.low != entry.high:
         line += f"; {text(entry.low)} to {text(entry.high)} cannot be told from it"
+    if entry.best == regularizer.off:
+        return f"{line}. No strength does better."
     if entry.gain is None:
         return f"{line}."
     best, low, high = entry.gain
