@@ -17,9 +17,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-# A program holds a thread of XLA's pool, which has as many as there are cores, and a batched LAPACK call within it waits
-# until others have done parts of the batch: if every thread waits so, all do for ever. Hence one is always left over.
-LAPACK_TURNS = threading.Semaphore(max(1, cores() - 1))
+def pool_threads() -> int:
+    """Threads of XLA's pool: as many as cores, or what NPROC says."""
+    given = os.environ.get("NPROC", "")
+    return int(given) if given.isdigit() else cores()
+
+
+# A program holds a thread of XLA's pool, and a batched LAPACK call within it waits until other threads have done parts of
+# the batch: if every thread waits so, all do for ever. Hence one is always left over.
+LAPACK_TURNS = threading.Semaphore(max(1, pool_threads() - 1))
 
 
 class Program:

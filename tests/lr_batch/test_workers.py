@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lr_batch.workers import run_tasks
+from lr_batch.workers import cores, pool_threads, run_tasks
 
 TWO_PROGRAMS_WITH_LAPACK = """
 from runs.xla_flags import set_xla_flags
@@ -35,6 +35,13 @@ threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
 def test_programs_with_lapack_calls_do_not_wait_for_each_other():
     """Without turns this hangs: every thread of XLA's pool waits for another one."""
     subprocess.run([sys.executable, "-c", TWO_PROGRAMS_WITH_LAPACK], timeout=120, check=True)
+
+
+def test_size_of_the_pool_is_what_xla_takes(monkeypatch):
+    monkeypatch.setenv("NPROC", "2")
+    assert pool_threads() == 2
+    monkeypatch.delenv("NPROC")
+    assert pool_threads() == cores() >= 1
 
 
 def test_error_in_a_task_reaches_the_caller_after_those_in_flight():
