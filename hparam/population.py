@@ -34,16 +34,11 @@ def population(
       max_steps: length of a member's training, >= interval.
       truncation: fraction in (0, 0.5].
       step, resample: in [0, 1].
+
+    Raises:
+      ValueError: one line, if an argument is out of its range.
     """
-    if size < 2:
-        raise ValueError(f"population: size must be >= 2, got {size}")
-    if not 1 <= interval <= max_steps:
-        raise ValueError(f"population: interval must be in [1, max_steps], got {interval} and {max_steps}")
-    if not 0 < truncation <= 0.5:
-        raise ValueError(f"population: truncation must be in (0, 0.5], got {truncation:g}")
-    for name, value in (("step", step), ("resample", resample)):
-        if not 0 <= value <= 1:
-            raise ValueError(f"population: {name} must be in [0, 1], got {value:g}")
+    _check(size, interval, max_steps, truncation, step=step, resample=resample)
     worst = max(1, int(size * truncation))
     # At least one cell, or a whole number would never move; a choice is only drawn anew.
     dimensions = space.dimensions.values()
@@ -90,6 +85,18 @@ def population(
         )
 
     return make_search(space, plan)
+
+
+def _check(size: int, interval: int, max_steps: int, truncation: float, **shares: float) -> None:
+    if size < 2:
+        raise ValueError(f"population: size must be >= 2, got {size}")
+    if not 1 <= interval <= max_steps:
+        raise ValueError(f"population: interval must be in [1, max_steps], got {interval} and {max_steps}")
+    if not 0 < truncation <= 0.5:
+        raise ValueError(f"population: truncation must be in (0, 0.5], got {truncation:g}")
+    for name, value in shares.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"population: {name} must be in [0, 1], got {value:g}")
 
 
 def reflect(u: np.ndarray) -> np.ndarray:

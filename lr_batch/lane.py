@@ -125,7 +125,14 @@ def differentiable_value(value_and_grad: Callable) -> Callable[[PyTree], Float[A
 def make_lane(
     workload: Workload, optimizer: OptimizerFactory, metric: str, micro_batches: Sequence[int] = (1,)
 ) -> Lane:
-    """One trial of `workload` under `optimizer`, built inside the lane since its hyperparameters are traced."""
+    """One trial of `workload` under `optimizer`, built inside the lane since its hyperparameters are traced.
+
+    Args:
+      workload: the problem.
+      optimizer: `hparams -> optax.GradientTransformation`.
+      metric: of `workload.evaluate`.
+      micro_batches: numbers of examples, each >= 1, that a step may differentiate at once, see `lr_batch.micro_batch`.
+    """
     eval_params = getattr(optimizer, "eval_params", lambda opt_state, params: params)
     regularized = isinstance(optimizer, RegularizedOptimizer)
 

@@ -39,6 +39,6 @@ def micro_batches_of(batch_sizes: Sequence[int], largest: int) -> tuple[int, ...
 
 
 def cheapest(batch_size: Int[Array, ""], micro_batches: Sequence[int]) -> Int[Array, ""]:
-    """Number of the one of `micro_batches` at which a batch costs least, inside a program."""
+    """Index of the one of `micro_batches`, ascending, that `micro_batch_of` would take; inside a program."""
     rungs = jnp.array(micro_batches, jnp.int32)
     return jnp.argmin(-(-batch_size // rungs) * (rungs + OVERHEAD))

@@ -56,7 +56,7 @@ class Task(NamedTuple):
 
 
 class Compilation(NamedTuple):
-    """A program to compile ahead of its use."""
+    """A program to compile ahead of its use, `START` or `ADVANCE`, for chunks of `width` lanes."""
 
     width: int
     program: str

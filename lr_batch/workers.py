@@ -29,7 +29,11 @@ LAPACK_TURNS = threading.Semaphore(max(1, pool_threads() - 1))
 
 
 class Program:
-    """A compiled program that several workers may call at the same time."""
+    """A compiled program that several workers may call at the same time.
+
+    Called like the function that was lowered. One that makes LAPACK calls waits for its turn and has ended when the call
+    returns; others are only dispatched.
+    """
 
     def __init__(self, lowered: jax.stages.Lowered):
         self.compiled = lowered.compile()

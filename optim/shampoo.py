@@ -59,6 +59,29 @@ def inverse_roots(stats: jax.Array, exponents: jax.Array, eps: Scalar, relative:
     return jnp.where(finite, (vectors * powers[:, None, :]) @ vectors.mT, jnp.nan)
 
 
+def roots_of_all(
+    stats: optax.Params,
+    roots: optax.Params,
+    exponents: optax.Params,
+    correction: jax.Array,
+    eps: Scalar,
+    relative: bool,
+) -> optax.Params:
+    """`inverse_roots` of stats / correction, of all leaves in one call; the old ones where they are not finite."""
+    stacked_exponents = jnp.concatenate(jax.tree.leaves(exponents) or [jnp.zeros(0)])
+
+    def roots_of(stacked):
+        return inverse_roots(stacked / correction, stacked_exponents, eps, relative)
+
+    return kronecker.keep_finite(kronecker.on_all(roots_of, stats, pad=0.0), roots)
+
+
+def with_norm_of(target: jax.Array, update: jax.Array) -> jax.Array:
+    """`update` scaled to the Frobenius norm of `target`; 0 stays 0."""
+    norm = optax.tree.norm(update)
+    return update * optax.tree.norm(target) / jnp.where(norm > 0, norm, 1.0)
+
+
 @hyperparameters(b2=SUM_OR_DECAY, eps=POSITIVE, exponent=POSITIVE)
 def scale_by_shampoo(
     b2: Scalar = 1.0,
@@ -122,21 +145,13 @@ def scale_by_shampoo(
 
     def refresh(stats, roots, count, exponents):
         correction = jnp.where(b2 < 1, 1 - b2**count, 1.0)
-        stacked_exponents = jnp.concatenate(jax.tree.leaves(exponents) or [jnp.zeros(0)])
-
-        def roots_of(stacked):
-            return inverse_roots(stacked / correction, stacked_exponents, eps, relative_eps)
-
-        return kronecker.keep_finite(kronecker.on_all(roots_of, stats, pad=0.0), roots)
+        return roots_of_all(stats, roots, exponents, correction, eps, relative_eps)
 
     def precondition(grad, roots, target):
         if not preconditioned(grad):
             return target
         update = merge(kronecker.multiply(split(grad, cut(grad)), roots), cut(grad), grad.shape)
-        if graft == "none":
-            return update
-        norm = optax.tree.norm(update)
-        return update * optax.tree.norm(target) / jnp.where(norm > 0, norm, 1.0)
+        return update if graft == "none" else with_norm_of(target, update)
 
     def update_fn(updates, state, params=None):
         count = optax.safe_increment(state.count)

@@ -41,6 +41,20 @@ def permute(blocks: jax.Array, orders: tuple[jax.Array, ...]) -> jax.Array:
     return blocks
 
 
+def first_bases(nu: optax.Updates, stats: optax.Params, bases: optax.Params) -> tuple[optax.Updates, optax.Params]:
+    """(V, Q) with Q the eigenvectors of the statistics; the old ones where they are not finite."""
+    return nu, kronecker.keep_finite(kronecker.on_all(eigenbases, stats, pad=-1.0), bases)
+
+
+def turned_bases(nu: optax.Updates, stats: optax.Params, bases: optax.Params) -> tuple[optax.Updates, optax.Params]:
+    """(V, Q) sorted by eigenvalue, Q after a step of power iteration, QR(S Q) (their algorithm 4)."""
+    orders = jax.tree.map(falling_order, stats, bases)
+    sorted_bases = jax.tree.map(lambda q, o: jnp.take_along_axis(q, o[:, None], axis=-1), bases, orders)
+    products = jax.tree.map(jnp.matmul, stats, sorted_bases)
+    turned = kronecker.on_all(lambda p: jnp.linalg.qr(p)[0], products, pad=1.0)
+    return jax.tree.map(permute, nu, orders), kronecker.keep_finite(turned, sorted_bases)
+
+
 @hyperparameters(b1=DECAY, b2=DECAY, b3=DECAY, eps=POSITIVE)
 def scale_by_soap(
     b1: Scalar = 0.95,
@@ -100,16 +114,6 @@ def scale_by_soap(
         step = rotate(mu, bases) / first / (jnp.sqrt(nu / second) + eps)
         return merge(kronecker.multiply(step, bases), layout(mu.shape, block_size, matricize), mu.shape)
 
-    def set_bases(nu, stats, bases):
-        return nu, kronecker.keep_finite(kronecker.on_all(eigenbases, stats, pad=-1.0), bases)
-
-    def turn_bases(nu, stats, bases):
-        orders = jax.tree.map(falling_order, stats, bases)
-        sorted_bases = jax.tree.map(lambda q, o: jnp.take_along_axis(q, o[:, None], axis=-1), bases, orders)
-        products = jax.tree.map(jnp.matmul, stats, sorted_bases)
-        turned = kronecker.on_all(lambda p: jnp.linalg.qr(p)[0], products, pad=1.0)
-        return jax.tree.map(permute, nu, orders), kronecker.keep_finite(turned, sorted_bases)
-
     def update_fn(updates, state, params=None):
         del params
         first = state.count == 0
@@ -122,7 +126,7 @@ def scale_by_soap(
         steps = jax.tree.map(lambda step: jnp.where(first, 0.0, step), steps)
         branch = jnp.where(first, 0, jnp.where(state.count % interval == 0, 1, 2))
         keep = lambda nu, stats, bases: (nu, bases)  # noqa: E731
-        nu, bases = jax.lax.switch(branch, (set_bases, turn_bases, keep), nu, stats, state.bases)
+        nu, bases = jax.lax.switch(branch, (first_bases, turned_bases, keep), nu, stats, state.bases)
         return steps, ScaleBySoapState(optax.safe_increment(state.count), mu, nu, stats, bases)
 
     return optax.GradientTransformation(init_fn, update_fn)

@@ -86,7 +86,7 @@ class Plan:
     batch_sizes: tuple[int, ...]
     steps: int
     seeds: int
-    schedule: str = "constant"
+    schedule: str
 
     def __post_init__(self):
         if len(set(self.widths)) < 2 or list(self.widths) != sorted(set(self.widths)) or self.widths[0] < 1:

@@ -39,8 +39,16 @@ PLAN = Plan(
     batch_sizes=(16, 64, 256),
     steps=40,
     seeds=3,
+    schedule="constant",
 )
-QUICK = Plan(widths=(8, 16), rates=log_grid(2**-9, 2**-3, 4), batch_sizes=(16, 64), steps=10, seeds=2)
+QUICK = Plan(
+    widths=(8, 16),
+    rates=log_grid(2**-9, 2**-3, 4),
+    batch_sizes=(16, 64),
+    steps=10,
+    seeds=2,
+    schedule="constant",
+)
 
 
 class Surface(NamedTuple):
@@ -82,8 +90,8 @@ def main(out: str | None = None, quick: bool = False) -> Surface:
 
 
 def network(width: int) -> Workload:
-    """Two hidden layers. Batches are multiples of one micro-batch, so that one program serves all of them."""
-    return digits_mlp(width, layers=2)._replace(micro_batch=min(PLAN.batch_sizes))
+    """Two hidden layers."""
+    return digits_mlp(width, layers=2)
 
 
 def as_json(surface: Surface) -> dict:

@@ -20,7 +20,10 @@ def rows_by_hand(seed, num_examples, batch_size, num_steps):
     return [stream[i * batch_size : (i + 1) * batch_size] for i in range(num_steps)]
 
 
-@pytest.mark.parametrize(("batch_size", "micro_batches"), [(1, (1,)), (4, (4,)), (6, (4,)), (7, (4,)), (40, (16,)), (33, (1,)), (7, (1, 4, 16))])
+SPLITS = [(1, (1,)), (4, (4,)), (6, (4,)), (7, (4,)), (40, (16,)), (33, (1,)), (7, (1, 4, 16))]
+
+
+@pytest.mark.parametrize(("batch_size", "micro_batches"), SPLITS)
 def test_trial_equals_a_loop_by_hand(batch_size, micro_batches):
     """Batches, epochs that end within a batch, masks, accumulation, update: all against NumPy's rows and full batches."""
     workload, num_steps, rate = tiny_workload(), 12, 0.3
@@ -38,6 +41,22 @@ def test_trial_equals_a_loop_by_hand(batch_size, micro_batches):
         w = w - rate * np.asarray(gradient(w, jax.tree.map(lambda leaf, rows=rows: leaf[rows], DATA)))
         state, draw = one(state, draw)
     np.testing.assert_allclose(state.params["w"], w, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("batch_size", "rows"), [(1, [1]), (16, [16]), (20, [16, 16])])
+def test_batch_is_split_as_is_cheapest(batch_size, rows):
+    workload, seen = tiny_workload(), []
+
+    def loss(params, batch, key):
+        jax.debug.callback(lambda: seen.append(len(batch["y"])))
+        return workload.loss(params, batch, key)
+
+    draw = Draw.first(jnp.int32(0), 40)
+    counted = workload._replace(loss=loss)
+    value_and_grad = batch_value_and_grad(counted, draw, jnp.int32(batch_size), (1, 16), DATA)
+    jax.block_until_ready(jax.jit(value_and_grad)({"w": jnp.ones((5, 3))}))
+    jax.effects_barrier()
+    assert seen == rows
 
 
 def test_value_of_a_batch_can_be_differentiated():

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import reg
 from lr_batch.chunk import Chunk
+from lr_batch.strength import BestStrength, Estimate
 from runs.__main__ import DONE, USAGE, main
 from runs.array_store import ArrayStore
 from runs.recipes import lagrangian, ridge
+from runs.regularization import sentence
 
 PNG = b"\x89PNG"
 ARGUMENTS = [
@@ -44,6 +48,15 @@ def test_sweeps_reports_draws_and_resumes(tmp_path, capsys):
     assert main(command) == DONE
     assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "chunks").iterdir()}
     assert "Batch size 64: best l1" in capsys.readouterr().out
+
+
+def test_sentence_says_so_where_nothing_is_better_than_off():
+    study = SimpleNamespace(regularizer=reg.REGULARIZERS["dropout"], goal=SimpleNamespace(metric="error"))
+    fits, gain = SimpleNamespace(study=study), Estimate(0.02, 0.01, 0.03)
+    off = sentence(fits, BestStrength(64, best=0.0, low=0.0, high=0.5, gain=Estimate(0.0, 0.0, 0.0)))
+    assert off == "Batch size 64: best dropout off; off to 0.5 cannot be told from it. No strength does better."
+    some = sentence(fits, BestStrength(64, best=0.3, low=0.3, high=0.3, gain=gain))
+    assert some.startswith("Batch size 64: best dropout 0.3. Held-out error falls by 0.02") and some.endswith("helps.")
 
 
 def test_a_damaged_chunk_counts_as_absent(tmp_path):

@@ -76,7 +76,7 @@ def test_intervals_are_students():
 
 
 def test_losses_after_some_steps_are_those_of_a_shorter_training():
-    plan = Plan(widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=10, seeds=2)
+    plan = Plan(widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=10, seeds=2, schedule="constant")
     steps = np.array([0, 2, 5, 10])
     curve = lambda *values: Curve(steps[: len(values)], np.array(values, float))  # noqa: E731
     result = SimpleNamespace(
@@ -100,7 +100,7 @@ def test_rates_that_fall_do_so_under_any_optimizer():
         update, state = tx.update(jnp.ones(()), state, jnp.ones(()))
         steps.append(-float(update))
     assert steps == [0.5, 0.375, 0.25, 0.125]
-    constant = Plan(widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=4, seeds=2)
+    constant = Plan(widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=4, seeds=2, schedule="constant")
     assert scheduled(optim.OPTIMIZERS["sgd"], constant) is optim.OPTIMIZERS["sgd"]
 
 
