@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from hparam import CoordinateCheck
 from runs.plots import style
-from runs.plots.compare import PALETTE
+from runs.plots.compare import PALETTE, spread
 from runs.transfer import BestRate
 
 # Room above and below the losses, as a power of their range; losses far above those at the first rate are cut off.
@@ -107,12 +107,22 @@ def coordinates(
         label = "mean change of an entry" if i == 0 else ""
         style.log_axis(axes.yaxis, label, shown.min() / 1.6, shown.max() * 1.6)
         axes.set_title(HEADINGS[name], fontsize=10, color=style.INK, loc="left")
-        for j, (layer, power) in enumerate(check.exponents().items()):
+        exponents, last = check.exponents(), check.change[:, -1, -1]
+        for j, layer in enumerate(exponents):
             colour, change = PALETTE[j % len(PALETTE)], check.change[j, :, -1]
             axes.plot(check.widths, change, "o-", color=colour, markersize=4, label=style.plain(layer, 20))
-            axes.annotate(
-                f"{power:+.2f}", (check.widths[-1], change[-1]), xytext=(6, 0),
-                textcoords="offset points", fontsize=7.5, color=colour, va="center", annotation_clip=False,
-            )  # fmt: skip
+        _name_exponents(axes, check.widths[-1], last, list(exponents.values()))
     _legend(figure, axes, 6)
     return style.save(figure, path)
+
+
+def _name_exponents(axes: Axes, width: int, changes: np.ndarray, exponents: Sequence[float]) -> None:
+    """Each exponent beside the last point of its layer, moved apart where they would touch."""
+    to_fraction = axes.transData - axes.transAxes
+    ends = to_fraction.transform([(width, change if change > 0 else np.nan) for change in changes])
+    known = [j for j, end in enumerate(ends) if np.isfinite(end).all()]
+    for j, height in zip(known, spread(ends[known, 1], 0.047), strict=True):
+        axes.text(
+            ends[j, 0] + 0.02, height, f"{exponents[j]:+.2f}", transform=axes.transAxes, fontsize=7.5,
+            color=PALETTE[j % len(PALETTE)], va="center",
+        )  # fmt: skip
