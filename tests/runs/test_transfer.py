@@ -128,7 +128,7 @@ def test_wider_is_worse_counts_what_lies_beyond_its_interval():
     ],
 )
 def test_plans_that_have_no_answer_are_refused(change, line):
-    fields = dict(widths=(16, 32), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=5, seeds=2)
+    fields = dict(widths=(16, 32), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=5, seeds=2, schedule="constant")
     with pytest.raises(ValueError, match=line):
         Plan(**(fields | change))
 
