@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # loads scipy.special at its first use
 from jaxtyping import Float
-from scipy.special import ndtri
 
 from lr_batch.optimum import PRIOR_DF, RATE, Optimum, best_settings
 from lr_batch.result import Result
@@ -228,7 +228,7 @@ def learning_rate_law(
         )
     log_b = np.log([float(o.batch_size) for o in used])
     log_rate, low, high = np.log([o.learning_rate for o in used]).T
-    sd = (high - low) / (2.0 * ndtri(0.5 + level / 2))
+    sd = (high - low) / (2.0 * scipy.special.ndtri(0.5 + level / 2))
     ranking = sorted((_fitted(name, log_b, log_rate, sd) for name in LAWS), key=lambda law: -law.held_out)
     power = next(law for law in ranking if law.name == POWER_UNTIL_KNEE)
     low, high = _exponent_interval(log_b, log_rate, sd, level, resamples, seed)

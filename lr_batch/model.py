@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-from flax import linen, nnx
+from flax import linen
 
 from lr_batch.workload import Key, PyTree
 
@@ -33,13 +33,12 @@ def as_model(model: Any) -> Model:
     """
     if isinstance(model, linen.Module):
         return _from_linen(model)
-    if isinstance(model, nnx.Module):
-        return _from_nnx(lambda rngs: nnx.clone(model))
     if isinstance(model, tuple) and len(model) == 2 and all(callable(function) for function in model):
         return _from_pair(*model)
-    is_class = inspect.isclass(model) and not issubclass(model, nnx.Module)
-    if callable(model) and not is_class:
-        return _from_nnx(model)
+    from lr_batch.nnx_model import from_nnx
+
+    if (made := from_nnx(model)) is not None:
+        return made
     raise ValueError(
         "from_arrays: model must be a Flax linen module, an nnx module, a function rngs -> nnx module, "
         f"or a pair (init, apply), got {model!r}"
@@ -52,7 +51,7 @@ def _from_linen(module: linen.Module) -> Model:
     def init(key, x):
         params_key, dropout_key = jax.random.split(key)
         variables = module.init({"params": params_key, "dropout": dropout_key}, x, **mode(False))
-        _refuse_state(set(variables) - {"params"})
+        refuse_state(set(variables) - {"params"})
         return variables["params"]
 
     def apply(params, x, key):
@@ -72,38 +71,7 @@ def _mode_argument(module: linen.Module) -> Callable[[bool], dict[str, bool]]:
     return lambda training: {}
 
 
-def _from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
-    def init(key, x):
-        del x  # nnx modules know their shapes.
-        module = _checked_module(make(nnx.Rngs(key)))
-        return nnx.to_pure_dict(nnx.state(module, nnx.Param))
-
-    def apply(params, x, key):
-        # The module is built inside the trace, because nnx lets no other trace reseed its random streams;
-        # its initial parameters are replaced at once and so never computed.
-        module = make(nnx.Rngs(0))
-        nnx.update(module, params)
-        if key is None:
-            module.eval()
-        else:
-            module.train()
-            nnx.reseed(module, default=key, dropout=key)
-        return module(x)
-
-    return Model(init, apply)
-
-
-def _checked_module(module: Any) -> nnx.Module:
-    if not isinstance(module, nnx.Module):
-        raise ValueError(
-            f"from_arrays: a model function must return an nnx module, got {type(module).__name__}"
-        )
-    state = nnx.to_flat_state(nnx.state(module, nnx.Not(nnx.Any(nnx.Param, nnx.RngState))))
-    _refuse_state({type(variable).__name__ for _, variable in state})
-    return module
-
-
-def _refuse_state(collections: set[str]) -> None:
+def refuse_state(collections: set[str]) -> None:
     """Only parameters are trained: a running average would be frozen at its first value without a word."""
     if collections:
         raise ValueError(

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
+import scipy  # loads scipy.special at its first use
 from jaxtyping import Float
-from scipy.special import log_ndtr, stdtrit
 
 from lr_batch.rate_fit import RateCells, RateFit, fit_rates
 from lr_batch.result import DIVERGED, Result
@@ -142,7 +142,7 @@ def censored_mean(
     for _ in range(50 if censored.any() else 0):
         mean = filled.mean()
         gap = (bounds - mean) / sd
-        hazard = np.exp(-0.5 * gap**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(-gap))
+        hazard = np.exp(-0.5 * gap**2 - 0.5 * np.log(2 * np.pi) - scipy.special.log_ndtr(-gap))
         filled = np.where(censored, mean + sd * hazard, values)
     return float(filled.mean()), filled
 
@@ -172,7 +172,7 @@ def _reached_row(plane: _Plane, fit: RateFit, spread: float, df: float, level: f
     log_bound = plane.cells.log_bound.max(1)
     center, _ = censored_mean(fit.log_steps, log_bound, spread)
     n_reached = int(plane.reached.sum())
-    half = stdtrit(df, 0.5 + level / 2) * np.hypot(spread / np.sqrt(n_reached), fit.shape_sd)
+    half = scipy.special.stdtrit(df, 0.5 + level / 2) * np.hypot(spread / np.sqrt(n_reached), fit.shape_sd)
     rate = Estimate(*np.exp([fit.log_rate, fit.log_rate_low, fit.log_rate_high]).tolist())
     searched = len(plane.cells.log_rate) > 1
     return Optimum(

@@ -25,8 +25,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # loads scipy.special at its first use
 from jaxtyping import Float
-from scipy.special import log_ndtr, logsumexp, ndtri
 
 NUM_CENTERS = 64  # grid points for the optimum, about 4 % in rate for the default study
 CLIFFS = np.geomspace(0.05, 200.0, 11)  # L
@@ -124,7 +124,7 @@ def _grid(cells: RateCells, sd: float) -> _Grid:
     seen = np.where(reached, cells.log_steps, cells.log_bound)
     for step in range(LEVEL_STEPS + 1):
         gap = (seen - levels[..., None] - value) / sd_of
-        log_tail = log_ndtr(-gap)
+        log_tail = scipy.special.log_ndtr(-gap)
         if step < LEVEL_STEPS:
             levels = levels + _newton(gap, log_tail, reached, inside / sd_of)
     hit = np.where(inside, 0.5 * gap**2 + np.log(sd_of / sd), COST_MAX)
@@ -148,18 +148,18 @@ def _newton(gap: np.ndarray, log_tail: np.ndarray, reached: np.ndarray, scale: n
 def _weights(grid: _Grid, prior: np.ndarray) -> np.ndarray:
     """Posterior probabilities [centers shapes], the shapes having probabilities `prior`."""
     log_weight = np.log(prior) - grid.cost
-    return np.exp(log_weight - logsumexp(log_weight))
+    return np.exp(log_weight - scipy.special.logsumexp(log_weight))
 
 
 def _shape_prior(grids: Sequence[_Grid]) -> np.ndarray:
     """Probabilities of the shapes under which all batch sizes are likeliest (expectation
     maximisation), with one batch size's worth of mass spread evenly."""
     num_shapes = len(CLIFFS) + len(VALLEYS)
-    evidence = np.stack([logsumexp(-grid.cost, axis=0) for grid in grids])
+    evidence = np.stack([scipy.special.logsumexp(-grid.cost, axis=0) for grid in grids])
     prior = np.full(num_shapes, 1.0 / num_shapes)
     for _ in range(20):
         log_weight = np.log(prior) + evidence
-        votes = np.exp(log_weight - logsumexp(log_weight, axis=1, keepdims=True)).sum(0)
+        votes = np.exp(log_weight - scipy.special.logsumexp(log_weight, axis=1, keepdims=True)).sum(0)
         prior = (votes + 1.0 / num_shapes) / (len(grids) + 1.0)
     return prior
 
@@ -180,7 +180,7 @@ def _summary(cells: RateCells, grid: _Grid, prior: np.ndarray, level: float) -> 
     below = np.cumsum(mass) - 0.5 * mass
     low, middle, high = np.interp([0.5 - level / 2, 0.5, 0.5 + level / 2], below, centers)
     # The grid knows the optimum of these seeds; their mean differs from that of all seeds.
-    drift = ndtri(0.5 + level / 2) * SHIFT_SD / np.sqrt(len(cells.log_steps))
+    drift = scipy.special.ndtri(0.5 + level / 2) * SHIFT_SD / np.sqrt(len(cells.log_steps))
     low, high = middle - np.hypot(middle - low, drift), middle + np.hypot(high - middle, drift)
     levels = np.einsum("cl,cls->s", weights, grid.levels)
     common = grid.levels.mean(-1)

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # loads scipy.special at its first use
 from jaxtyping import Bool, Float
-from scipy.special import expit, log_ndtr
 
 SHARPNESS_SD = 0.5  # of the normal prior on log sharpness, around the published hyperbola
 SHARPNESS_RANGE = (0.3, 6.0)
@@ -42,7 +42,7 @@ def _jacobian(parameters: np.ndarray, log_b: np.ndarray) -> np.ndarray:
     """d log S / d parameters [fits points 3]."""
     _, log_crit, log_a = np.moveaxis(parameters[..., None], -2, 0)
     a = np.exp(log_a)
-    linear = expit(a * (log_crit - log_b))  # 1 where scaling is perfect, 0 on the plateau
+    linear = scipy.special.expit(a * (log_crit - log_b))  # 1 where scaling is perfect, 0 on the plateau
     by_sharpness = linear * (log_crit - log_b) - np.logaddexp(0.0, a * (log_crit - log_b)) / a
     return np.stack([np.ones_like(linear), linear, by_sharpness], axis=-1)
 
@@ -117,7 +117,7 @@ def fit_curve(
     for _ in range(CENSORED_ROUNDS if points.censored.any() else 0):
         mean = log_steps(parameters, points.log_b)
         gap = (log_y - mean) / points.se
-        hazard = np.exp(-0.5 * gap**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(-gap))
+        hazard = np.exp(-0.5 * gap**2 - 0.5 * np.log(2 * np.pi) - scipy.special.log_ndtr(-gap))
         filled = np.where(points.censored, mean + points.se * hazard, log_y)
         before, parameters = parameters, _least_squares(points.log_b, filled, weight, sharpness, parameters)
         if np.abs(parameters - before).max() < CONVERGED:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # loads scipy.special at its first use
 from jaxtyping import Float, Int
-from scipy.special import stdtrit
 
 from lr_batch.generalization import Generalization
 from lr_batch.optimum import Estimate
@@ -90,7 +90,7 @@ def estimate(values: Float[np.ndarray, " seeds"], level: float) -> Estimate:
     if not np.isfinite(values).all():
         return Estimate(np.inf, np.inf, np.inf)
     mean, n = float(values.mean()), len(values)
-    half = float(stdtrit(n - 1, (1 + level) / 2) * values.std(ddof=1) / n**0.5)
+    half = float(scipy.special.stdtrit(n - 1, (1 + level) / 2) * values.std(ddof=1) / n**0.5)
     return Estimate(mean, mean - half, mean + half)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -32,11 +32,11 @@ class Program:
     """A compiled program that several workers may call at the same time.
 
     Called like the function that was lowered. One that makes LAPACK calls waits for its turn and has ended when the call
-    returns; others are only dispatched.
+    returns; others are only dispatched. `options` are the compiler's.
     """
 
-    def __init__(self, lowered: jax.stages.Lowered):
-        self.compiled = lowered.compile()
+    def __init__(self, lowered: jax.stages.Lowered, options: Mapping[str, Any] | None = None):
+        self.compiled = lowered.compile(compiler_options=dict(options or {}))
         self._lapack = "lapack_" in self.compiled.as_text()
 
     def __call__(self, *args: Any) -> Any:

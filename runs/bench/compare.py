@@ -11,6 +11,7 @@ import numpy as np
 
 from runs.bench import projection
 from runs.bench.child import ChildFailed, Message, plain_environment, run_child, sweep_environment
+from runs.bench.loads import columns
 from runs.bench.process_pool import run_pool
 from runs.bench.torch_loop import missing
 from runs.bench.trial_loop import REACHED, Timing
@@ -71,7 +72,7 @@ def measure(work: Work, effort: Effort, peers: Sequence[str], say: Callable[[str
         engine.append(engine_turn(work, effort))
         trials = engine[0]["cold"]["trials"]
         plans = projection.make_plans(
-            projection.columns(trials), trials["hparams"], study.slack, effort.trials_per_size, rng
+            columns(trials), trials["hparams"], study.slack, effort.trials_per_size, rng
         )
         for peer in sorted(turns, reverse=bool(number % 2)):
             say(f"round {number + 1} of {effort.rounds}: {peer}")
@@ -133,12 +134,12 @@ def turn_of(messages: Sequence[Message]) -> Turn:
 
 
 def engine_unraced(work: Work, effort: Effort, say: Callable[[str], None]) -> Mapping[str, Any]:
-    """Trials of the first seed at every n-th rate without a race: how long those go on that the race cuts
-    off."""
+    """Trials of the first seed without a race, at some rates from the lowest to the highest: how long those go on
+    that the race cuts off."""
     rates = work.study().space["learning_rate"]
-    stride = max(1, len(rates) // effort.unraced_rates)
+    chosen = np.linspace(0, len(rates) - 1, min(effort.unraced_rates, len(rates))).round().astype(int)
     say("a sample without the race")
-    asked = request(work, mode="unraced", rates=rates[stride // 2 :: stride])
+    asked = request(work, mode="unraced", rates=[rates[i] for i in chosen])
     return _body(engine_child("runs.bench.engine", asked, effort), "unraced")
 
 

@@ -16,21 +16,26 @@ import numpy as np
 
 from lr_batch.cadence import evaluation_steps
 from runs.bench.compare import Effort, Runs, Turn, agreement
-from runs.bench.projection import Load, columns, estimate, raced_loads, unraced_loads
+from runs.bench.loads import Load, columns, foretold_loads, raced_loads, unraced_loads
+from runs.bench.projection import estimate
 from runs.bench.work import Work
 
 # Trials behind the published study (Shallue et al., 2019).
 PUBLISHED_TRIALS = 168_160
+PROTOCOLS = ("foretold", "raced", "unraced")  # of the loops, see `runs.bench.loads`
 PACKAGES = ("jax", "jaxlib", "optax", "flax", "numpy", "torch")
 
 
 def summary(work: Work, effort: Effort, runs: Runs) -> dict[str, Any]:
     """Everything as JSON; seconds unless a name says otherwise."""
     trials = columns(runs.engine[0]["cold"]["trials"])
-    cadence = evaluation_steps(work.study().budget)
-    loads = {"raced": raced_loads(trials, cadence)}
+    study = work.study()
+    cadence = evaluation_steps(study.budget)
+    loads = {"foretold": foretold_loads(trials, cadence)}
     if runs.unraced:
-        loads["unraced"] = unraced_loads(trials, columns(runs.unraced["trials"]), cadence)
+        sample, rng = columns(runs.unraced["trials"]), np.random.default_rng(0)
+        loads["raced"] = raced_loads(trials, sample, cadence, study.slack, rng)
+        loads["unraced"] = unraced_loads(trials, sample, cadence)
     engine = engine_summary(runs.engine, len(trials["steps"]))
     peers = {peer: peer_summary(peer, turns, loads, runs.engine) for peer, turns in runs.turns.items()}
     parts = [row for row in runs.breakdown if "batch_size" in row]
@@ -192,7 +197,7 @@ def published(engine: Mapping[str, Any], peers: Mapping[str, Any], trials: int) 
     hours = lambda seconds: seconds / trials * PUBLISHED_TRIALS / 3_600  # noqa: E731
     report = {"trials": PUBLISHED_TRIALS, "engine_hours": hours(engine["warm"]["median"])}
     for peer, measured in peers.items():
-        for protocol in ("raced", "unraced"):
+        for protocol in PROTOCOLS:
             if protocol in measured:
                 report[f"{peer}_{protocol}_hours"] = hours(
                     measured[protocol]["seconds"] - measured["start_and_compile"]

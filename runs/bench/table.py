@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 NAMES = {"serial": "idiomatic loop", "torch": "PyTorch loop", "pool": "pool of idiomatic loops"}
-PROTOCOLS = {"raced": "raced", "unraced": "no race"}
+PROTOCOLS = {"unraced": "no race", "raced": "raced", "foretold": "race foretold"}
 SPLIT = ("compile", "gather", "gradient", "update", "step_rest", "evaluation", "dispatch", "store", "rest")
 
 
@@ -141,12 +141,14 @@ def sampling_lines(report: Mapping[str, Any]) -> list[str]:
         f"{effort['rounds']} rounds, at most {effort['trial_seconds']:g} s each, times the steps of all "
         "trials as the engine counted them; 95 % bootstrap interval over trials. Ratios are medians over "
         "rounds, with their range.",
-        "Raced: a trial ends as in the engine, the best of its batch size and seed being told in advance, "
-        "which favours the loops.",
+        "Race foretold: a trial ends as in the engine, the best of its batch size and seed being told in "
+        "advance, which no loop could know.",
     ]
     if any("unraced" in peer for peer in report["peers"].values()):
         lines.append(
-            "No race: how long cut trials go on is taken from the first seed at "
-            f"{effort['unraced_rates']} learning rates of each batch size."
+            "Raced: one trial after the other in random order, each left at the slack times the best so far of "
+            "its batch size and seed; the mean over orders. How long trials go on that the engine's race cut "
+            f"off is interpolated from the first seed at {effort['unraced_rates']} learning rates of each "
+            "batch size, trained without a race."
         )
     return lines

@@ -14,7 +14,7 @@ import lr_batch
 from lr_batch.cadence import evaluation_steps
 from lr_batch.lane import Draw
 from runs.__main__ import main
-from runs.bench import child, gpu, pieces, process_pool, projection, serial_loop, summary, torch_loop
+from runs.bench import child, gpu, loads, pieces, process_pool, projection, serial_loop, summary, torch_loop
 from runs.bench.compare import Turn
 from runs.bench.products import product_loop, products
 from runs.bench.step_time import StepTimer
@@ -82,7 +82,7 @@ def engine_result():
 def timings_of(make_trainer, result) -> list[Timing]:
     study = WORK.study()
     plans = projection.make_plans(
-        projection.columns(trial_columns(result)),
+        loads.columns(trial_columns(result)),
         dict(result.hparams),
         study.slack,
         2,
@@ -119,8 +119,8 @@ def test_peers_give_the_answers_of_the_engine(peer, engine_result):
 def test_steps_are_counted_as_the_serial_loop_takes_them(engine_result):
     """The projection rests on this: a trial alone takes the steps that `ends` reads off the engine's
     result."""
-    trials = projection.columns(trial_columns(engine_result))
-    counted = projection.ends(trials, evaluation_steps(60))
+    trials = loads.columns(trial_columns(engine_result))
+    counted = loads.counted(loads.ends(trials).last, evaluation_steps(60))
     for timing in timings_of(serial_loop.make_trainer, engine_result):
         assert (timing.steps, timing.evaluations) == tuple(counted[timing.trial])
 
@@ -151,10 +151,10 @@ def timing(
 
 
 def test_projection_of_exact_timings_is_exact():
-    loads = {1: projection.Load(3, 100, 20), 8: projection.Load(2, 50, 10, 4, np.array([[10, 1], [30, 3]]))}
+    work = {1: loads.Load(3, 100, 20), 8: loads.Load(2, 130, 18)}
     timings = [timing(1, step=2.0), timing(1, step=2.0, steps=3), timing(8, step=1.0)]
-    guess = projection.estimate(timings, loads, np.random.default_rng(0))
-    assert guess.by_size == pytest.approx({1: 3 + 200 + 10, 8: 2 + (50 + 4 * 20) + 0.5 * (10 + 4 * 2)})
+    guess = projection.estimate(timings, work, np.random.default_rng(0))
+    assert guess.by_size == pytest.approx({1: 3 + 200 + 10, 8: 2 + 130 + 0.5 * 18})
     assert guess.seconds == pytest.approx(sum(guess.by_size.values()))
     assert guess.low <= guess.seconds <= guess.high
 
@@ -165,26 +165,53 @@ def test_interval_of_the_projection_covers_the_truth():
     rng, covered = np.random.default_rng(1), 0
     for _ in range(100):
         timings = [timing(1, step=float(s), evaluation=0.0) for s in rng.gamma(16, 1 / 16, 12)]
-        guess = projection.estimate(timings, {1: projection.Load(0, 1_000, 0)}, rng)
+        guess = projection.estimate(timings, {1: loads.Load(0, 1_000, 0)}, rng)
         covered += guess.low <= 1_000 <= guess.high
     assert covered >= 85
 
 
-def test_unraced_trials_go_on_as_the_sample_does():
+def cut_and_sampled() -> tuple[dict, dict]:
+    """Two seeds of three rates at batch size 4, the slowest cut off by the race, and the first seed without a race."""
     trials = {
-        "batch_size": np.array([4, 4, 4, 4]), "seed": np.array([0, 0, 1, 1]),
-        "learning_rate": np.array([0.1, 0.2, 0.1, 0.2]),
-        "steps_to_goal": np.array([np.nan, 2.5, np.nan, 4.0]),
-        "steps": np.array([4, 4, 4, 4]), "status": np.array(["budget", "reached", "budget", "reached"]),
+        "batch_size": np.array([4] * 6), "seed": np.array([0, 0, 0, 1, 1, 1]),
+        "learning_rate": np.array([0.1, 0.2, 0.4] * 2),
+        "steps_to_goal": np.array([np.nan, 2.5, np.nan, np.nan, 4.0, 3.0]),
+        "steps": np.array([5, 5, 5, 6, 6, 6]),
+        "status": np.array(["budget", "reached", "budget", "budget", "reached", "reached"]),
     }  # fmt: skip
-    sample = {name: column[:2] for name, column in trials.items()} | {
-        "steps_to_goal": np.array([7.5, 2.5]), "steps": np.array([8, 8]), "status": np.array(["reached"] * 2)
+    sample = {
+        "batch_size": np.array([4, 4]), "seed": np.array([0, 0]), "learning_rate": np.array([0.05, 0.8]),
+        "steps_to_goal": np.array([36.0, np.nan]), "steps": np.array([36, 9]),
+        "status": np.array(["reached", "diverged"]),
     }  # fmt: skip
-    cadence = np.array([0, 1, 2, 3, 4, 8])
-    load = projection.unraced_loads(trials, sample, cadence)[4]
-    assert (load.trials, load.steps, load.evaluations, load.open_trials) == (4, 3 + 4, 4 + 5, 2)
-    np.testing.assert_array_equal(load.sample, [[8, 6]])
-    assert projection.raced_loads(trials, cadence)[4] == projection.Load(4, 4 + 3 + 4 + 4, 5 + 4 + 5 + 5)
+    return trials, sample
+
+
+def test_cut_trials_go_on_as_the_sample_does():
+    trials, sample = cut_and_sampled()
+    without = loads.ends_without_race(trials, sample)
+    slow, fast = 36**0.75 * 9**0.25, 36**0.25 * 9**0.75  # rates 0.1 and 0.4 are one octave of four from the ends
+    np.testing.assert_allclose(without.last, [slow, 2.5, fast, slow, 4, 3])
+    assert without.reaches.tolist() == [True, True, False, True, True, True]
+    steps = np.arange(41)
+    assert loads.unraced_loads(trials, sample, steps)[4] == loads.Load(6, 26 + 3 + 13 + 26 + 4 + 3, 75 + 6)
+    assert loads.foretold_loads(trials, steps)[4] == loads.Load(6, 5 + 3 + 5 + 6 + 4 + 3, 26 + 6)
+
+
+def test_a_race_of_one_after_the_other_knows_the_best_so_far():
+    own = loads.Ends(np.array([18.0, 2.5, 9.0]), np.array([True, True, False]))
+    orders = np.array([[0, 1, 2], [1, 0, 2], [2, 0, 1]])
+    counts = loads.race_one_by_one(own, orders, np.arange(41), slack=2.0)
+    # The slowest first runs to its end; after the best, which takes 2.5, all others stop at 5; diverging sets no mark.
+    np.testing.assert_array_equal(counts[:, :, 0], [[18, 3, 5], [5, 3, 5], [18, 3, 9]])
+    np.testing.assert_array_equal(counts[:, :, 1], counts[:, :, 0] + 1)
+
+
+def test_a_race_lies_between_a_foretold_one_and_none():
+    trials, sample = cut_and_sampled()
+    raced = loads.raced_loads(trials, sample, np.arange(41), 2.0, np.random.default_rng(0))[4]
+    least, most = loads.foretold_loads(trials, np.arange(41))[4], loads.unraced_loads(trials, sample, np.arange(41))[4]
+    assert least.steps < raced.steps < most.steps
 
 
 def test_the_sample_knows_the_best_of_its_own_batch_size_and_seed():
@@ -255,10 +282,10 @@ def test_chunks_are_counted_by_their_last_lane():
 def test_the_pool_shares_the_work_out():
     turn = Turn([timing(1, step=1.0)], 2.0, 3.0)
     engine = [{"cold": {"seconds": 10.0}, "warm": [5.0]}]
-    loads = {"raced": {1: projection.Load(0, 1_000, 0)}}
-    one = summary.peer_summary("serial", [turn], loads, engine)["raced"]
+    work = {"raced": {1: loads.Load(0, 1_000, 0)}}
+    one = summary.peer_summary("serial", [turn], work, engine)["raced"]
     assert one["seconds"] == 5 + 1_000 and one["times_engine_cold"]["median"] == pytest.approx(100.5)
-    pool = summary.peer_summary("pool", [turn], loads, engine)
+    pool = summary.peer_summary("pool", [turn], work, engine)
     assert pool["raced"]["seconds"] == 5 + 1_000 / pool["processes"]
     assert sorted(map(len, process_pool.dealt([{}] * 5, 2))) == [2, 3]
 
@@ -303,7 +330,7 @@ def test_quick_benchmark_writes_everything(tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report == json.loads((tmp_path / "bench.json").read_text())
     assert (tmp_path / "bench.png").stat().st_size > 10_000 and (tmp_path / "bench.svg").exists()
-    assert {"raced", "unraced"} <= set(report["peers"]["serial"])
+    assert {"foretold", "raced", "unraced"} <= set(report["peers"]["serial"])
     assert report["agreement"]["serial"]["other_outcome"] == 0
     assert report["agreement"]["serial"]["largest"] < 1e-4
     assert report["memory"]["planned_bytes"] > 0
