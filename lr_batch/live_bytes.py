@@ -26,7 +26,8 @@ ELEMENTWISE = frozenset(
 EXPENSIVE = frozenset("cos erf exp exp2 expm1 log log1p logistic pow rsqrt sin tan tanh".split())
 # They make results of their own, and read elementwise ones without these having been written first.
 READERS = ELEMENTWISE | set("argmax argmin concatenate pad reduce_max reduce_min reduce_sum slice".split())
-RENAMES = frozenset("expand_dims reshape squeeze transpose".split())  # the same bytes in another shape
+# The same bytes in another shape.
+RENAMES = frozenset("expand_dims optimization_barrier reshape squeeze transpose".split())
 
 
 class Operation(NamedTuple):
@@ -103,7 +104,8 @@ def _operations(jaxpr: Jaxpr, numbers: dict, sizes: list[int]) -> Iterator[Opera
                 if not isinstance(var, Literal) and var in inside:
                     numbers[out] = inside[var]
         elif name in RENAMES:
-            numbers[equation.outvars[0]] = numbers[equation.invars[0]]
+            pairs = zip(equation.outvars, equation.invars, known, strict=True)
+            numbers.update({out: numbers[var] for out, var, is_known in pairs if is_known})
         else:
             arguments = zip(equation.invars, known, strict=True)
             reads = tuple(numbers[var] for var, is_known in arguments if is_known)

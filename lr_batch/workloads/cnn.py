@@ -8,8 +8,8 @@ import jax
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from lr_batch.workloads.mlp import HE_NORMAL
 from lr_batch.workloads.patch_conv import PatchConv, max_pool
+from lr_batch.workloads.product import Dense
 
 
 class SmallCNN(nn.Module):
@@ -37,6 +37,6 @@ class SmallCNN(nn.Module):
             x = max_pool(jax.nn.relu(PatchConv(features, (self.kernel, self.kernel))(x)))
         x = x.reshape(len(x), -1)
         for width in self.hidden:
-            x = jax.nn.relu(nn.Dense(width, kernel_init=HE_NORMAL)(x))
+            x = jax.nn.relu(Dense(width)(x))
             x = nn.Dropout(self.dropout, deterministic=deterministic)(x)
-        return nn.Dense(self.classes, kernel_init=HE_NORMAL, name="head")(x)
+        return Dense(self.classes, name="head")(x)

@@ -8,7 +8,7 @@ import jax
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-HE_NORMAL = nn.initializers.he_normal()
+from lr_batch.workloads.product import Dense
 
 
 class MLP(nn.Module):
@@ -23,5 +23,5 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "m features"]) -> Float[Array, "m classes"]:
         for width in self.widths[:-1]:
-            x = jax.nn.relu(nn.Dense(width, kernel_init=HE_NORMAL)(x))
-        return nn.Dense(self.widths[-1], kernel_init=HE_NORMAL, name="head")(x)
+            x = jax.nn.relu(Dense(width)(x))
+        return Dense(self.widths[-1], name="head")(x)

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from lr_batch.workloads.product import product
+
 
 class PatchConv(nn.Module):
     """Two-dimensional convolution as slices and one product of matrices; parameters and values of `nn.Conv`.
@@ -34,7 +36,7 @@ class PatchConv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "m height width in"]) -> Float[Array, "m rows columns out"]:
         kernel = self.param("kernel", self.kernel_init, (*self.kernel_size, x.shape[-1], self.features))
-        y = patches(x, self.kernel_size, self.stride) @ kernel.reshape(-1, self.features)[None, None]
+        y = product(patches(x, self.kernel_size, self.stride), kernel.reshape(-1, self.features))
         if self.use_bias:
             y = y + self.param("bias", nn.initializers.zeros, (self.features,))[None, None, None]
         return y

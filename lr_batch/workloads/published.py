@@ -16,8 +16,8 @@ from lr_batch.from_arrays import from_arrays
 from lr_batch.workload import Goal, Workload
 from lr_batch.workloads.cnn import SmallCNN
 from lr_batch.workloads.held_out import load_train_and_held_out
-from lr_batch.workloads.mlp import HE_NORMAL
 from lr_batch.workloads.patch_conv import PatchConv
+from lr_batch.workloads.product import Dense
 
 
 def simple_cnn_mnist() -> Workload:
@@ -45,7 +45,7 @@ class ResNet8(nn.Module):
         x = PatchConv(16, (3, 3))(x)
         for features, stride in ((16, 1), (32, 2), (64, 2)):
             x = _block(x, features, stride)
-        return nn.Dense(self.classes, kernel_init=HE_NORMAL, name="head")(jax.nn.relu(x).mean(axis=(1, 2)))
+        return Dense(self.classes, name="head")(jax.nn.relu(x).mean(axis=(1, 2)))
 
 
 def _block(

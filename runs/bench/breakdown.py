@@ -32,7 +32,7 @@ def main(request: Mapping[str, Any], emit: Callable[..., None]) -> None:
     study, seconds = Work(**request["work"]).study(), request["seconds"]
     width = chunk_width(study)
     execution = choose_execution(study, width)
-    chunks, single = StepTimer(study, width, execution), StepTimer(study, 1, execution)
+    chunks, single = StepTimer(study, width, execution), StepTimer(study, 1, execution, workers=1)
     workers = worker_devices()
     emit(
         ready=True,

@@ -18,18 +18,18 @@ EVALS = 2  # before the first step and after the last
 
 
 class StepTime(NamedTuple):
-    """Per chunk step, and per call of the program; in seconds, with every worker busy."""
+    """Per chunk step, and per call of the program; in seconds."""
 
     step: float
     dispatch: float
 
 
 class StepTimer:
-    """Times the compiled chunk of an engine at any batch size; a program is compiled once for all that
-    share it."""
+    """Times the compiled chunk of an engine at any batch size while `workers` of them run at once; a program is
+    compiled once for all batch sizes that share it."""
 
-    def __init__(self, study: Study, width: int, execution: str):
-        self.study, self.width = study, width
+    def __init__(self, study: Study, width: int, execution: str, workers: int | None = None):
+        self.study, self.width, self.devices = study, width, worker_devices(workers)
         self.engine = Engine.of(study, width, execution, max_evals=EVALS)
 
     def time(self, batch_size: int, seconds: float, repeats: int = 3) -> StepTime:
@@ -47,8 +47,7 @@ class StepTimer:
 
     def _together(self, batch_size: int, steps: int) -> float:
         """Mean over the workers of the seconds that `steps` steps take while the others do the same."""
-        workers = worker_devices()
-        took, gate = [0.0] * len(workers), threading.Barrier(len(workers))
+        took, gate = [0.0] * len(self.devices), threading.Barrier(len(self.devices))
 
         def work(i, device):
             carry, terms = self._begin(device, batch_size, steps)
@@ -57,7 +56,7 @@ class StepTimer:
             jax.block_until_ready(self.engine.advance(device, carry, terms, EVALS))
             took[i] = time.perf_counter() - began
 
-        threads = [threading.Thread(target=work, args=item) for item in enumerate(workers)]
+        threads = [threading.Thread(target=work, args=item) for item in enumerate(self.devices)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -79,7 +78,7 @@ class StepTimer:
 
     def _dispatch(self, batch_size: int, calls: int = 20) -> float:
         """Of a call that has nothing to do: `stop` is behind it."""
-        device = worker_devices()[0]
+        device = self.devices[0]
         carry, terms = self._begin(device, batch_size, 1)
         began = time.perf_counter()
         for _ in range(calls):

@@ -40,6 +40,7 @@ def summary(work: Work, effort: Effort, runs: Runs) -> dict[str, Any]:
     peers = {peer: peer_summary(peer, turns, loads, runs.engine) for peer, turns in runs.turns.items()}
     parts = [row for row in runs.breakdown if "batch_size" in row]
     counts = chunk_counts(trials, cadence, runs.breakdown[0]["width"])
+    lanes = runs.breakdown[0]["width"] * runs.breakdown[0]["workers"]
     return {
         "work": dataclasses.asdict(work.filled()),
         "effort": effort._asdict(),
@@ -51,7 +52,7 @@ def summary(work: Work, effort: Effort, runs: Runs) -> dict[str, Any]:
         "agreement": agreement(runs),
         "split": split(runs, parts, counts),
         "products_seconds": products_seconds(parts, counts, runs.breakdown[0]["workers"]),
-        "batch_sizes": [by_size(row, counts[row["batch_size"]], runs.breakdown[0]["width"]) for row in parts],
+        "batch_sizes": [by_size(row, counts[row["batch_size"]], lanes) for row in parts],
         "memory": next(row["memory"] for row in runs.breakdown if "memory" in row),
         "published_trials": published(engine, peers, len(trials["steps"])),
     }
@@ -177,8 +178,9 @@ def products_seconds(
     return sum(bound_of(row) * counts[row["batch_size"]]["steps"] for row in parts) / workers
 
 
-def by_size(row: Mapping[str, Any], count: Mapping[str, int], width: int) -> dict[str, Any]:
-    """A batch size's parts, and the engine's share of the bound."""
+def by_size(row: Mapping[str, Any], count: Mapping[str, int], lanes: int) -> dict[str, Any]:
+    """A batch size's parts, the engine's share of the bound, and how many times as many steps its `lanes` do on the
+    whole machine as one trial does that has it to itself."""
     bound = bound_of(row)
     spent = row["step"] * count["steps"] + row["evaluation"] * count["evaluations"]
     return {
@@ -188,7 +190,7 @@ def by_size(row: Mapping[str, Any], count: Mapping[str, int], width: int) -> dic
         "bound_gflops_per_core": row["flops"] / bound / 1e9,
         "share_of_bound": bound / row["step"],
         "share_with_evaluation": bound * count["steps"] / spent,
-        "times_single_lane": width * row["single_lane_step"] / row["step"],
+        "times_single_lane": lanes * row["single_lane_step"] / row["step"],
     }
 
 

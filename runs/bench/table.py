@@ -135,8 +135,8 @@ def sampling_lines(report: Mapping[str, Any]) -> list[str]:
     lines = [
         "Idiomatic loop: one jitted Optax step for each batch size, the rate traced, trials one after the "
         "other, JAX's default flags. Pool: one such process per core. GFLOP/s: of one core at the bound, "
-        "the products of matrices of the gradient alone, every core busy. x one lane: against a chunk of "
-        "one lane, per lane.",
+        "the products of matrices of the gradient alone, every core busy. x one lane: steps of all lanes of the "
+        "machine against those of one trial that has the machine to itself.",
         f"Loops are projected: {effort['trials_per_size']} random trials of every batch size in each of "
         f"{effort['rounds']} rounds, at most {effort['trial_seconds']:g} s each, times the steps of all "
         "trials as the engine counted them; 95 % bootstrap interval over trials. Ratios are medians over "

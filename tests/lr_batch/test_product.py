@@ -1,0 +1,44 @@
+"""The product whose kernels' gradients are taken with outputs first."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from lr_batch.workloads.mlp import MLP
+from lr_batch.workloads.product import product
+
+
+def gradients(multiply, x, kernel):
+    return jax.grad(lambda x, kernel: jnp.sum(jnp.sin(multiply(x, kernel))), argnums=(0, 1))(x, kernel)
+
+
+@pytest.mark.parametrize("in_axes", [(None, 0), (0, None), (0, 0)])
+def test_gradients_are_those_of_a_plain_product_in_every_lane(in_axes):
+    lanes = [() if axis is None else (2,) for axis in in_axes]
+    x = jax.random.normal(jax.random.key(0), (*lanes[0], 5, 3, 4))
+    kernel = jax.random.normal(jax.random.key(1), (*lanes[1], 4, 6))
+    ours, theirs = (
+        jax.vmap(lambda x, kernel, multiply=multiply: gradients(multiply, x, kernel), in_axes)(x, kernel)
+        for multiply in (product, jnp.matmul)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), ours, theirs)
+
+
+def test_curvature_can_be_taken_forward_over_reverse():
+    """The noise scale multiplies by the Hessian this way."""
+    x, kernel = jax.random.normal(jax.random.key(0), (5, 4)), jax.random.normal(jax.random.key(1), (4, 3))
+    hvp = lambda multiply: jax.jvp(lambda k: gradients(multiply, x, k)[1], (kernel,), (kernel,))[1]  # noqa: E731
+    np.testing.assert_allclose(hvp(product), hvp(jnp.matmul), rtol=1e-5, atol=1e-6)
+
+
+def test_network_is_that_of_flax_layers():
+    x = jax.random.normal(jax.random.key(0), (3, 5))
+    params = MLP((4, 2)).init(jax.random.key(1), x)["params"]
+    assert jax.tree.map(jnp.shape, params) == {
+        "Dense_0": {"kernel": (5, 4), "bias": (4,)}, "head": {"kernel": (4, 2), "bias": (2,)}
+    }  # fmt: skip
+    hidden = nn.relu(nn.Dense(4).apply({"params": params["Dense_0"]}, x))
+    outputs = nn.Dense(2).apply({"params": params["head"]}, hidden)
+    np.testing.assert_allclose(MLP((4, 2)).apply({"params": params}, x), outputs, rtol=1e-6)
