@@ -12,6 +12,7 @@ from lr_batch.cadence import GROWTH
 from lr_batch.data import data_hash
 from lr_batch.errors import StudyError, first_line
 from lr_batch.lane import Draw, make_lane
+from lr_batch.once_per_program import once_per_program
 from lr_batch.study import Study
 from lr_batch.workload import num_examples
 
@@ -37,26 +38,13 @@ def identity(study: Study, width: int, execution: str) -> dict[str, Any]:
     }
 
 
+@once_per_program()
 def program_hash(study: Study) -> str:
-    """Hash of one lane's steps and evaluation, lowered but not compiled; once for the same functions and shapes.
+    """Hash of one lane's steps and evaluation, lowered but not compiled.
 
     Raises:
       StudyError: if the user's model, loss or optimizer cannot be traced.
     """
-    workload = study.workload
-    functions = workload.init, workload.loss, workload.evaluate, study.optimizer, study.regularizer
-    shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (workload.train_data, workload.eval_data))
-    key = repr((*map(id, functions), study.goal.metric, tuple(study.space), shapes))
-    if key not in _HASHES:
-        _HASHES[key] = functions, _program_hash(study)
-    return _HASHES[key][1]
-
-
-# The functions are kept so that no other ones get their ids.
-_HASHES: dict[str, tuple[tuple, str]] = {}
-
-
-def _program_hash(study: Study) -> str:
     try:
         return hashlib.sha256(_lower(study).as_text().encode()).hexdigest()[:16]
     except Exception as error:

@@ -15,6 +15,7 @@ from lr_batch.lane import Draw, make_lane
 from lr_batch.lane_execution import AUTO, block_size
 from lr_batch.live_bytes import live_bytes
 from lr_batch.micro_batch import micro_batches_of
+from lr_batch.once_per_program import once_per_program
 from lr_batch.study import Study
 from lr_batch.workers import worker_devices
 from lr_batch.workload import PyTree, num_examples
@@ -56,6 +57,7 @@ class ChunkMemory(NamedTuple):
         return self.shared + round(width * self.lane(width, execution))
 
 
+@once_per_program("batch_sizes", "budget")
 def chunk_memory(study: Study) -> ChunkMemory:
     """Of a chunk at the study's largest micro-batch. Nothing is compiled."""
     workload = study.workload
