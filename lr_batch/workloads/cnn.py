@@ -9,7 +9,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from lr_batch.workloads.patch_conv import PatchConv, max_pool
-from lr_batch.workloads.product import Dense
+from lr_batch.workloads.layers import Dense
 
 
 class SmallCNN(nn.Module):

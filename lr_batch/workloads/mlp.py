@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import jax
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from lr_batch.workloads.product import Dense
+from lr_batch.workloads.layers import Dense, relu
 
 
 class MLP(nn.Module):
@@ -23,5 +22,5 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "m features"]) -> Float[Array, "m classes"]:
         for width in self.widths[:-1]:
-            x = jax.nn.relu(Dense(width)(x))
+            x = relu(Dense(width)(x))
         return Dense(self.widths[-1], name="head")(x)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from lr_batch.workloads.product import product
+from lr_batch.workloads.layers import product
 
 
 class PatchConv(nn.Module):

@@ -17,7 +17,7 @@ from lr_batch.workload import Goal, Workload
 from lr_batch.workloads.cnn import SmallCNN
 from lr_batch.workloads.held_out import load_train_and_held_out
 from lr_batch.workloads.patch_conv import PatchConv
-from lr_batch.workloads.product import Dense
+from lr_batch.workloads.layers import Dense
 
 
 def simple_cnn_mnist() -> Workload:

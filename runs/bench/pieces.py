@@ -108,16 +108,16 @@ def update(chunk: Chunk) -> Loop:
 
 
 def evaluation(chunk: Chunk) -> Loop:
-    """One evaluation of every lane. One parameter changes in place, so that each round is another one."""
+    """One evaluation of every lane. One number of every parameter changes in place, so that no layer's product can be
+    moved out of the loop."""
     held_out, mask = in_blocks(chunk.study.workload.eval_data, EVAL_BLOCK)
     lanes = over_lanes(chunk.lane.evaluate, (chunk.axes, None, None), 0, chunk.execution)
     held_out = jax.tree.map(jnp.asarray, held_out)
 
     def body(number, carry):
         state, _ = carry
-        leaves, tree = jax.tree.flatten(state.params)
-        leaves[0] = leaves[0].at[(0,) * leaves[0].ndim].set(1e-9 * number.astype(leaves[0].dtype))
-        state = state._replace(params=jax.tree.unflatten(tree, leaves))
+        change = lambda leaf: leaf.at[(0,) * leaf.ndim].set(1e-9 * number.astype(leaf.dtype))  # noqa: E731
+        state = state._replace(params=jax.tree.map(change, state.params))
         return state, lanes(state, held_out, jnp.asarray(mask))
 
     return _rounds(body), (chunk.state, jnp.zeros(chunk.state.alive.shape))

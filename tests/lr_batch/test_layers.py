@@ -1,4 +1,4 @@
-"""The product whose kernels' gradients are taken with outputs first."""
+"""Layers with a backward pass of their own."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import pytest
 from flax import linen as nn
 
 from lr_batch.workloads.mlp import MLP
-from lr_batch.workloads.product import product
+from lr_batch.workloads.layers import product, relu
 
 
 def gradients(multiply, x, kernel):
@@ -31,6 +31,14 @@ def test_curvature_can_be_taken_forward_over_reverse():
     x, kernel = jax.random.normal(jax.random.key(0), (5, 4)), jax.random.normal(jax.random.key(1), (4, 3))
     hvp = lambda multiply: jax.jvp(lambda k: gradients(multiply, x, k)[1], (kernel,), (kernel,))[1]  # noqa: E731
     np.testing.assert_allclose(hvp(product), hvp(jnp.matmul), rtol=1e-5, atol=1e-6)
+
+
+def test_relu_is_that_of_jax_to_the_bit():
+    x, g = jax.random.normal(jax.random.key(0), (2, 4, 5))
+    x = x.at[0].set(0.0)
+    for ours, theirs in zip(*(jax.vjp(f, x) for f in (relu, jax.nn.relu)), strict=True):
+        a, b = (f(g) if callable(f) else (f,) for f in (ours, theirs))
+        np.testing.assert_array_equal(a[0], b[0])
 
 
 def test_network_is_that_of_flax_layers():
