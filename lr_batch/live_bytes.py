@@ -2,8 +2,8 @@
 
 A model of what a compiler does: results of products, reductions, gathers and the like lie in memory from
 the operation that makes them to the last one that reads them. Elementwise operations are merged into those
-that read them, and take memory only where their result goes into a product or a loop, or is dear and read
-more than once. Where it is returned it takes the place of an argument, as in a loop that carries it.
+that read them, and take memory only where their result goes into a product or a loop, or is read more than
+once. Where it is returned it takes the place of an argument, as in a loop that carries it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ ELEMENTWISE = frozenset(
     "round rsqrt select_n shift_left shift_right_arithmetic shift_right_logical sign sin sqrt square "
     "stop_gradient sub tan tanh xor".split()
 )
-# They are not computed twice.
-EXPENSIVE = frozenset("cos erf exp exp2 expm1 log log1p logistic pow rsqrt sin tan tanh".split())
 # They make results of their own, and read elementwise ones without these having been written first.
 READERS = ELEMENTWISE | set("argmax argmin concatenate pad reduce_max reduce_min reduce_sum slice".split())
 # The same bytes in another shape.
@@ -79,7 +77,7 @@ def _written(operations: list[Operation]) -> set[int]:
     """Results that lie in memory."""
     readers = Counter(number for operation in operations for number in set(operation.reads))
     needed = {n for op in operations if op.name not in READERS for n in op.reads}
-    needed |= {n for op in operations if op.name in EXPENSIVE for n in op.makes if readers[n] > 1}
+    needed |= {n for op in operations if op.name != "broadcast_in_dim" for n in op.makes if readers[n] > 1}
     return {
         number
         for operation in operations

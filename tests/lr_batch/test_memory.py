@@ -30,6 +30,11 @@ def test_elementwise_results_that_go_into_a_product_lie_in_memory():
     assert live_bytes(two_products, W, X) == 2 * 8 * 100 * 4  # x w and its tanh; then the tanh and less
 
 
+def test_elementwise_results_that_are_read_twice_lie_in_memory():
+    twice = lambda w, x: (lambda z: z.sum() + (z * z).sum())((x @ w) + 1.0)  # noqa: E731
+    assert live_bytes(twice, W, X) >= 2 * 8 * 100 * 4  # the product and the sum with 1
+
+
 def test_what_lanes_share_is_not_theirs():
     assert live_bytes(lambda w, x: (x @ x.T).sum() + w.sum(), W, X) == 4
 
@@ -50,12 +55,13 @@ SLOW = {
     "digits_cnn": ("digits_cnn", "sgd", 16, "vmap"),
     "digits_cnn one after the other": ("digits_cnn", "sgd", 16, "map"),
     "fashion_mnist_fc": ("fashion_mnist_fc", "sgd", 4, "vmap"),
+    "digits_mlp shampoo": ("digits_mlp", "shampoo", 16, "vmap"),
     "pydoc_lm": ("pydoc_lm", "sgd", 4, "vmap"),
 }
 
 
-# XLA keeps copies of what attention transposes: 0.64 of its plan are reckoned.
-SHORT = pytest.mark.xfail(strict=True, reason="the reckoning of a transformer is a third short of the plan")
+# XLA keeps copies of what attention transposes, and gaps between them: 0.77 of its plan are reckoned.
+SHORT = pytest.mark.xfail(strict=True, reason="the reckoning of a transformer is a quarter short of the plan")
 MARKS = {name: [pytest.mark.slow] for name in SLOW} | {"pydoc_lm": [pytest.mark.slow, SHORT]}
 
 
