@@ -88,7 +88,7 @@ def _written(operations: list[Operation]) -> set[int]:
 
 def _operations(jaxpr: Jaxpr, numbers: dict, sizes: list[int]) -> Iterator[Operation]:
     """Those of `jaxpr` and of the functions that it calls which depend on what is numbered, in order."""
-    for equation in jaxpr.eqns:
+    for equation in used_equations(jaxpr):
         name = equation.primitive.name
         known = [not isinstance(var, Literal) and var in numbers for var in equation.invars]
         if not any(known):
@@ -111,6 +111,17 @@ def _operations(jaxpr: Jaxpr, numbers: dict, sizes: list[int]) -> Iterator[Opera
             sizes += [_bytes(var) for var in equation.outvars]
             numbers.update(zip(equation.outvars, makes, strict=True))
             yield Operation(name, reads, makes, max((_peak(body, body.invars) for body in inner), default=0))
+
+
+def used_equations(jaxpr: Jaxpr) -> list[Any]:
+    """Those whose results are returned or read by others that are; a compiler drops the rest."""
+    used = {var for var in jaxpr.outvars if not isinstance(var, Literal)}
+    kept = []
+    for equation in reversed(jaxpr.eqns):
+        if equation.effects or not used.isdisjoint(equation.outvars):
+            kept.append(equation)
+            used.update(var for var in equation.invars if not isinstance(var, Literal))
+    return kept[::-1]
 
 
 def _inner(equation: Any) -> list[Jaxpr]:

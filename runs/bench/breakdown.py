@@ -24,6 +24,7 @@ PIECES = {
     "update": pieces.update,
     "evaluation": pieces.evaluation,
     "batched_products": pieces.batched_products,
+    "micro_batch_products": pieces.micro_batch_products,
     "separate_products": pieces.separate_products,
 }
 

@@ -128,6 +128,11 @@ def batched_products(chunk: Chunk) -> Loop:
     return product_loop(gradient_products(chunk))
 
 
+def micro_batch_products(chunk: Chunk) -> Loop:
+    """The same with as many examples at once as the engine takes: fewer may stay in the caches."""
+    return product_loop(gradient_products(chunk, min(chunk.batch_size, chunk.micro_batch)))
+
+
 def separate_products(chunk: Chunk) -> Loop:
     """The same of one lane, as often as there are lanes: operands stay in the cache, so nothing can be
     faster unless it shares work between lanes."""
@@ -137,14 +142,13 @@ def separate_products(chunk: Chunk) -> Loop:
     return product_loop([product._replace(count=product.count * width) for product in found])
 
 
-def gradient_products(chunk: Chunk) -> list[Product]:
-    """Of the network forward and backward in every lane, on as many examples at once as the workload allows.
+def gradient_products(chunk: Chunk, rows: int | None = None) -> list[Product]:
+    """Of the network forward and backward in every lane, on `rows` examples at once, or as many as the workload allows.
 
-    The engine's own ladder of micro-batches is not asked: where it computes more rows than there are
-    examples, that is its loss.
+    Where the engine computes more rows than there are examples, that is its loss.
     """
     workload, size = chunk.study.workload, chunk.batch_size
-    rows = min(size, workload.micro_batch)
+    rows = rows or min(size, workload.micro_batch)
     batch = jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape[1:]), leaf.dtype), workload.train_data)
     loss = lambda params, key: workload.loss(params, batch, key).sum()  # noqa: E731
     lanes = jax.vmap(jax.grad(loss), in_axes=(0, None))

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
+from lr_batch.live_bytes import used_equations
+
 
 class Product(NamedTuple):
     """One `lax.dot_general`: shapes, dimension numbers, and how often it is done."""
@@ -34,7 +36,7 @@ def products(function: Callable, *args: Any) -> list[Product]:
 
 
 def _walk(jaxpr: Jaxpr, times: int) -> Iterator[Product]:
-    for equation in jaxpr.eqns:
+    for equation in used_equations(jaxpr):
         if equation.primitive.name == "dot_general":
             left, right = (operand.aval.shape for operand in equation.invars)
             yield Product(left, right, equation.params["dimension_numbers"], times)

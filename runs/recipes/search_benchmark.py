@@ -73,13 +73,13 @@ def main(
 
     Command: `python -m runs.recipes.search_benchmark [FOLDER [METHOD ...]]`. Each method has a table in the
     folder; runs that are in it are not repeated, so that several processes can share the methods. On one core
-    our Bayesian search takes 7 minutes, Optuna's GP sampler 6 to 15 on Branin and hours on Hartmann 6, the others
+    our Bayesian search takes 7 minutes, Optuna's GP sampler 6 to 15 on Branin and 95 on Hartmann 6, the others
     less than 10 minutes each.
 
     Found (`runs/results/search`; mean log10 regret after the last batch, 20 repeats, 95 % intervals): Branin bayes -4.10
     (-4.42 to -3.78), Optuna's GP -1.83 (-2.08 to -1.60), its TPE -0.60, quasi-random -0.42, random -0.48. Hartmann 6 bayes
-    -1.91 (-2.55 to -1.34), TPE -0.60 (-0.83 to -0.35), quasi-random 0.03, random 0.01; of Optuna's GP one repeat
-    was run there, -0.71.
+    -1.91 (-2.55 to -1.34), TPE -0.60 (-0.83 to -0.35), Optuna's GP -0.39 (-0.53 to -0.27), quasi-random 0.03,
+    random 0.01.
 
     Args:
       out: folder of the tables and the figure.

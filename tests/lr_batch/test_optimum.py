@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scipy.special import log_ndtr
+
 from lr_batch import rate_fit
 from lr_batch.optimum import best_settings, censored_mean
 from lr_batch.result import BUDGET, DIVERGED, Result
@@ -135,7 +137,7 @@ def test_level_of_a_seed_is_the_maximum_of_its_tobit_likelihood():
     lane_sd = np.hypot(sd, np.minimum(rate_fit.SHIFT_SD * np.maximum(slope, 0.0), 0.5))
     levels = np.linspace(-1, 1, 8001)
     gap = (np.where(np.isnan(log_steps), log_bound, log_steps) - levels[:, None] - value) / lane_sd
-    log_likelihood = np.where(np.isnan(log_steps), rate_fit.log_ndtr(-gap), -0.5 * gap**2).sum(1)
+    log_likelihood = np.where(np.isnan(log_steps), log_ndtr(-gap), -0.5 * gap**2).sum(1)
     best = levels[log_likelihood.argmax()]
     lucky = np.average((log_steps - value)[1:3], weights=lane_sd[1:3] ** -2)
     assert best - lucky > 0.02
@@ -147,7 +149,7 @@ def test_censored_mean_is_the_maximum_of_its_likelihood():
     mean, filled = censored_mean(values, bounds, 0.3)
     grid = np.linspace(0.5, 2.5, 4001)
     log_likelihood = -0.5 * (((values[:2, None] - grid) / 0.3) ** 2).sum(0)
-    log_likelihood += rate_fit.log_ndtr((grid - 1.8) / 0.3)
+    log_likelihood += log_ndtr((grid - 1.8) / 0.3)
     assert mean == pytest.approx(grid[log_likelihood.argmax()], abs=1e-3)
     assert filled[2] > 1.8
 

@@ -230,6 +230,8 @@ def test_products_of_a_network_are_all_found():
     chunk = pieces.make_chunk(study, 5, 3, "vmap")
     found = pieces.gradient_products(chunk)
     assert sum(p.flops * p.count for p in found) == 2 * 5 * 3 * (2 * 64 * 128 + 3 * 128 * 10)
+    in_twos = pieces.gradient_products(chunk, rows=2)  # 3 of them, of which the last is not full
+    assert sum(p.flops * p.count for p in in_twos) == 2 * 6 * 3 * (2 * 64 * 128 + 3 * 128 * 10)
 
 
 def test_products_inside_of_a_scan_are_counted_each_time():

@@ -40,7 +40,7 @@ def test_sweeps_reports_draws_and_resumes(tmp_path, capsys):
     assert summary["strengths"][2]["sparsity"] > 0 == summary["strengths"][0]["sparsity"]
     for row in summary["strengths"]:
         assert row["held_out"]["low"] < row["held_out"]["best"] < row["held_out"]["high"]
-        assert row["gap"]["best"] == pytest.approx(row["held_out"]["best"] - row["train"]["best"])
+        assert row["gap"]["best"] == pytest.approx(row["held_out"]["best"] - row["train"]["best"], abs=1e-6)
     for name in ("strengths", "weights", "training", "confidence"):
         assert (tmp_path / f"{name}.png").read_bytes()[:4] == PNG
 
