@@ -199,11 +199,11 @@ def test_cut_trials_go_on_as_the_sample_does():
 
 
 def test_a_race_of_one_after_the_other_knows_the_best_so_far():
-    own = loads.Ends(np.array([18.0, 2.5, 9.0]), np.array([True, True, False]))
+    own = loads.Ends(np.array([30.0, 2.5, 9.0]), np.array([True, True, False]))
     orders = np.array([[0, 1, 2], [1, 0, 2], [2, 0, 1]])
     counts = loads.race_one_by_one(own, orders, np.arange(41), slack=2.0)
     # The slowest first runs to its end; after the best, which takes 2.5, all others stop at 5; diverging sets no mark.
-    np.testing.assert_array_equal(counts[:, :, 0], [[18, 3, 5], [5, 3, 5], [18, 3, 9]])
+    np.testing.assert_array_equal(counts[:, :, 0], [[30, 3, 5], [5, 3, 5], [30, 3, 9]])
     np.testing.assert_array_equal(counts[:, :, 1], counts[:, :, 0] + 1)
 
 
