@@ -14,7 +14,7 @@ import lr_batch
 from lr_batch.cadence import evaluation_steps
 from lr_batch.lane import Draw
 from runs.__main__ import main
-from runs.bench import child, gpu, loads, pieces, process_pool, projection, serial_loop, summary, torch_loop
+from runs.bench import child, gpu, loads, pieces, process_pool, projection, serial_loop, stopwatch, summary, torch_loop
 from runs.bench.compare import Turn
 from runs.bench.products import product_loop, products
 from runs.bench.step_time import StepTimer
@@ -265,10 +265,21 @@ def test_parts_of_a_step_do_what_they_are_named_for():
     assert values.shape == (2,) and (values > 1).all()
 
 
-def test_the_stopwatch_counts_rounds_and_the_engine_runs_its_steps():
+def test_the_stopwatch_counts_rounds(monkeypatch):
+    asked = []
+
+    def together(program, num, states):
+        asked.append(num)
+        return 0.001 * num  # a machine of which nothing else wants time
+
     spin = lambda num, x: jax.lax.fori_loop(0, num, lambda _, x: jnp.sin(x), x)  # noqa: E731
-    short, long = (seconds_per_round(spin, jnp.ones(size), 0.02) for size in (100, 100_000))
-    assert 0 < short < long / 10
+    assert seconds_per_round(spin, jnp.ones(4), 0.02) > 0
+    monkeypatch.setattr(stopwatch, "_together", together)
+    assert seconds_per_round(spin, jnp.ones(4), 0.5) == pytest.approx(0.001)
+    assert asked[-3:] == [500, 500, 500]  # half a second each
+
+
+def test_the_engine_runs_its_steps_on_the_stopwatch():
     times = StepTimer(WORK.study(), 2, "vmap").time(8, 0.01)
     assert 0 < times.step < 0.1 and times.dispatch > 0
 
