@@ -62,6 +62,7 @@ class Engine:
         self.execution = execution
         self.compile_seconds: list[float] = []  # one entry a program
         self._lock = threading.Lock()
+        self._tracing = threading.Lock()  # one program after the other: two at once would hold up both compilations
         self._lane_axes = Once()
         self._programs: dict[tuple, Once] = {}
         self._data: dict[jax.Device, Once] = {}
@@ -117,11 +118,10 @@ class Engine:
     def _program(self, device: jax.Device, name: str) -> Program:
         def compile_it():
             began = time.monotonic()
-            if name == START:
-                options = QUICKLY_COMPILED if device.platform == "cpu" else {}
-                program = Program(self._lower_start(device), options)
-            else:
-                program = Program(self._lower_advance(device))
+            with self._tracing:
+                lowered = {START: self._lower_start, ADVANCE: self._lower_advance}[name](device)
+            options = QUICKLY_COMPILED if name == START and device.platform == "cpu" else {}
+            program = Program(lowered, options)
             self.compile_seconds.append(time.monotonic() - began)
             return program
 

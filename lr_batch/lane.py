@@ -133,17 +133,18 @@ def make_lane(
       metric: of `workload.evaluate`.
       micro_batches: numbers of examples, each >= 1, that a step may differentiate at once, see `lr_batch.micro_batch`.
     """
+    plain = traced_once(workload)
     eval_params = getattr(optimizer, "eval_params", lambda opt_state, params: params)
     regularized = isinstance(optimizer, RegularizedOptimizer)
 
     def init(hparams, seed, alive):
-        params = workload.init(jax.random.key(seed))
+        params = plain.init(jax.random.key(seed))
         opt_state = optax.with_extra_args_support(optimizer(hparams)).init(params)
         return LaneState(params, opt_state, alive, jnp.int32(0))
 
     def step(hparams, state, draw, batch_size, data):
         tx = optax.with_extra_args_support(optimizer(hparams))
-        trained = workload._replace(loss=optimizer.loss(workload, hparams)) if regularized else workload
+        trained = workload._replace(loss=optimizer.loss(workload, hparams)) if regularized else plain
         value_and_grad = batch_value_and_grad(trained, draw, batch_size, micro_batches, data)
         value, grads = value_and_grad(state.params)
         alive = state.alive & jnp.isfinite(value)
@@ -169,12 +170,21 @@ def make_lane(
 
         def add_block(total, block):
             batch, valid = block
-            return total + jnp.sum(jnp.where(valid, workload.evaluate(params, batch)[metric], 0.0)), None
+            return total + jnp.sum(jnp.where(valid, plain.evaluate(params, batch)[metric], 0.0)), None
 
         total, _ = jax.lax.scan(add_block, jnp.zeros(()), (data, mask))
         return total / jnp.sum(mask)
 
     return Lane(init, step, evaluate, outcome)
+
+
+def traced_once(workload: Workload) -> Workload:
+    """The same functions, which JAX traces once for the same shapes, however many programs call them.
+
+    Not for a loss that a regularizer changes from outside while it is traced.
+    """
+    functions = {name: jax.jit(getattr(workload, name)) for name in ("init", "loss", "evaluate")}
+    return workload._replace(**functions)
 
 
 def freeze(alive: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:

@@ -30,7 +30,9 @@ class Workload(NamedTuple):
     """A training problem as pure functions over arrays.
 
     Losses are per example and not averaged: the engine weighs and sums them, so
-    that one compiled program serves every batch size.
+    that one compiled program serves every batch size. The functions are traced
+    once for the same shapes, as under `jax.jit`: what they read beside their
+    arguments must not change.
 
     Attributes:
       name: how the command line, the store and the figures call it.
