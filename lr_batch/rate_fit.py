@@ -1,11 +1,13 @@
 """Fit of steps to the goal against the learning rate, at one batch size and over its seeds.
 
 Steps fall like 1/rate, turn, and rise: gently in a valley, or without bound at
-an edge beyond which the goal is not reached. Two families of shapes, both with
-slope -1 on the far left, in u = rate relative to the edge or the optimum:
+an edge beyond which the goal is not reached. Two families of shapes with slope -1
+on the far left, in u = rate relative to the edge or the optimum, and one that only
+supposes a smooth minimum:
 
     cliff   T(u) = (L - log(1 - u)) / u,     u < 1, sharper for larger L
     valley  T(u) = 1/u + u^q / q,            curvature q at the minimum u = 1
+    bowl    log T(u) = c (u^s - 1 - s log u) / s^2,  curvature c, steeper on the right for s > 0
 
 The cliff is one mode of the noisy quadratic model with a constant rate and its
 steady state u (Zhang et al., 2019), L the log of initial over target distance.
@@ -22,6 +24,7 @@ Bayes) give a posterior on a grid.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +34,8 @@ from jaxtyping import Float
 NUM_CENTERS = 64  # grid points for the optimum, about 4 % in rate for the default study
 CLIFFS = np.geomspace(0.05, 200.0, 11)  # L
 VALLEYS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])  # q
+BOWLS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])  # c
+SKEWS = (-1.0, 0.0, 1.0)  # s
 SHIFT_SD = 0.1  # spread of log best rate from one seed to another
 SD_START, SD_MIN, SD_MAX = 0.1, 0.01, 0.5  # error of a single lane, in log steps
 LEVEL_STEPS = 2  # Newton steps of the levels: enough, they start from the reached lanes
@@ -95,9 +100,19 @@ def valley(offset: np.ndarray, curvature: np.ndarray) -> tuple[np.ndarray, np.nd
     return value - np.log1p(1.0 / curvature), slope
 
 
+def bowl(offset: np.ndarray, curvature: np.ndarray, skew: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """The same for log T(u) = c (u^s - 1 - s log u) / s^2, the parabola c/2 (log u)^2 where s = 0."""
+    if skew == 0.0:
+        return 0.5 * curvature * offset**2, curvature * offset
+    growth = np.expm1(skew * offset)
+    return curvature * (growth - skew * offset) / skew**2, curvature * growth / skew
+
+
 def basins(offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Value and slope of every shape; `offset` [... 1 rates] gives [... shapes rates]."""
-    shapes = cliff(offset, CLIFFS[:, None]), valley(offset, VALLEYS[:, None])
+    bowls = [(partial(bowl, skew=skew), BOWLS) for skew in SKEWS]
+    families = [(cliff, CLIFFS), (valley, VALLEYS), *bowls]
+    shapes = [family(offset, values[:, None]) for family, values in families]
     return tuple(np.concatenate(parts, axis=-2) for parts in zip(*shapes, strict=True))
 
 
@@ -154,8 +169,8 @@ def _weights(grid: _Grid, prior: np.ndarray) -> np.ndarray:
 def _shape_prior(grids: Sequence[_Grid]) -> np.ndarray:
     """Probabilities of the shapes under which all batch sizes are likeliest (expectation
     maximisation), with one batch size's worth of mass spread evenly."""
-    num_shapes = len(CLIFFS) + len(VALLEYS)
     evidence = np.stack([scipy.special.logsumexp(-grid.cost, axis=0) for grid in grids])
+    num_shapes = evidence.shape[1]
     prior = np.full(num_shapes, 1.0 / num_shapes)
     for _ in range(20):
         log_weight = np.log(prior) + evidence

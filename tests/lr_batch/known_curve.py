@@ -30,6 +30,11 @@ def bowl(offset):
     return np.where(offset < 1.0, 0.5 * offset**2, np.inf)
 
 
+def skewed(offset):
+    """1/rate on the far left, exponential on the right: none of the shapes that are fitted."""
+    return np.expm1(offset) - offset
+
+
 def drop(offset):
     """Exactly 1/rate up to the edge, nothing beyond it."""
     return np.where(offset <= 0, -offset, np.inf)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
-
 from scipy.special import log_ndtr
 
 from lr_batch import rate_fit
@@ -24,7 +25,7 @@ def test_basins_have_their_minimum_at_zero(shape):
     assert offset[shape(offset).argmin()] == pytest.approx(0.0, abs=1e-9)
 
 
-@pytest.mark.parametrize("family", [rate_fit.cliff, rate_fit.valley])
+@pytest.mark.parametrize("family", [rate_fit.cliff, rate_fit.valley, rate_fit.bowl, partial(rate_fit.bowl, skew=-1.0)])
 def test_families_are_zero_and_flat_at_the_best_rate_and_slopes_are_derivatives(family):
     sharpness, step = np.array([0.3, 2.0, 20.0])[:, None], 1e-5
     value, slope = family(np.zeros(1), sharpness)
@@ -33,6 +34,13 @@ def test_families_are_zero_and_flat_at_the_best_rate_and_slopes_are_derivatives(
     at = np.array([-2.0, -0.5, 0.01])
     numeric = (family(at + step, sharpness)[0] - family(at - step, sharpness)[0]) / (2 * step)
     np.testing.assert_allclose(family(at, sharpness)[1], numeric, atol=1e-6)
+
+
+@pytest.mark.parametrize("skew", [-1e-4, 1e-4])
+def test_bowl_with_little_skew_is_a_parabola(skew):
+    offset, curvature = np.linspace(-2, 2, 9), np.array([[0.25], [4.0]])
+    for skewed, parabola in zip(rate_fit.bowl(offset, curvature, skew), rate_fit.bowl(offset, curvature), strict=True):
+        np.testing.assert_allclose(skewed, parabola, atol=2e-3)
 
 
 def test_noise_free_study_is_recovered():
@@ -65,7 +73,7 @@ def test_intervals_cover():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", [known_curve.edge, known_curve.bowl])
+@pytest.mark.parametrize("shape", [known_curve.edge, known_curve.bowl, known_curve.skewed])
 @pytest.mark.parametrize("noise", [{"seed_sd": 0.05}, {"seed_sd": 0.15, "lane_sd": 0.1, "shift_sd": 0.1}])
 def test_intervals_cover_in_many_studies(shape, noise):
     steps, rate = _covered(60, shape, **noise)
