@@ -10,7 +10,7 @@ import numpy as np
 
 from lr_batch.engine import Engine
 from lr_batch.lane_execution import AUTO, BLOCKS, MAP, VMAP, faster
-from lr_batch.memory import ChunkMemory, chunk_memory
+from lr_batch.memory import chunk_memory
 from lr_batch.program import Terms
 from lr_batch.study import Study
 
@@ -20,7 +20,7 @@ STEPS = 4  # of each program that is timed
 BATCHED_BYTES = 16e6
 
 
-def choose_execution(study: Study, width: int, need: ChunkMemory | None = None) -> str:
+def choose_execution(study: Study, width: int) -> str:
     """The study's `lanes`, or where that is "auto" what is best for its workload.
 
     In doubt are only convolutions: batched over lanes they become grouped ones. Their programs are timed for
@@ -30,19 +30,18 @@ def choose_execution(study: Study, width: int, need: ChunkMemory | None = None) 
     Args:
       study: what is to be measured.
       width: lanes of a chunk.
-      need: what `chunk_memory` says of it.
     """
     if study.lanes != AUTO:
         return study.lanes
     if _has_convolutions(study):
         return _measured(study, width)
-    large = width * _activations(study, need) > BATCHED_BYTES
+    large = width * _activations(study) > BATCHED_BYTES
     return BLOCKS if large and jax.default_backend() == "cpu" else VMAP
 
 
-def _activations(study: Study, need: ChunkMemory | None) -> int:
+def _activations(study: Study) -> int:
     """Bytes of a lane's activations: what a step works with beside two gradients, the sum and the next."""
-    need = need or chunk_memory(study)
+    need = chunk_memory(study)
     return need.step - 2 * need.params
 
 

@@ -79,16 +79,15 @@ def chunk_memory(study: Study) -> ChunkMemory:
     )
 
 
-def chunk_width(study: Study, need: ChunkMemory | None = None, *, budget: float | None = None) -> int:
+def chunk_width(study: Study, *, budget: float | None = None) -> int:
     """Lanes of a chunk: the whole grid where it is small, fewer where memory binds.
 
     Args:
       study: what is to be measured.
-      need: what `chunk_memory` says of it.
       budget: bytes that a chunk and the data may take; None for the share of a worker of `lr_batch.run`.
     """
     useful = min(MAX_WIDTH, len(study.settings))
-    need, budget = need or chunk_memory(study), budget or memory_budget()
+    need, budget = chunk_memory(study), budget or memory_budget()
     widths = range(useful, 1, -1)
     return next((width for width in widths if need.chunk(width, study.lanes) + need.data <= budget), 1)
 

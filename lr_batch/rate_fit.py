@@ -5,9 +5,9 @@ an edge beyond which the goal is not reached. Two families of shapes with slope 
 on the far left, in u = rate relative to the edge or the optimum, and one that only
 supposes a smooth minimum:
 
-    cliff   T(u) = (L - log(1 - u)) / u,     u < 1, sharper for larger L
-    valley  T(u) = 1/u + u^q / q,            curvature q at the minimum u = 1
-    bowl    log T(u) = c (u^s - 1 - s log u) / s^2,  curvature c, steeper on the right for s > 0
+    cliff   T(u) = (L - log(1 - u)) / u,             u < 1, sharper for larger L
+    valley  T(u) = 1/u + u^q / q,                    curvature q at the minimum u = 1
+    bowl    log T(u) = c (u^s - 1 - s log u) / s^2,  curvature c there, steeper to its right for s > 0
 
 The cliff is one mode of the noisy quadratic model with a constant rate and its
 steady state u (Zhang et al., 2019), L the log of initial over target distance.

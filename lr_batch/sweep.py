@@ -101,11 +101,10 @@ class _Sweep:
         self.began = time.monotonic()
         self.cadence = evaluation_steps(study.budget)
         described = identity(study, width=0, execution=study.lanes)  # first: says what cannot be compiled
-        memory = chunk_memory(study)
-        self.width = chunk_width(study, memory)
-        self.execution = choose_execution(study, self.width, memory)
+        self.width = chunk_width(study)
+        self.execution = choose_execution(study, self.width)
         self.identity = described | {"width": self.width, "lanes": self.execution}
-        self.lane_bytes = memory.lane(self.width, self.execution)
+        self.lane_bytes = chunk_memory(study).lane(self.width, self.execution)
         self.engines: dict[int, Engine] = {}
         self.engines_lock = threading.Lock()
         self.rows: dict[str, tuple[Chunk, ChunkResult]] = {}  # by the id of the chunk
