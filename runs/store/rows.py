@@ -15,6 +15,7 @@ from lr_batch.result import BUDGET, DIVERGED, REACHED, Curve, Trial
 
 # Fixed byte orders, so that a store can be carried between machines.
 STEPS, VALUES = np.dtype("<i8"), np.dtype("<f4")
+BLOBS = frozenset({"eval_steps", "curve"})
 
 
 class TrialRow(NamedTuple):
@@ -51,14 +52,16 @@ class ChunkRow(NamedTuple):
 
 
 def checksum(columns: tuple[Any, ...]) -> str:
-    """32 hex digits over the columns, types included."""
+    """32 hex digits over the columns, types included but for bytes and their number."""
     blobs = [column for column in columns if isinstance(column, bytes)]
     rest = [len(column) if isinstance(column, bytes) else column for column in columns]
     return hashlib.blake2b(repr(rest).encode() + b"".join(blobs), digest_size=16).hexdigest()
 
 
 def is_intact(row: TrialRow | ChunkRow) -> bool:
-    return row.checksum == checksum(tuple(row[:-1]))
+    """Whether the checksum holds, and bytes are where they belong: the checksum takes an empty blob for a 0."""
+    bytes_at = {name for name, column in row._asdict().items() if isinstance(column, bytes)}
+    return bytes_at == BLOBS & set(row._fields) and row.checksum == checksum(tuple(row[:-1]))
 
 
 def chunk_row(chunk: Chunk, result: ChunkResult) -> ChunkRow:

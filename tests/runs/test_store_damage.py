@@ -13,7 +13,14 @@ import pytest
 
 from lr_batch.chunk import Lanes
 from runs.store import Store, StoreError
-from tests.runs.store_chunks import assert_leaves, assert_nothing_wrong, filled, make_chunk
+from tests.runs.store_chunks import (
+    assert_leaves,
+    assert_nothing_wrong,
+    assert_same,
+    filled,
+    make_chunk,
+    make_result,
+)
 
 
 @pytest.mark.parametrize("tries", [25, pytest.param(400, marks=pytest.mark.slow)])
@@ -36,6 +43,20 @@ def test_flipped_bits_never_become_numbers(tmp_path, tries):
             assert re.fullmatch(f"{folder}/store.sqlite: ({reasons}).*", str(error))
         shutil.rmtree(folder)
     assert opened > 0.8 * tries
+
+
+def test_an_integer_that_has_become_an_empty_blob_is_damage(tmp_path):
+    """One flipped bit of a record's header turns the type 8, a zero, into 12, no bytes."""
+    with closing(sqlite3.connect(filled(tmp_path))) as db:
+        db.execute("UPDATE trials SET seed = x'' WHERE batch_size = 9 AND lane = 2")
+        db.commit()
+    with Store(tmp_path) as store:
+        assert [str(bad) for bad in store.verify()] == ["trials row 35 (batch size 9, seed b'') is damaged"]
+        assert len(list(store.trials())) == 39
+        assert store.load(make_chunk(9)) is None
+        store.save(make_chunk(9), make_result(make_chunk(9)))
+        assert_same(store.load(make_chunk(9)), make_result(make_chunk(9)))
+        assert len(store.trial_rows()) == 40
 
 
 def test_damaged_names_of_columns_are_restored(tmp_path):
