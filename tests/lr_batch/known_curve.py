@@ -31,8 +31,13 @@ def bowl(offset):
 
 
 def skewed(offset):
-    """1/rate on the far left, exponential on the right: none of the shapes that are fitted."""
+    """1/rate on the far left, exponential on the right."""
     return np.expm1(offset) - offset
+
+
+def lopsided(offset):
+    """Slope -1/2 on the far left, 2 on the right: none of the shapes that are fitted."""
+    return np.log((2.0 * np.exp(-0.5 * offset) + 0.5 * np.exp(2.0 * offset)) / 2.5)
 
 
 def drop(offset):

@@ -81,6 +81,15 @@ def test_intervals_cover_in_many_studies(shape, noise):
     assert rate > 0.78
 
 
+def test_steps_are_a_few_per_cent_high_where_no_shape_fits():
+    """And not more than that; 4 % over 60 studies."""
+    errors = []
+    for key in range(4):
+        optima = best_settings(draw_result(key, known_curve.lopsided, seed_sd=0.05))
+        errors.append(np.log([o.steps for o in optima] / hyperbola(BATCH_SIZES)))
+    assert 0.0 < np.mean(errors) < 0.07
+
+
 def test_goal_never_reached_is_a_lower_bound():
     result = draw_result(0)
     lost = result.batch_size == 4
