@@ -22,8 +22,8 @@ class ChunkStatus:
     """How the lanes of a chunk in flight are doing."""
 
     def __init__(self, carry: Carry, lanes: int):
-        self.reached = int(np.isfinite(carry.steps_to_goal[:lanes]).sum())
-        self.alive = int(np.asarray(carry.lanes.alive[:lanes]).sum())
+        self.reached = int(np.isfinite(np.asarray(carry.steps_to_goal)[:lanes]).sum())
+        self.alive = int(np.asarray(carry.lanes.alive)[:lanes].sum())
         self.step = int(carry.draw.step)
 
 

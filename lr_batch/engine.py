@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
+from lr_batch.held_out_blocks import EVAL_BLOCK, in_blocks
 from lr_batch.lane import LaneState, OptimizerFactory, make_lane
 from lr_batch.lane_execution import VMAP
+from lr_batch.memory import chunk_memory
 from lr_batch.micro_batch import micro_batches_of
 from lr_batch.program import Carry, Data, Terms, make_advance, make_start, state_axes
 from lr_batch.study import Study
@@ -24,7 +26,9 @@ START, ADVANCE = "start", "advance"
 # Of the program "start" on a CPU, which mostly draws initial parameters: a quarter of the compile time, as fast to run.
 # (For the program "advance" the first saves nothing, and without the second its steps are slower.)
 QUICKLY_COMPILED = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
-EVAL_BLOCK = 512  # held-out examples evaluated at once: bounds the memory of their activations
+# On a GPU: the compiler takes the kernels that it thinks best and tries none out, which would take it 4 to 6 seconds.
+# A chunk of less than so many bytes stays in the caches: its steps are as fast then, as starting kernels takes the time.
+UNTUNED, UNTUNED_BYTES = {"xla_gpu_autotune_level": 0}, 100e6
 
 
 class Engine:
@@ -42,6 +46,7 @@ class Engine:
       max_evals: length of the buffer of evaluations.
       batch_sizes: those that chunks may have.
       execution: of the lanes, "vmap", "blocks" or "map", see `lr_batch.lane_execution`.
+      tuned: whether the compiler for a GPU tries out kernels.
     """
 
     def __init__(
@@ -55,11 +60,12 @@ class Engine:
         max_evals: int,
         batch_sizes: Sequence[int],
         execution: str = VMAP,
+        tuned: bool = True,
     ):
         self.workload, self.optimizer, self.metric = workload, optimizer, metric
         self.hparams, self.width, self.max_evals = tuple(hparams), width, max_evals
         self.micro_batches = micro_batches_of(batch_sizes, workload.micro_batch)
-        self.execution = execution
+        self.execution, self.tuned = execution, tuned
         self.compile_seconds: list[float] = []  # one entry a program
         self._lock = threading.Lock()
         self._tracing = threading.Lock()  # one program after the other: two at once would hold up both compilations
@@ -79,6 +85,7 @@ class Engine:
             max_evals=max_evals,
             batch_sizes=study.batch_sizes,
             execution=execution,
+            tuned=chunk_memory(study).chunk(width, execution) > UNTUNED_BYTES,
         )
 
     def prepare(self, device: jax.Device, name: str) -> None:
@@ -120,14 +127,18 @@ class Engine:
             began = time.monotonic()
             with self._tracing:
                 lowered = {START: self._lower_start, ADVANCE: self._lower_advance}[name](device)
-            options = QUICKLY_COMPILED if name == START and device.platform == "cpu" else {}
-            program = Program(lowered, options)
+            program = Program(lowered, self._compiler_options(device.platform, name))
             self.compile_seconds.append(time.monotonic() - began)
             return program
 
         with self._lock:
             once = self._programs.setdefault((device, name), Once())
         return once.get(compile_it)
+
+    def _compiler_options(self, platform: str, name: str) -> dict[str, Any]:
+        if platform == "cpu":
+            return QUICKLY_COMPILED if name == START else {}
+        return UNTUNED if platform == "gpu" and not self.tuned else {}
 
     def _lower_start(self, device: jax.Device) -> jax.stages.Lowered:
         return jax.jit(self._start()).lower(*_on(device, self._start_shapes()))
@@ -163,13 +174,3 @@ def _on(device: jax.Device, tree: PyTree) -> PyTree:
     """Shapes of what lies on `device`."""
     place = jax.sharding.SingleDeviceSharding(device)
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree)
-
-
-def in_blocks(data: PyTree, size: int) -> tuple[PyTree, Bool[np.ndarray, "blocks n"]]:
-    """Rows as equal blocks `[blocks, n, ...]` of at most `size` rows, the last padded with row 0, and their mask."""
-    total = num_examples(data)
-    blocks = -(-total // size)
-    rows = -(-total // blocks)
-    index = np.arange(blocks * rows).reshape(blocks, rows)
-    mask = index < total
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[np.where(mask, index, 0)], data), mask

@@ -23,7 +23,7 @@ BATCHED_BYTES = 16e6
 def choose_execution(study: Study, width: int) -> str:
     """The study's `lanes`, or where that is "auto" what is best for its workload.
 
-    In doubt are only convolutions: batched over lanes they become grouped ones. Their programs are timed for
+    In doubt are only convolutions that become grouped ones when lanes are batched. Their programs are timed for
     a few steps at the study's middle batch size, on the device that the study will run on. Elsewhere lanes
     are batched, on a CPU in blocks where all together would leave its caches.
 
@@ -33,7 +33,7 @@ def choose_execution(study: Study, width: int) -> str:
     """
     if study.lanes != AUTO:
         return study.lanes
-    if _has_convolutions(study):
+    if _has_grouped_convolutions(study):
         return _measured(study, width)
     large = width * _activations(study) > BATCHED_BYTES
     return BLOCKS if large and jax.default_backend() == "cpu" else VMAP
@@ -45,10 +45,13 @@ def _activations(study: Study) -> int:
     return need.step - 2 * need.params
 
 
-def _has_convolutions(study: Study) -> bool:
-    params = jax.eval_shape(study.workload.init, jax.eval_shape(lambda: jax.random.key(0)))
+def _has_grouped_convolutions(study: Study) -> bool:
+    """Whether any convolution becomes one when two lanes are batched."""
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
+    params = jax.eval_shape(jax.vmap(study.workload.init), keys)
     rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), study.workload.eval_data)
-    return re.search(r"\bconv_general_dilated\b", str(jax.make_jaxpr(study.workload.evaluate)(params, rows))) is not None
+    lanes = jax.make_jaxpr(jax.vmap(study.workload.evaluate, in_axes=(0, None)))(params, rows)
+    return re.search(r"\b(feature|batch)_group_count=(?!1\b)", str(lanes)) is not None
 
 
 def _measured(study: Study, width: int) -> str:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 import reg
 from lr_batch.lane import Draw, LaneState, OptimizerFactory, freeze, make_lane
+from lr_batch.micro_batch import MicroBatch
 from lr_batch.program import Data, make_train, state_axes
 from lr_batch.workload import PyTree, Workload, num_examples
 
@@ -60,7 +61,7 @@ def make_fit(
     stop: Callable[[Mapping[str, Array]], reg.EarlyStopping] | None,
     *,
     hparams: Sequence[str],
-    micro_batches: Sequence[int],
+    micro_batches: Sequence[MicroBatch],
     num_classes: int | None,
 ) -> Callable[..., Fit]:
     """`(hparams, seed, batch_size, cadence, data) -> Fit`; `cadence[e]` is the step of evaluation e, the

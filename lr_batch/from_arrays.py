@@ -27,7 +27,7 @@ def from_arrays(
     metrics: Mapping[str, PerExample] | None = None,
     budget: int = 10_000,
     batch_sizes: Sequence[int] | None = None,
-    micro_batch: int = 512,
+    micro_batch: int = 1_024,
     lanes: str = "auto",
 ) -> Workload:
     """Makes a workload of a supervised problem: minimize the mean of `loss(model(x), y)`.

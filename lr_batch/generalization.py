@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 import reg
 from lr_batch.chunk import Chunk
-from lr_batch.engine import EVAL_BLOCK, in_blocks
+from lr_batch.held_out_blocks import EVAL_BLOCK, in_blocks
 from lr_batch.fit_program import FitData, make_fit
 from lr_batch.identity import identity
 from lr_batch.lane_execution import VMAP

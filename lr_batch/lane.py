@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from lr_batch.micro_batch import cheapest
+from lr_batch.micro_batch import MicroBatch, cheapest
 from lr_batch.order import epoch_order
 from lr_batch.regularization import RegularizedOptimizer
 from lr_batch.workload import Key, PyTree, Workload
@@ -80,7 +80,7 @@ class Lane(NamedTuple):
 
 
 def batch_value_and_grad(
-    workload: Workload, draw: Draw, batch_size: Int[Array, ""], micro_batches: Sequence[int], data: PyTree
+    workload: Workload, draw: Draw, batch_size: Int[Array, ""], micro_batches: Sequence[MicroBatch], data: PyTree
 ) -> Callable[[PyTree], tuple[Float[Array, ""], PyTree]]:
     """`params -> (mean loss, its gradient)` over the batch of `draw`.
 
@@ -98,11 +98,14 @@ def batch_value_and_grad(
         return jnp.sum(jnp.where(number < batch_size, losses, 0.0)) / batch_size
 
     def accumulated(micro_batch, params):
-        def accumulate(index, total_so_far):
-            return jax.tree.map(jnp.add, total_so_far, jax.value_and_grad(micro_loss)(params, index, micro_batch))
+        def one(index):
+            return jax.value_and_grad(micro_loss)(params, index, micro_batch.examples)
 
+        if not micro_batch.repeated:
+            return one(0)
         zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
-        return jax.lax.fori_loop(0, -(-batch_size // micro_batch), accumulate, zero)
+        accumulate = lambda index, so_far: jax.tree.map(jnp.add, so_far, one(index))  # noqa: E731
+        return jax.lax.fori_loop(0, -(-batch_size // micro_batch.examples), accumulate, zero)
 
     def value_and_grad(params):
         choices = [partial(accumulated, micro_batch) for micro_batch in micro_batches]
@@ -123,7 +126,10 @@ def differentiable_value(value_and_grad: Callable) -> Callable[[PyTree], Float[A
 
 
 def make_lane(
-    workload: Workload, optimizer: OptimizerFactory, metric: str, micro_batches: Sequence[int] = (1,)
+    workload: Workload,
+    optimizer: OptimizerFactory,
+    metric: str,
+    micro_batches: Sequence[MicroBatch] = (MicroBatch(1),),
 ) -> Lane:
     """One trial of `workload` under `optimizer`, built inside the lane since its hyperparameters are traced.
 
@@ -131,7 +137,7 @@ def make_lane(
       workload: the problem.
       optimizer: `hparams -> optax.GradientTransformation`.
       metric: of `workload.evaluate`.
-      micro_batches: numbers of examples, each >= 1, that a step may differentiate at once, see `lr_batch.micro_batch`.
+      micro_batches: those that a step may choose from, see `lr_batch.micro_batch`.
     """
     plain = traced_once(workload)
     eval_params = getattr(optimizer, "eval_params", lambda opt_state, params: params)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from lr_batch.cadence import evaluation_steps
-from lr_batch.engine import EVAL_BLOCK, in_blocks
+from lr_batch.held_out_blocks import EVAL_BLOCK, in_blocks
 from lr_batch.lane import Draw, make_lane
 from lr_batch.lane_execution import AUTO, block_size
 from lr_batch.live_bytes import live_bytes

@@ -18,10 +18,18 @@ class Ladder(NamedTuple):
     overhead: int
 
 
-# On a CPU 64 examples fill its vector units and larger ones only leave its caches; an accelerator wants as many as
-# there are. Overhead on a CPU as measured for digits_mlp, where 4 examples one by one take 0.65 of the time of 16.
+class MicroBatch(NamedTuple):
+    """So many examples at once; `repeated` unless every batch that takes it is a single one of it."""
+
+    examples: int
+    repeated: bool = True
+
+
+# On a CPU 64 examples fill its vector units and larger ones only leave its caches. Overhead as measured for
+# digits_mlp, where 4 examples one by one take 0.65 of the time of 16.
 LADDERS = {"cpu": Ladder((1, 16, 64), 3)}
-ACCELERATOR_LADDER = Ladder((1, 16, 256, 4096), 8)
+# An accelerator computes idle rows in the time that it takes to start its kernels: as few micro-batches as there can be.
+ACCELERATOR_LADDER = Ladder((16, 64, 256, 1024, 4096), 4096)
 
 
 def ladder() -> Ladder:
@@ -42,16 +50,19 @@ def micro_batch_of(batch_size: int, largest: int) -> int:
     return min(fitting, key=lambda rung: -(-batch_size // rung) * (rung + overhead))
 
 
-def micro_batches_of(batch_sizes: Sequence[int], largest: int) -> tuple[int, ...]:
+def micro_batches_of(batch_sizes: Sequence[int], largest: int) -> tuple[MicroBatch, ...]:
     """Those that the batch sizes of a study want, ascending.
 
-    >>> micro_batches_of((4, 8, 64, 1000), 64)
-    (1, 16, 64)
+    >>> [tuple(micro_batch) for micro_batch in micro_batches_of((4, 8, 64, 1000), 64)]
+    [(1, True), (16, False), (64, True)]
     """
-    return tuple(sorted({micro_batch_of(size, largest) for size in batch_sizes}))
+    longest: dict[int, int] = {}
+    for size in sorted(batch_sizes):
+        longest[micro_batch_of(size, largest)] = size
+    return tuple(MicroBatch(rung, longest[rung] > rung) for rung in sorted(longest))
 
 
-def cheapest(batch_size: Int[Array, ""], micro_batches: Sequence[int]) -> Int[Array, ""]:
+def cheapest(batch_size: Int[Array, ""], micro_batches: Sequence[MicroBatch]) -> Int[Array, ""]:
     """Index of the one of `micro_batches`, ascending, that `micro_batch_of` would take; inside a program."""
-    rungs = jnp.array(micro_batches, jnp.int32)
+    rungs = jnp.array([micro_batch.examples for micro_batch in micro_batches], jnp.int32)
     return jnp.argmin(-(-batch_size // rungs) * (rungs + ladder().overhead))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -32,17 +33,28 @@ class Program:
     """A compiled program that several workers may call at the same time.
 
     Called like the function that was lowered. One that makes LAPACK calls waits for its turn and has ended when the call
-    returns; others are only dispatched. `options` are the compiler's.
+    returns; others are only dispatched. `options` are the compiler's, see `compiled`.
     """
 
     def __init__(self, lowered: jax.stages.Lowered, options: Mapping[str, Any] | None = None):
-        self.compiled = lowered.compile(compiler_options=dict(options or {}))
+        self.compiled = compiled(lowered, options or {})
         self._lapack = "lapack_" in self.compiled.as_text()
 
     def __call__(self, *args: Any) -> Any:
         with LAPACK_TURNS if self._lapack else nullcontext():
             results = self.compiled(*args)
             return jax.block_until_ready(results) if self._lapack else results
+
+
+def compiled(lowered: jax.stages.Lowered, options: Mapping[str, Any]) -> jax.stages.Compiled:
+    """With those of `options` that this version of the compiler has: they only save time, and names come and go."""
+    try:
+        return lowered.compile(compiler_options=dict(options))
+    except jax.errors.JaxRuntimeError as error:
+        unknown = re.search(r"No such compile option: '(\w+)'", str(error))
+        if not unknown:
+            raise
+    return compiled(lowered, {name: value for name, value in options.items() if name != unknown[1]})
 
 
 class Once:

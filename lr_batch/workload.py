@@ -64,7 +64,7 @@ class Workload(NamedTuple):
     goal: Goal
     budget: int = 10_000
     batch_sizes: tuple[int, ...] = tuple(2**i for i in range(11))
-    micro_batch: int = 512
+    micro_batch: int = 1_024
     lanes: str = "auto"
 
 

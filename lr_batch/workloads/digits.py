@@ -51,7 +51,6 @@ def digits_cnn(width: int = 8) -> Workload:
         goal=Goal("loss", 0.2),
         name="digits_cnn",
         budget=20_000,
-        micro_batch=128,
     )
 
 

@@ -1,21 +1,25 @@
-"""Convolution and pooling in a form that stays fast when lanes are stacked."""
+"""Convolution and pooling in forms that stay fast when lanes are stacked."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
 from lr_batch.workloads.layers import product
 
 
 class PatchConv(nn.Module):
-    """Two-dimensional convolution as slices and one product of matrices; parameters and values of `nn.Conv`.
+    """Two-dimensional convolution with the parameters and values of `nn.Conv`.
 
     `vmap` over kernels turns a convolution into a grouped one, whose backward
-    pass on CPU is 10 to 100 times slower than a batched product. Patches of an
-    input that lanes share are sliced once for all of them.
+    pass on CPU is 10 to 100 times slower than a batched product: there it is
+    done by `of_patches`, on accelerators by `lane_by_lane`.
 
     Attributes:
       features: output channels O.
@@ -36,10 +40,69 @@ class PatchConv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "m height width in"]) -> Float[Array, "m rows columns out"]:
         kernel = self.param("kernel", self.kernel_init, (*self.kernel_size, x.shape[-1], self.features))
-        y = product(patches(x, self.kernel_size, self.stride), kernel.reshape(-1, self.features))
+        convolve = of_patches if jax.default_backend() == "cpu" else lane_by_lane
+        y = convolve(x, kernel, self.stride)
         if self.use_bias:
             y = y + self.param("bias", nn.initializers.zeros, (self.features,))[None, None, None]
         return y
+
+
+def of_patches(
+    x: Float[Array, "m height width in"], kernel: Float[Array, "r s in out"], stride: int
+) -> Float[Array, "m rows columns out"]:
+    """The convolution as slices and one product of matrices; of an input that lanes share they are sliced once."""
+    return product(patches(x, kernel.shape[:2], stride), kernel.reshape(-1, kernel.shape[-1]))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def lane_by_lane(
+    x: Float[Array, "m height width in"], kernel: Float[Array, "r s in out"], stride: int
+) -> Float[Array, "m rows columns out"]:
+    """The convolution by the backend's own kernels, which keep no patches in memory, for one lane after the other.
+
+    An H100 takes 1.65 ms for the second layer of the published CNN, forward and backward, in 8 lanes of 256 examples;
+    2.8 ms as one grouped convolution, 3.3 ms with patches. Of an input that lanes share it takes the patches.
+    """
+    return _for_lanes(lambda convolve: convolve)(stride, x, kernel)
+
+
+def _forward(x, kernel, stride):
+    return lane_by_lane(x, kernel, stride), (x, kernel)
+
+
+def _backward(stride, residuals, g):
+    pull_back = lambda convolve: lambda x, kernel, g: jax.vjp(convolve, x, kernel)[1](g)  # noqa: E731
+    return _for_lanes(pull_back)(stride, *residuals, g)
+
+
+lane_by_lane.defvjp(_forward, _backward)
+
+
+def _for_lanes(of: Callable[[Callable], Callable]) -> Callable:
+    """`(stride, x, *others) -> of(convolution)(x, *others)`, whose `vmap` goes from lane to lane where they differ in x."""
+
+    def call(stride, *arguments):
+        native, sliced = of(partial(_convolution, stride=stride)), of(partial(of_patches, stride=stride))
+        by_lane = custom_vmap(native)
+
+        @by_lane.def_vmap
+        def rule(lanes, in_batched, x, *others):
+            axes = tuple(0 if batched else None for batched in in_batched)
+            if in_batched[0]:
+                spread = lambda leaf, axis: leaf if axis == 0 else jnp.broadcast_to(leaf, (lanes, *leaf.shape))  # noqa: E731
+                outputs = jax.lax.map(lambda own: native(*own), tuple(map(spread, (x, *others), axes)))
+            else:
+                outputs = jax.vmap(sliced, in_axes=axes)(x, *others)
+            return outputs, jax.tree.map(lambda _: True, outputs)
+
+        return by_lane(*arguments)
+
+    return call
+
+
+def _convolution(x: Array, kernel: Array, stride: int) -> Array:
+    names = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", dimension_numbers=names)
 
 
 def patches(

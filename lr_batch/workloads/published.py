@@ -74,6 +74,6 @@ def _workload(network: str, model: nn.Module, data: str, goal: Goal) -> Workload
         name=f"{network}_{data}",
         budget=200_000,
         batch_sizes=tuple(2**i for i in range(14)),
-        micro_batch=64,
+        micro_batch=256,
         lanes="auto",
     )

@@ -49,7 +49,7 @@ def pydoc_lm(
         name="pydoc_lm",
         budget=20_000,
         batch_sizes=tuple(2**i for i in range(9)),
-        micro_batch=64,
+        micro_batch=256,
     )
 
 

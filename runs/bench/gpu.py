@@ -3,10 +3,11 @@
     python -m runs.bench.gpu --out DIR
 
 1. Correctness: the lanes' numbers, at each precision of products, against float32 on the CPU.
-2. Speed: the peers of `lr-batch bench`, and the parts of a step with their bound at each precision.
-3. Where Fashion-MNIST is prepared: the published Simple CNN on it (panel b), and its parts of a step.
+2. Precisions: a step and its bound at each, of the published Simple CNN where Fashion-MNIST is prepared.
+3. Speed: the default curve as in `lr-batch bench`.
+4. Panel b: the study of the published Simple CNN on Fashion-MNIST, where that is prepared.
 
-Writes gpu.json, bench.png and the study of panel b into DIR. A part that fails, or has no time left, is
+Writes gpu.json, bench.json, bench.png and the study of panel b into DIR. A part that fails, or has no time left, is
 reported and the others go on. `--quick` is for machines without a GPU: shows that everything works.
 """
 
@@ -37,13 +38,11 @@ from runs.bench.work import Work
 from runs.plots.bench import bench as draw
 from runs.xla_flags import set_xla_flags
 
-LIMIT = 570.0  # seconds for everything
-PRECISIONS = ("float32", "tensorfloat32", "bfloat16")  # of products of float32 matrices
+PRECISIONS = ("float32", "TF32_TF32_F32", "BF16_BF16_F32")  # of products of float32 matrices, as JAX calls them
 CHECKED = Work(batch_sizes="8:512:x8", learning_rates="0.02:1:6", seeds=1, budget=2_000)
-TIMED = Work(batch_sizes="1:1024:x4", seeds=2)
+TIMED = Work()
 PANEL_B = Work("simple_cnn_fashion_mnist", "momentum", "16:4096:x4", "1e-3:0.1:8", seeds=1, budget=10_000)
-CHILDREN = 6  # of a round: engine twice, three peers, parts of a step; all of them may need their whole time
-EFFORT = Effort(rounds=1, trials_per_size=2, trial_seconds=1.0, warm_runs=3, unraced_rates=0, timeout=150.0)
+EFFORT = Effort(rounds=1, trials_per_size=2, trial_seconds=0.5, warm_runs=3, unraced_rates=4, part_seconds=0.05)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,17 +50,19 @@ class Options:
     """What a machine with a GPU should be asked."""
 
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    seconds: float = 570.0
+    """For everything."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
 
 class Clock:
-    """Seconds that are left of `LIMIT`."""
+    """Seconds that are left of all."""
 
-    def __init__(self) -> None:
-        self._began = time.monotonic()
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
 
-    def left(self, at_most: float) -> float:
-        return max(1.0, min(at_most, LIMIT - (time.monotonic() - self._began)))
+    def left(self, at_most: float = float("inf")) -> float:
+        return max(1.0, min(at_most, self._end - time.monotonic()))
 
 
 def main(options: Options) -> int:
@@ -70,16 +71,16 @@ def main(options: Options) -> int:
     import jax
 
     jax.config.update("jax_platforms", "cpu")  # of this process: the children need the GPU's memory
-    clock, report = Clock(), {}
+    clock, report = Clock(options.seconds), {}
     options.out.mkdir(parents=True, exist_ok=True)
     parts = {
         "correctness": lambda: correctness(options, clock),
+        "precisions": lambda: precisions(options, clock),
         "bench": lambda: side_by_side(options, clock),
-        "precisions": lambda: precisions(TIMED.quick() if options.quick else TIMED, options, clock),
         "panel_b": lambda: panel_b(options, clock),
     }
     for name, part in parts.items():
-        print(f"gpu: {name}", file=sys.stderr, flush=True)
+        print(f"gpu: {name}, {clock.left():.0f} s left", file=sys.stderr, flush=True)
         report[name] = attempted(part)
         write_atomically(options.out / "gpu.json", json.dumps(report, indent=1).encode())
     print(json.dumps({name: report[name] for name in ("correctness", "precisions", "panel_b")}, indent=1))
@@ -130,37 +131,32 @@ def difference(reference: Mapping[str, Any], other: Mapping[str, Any]) -> dict[s
     }
 
 
-def side_by_side(options: Options, clock: Clock) -> dict[str, Any]:
-    """`lr-batch bench` on a smaller default curve."""
-    work, effort = (TIMED.quick(), QUICK._replace(unraced_rates=0)) if options.quick else (TIMED, EFFORT)
-    peers = ("serial",) if options.quick else compare.SERIAL
-    effort = effort._replace(timeout=min(effort.timeout, clock.left(LIMIT) / CHILDREN))
-    say = lambda what: print(f"gpu: bench: {what}", file=sys.stderr, flush=True)  # noqa: E731
-    report = summary(work, effort, compare.measure(work, effort, peers, say))
-    draw(report, options.out / "bench.png")
-    print_bench(report, sys.stdout)
-    return report
+def precisions(options: Options, clock: Clock) -> dict[str, Any]:
+    """Shares of the bound."""
+    work = TIMED.quick() if options.quick else dataclasses.replace(PANEL_B, batch_sizes="64,256")
+    if not options.quick:
+        work.study()  # says at once where the data are not prepared
+    return {name: share_of_bound(work, options, clock, name) for name in tried(options)}
 
 
-def precisions(work: Work, options: Options, clock: Clock) -> dict[str, Any]:
-    """A step and its bound at each precision, at the largest and the smallest batch size."""
-    sizes = work.study().batch_sizes
-    ends = dataclasses.replace(work, batch_sizes=",".join(map(str, sorted({sizes[0], sizes[-1]}))))
-    return {name: parts_of_a_step(ends, options, clock, name) for name in tried(options)}
-
-
-def parts_of_a_step(work: Work, options: Options, clock: Clock, precision: str) -> dict[str, Any]:
-    asked = request(work, seconds=0.002 if options.quick else 0.2)
+def share_of_bound(work: Work, options: Options, clock: Clock, precision: str) -> dict[str, Any]:
+    asked = request(work, seconds=0.002 if options.quick else 0.1)
     with tempfile.TemporaryDirectory(prefix="lr-batch-bench-") as cache:
         environment = sweep_environment(cache) | {"JAX_DEFAULT_MATMUL_PRECISION": precision}
-        messages = run_child("runs.bench.breakdown", asked, environment, clock.left(90.0))
-    rows = [message.body for message in messages if "batch_size" in message.body]
-    return {str(row["batch_size"]): row | shares(row) for row in rows}
+        messages = run_child("runs.bench.share", asked, environment, clock.left(90.0))
+    return {str(message.body["batch_size"]): message.body for message in messages}
 
 
-def shares(row: Mapping[str, float]) -> dict[str, float]:
-    bound = min(row["batched_products"], row["separate_products"])
-    return {"share_of_bound": bound / row["step"], "bound_tflops": row["flops"] / bound / 1e12}
+def side_by_side(options: Options, clock: Clock) -> dict[str, Any]:
+    """`lr-batch bench` with less effort."""
+    work, effort = (TIMED.quick(), QUICK) if options.quick else (TIMED, EFFORT)
+    peers = ("serial",) if options.quick else compare.SERIAL
+    say = lambda what: print(f"gpu: bench: {what}, {clock.left():.0f} s left", file=sys.stderr, flush=True)  # noqa: E731
+    report = summary(work, effort, compare.measure(work, effort._replace(timeout=clock.left()), peers, say))
+    write_atomically(options.out / "bench.json", json.dumps(report, indent=1).encode())
+    draw(report, options.out / "bench.png")
+    print_bench(report, sys.stdout)
+    return {"written": "bench.json"}
 
 
 def panel_b(options: Options, clock: Clock) -> dict[str, Any]:
@@ -169,11 +165,10 @@ def panel_b(options: Options, clock: Clock) -> dict[str, Any]:
     if options.quick:
         return {"left_out": "quick"}
     PANEL_B.study()  # says at once where the data are not prepared
-    steps = parts_of_a_step(dataclasses.replace(PANEL_B, batch_sizes="256"), options, clock, "tensorfloat32")
     folder = options.out / "panel_b"
     began = time.monotonic()
-    code = curve(PANEL_B, folder, clock.left(LIMIT))
-    found = {"seconds": time.monotonic() - began, "exit_code": code, "step": steps}
+    code = curve(PANEL_B, folder, clock.left())
+    found = {"seconds": time.monotonic() - began, "exit_code": code}
     path = folder / "summary.json"
     return found | ({"summary": json.loads(path.read_text())} if path.is_file() else {})
 

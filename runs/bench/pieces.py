@@ -16,10 +16,10 @@ import numpy as np
 import optax
 
 from lr_batch import Study
-from lr_batch.engine import EVAL_BLOCK, in_blocks
+from lr_batch.held_out_blocks import EVAL_BLOCK, in_blocks
 from lr_batch.lane import Draw, Lane, LaneState, batch_value_and_grad, make_lane
 from lr_batch.lane_execution import over_lanes
-from lr_batch.micro_batch import micro_batch_of
+from lr_batch.micro_batch import MicroBatch, micro_batches_of
 from lr_batch.program import state_axes
 from lr_batch.workload import num_examples
 from runs.bench.products import Product, product_loop, products
@@ -33,7 +33,7 @@ class Chunk(NamedTuple):
     study: Study
     execution: str
     batch_size: int
-    micro_batch: int
+    micro_batch: MicroBatch
     lane: Lane
     axes: LaneState
     hparams: dict[str, jax.Array]
@@ -42,7 +42,7 @@ class Chunk(NamedTuple):
 
 
 def make_chunk(study: Study, batch_size: int, width: int, execution: str) -> Chunk:
-    micro_batch = micro_batch_of(batch_size, study.workload.micro_batch)
+    (micro_batch,) = micro_batches_of((batch_size,), study.workload.micro_batch)
     lane = make_lane(study.workload, study.lane_optimizer, study.goal.metric, (micro_batch,))
     axes = state_axes(lane, tuple(study.space), study.workload.train_data)
     settings = (study.settings * width)[:width]
@@ -56,16 +56,17 @@ def make_chunk(study: Study, batch_size: int, width: int, execution: str) -> Chu
 def gather(chunk: Chunk) -> Loop:
     """The draw of the next step and its examples, micro-batch by micro-batch."""
     data = jax.tree.map(jnp.asarray, chunk.study.workload.train_data)
-    blank = jax.tree.map(lambda leaf: leaf[: chunk.micro_batch], data)
+    examples = chunk.micro_batch.examples
+    blank = jax.tree.map(lambda leaf: leaf[:examples], data)
 
     def body(_, carry):
         draw, batch, size = carry
 
         def rows(index, batch):
-            number = index * chunk.micro_batch + jnp.arange(chunk.micro_batch)
+            number = index * examples + jnp.arange(examples)
             return jax.tree.map(lambda leaf: leaf[draw.orders[draw.offset + number]], data)
 
-        return draw.next(size), jax.lax.fori_loop(0, -(-size // chunk.micro_batch), rows, batch), size
+        return draw.next(size), jax.lax.fori_loop(0, -(-size // examples), rows, batch), size
 
     return _rounds(body), (chunk.draw, blank, jnp.int32(chunk.batch_size))
 
@@ -130,7 +131,7 @@ def batched_products(chunk: Chunk) -> Loop:
 
 def micro_batch_products(chunk: Chunk) -> Loop:
     """The same with as many examples at once as the engine takes: fewer may stay in the caches."""
-    return product_loop(gradient_products(chunk, min(chunk.batch_size, chunk.micro_batch)))
+    return product_loop(gradient_products(chunk, min(chunk.batch_size, chunk.micro_batch.examples)))
 
 
 def separate_products(chunk: Chunk) -> Loop:

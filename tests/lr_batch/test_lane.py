@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from lr_batch.lane import Draw, batch_value_and_grad, differentiable_value, make_lane
+from lr_batch.micro_batch import MicroBatch
 from lr_batch.order import epoch_order
 from tiny import sgd, tiny_workload
 
@@ -20,7 +21,18 @@ def rows_by_hand(seed, num_examples, batch_size, num_steps):
     return [stream[i * batch_size : (i + 1) * batch_size] for i in range(num_steps)]
 
 
-SPLITS = [(1, (1,)), (4, (4,)), (6, (4,)), (7, (4,)), (40, (16,)), (33, (1,)), (7, (1, 4, 16))]
+FOUR, WHOLE = MicroBatch(4), MicroBatch(16, repeated=False)
+SPLITS = [
+    (1, (MicroBatch(1),)),
+    (4, (FOUR,)),
+    (6, (FOUR,)),
+    (7, (FOUR,)),
+    (40, (MicroBatch(16),)),
+    (33, (MicroBatch(1),)),
+    (7, (WHOLE,)),
+    (16, (WHOLE,)),
+    (7, (MicroBatch(1), FOUR, WHOLE)),
+]
 
 
 @pytest.mark.parametrize(("batch_size", "micro_batches"), SPLITS)
@@ -53,7 +65,7 @@ def test_batch_is_split_as_is_cheapest(batch_size, rows):
 
     draw = Draw.first(jnp.int32(0), 40)
     counted = workload._replace(loss=loss)
-    value_and_grad = batch_value_and_grad(counted, draw, jnp.int32(batch_size), (1, 16), DATA)
+    value_and_grad = batch_value_and_grad(counted, draw, jnp.int32(batch_size), (MicroBatch(1), MicroBatch(16)), DATA)
     jax.block_until_ready(jax.jit(value_and_grad)({"w": jnp.ones((5, 3))}))
     jax.effects_barrier()
     assert seen == rows
@@ -62,7 +74,7 @@ def test_batch_is_split_as_is_cheapest(batch_size, rows):
 def test_value_of_a_batch_can_be_differentiated():
     workload = tiny_workload()
     draw = Draw.first(jnp.int32(0), 40)
-    value_and_grad = batch_value_and_grad(workload, draw, jnp.int32(10), (4,), DATA)
+    value_and_grad = batch_value_and_grad(workload, draw, jnp.int32(10), (FOUR,), DATA)
     params = {"w": jnp.ones((5, 3)) * jnp.arange(3.0)[None]}
     value, grads = jax.value_and_grad(differentiable_value(value_and_grad))(params)
     expected_value, expected = value_and_grad(params)
@@ -82,7 +94,7 @@ def test_optimizer_gets_the_functions_of_its_batch():
         return optax.GradientTransformationExtraArgs(lambda params: (), update)
 
     workload = tiny_workload()
-    lane = make_lane(workload, optimizer, "loss", (4,))
+    lane = make_lane(workload, optimizer, "loss", (FOUR,))
     state = lane.init({}, jnp.int32(0), jnp.bool_(True))
     lane.step({}, state, Draw.first(jnp.int32(0), 40), jnp.int32(10), DATA)
     assert abs(float(seen["value"])) < 1e-6
@@ -91,7 +103,7 @@ def test_optimizer_gets_the_functions_of_its_batch():
 
 def test_dead_lane_stays_as_it_was():
     workload = tiny_workload()
-    lane = make_lane(workload, sgd, "loss", (4,))
+    lane = make_lane(workload, sgd, "loss", (FOUR,))
     hparams = {"learning_rate": jnp.float32(0.1)}
     state = lane.init(hparams, jnp.int32(0), jnp.bool_(True))
     state = state._replace(params={"w": state.params["w"].at[0, 0].set(jnp.nan)})
@@ -102,7 +114,7 @@ def test_dead_lane_stays_as_it_was():
 
 def test_evaluation_leaves_padding_out():
     workload = tiny_workload()
-    lane = make_lane(workload, sgd, "loss", (4,))
+    lane = make_lane(workload, sgd, "loss", (FOUR,))
     state = lane.init({"learning_rate": 0.1}, jnp.int32(0), jnp.bool_(True))
     state = state._replace(params={"w": jnp.arange(15.0).reshape(5, 3)})
     rows = np.array([[0, 1, 2], [3, 4, 0]])

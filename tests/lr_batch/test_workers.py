@@ -3,9 +3,10 @@
 import subprocess
 import sys
 
+import jax
 import pytest
 
-from lr_batch.workers import cores, pool_threads, run_tasks
+from lr_batch.workers import Program, cores, pool_threads, run_tasks
 
 TWO_PROGRAMS_WITH_LAPACK = """
 from runs.xla_flags import set_xla_flags
@@ -61,3 +62,15 @@ def test_error_in_a_task_reaches_the_caller_after_those_in_flight():
 def test_tasks_may_ask_for_more_tasks():
     run = lambda task, device, emit: (emit(task), [task - 1] if task else [])[1]  # noqa: E731
     assert list(run_tasks([3], run, [None])) == [3, 2, 1, 0]
+
+
+def test_options_that_the_compiler_does_not_have_are_left_out():
+    """One of jaxlib 0.10 is gone in 0.11, where every study ended in a traceback."""
+    lowered = jax.jit(lambda x: 2 * x).lower(1.0)
+    options = {"xla_no_such_thing": True, "xla_backend_optimization_level": 1, "xla_nor_this": 1}
+    assert Program(lowered, options)(3.0) == 6.0
+
+
+def test_options_with_a_wrong_value_are_not_hidden():
+    with pytest.raises(jax.errors.JaxRuntimeError, match="xla_backend_optimization_level"):
+        Program(jax.jit(lambda x: 2 * x).lower(1.0), {"xla_backend_optimization_level": "much"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,7 @@ from lr_batch.workload import num_examples
 from lr_batch.workloads import WORKLOADS
 from lr_batch.workloads.digits import read_digits
 from lr_batch.workloads.noisy_quadratic import noisy_quadratic, random_signs
-from lr_batch.workloads.patch_conv import PatchConv, max_pool
+from lr_batch.workloads.patch_conv import PatchConv, lane_by_lane, max_pool, of_patches
 from lr_batch.workloads.pydoc_lm import CharTransformer, load_topics
 
 # Steps to 0.01 with the best constant rate at dim 10^4, as re-computed for FACTS.md on a grid of rates,
@@ -167,6 +169,32 @@ def test_patch_conv_equals_flax_conv(kernel, size, stride):
         value_and_grads(ours),
         value_and_grads(theirs),
     )
+
+
+@pytest.mark.parametrize("x_axis", [None, 0])
+def test_convolution_lane_by_lane_equals_patches_of_all_lanes(x_axis):
+    """Values and both gradients, of an input that the lanes share and of one that each has to itself."""
+    kernels = jax.random.normal(jax.random.key(0), (3, 3, 3, 2, 4))
+    x = jax.random.normal(jax.random.key(1), (*(3,) * (x_axis == 0), 5, 6, 7, 2))
+
+    def value_and_grads(convolve):
+        total = lambda x, kernel: jnp.sum(jnp.sin(convolve(x, kernel, 2)))  # noqa: E731
+        each = jax.vmap(jax.value_and_grad(total, argnums=(0, 1)), in_axes=(x_axis, 0))
+        return jax.jit(each)(x, kernels)
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5),
+        value_and_grads(lane_by_lane),
+        value_and_grads(of_patches),
+    )
+
+
+def test_convolution_lane_by_lane_is_never_grouped():
+    """Else the lanes' way of execution would have to be measured."""
+    own = jax.make_jaxpr(jax.vmap(lambda x, kernel: lane_by_lane(x, kernel, 1)))
+    text = str(own(jnp.ones((3, 5, 6, 7, 2)), jnp.ones((3, 3, 3, 2, 4))))
+    assert "conv_general_dilated" in text
+    assert not re.search(r"group_count=(?!1\b)", text)
 
 
 def test_max_pool_equals_flax():

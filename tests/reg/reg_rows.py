@@ -11,6 +11,7 @@ import optax
 from flax import linen as nn
 
 from lr_batch import Goal, Workload, from_arrays
+from lr_batch.micro_batch import MicroBatch
 from reg import REGULARIZERS, Regularizer
 
 STEPS = 18  # past the second time that pruning chooses
@@ -81,7 +82,7 @@ def train(workload: Workload, optimizer, hparams, num_steps: int = STEPS, seed: 
     """Parameters to evaluate after some steps of one lane of the engine."""
     from lr_batch.lane import Draw, make_lane
 
-    lane = make_lane(workload, optimizer, "loss", micro_batches=(4,))
+    lane = make_lane(workload, optimizer, "loss", micro_batches=(MicroBatch(4),))
     seed = jnp.int32(seed)
     state = lane.init(hparams, seed, jnp.bool_(True))
     data = jax.tree.map(jnp.asarray, workload.train_data)
