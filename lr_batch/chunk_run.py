@@ -100,6 +100,12 @@ def rows(carry: Carry, chunk: Chunk, terms: Terms, width: int, device: jax.Devic
         values=np.asarray(carry.values[:evals, :lanes], np.float32),
         width=width,
         device=device.device_kind,
-        precision="float32",
+        precision=products_precision(device),
         seconds=seconds,
     )
+
+
+def products_precision(device: jax.Device) -> str:
+    """Of products of float32 matrices: what JAX is told; else float32 on a CPU, and "default" where the device chooses
+    (NVIDIA's take TF32)."""
+    return str(jax.config.jax_default_matmul_precision or ("float32" if device.platform == "cpu" else "default"))

@@ -26,7 +26,7 @@ START, ADVANCE = "start", "advance"
 # Of the program "start" on a CPU, which mostly draws initial parameters: a quarter of the compile time, as fast to run.
 # (For the program "advance" the first saves nothing, and without the second its steps are slower.)
 QUICKLY_COMPILED = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
-# On a GPU: the compiler takes the kernels that it thinks best and tries none out, which would take it 4 to 6 seconds.
+# On a GPU: the compiler takes the kernels that it thinks best and tries none out, which would take it 2 to 4 seconds.
 # A chunk of less than so many bytes stays in the caches: its steps are as fast then, as starting kernels takes the time.
 UNTUNED, UNTUNED_BYTES = {"xla_gpu_autotune_level": 0}, 100e6
 

@@ -57,13 +57,16 @@ class Draw(NamedTuple):
         num_examples = self.orders.shape[0] // 2
         used = self.offset + batch_size  # at most two epochs' worth, since no batch is larger than the data
         turned = used >= num_examples
-        orders = jax.lax.cond(
-            turned,
-            lambda: jnp.concatenate(
+
+        def next_orders():
+            return jnp.concatenate(
                 [self.orders[num_examples:], epoch_order(self.seed, self.epoch + 2, num_examples)]
-            ),
-            lambda: self.orders,
-        )
+            )
+
+        if jax.default_backend() == "cpu":
+            orders = jax.lax.cond(turned, next_orders, lambda: self.orders)
+        else:  # an order is computed sooner than the host has heard whether one is needed
+            orders = jnp.where(turned, next_orders(), self.orders)
         epoch = self.epoch + turned
         return Draw(self.seed, self.step + 1, epoch, used - turned * num_examples, orders)
 

@@ -12,24 +12,27 @@ from jaxtyping import Array, Int
 
 class Ladder(NamedTuple):
     """`rungs` are the sizes that a program can choose from; `overhead` is what a micro-batch costs beside its
-    examples, in examples, since all lanes read and write their parameters for it."""
+    examples, in examples, since all lanes read and write their parameters for it; `mixed` says whether a program may
+    have some of its micro-batches in loops and others not."""
 
     rungs: tuple[int, ...]
     overhead: int
+    mixed: bool
 
 
 class MicroBatch(NamedTuple):
-    """So many examples at once; `repeated` unless every batch that takes it is a single one of it."""
+    """So many examples at once; `repeated` in a loop, else every batch that takes it is a single one of it."""
 
     examples: int
     repeated: bool = True
 
 
 # On a CPU 64 examples fill its vector units and larger ones only leave its caches. Overhead as measured for
-# digits_mlp, where 4 examples one by one take 0.65 of the time of 16.
-LADDERS = {"cpu": Ladder((1, 16, 64), 3)}
+# digits_mlp, where 4 examples one by one take 0.65 of the time of 16. Out of a loop gradients come in another layout: of
+# both kinds in one program one is copied, and a step at batch size 1 takes twice as long.
+LADDERS = {"cpu": Ladder((1, 16, 64), 3, mixed=False)}
 # An accelerator computes idle rows in the time that it takes to start its kernels: as few micro-batches as there can be.
-ACCELERATOR_LADDER = Ladder((16, 64, 256, 1024, 4096), 4096)
+ACCELERATOR_LADDER = Ladder((16, 64, 256, 1024, 4096), 4096, mixed=True)
 
 
 def ladder() -> Ladder:
@@ -45,7 +48,7 @@ def micro_batch_of(batch_size: int, largest: int) -> int:
     >>> [micro_batch_of(size, 64) for size in (1, 4, 8, 64, 1000)]
     [1, 1, 16, 64, 64]
     """
-    rungs, overhead = ladder()
+    rungs, overhead, _ = ladder()
     fitting = [rung for rung in rungs if rung <= largest] or [1]
     return min(fitting, key=lambda rung: -(-batch_size // rung) * (rung + overhead))
 
@@ -54,12 +57,17 @@ def micro_batches_of(batch_sizes: Sequence[int], largest: int) -> tuple[MicroBat
     """Those that the batch sizes of a study want, ascending.
 
     >>> [tuple(micro_batch) for micro_batch in micro_batches_of((4, 8, 64, 1000), 64)]
-    [(1, True), (16, False), (64, True)]
+    [(1, True), (16, True), (64, True)]
+    >>> [tuple(micro_batch) for micro_batch in micro_batches_of((8, 16, 64), 64)]
+    [(16, False), (64, False)]
     """
     longest: dict[int, int] = {}
     for size in sorted(batch_sizes):
         longest[micro_batch_of(size, largest)] = size
-    return tuple(MicroBatch(rung, longest[rung] > rung) for rung in sorted(longest))
+    repeated = {rung: size > rung for rung, size in longest.items()}
+    if any(repeated.values()) and not ladder().mixed:
+        repeated = dict.fromkeys(repeated, True)
+    return tuple(MicroBatch(rung, repeated[rung]) for rung in sorted(longest))
 
 
 def cheapest(batch_size: Int[Array, ""], micro_batches: Sequence[MicroBatch]) -> Int[Array, ""]:

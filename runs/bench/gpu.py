@@ -3,9 +3,9 @@
     python -m runs.bench.gpu --out DIR
 
 1. Correctness: the lanes' numbers, at each precision of products, against float32 on the CPU.
-2. Precisions: a step and its bound at each, of the published Simple CNN where Fashion-MNIST is prepared.
-3. Speed: the default curve as in `lr-batch bench`.
-4. Panel b: the study of the published Simple CNN on Fashion-MNIST, where that is prepared.
+2. Bench: the default curve as in `lr-batch bench`.
+3. Panel b: the study of the published Simple CNN on Fashion-MNIST, where that is prepared.
+4. Precisions: a step of panel b and its bound at each.
 
 Writes gpu.json, bench.json, bench.png and the study of panel b into DIR. A part that fails, or has no time left, is
 reported and the others go on. `--quick` is for machines without a GPU: shows that everything works.
@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import tyro
@@ -45,6 +45,10 @@ PANEL_B = Work("simple_cnn_fashion_mnist", "momentum", "16:4096:x4", "1e-3:0.1:8
 EFFORT = Effort(rounds=1, trials_per_size=2, trial_seconds=0.8, warm_runs=3, unraced_rates=4, part_seconds=0.05)
 
 
+Part = Literal["correctness", "bench", "panel_b", "precisions"]
+PARTS: tuple[Part, ...] = get_args(Part)
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """What a machine with a GPU should be asked."""
@@ -52,6 +56,8 @@ class Options:
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     seconds: float = 570.0
     """For everything."""
+    parts: tuple[Part, ...] = PARTS
+    """Those to do, in this order."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
 
@@ -73,18 +79,13 @@ def main(options: Options) -> int:
     jax.config.update("jax_platforms", "cpu")  # of this process: the children need the GPU's memory
     clock, report = Clock(options.seconds), {}
     options.out.mkdir(parents=True, exist_ok=True)
-    parts = {
-        "correctness": lambda: correctness(options, clock),
-        "precisions": lambda: precisions(options, clock),
-        "bench": lambda: side_by_side(options, clock),
-        "panel_b": lambda: panel_b(options, clock),
-    }
-    for name, part in parts.items():
+    parts = {"correctness": correctness, "bench": side_by_side, "panel_b": panel_b, "precisions": precisions}
+    for name in options.parts:
         print(f"gpu: {name}, {clock.left():.0f} s left", file=sys.stderr, flush=True)
-        report[name] = attempted(part)
+        report[name] = attempted(lambda part=parts[name]: part(options, clock))
         write_atomically(options.out / "gpu.json", json.dumps(report, indent=1).encode())
-    print(json.dumps({name: report[name] for name in ("correctness", "precisions", "panel_b")}, indent=1))
-    return int(any("failed" in report[name] for name in parts))
+    print(json.dumps(report, indent=1))
+    return int(any("failed" in found for found in report.values()))
 
 
 def attempted(part: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -133,7 +134,7 @@ def difference(reference: Mapping[str, Any], other: Mapping[str, Any]) -> dict[s
 
 def precisions(options: Options, clock: Clock) -> dict[str, Any]:
     """Shares of the bound."""
-    work = TIMED.quick() if options.quick else dataclasses.replace(PANEL_B, batch_sizes="64,256")
+    work = TIMED.quick() if options.quick else dataclasses.replace(PANEL_B, batch_sizes="256")
     if not options.quick:
         work.study()  # says at once where the data are not prepared
     return {name: share_of_bound(work, options, clock, name) for name in tried(options)}
@@ -143,7 +144,7 @@ def share_of_bound(work: Work, options: Options, clock: Clock, precision: str) -
     asked = request(work, seconds=0.002 if options.quick else 0.1)
     with tempfile.TemporaryDirectory(prefix="lr-batch-bench-") as cache:
         environment = sweep_environment(cache) | {"JAX_DEFAULT_MATMUL_PRECISION": precision}
-        messages = run_child("runs.bench.share", asked, environment, clock.left(90.0))
+        messages = run_child("runs.bench.share", asked, environment, clock.left(150.0))
     return {str(message.body["batch_size"]): message.body for message in messages}
 
 
@@ -167,7 +168,7 @@ def panel_b(options: Options, clock: Clock) -> dict[str, Any]:
     PANEL_B.study()  # says at once where the data are not prepared
     folder = options.out / "panel_b"
     began = time.monotonic()
-    code = curve(PANEL_B, folder, clock.left())
+    code = curve(PANEL_B, folder, clock.left(180.0))
     found = {"seconds": time.monotonic() - began, "exit_code": code}
     path = folder / "summary.json"
     return found | ({"summary": json.loads(path.read_text())} if path.is_file() else {})

@@ -16,7 +16,7 @@ SPLIT = ("compile", "gather", "gradient", "update", "step_rest", "evaluation", "
 
 def print_bench(report: Mapping[str, Any], stream: IO[str]) -> None:
     """Peers, batch sizes, where the time goes, and how the numbers were made."""
-    console = Console(file=stream, highlight=False, width=None if stream.isatty() else 110)
+    console = Console(file=stream, highlight=False, width=None if stream.isatty() else 130)
     work, machine = report["work"], report["machine"]
     console.print(
         f"\n{work['workload']} with {work['optimizer']}: {report['trials']:,} trials; "

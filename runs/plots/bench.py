@@ -31,11 +31,12 @@ def bench(report: Mapping[str, Any], path: str | Path | None = None) -> Figure:
     Written to `path` (PNG, say) and next to it as SVG, if given.
     """
     figure = style.new_figure(11.4, 5.0)
-    work = report["work"]
+    work, machine = report["work"], report["machine"]
+    device = machine["processor"] if machine["platform"] == "cpu" else machine["device"]
     style.headline(
         figure,
         f"The same {report['trials']:,} trials",
-        style.plain(f"{work['workload']} · {work['optimizer']} · {report['machine']['processor']}", 80),
+        style.plain(f"{work['workload']} · {work['optimizer']} · {device}", 80),
         left=0.19,
     )
     _draw_peers(style.add_axes(figure, left=0.19, bottom=0.2, width=0.33, height=0.63), report)
@@ -93,7 +94,7 @@ def parts_of(row: Mapping[str, float]) -> dict[str, float]:
     steps = row["steps"]
     found = {
         "gather": row["gather"] * steps,
-        "gradient": (row["gather_and_gradient"] - row["gather"]) * steps,
+        "gradient": max(0.0, row["gather_and_gradient"] - row["gather"]) * steps,
         "update": row["update"] * steps,
         "evaluation": row["evaluation"] * row["evaluations"],
     }

@@ -21,9 +21,13 @@ def test_only_what_the_batch_sizes_want_is_compiled():
     assert micro_batches_of((64, 1024), 512) == (MicroBatch(64),)
 
 
-def test_a_loop_is_left_out_only_where_every_batch_is_one_micro_batch():
+def test_loops_are_left_out_only_where_every_batch_is_one_micro_batch():
     assert micro_batches_of((1, 16), 512) == (MicroBatch(1, repeated=False), MicroBatch(16, repeated=False))
     assert micro_batches_of((16, 32), 512) == (MicroBatch(16),)
+
+
+def test_a_cpu_has_loops_for_all_micro_batches_or_for_none():
+    assert micro_batches_of((1, 2, 16), 512) == (MicroBatch(1), MicroBatch(16))
 
 
 def test_accelerators_take_whole_batches_up_to_the_largest_micro_batch(monkeypatch):

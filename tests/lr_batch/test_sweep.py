@@ -248,3 +248,24 @@ def test_edited_code_is_another_study():
 
 def slow_sgd(hparams):
     return optax.sgd(0.5 * hparams["learning_rate"])
+
+
+@pytest.mark.parametrize("workload", ["digits_mlp", pytest.param("digits_cnn", marks=pytest.mark.slow)])
+def test_an_accelerator_is_given_another_program_with_the_same_numbers(workload, monkeypatch):
+    """Its micro-batches, convolutions and orders of examples, compiled here for a CPU."""
+    study = lr_batch.Study(
+        workload,
+        batch_sizes=(4, 700),
+        space={"learning_rate": (0.1, 0.4)},
+        seeds=1,
+        goal=lr_batch.Goal("loss", 1.5),
+        budget=60,
+        extend=False,
+    )
+    ours = lr_batch.run(study)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    theirs = lr_batch.run(study)
+    assert np.isfinite(ours.steps_to_goal).any()
+    np.testing.assert_allclose(theirs.steps_to_goal, ours.steps_to_goal, rtol=2e-3)
+    for a, b in zip(ours.curves, theirs.curves, strict=True):
+        np.testing.assert_allclose(b.values, a.values, rtol=2e-3)
