@@ -47,7 +47,11 @@ class Program:
 
 
 def compiled(lowered: jax.stages.Lowered, options: Mapping[str, Any]) -> jax.stages.Compiled:
-    """With those of `options` that this version of the compiler has: they only save time, and names come and go."""
+    """With those of `options` that this version of the compiler has: they only save time, and names come and go.
+
+    Raises:
+      jax.errors.JaxRuntimeError: for an option's value that it does not take, or a program that it cannot compile.
+    """
     try:
         return lowered.compile(compiler_options=dict(options))
     except jax.errors.JaxRuntimeError as error:

@@ -82,6 +82,32 @@ def with_norm_of(target: jax.Array, update: jax.Array) -> jax.Array:
     return update * optax.tree.norm(target) / jnp.where(norm > 0, norm, 1.0)
 
 
+class Factored(NamedTuple):
+    """Which leaves have factors, and how they are cut for them; the arguments are those of `scale_by_shampoo`."""
+
+    block_size: int
+    vectors: bool
+    matricize: bool
+
+    def covers(self, leaf: jax.Array) -> bool:
+        return self.vectors or leaf.ndim >= 2
+
+    def cut(self, leaf: jax.Array) -> jax.Array:
+        """The blocks of a leaf, `[blocks, d1, ..., dk]`."""
+        return split(leaf, layout(leaf.shape, self.block_size, self.matricize))
+
+    def identities(self, leaf: jax.Array) -> tuple[jax.Array, ...]:
+        """One `[blocks, d, d]` for each dimension; none for a leaf without factors."""
+        dtype = jnp.promote_types(leaf.dtype, jnp.float32)  # LAPACK has no bfloat16
+        blocks = jax.eval_shape(self.cut, leaf)
+        return kronecker.identities(len(blocks), blocks.shape[1:], dtype) if self.covers(leaf) else ()
+
+    def multiply(self, leaf: jax.Array, factors: tuple[jax.Array, ...]) -> jax.Array:
+        """Each block times its factors along every dimension; in the leaf's shape."""
+        pieces = kronecker.multiply(self.cut(leaf), factors)
+        return merge(pieces, layout(leaf.shape, self.block_size, self.matricize), leaf.shape)
+
+
 @hyperparameters(b2=SUM_OR_DECAY, eps=POSITIVE, exponent=POSITIVE)
 def scale_by_shampoo(
     b2: Scalar = 1.0,
@@ -119,25 +145,16 @@ def scale_by_shampoo(
     check_count("scale_by_shampoo", "block_size", block_size)
     grafted = GRAFTS[graft]() if GRAFTS[graft] else optax.identity()
 
-    def cut(leaf):
-        return layout(leaf.shape, block_size, matricize)
-
-    def preconditioned(leaf):
-        return vectors or leaf.ndim >= 2
-
-    def factors_of(leaf):
-        dtype = jnp.promote_types(leaf.dtype, jnp.float32)  # LAPACK has no bfloat16
-        blocks = jax.eval_shape(lambda x: split(x, cut(x)), leaf)
-        return kronecker.identities(len(blocks), blocks.shape[1:], dtype) if preconditioned(leaf) else ()
+    factored = Factored(block_size, vectors, matricize)
 
     def init_fn(params):
-        roots = jax.tree.map(factors_of, params)
+        roots = jax.tree.map(factored.identities, params)
         stats = jax.tree.map(jnp.zeros_like, roots)
         return ScaleByShampooState(jnp.zeros([], jnp.int32), stats, roots, grafted.init(params))
 
     def accumulate(grad, stats):
         weight = jnp.where(b2 < 1, 1 - b2, 1.0)
-        new = kronecker.second_moments(split(grad, cut(grad)).astype(stats[0].dtype)) if stats else ()
+        new = kronecker.second_moments(factored.cut(grad).astype(stats[0].dtype)) if stats else ()
         return tuple(b2 * s + weight * m for s, m in zip(stats, new))
 
     def exponents(grad, stats):
@@ -148,9 +165,9 @@ def scale_by_shampoo(
         return roots_of_all(stats, roots, exponents, correction, eps, relative_eps)
 
     def precondition(grad, roots, target):
-        if not preconditioned(grad):
+        if not factored.covers(grad):
             return target
-        update = merge(kronecker.multiply(split(grad, cut(grad)), roots), cut(grad), grad.shape)
+        update = factored.multiply(grad, roots)
         return update if graft == "none" else with_norm_of(target, update)
 
     def update_fn(updates, state, params=None):
