@@ -9,15 +9,16 @@ import jax
 import numpy as np
 
 from lr_batch.engine import Engine
-from lr_batch.lane_execution import AUTO, BLOCKS, MAP, VMAP, faster
+from lr_batch.lane_execution import AUTO, BLOCKS, MAP, VMAP, block_size, faster
 from lr_batch.memory import chunk_memory
 from lr_batch.program import Terms
 from lr_batch.study import Study
 
 STEPS = 4  # of each program that is timed
-# Activations of all lanes before these are executed in blocks on a CPU, about the size of its last cache.
-# Above it digits_cnn (19 MB) ran 1.2 to 1.8 times as fast in blocks, below it digits_mlp (1.3 MB) 0.9 times.
-BATCHED_BYTES = 16e6
+# What a step may work with on a CPU before its lanes are executed apart, about the size of its last cache. digits_mlp
+# (16 lanes: 3 MB) is fastest batched; digits_cnn (21 MB) ran 1.2 to 1.8 times as fast in blocks; where even a block is
+# larger, lanes one by one took 0.8 of the time of blocks (pydoc_lm, 39 MB) and 0.6 to 0.9 (fashion_mnist_fc, 17 MB).
+CACHE_BYTES = 16e6
 
 
 def choose_execution(study: Study, width: int) -> str:
@@ -25,7 +26,7 @@ def choose_execution(study: Study, width: int) -> str:
 
     In doubt are only convolutions that become grouped ones when lanes are batched. Their programs are timed for
     a few steps at the study's middle batch size, on the device that the study will run on. Elsewhere lanes
-    are batched, on a CPU in blocks where all together would leave its caches.
+    are batched; on a CPU as many of them as its caches hold.
 
     Args:
       study: what is to be measured.
@@ -35,14 +36,12 @@ def choose_execution(study: Study, width: int) -> str:
         return study.lanes
     if _has_grouped_convolutions(study):
         return _measured(study, width)
-    large = width * _activations(study) > BATCHED_BYTES
-    return BLOCKS if large and jax.default_backend() == "cpu" else VMAP
-
-
-def _activations(study: Study) -> int:
-    """Bytes of a lane's activations: what a step works with beside two gradients, the sum and the next."""
+    if jax.default_backend() != "cpu":
+        return VMAP
     need = chunk_memory(study)
-    return need.step - 2 * need.params
+    lane_bytes = need.params + need.step
+    cached = (way for way in (VMAP, BLOCKS) if block_size(width, way) * lane_bytes <= CACHE_BYTES)
+    return next(cached, MAP)
 
 
 def _has_grouped_convolutions(study: Study) -> bool:

@@ -120,8 +120,17 @@ def test_width_that_memory_allows_changes_no_answer(monkeypatch):
     np.testing.assert_allclose(narrow.steps_to_goal, wide.steps_to_goal, rtol=1e-3)
 
 
-def test_lanes_go_in_blocks_where_their_activations_together_leave_the_caches():
+def test_as_many_lanes_are_executed_together_as_the_caches_hold():
     assert choose_execution(lr_batch.Study("digits_mlp"), 16) == "vmap"
     images = lr_batch.Study("digits_cnn")
     assert [choose_execution(images, width) for width in (1, 16)] == ["vmap", "blocks"]
     assert choose_execution(dataclasses.replace(images, lanes="map"), 16) == "map"
+
+
+@pytest.mark.parametrize("large_in", ["activations", "parameters"])
+def test_lanes_go_one_by_one_where_even_a_block_leaves_the_caches(large_in):
+    workload = {
+        "activations": lr_batch.WORKLOADS["pydoc_lm"](),
+        "parameters": lr_batch.WORKLOADS["digits_mlp"](8192),
+    }[large_in]
+    assert choose_execution(lr_batch.Study(workload), 16) == "map"
