@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lr_batch.workload import PyTree
@@ -21,35 +22,39 @@ EXECUTIONS = (VMAP, BLOCKS, MAP, AUTO)
 BLOCK = 4  # lanes
 
 
-def over_lanes(function: Callable, in_axes: tuple, out_axes: Any, execution: str) -> Callable:
+def over_lanes(
+    function: Callable, in_axes: tuple, out_axes: Any, execution: str, *, updated: int | None = None
+) -> Callable:
     """`function` of one lane as a function of all lanes.
 
     Args:
       function: of one lane.
       in_axes, out_axes: as for `jax.vmap`, each axis 0 or None.
       execution: "vmap", "blocks" or "map".
+      updated: number of the argument that the first output takes the place of, if any. Blocks of lanes are then
+        overwritten one by one; otherwise memory holds all lanes twice, as they were and as they become.
     """
     together = jax.vmap(function, in_axes=in_axes, out_axes=out_axes)
     if execution == VMAP:
         return together
 
     def block_by_block(*args):
-        leaves, structure = jax.tree.flatten(args)
-        axes = _flat_axes(in_axes, args)
-        mapped = [leaf for leaf, axis in zip(leaves, axes, strict=True) if axis is not None]
-        size = block_size(len(mapped[0]), execution)
+        mapped = zip(jax.tree.leaves(args), _flat_axes(in_axes, args), strict=True)
+        lanes = next(len(leaf) for leaf, axis in mapped if axis is not None)
+        size = block_size(lanes, execution)
 
-        def one_block(own):
-            own = iter(own)
-            merged = [leaf if axis is None else next(own) for leaf, axis in zip(leaves, axes, strict=True)]
-            return together(*jax.tree.unflatten(structure, merged))
+        def one_block(index, outputs):
+            inputs = args if updated is None else (*args[:updated], outputs[0], *args[updated + 1 :])
+            read = lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, index * size, size)  # noqa: E731
+            write = lambda own, leaf: jax.lax.dynamic_update_slice_in_dim(leaf, own, index * size, 0)  # noqa: E731
+            block = together(*_where_mapped(read, in_axes, inputs))
+            # What lanes share comes out of each block: the last one's is as good as any.
+            return _where_mapped(write, out_axes, block, outputs)
 
-        outputs = jax.lax.map(one_block, [leaf.reshape(-1, size, *leaf.shape[1:]) for leaf in mapped])
-        flat, out_structure = jax.tree.flatten(outputs)
-        kept = zip(flat, _flat_axes(out_axes, outputs), strict=True)
-        # What lanes share came out of each block: the first one's is as good as any.
-        join = lambda leaf, axis: leaf[0] if axis is None else leaf.reshape(-1, *leaf.shape[2:])  # noqa: E731
-        return jax.tree.unflatten(out_structure, [join(*item) for item in kept])
+        outputs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(together, *args))
+        if updated is not None:
+            outputs = (args[updated], *outputs[1:])
+        return jax.lax.fori_loop(0, lanes // size, one_block, outputs)
 
     return block_by_block
 
@@ -62,6 +67,14 @@ def block_size(lanes: int, execution: str) -> int:
     """
     largest = {VMAP: lanes, MAP: 1}.get(execution, BLOCK)
     return max(size for size in range(1, min(largest, lanes) + 1) if lanes % size == 0)
+
+
+def _where_mapped(function: Callable, axes: Any, *trees: PyTree) -> PyTree:
+    """`function` of the leaves that have a lane axis; of the others those of the first tree."""
+    leaves = zip(*map(jax.tree.leaves, trees), strict=True)
+    flat = zip(_flat_axes(axes, trees[0]), leaves, strict=True)
+    made = [own[0] if axis is None else function(*own) for axis, own in flat]
+    return jax.tree.unflatten(jax.tree.structure(trees[0]), made)
 
 
 def _flat_axes(axes: Any, tree: PyTree) -> list[int | None]:

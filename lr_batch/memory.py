@@ -47,10 +47,10 @@ class ChunkMemory(NamedTuple):
     data: int
 
     def lane(self, width: int, execution: str) -> float:
-        """Bytes of each of `width` lanes: those that wait for their turn are there before and after it."""
+        """Bytes of each of `width` lanes; a block of them works on a copy."""
         together = width if execution == AUTO else block_size(width, execution)
-        waiting = 0 if together == width else self.kept
-        return self.kept + waiting + max(self.step, self.evaluation) * together / width
+        copied = 0 if together == width else self.kept
+        return self.kept + (copied + max(self.step, self.evaluation)) * together / width
 
     def chunk(self, width: int, execution: str) -> int:
         """Bytes of a chunk without the data."""

@@ -98,7 +98,7 @@ def make_train(lane: Lane, axes: LaneState, execution: str = VMAP) -> Callable[.
 
         return jax.lax.fori_loop(0, num_steps, one, (state, draw))
 
-    return over_lanes(train, (0, axes, None, None, None, None), (axes, None), execution)
+    return over_lanes(train, (0, axes, None, None, None, None), (axes, None), execution, updated=1)
 
 
 def make_advance(lane: Lane, axes: LaneState, execution: str = VMAP) -> Callable[..., Carry]:

@@ -55,8 +55,10 @@ SLOW = {
     "digits_cnn": ("digits_cnn", "sgd", 16, "vmap"),
     "digits_cnn one after the other": ("digits_cnn", "sgd", 16, "map"),
     "fashion_mnist_fc": ("fashion_mnist_fc", "sgd", 4, "vmap"),
+    "fashion_mnist_fc one after the other": ("fashion_mnist_fc", "adam", 16, "map"),
     "digits_mlp shampoo": ("digits_mlp", "shampoo", 16, "vmap"),
-    "pydoc_lm": ("pydoc_lm", "sgd", 4, "vmap"),
+    "digits_mlp shampoo in blocks": ("digits_mlp", "shampoo", 16, "blocks"),
+    "pydoc_lm": ("pydoc_lm", "sgd", 16, "map"),
 }
 
 
@@ -81,7 +83,7 @@ def fashion_shape():
     rng = np.random.default_rng(0)
     rows = lambda n: (rng.random((n, 784), np.float32), rng.integers(10, size=n, dtype=np.int32))  # noqa: E731
     return lr_batch.from_arrays(
-        MLP((1024, 10)),
+        MLP((256, 256, 256, 10)),
         train=rows(2_000),
         held_out=rows(1_000),
         loss=optax.softmax_cross_entropy_with_integer_labels,

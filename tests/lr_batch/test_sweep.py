@@ -256,11 +256,12 @@ def test_an_accelerator_is_given_another_program_with_the_same_numbers(workload,
     study = lr_batch.Study(
         workload,
         batch_sizes=(4, 700),
-        space={"learning_rate": (0.1, 0.4)},
+        space={"learning_rate": (0.05, 0.2)},
         seeds=1,
         goal=lr_batch.Goal("loss", 1.5),
         budget=60,
         extend=False,
+        lanes="vmap",
     )
     ours = lr_batch.run(study)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
