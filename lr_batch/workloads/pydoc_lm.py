@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from lr_batch.from_arrays import from_arrays
 from lr_batch.workload import Goal, Workload
+from lr_batch.workloads.layers import Embed
 
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))  # Fixed: parameters have one shape in all Pythons.
 UNKNOWN = len(ALPHABET)
@@ -54,11 +55,7 @@ def pydoc_lm(
 
 
 class CharTransformer(nn.Module):
-    """Pre-norm Transformer (Xiong et al., 2020) whose every heavy operation is a product of matrices.
-
-    Characters are embedded by a product with their one-hot codes and not by a
-    lookup: lanes share the codes, so that a chunk embeds by one wide product, and
-    the backward pass of a lookup, a scatter, is slow on CPU.
+    """Pre-norm Transformer (Xiong et al., 2020).
 
     Attributes:
       vocab: number of characters.
@@ -80,9 +77,7 @@ class CharTransformer(nn.Module):
     @nn.compact
     def __call__(self, x: Int[Array, "m length"]) -> Float[Array, "m length vocab"]:
         position = self.param("position", nn.initializers.normal(0.1), (x.shape[1], self.width))
-        codes = jax.nn.one_hot(x, self.vocab)
-        h = nn.Dense(self.width, use_bias=False, kernel_init=nn.initializers.normal(0.1), name="embed")(codes)
-        h = h + position[None]
+        h = Embed(self.vocab, self.width, name="embed")(x) + position[None]
         for _ in range(self.layers):
             h = h + self.branch_scale * self._attention(nn.LayerNorm()(h))
             feed_forward = nn.Dense(self.width)(jax.nn.relu(nn.Dense(2 * self.width)(nn.LayerNorm()(h))))

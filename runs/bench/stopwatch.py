@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lr_batch.workers import worker_devices
+from lr_batch.workers import Program, worker_devices
 
 
 def seconds_per_round(
@@ -24,11 +24,11 @@ def seconds_per_round(
       start: state before the first round.
       seconds: about how long each repeat takes.
     """
-    program = jax.jit(loop)
     workers = worker_devices()
-    states = [jax.device_put(start, device) for device in workers]
-    together = lambda num: _together(program, num, states)  # noqa: E731
-    together(1)  # compiles
+    starts = {device: jax.device_put(start, device) for device in workers}
+    programs = {device: Program(jax.jit(loop).lower(jnp.int32(1), state)) for device, state in starts.items()}
+    together = lambda num: _together([(programs[device], starts[device]) for device in workers], num)  # noqa: E731
+    together(1)  # what is paid once
     num = 1
     while (took := together(num)) < seconds / 8 and num < 2**28:
         num = max(2 * num, min(64 * num, int(num * seconds / 4 / max(took, 1e-6))))
@@ -36,17 +36,17 @@ def seconds_per_round(
     return float(np.median([together(num) for _ in range(repeats)])) / num
 
 
-def _together(program: Callable, num: int, states: Sequence[Any]) -> float:
+def _together(work: Sequence[tuple[Program, Any]], num: int) -> float:
     """Mean over the workers of the seconds that `num` rounds take."""
-    took, gate = [0.0] * len(states), threading.Barrier(len(states))
+    took, gate = [0.0] * len(work), threading.Barrier(len(work))
 
-    def work(i):
+    def run(i, program, state):
         gate.wait()
         began = time.perf_counter()
-        jax.block_until_ready(program(jnp.int32(num), states[i]))
+        jax.block_until_ready(program(np.int32(num), state))
         took[i] = time.perf_counter() - began
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(states))]
+    threads = [threading.Thread(target=run, args=(i, *item)) for i, item in enumerate(work)]
     for thread in threads:
         thread.start()
     for thread in threads:

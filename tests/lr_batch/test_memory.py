@@ -62,12 +62,7 @@ SLOW = {
 }
 
 
-# XLA keeps copies of what attention transposes, and gaps between them: 0.77 of its plan are reckoned.
-SHORT = pytest.mark.xfail(strict=True, reason="the reckoning of a transformer is a quarter short of the plan")
-MARKS = {name: [pytest.mark.slow] for name in SLOW} | {"pydoc_lm": [pytest.mark.slow, SHORT]}
-
-
-@pytest.mark.parametrize("name", [*STUDIES, *(pytest.param(name, marks=MARKS[name]) for name in SLOW)])
+@pytest.mark.parametrize("name", [*STUDIES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_reckoning_is_within_a_fifth_of_the_plan(name):
     workload, optimizer, width, execution = (STUDIES | SLOW)[name]
     study = lr_batch.Study(fashion_shape() if workload == "fashion_mnist_fc" else workload, optimizer)

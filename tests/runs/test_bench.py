@@ -284,7 +284,7 @@ def test_parts_of_a_step_do_what_they_are_named_for():
 def test_the_stopwatch_counts_rounds(monkeypatch):
     asked = []
 
-    def together(program, num, states):
+    def together(work, num):
         asked.append(num)
         return 0.001 * num  # a machine of which nothing else wants time
 
@@ -292,7 +292,27 @@ def test_the_stopwatch_counts_rounds(monkeypatch):
     assert seconds_per_round(spin, jnp.ones(4), 0.02) > 0
     monkeypatch.setattr(stopwatch, "_together", together)
     assert seconds_per_round(spin, jnp.ones(4), 0.5) == pytest.approx(0.001)
+
     assert asked[-3:] == [500, 500, 500]  # half a second each
+
+
+def test_loops_with_lapack_calls_take_turns(monkeypatch):
+    """Two at once may wait for each other for ever, as the parts of a step with Shampoo once did."""
+    turns = CountedTurns()
+    monkeypatch.setattr("lr_batch.workers.LAPACK_TURNS", turns)
+    spin = lambda num, x: jax.lax.fori_loop(0, num, lambda _, x: jnp.linalg.eigh(x)[1], x)  # noqa: E731
+    seconds_per_round(spin, jnp.ones((3, 4, 4)), 0.01)
+    assert turns.taken > 0 and turns.held == 0
+
+
+class CountedTurns:
+    taken = held = 0
+
+    def __enter__(self):
+        self.taken, self.held = self.taken + 1, self.held + 1
+
+    def __exit__(self, *error):
+        self.held -= 1
 
 
 def test_the_engine_runs_its_steps_on_the_stopwatch():
