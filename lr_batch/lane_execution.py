@@ -44,10 +44,12 @@ def over_lanes(
         size = block_size(lanes, execution)
 
         def one_block(index, outputs):
-            inputs = args if updated is None else (*args[:updated], outputs[0], *args[updated + 1 :])
+            inputs = list(args)
+            if updated is not None:  # every block begins from what lanes shared before the first
+                inputs[updated] = _where_mapped(lambda _, new: new, in_axes[updated], args[updated], outputs[0])
             read = lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, index * size, size)  # noqa: E731
             write = lambda own, leaf: jax.lax.dynamic_update_slice_in_dim(leaf, own, index * size, 0)  # noqa: E731
-            block = together(*_where_mapped(read, in_axes, inputs))
+            block = together(*_where_mapped(read, in_axes, tuple(inputs)))
             # What lanes share comes out of each block: the last one's is as good as any.
             return _where_mapped(write, out_axes, block, outputs)
 
