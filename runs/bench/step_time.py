@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from lr_batch import Study
 from lr_batch.engine import Engine
 from lr_batch.program import Terms
 from lr_batch.workers import worker_devices
+from runs.bench.stopwatch import last_of, whole_periods
 
 EVALS = 2  # before the first step and after the last
 
@@ -33,11 +33,14 @@ class StepTimer:
         self.engine = Engine.of(study, width, execution, max_evals=EVALS)
 
     def time(self, batch_size: int, seconds: float, repeats: int = 3) -> StepTime:
-        """From the difference of a long run and one of half its steps, so that what is paid once cancels."""
+        """From the difference of a long run and one of half its steps, so that what is paid once cancels: evaluations
+        above all, which may take as long as a hundred steps."""
         num = 1
         self._together(batch_size, 1)  # compiles
-        while (took := self._together(batch_size, num)) < seconds / 2:
+        once = self._together(batch_size, 0)
+        while (took := self._together(batch_size, num) - once) < seconds / 2:
             num = max(2 * num, min(32 * num, int(num * seconds / max(took, 1e-6))))
+        num = whole_periods(num)
         pairs = [
             (self._together(batch_size, 2 * num), self._together(batch_size, num)) for _ in range(repeats)
         ]
@@ -46,22 +49,9 @@ class StepTimer:
         return StepTime((difference if difference > 0 else whole) / num, self._dispatch(batch_size))
 
     def _together(self, batch_size: int, steps: int) -> float:
-        """Mean over the workers of the seconds that `steps` steps take while the others do the same."""
-        took, gate = [0.0] * len(self.devices), threading.Barrier(len(self.devices))
-
-        def work(i, device):
-            carry, terms = self._begin(device, batch_size, steps)
-            gate.wait()
-            began = time.perf_counter()
-            jax.block_until_ready(self.engine.advance(device, carry, terms, EVALS))
-            took[i] = time.perf_counter() - began
-
-        threads = [threading.Thread(target=work, args=item) for item in enumerate(self.devices)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return float(np.mean(took))
+        """Seconds until every worker has done `steps` steps."""
+        begun = [(device, *self._begin(device, batch_size, steps)) for device in self.devices]
+        return last_of([lambda chunk=chunk: self.engine.advance(*chunk, EVALS) for chunk in begun])
 
     def _begin(self, device, batch_size, steps):
         settings = (self.study.settings * self.width)[: self.width]

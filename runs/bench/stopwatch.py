@@ -13,11 +13,13 @@ import numpy as np
 
 from lr_batch.workers import Program, worker_devices
 
+REFRESH_PERIOD = 10  # steps from one refresh of their matrices to the next, in Shampoo and SOAP as registered
+
 
 def seconds_per_round(
     loop: Callable[[jax.Array, Any], Any], start: Any, seconds: float, repeats: int = 3
 ) -> float:
-    """Median over `repeats` of the time that each worker needs for one round while the others do the same.
+    """Median over `repeats` of the time that a worker needs for one round while the others do the same.
 
     Args:
       loop: `(num, state) -> state`, doing `num` rounds in one program; `num` is traced.
@@ -32,23 +34,37 @@ def seconds_per_round(
     num = 1
     while (took := together(num)) < seconds / 8 and num < 2**28:
         num = max(2 * num, min(64 * num, int(num * seconds / 4 / max(took, 1e-6))))
-    num = max(1, round(num * seconds / took))
+    num = whole_periods(max(1, round(num * seconds / took)))
     return float(np.median([together(num) for _ in range(repeats)])) / num
 
 
 def _together(work: Sequence[tuple[Program, Any]], num: int) -> float:
-    """Mean over the workers of the seconds that `num` rounds take."""
-    took, gate = [0.0] * len(work), threading.Barrier(len(work))
+    """Seconds until every worker has done `num` rounds."""
+    return last_of([lambda item=item: item[0](np.int32(num), item[1]) for item in work])
 
-    def run(i, program, state):
+
+def last_of(calls: Sequence[Callable[[], Any]]) -> float:
+    """Seconds that the last of several calls takes when all begin at once, each in its thread."""
+    took, gate = [0.0] * len(calls), threading.Barrier(len(calls))
+
+    def run(i, call):
         gate.wait()
         began = time.perf_counter()
-        jax.block_until_ready(program(np.int32(num), state))
+        jax.block_until_ready(call())
         took[i] = time.perf_counter() - began
 
-    threads = [threading.Thread(target=run, args=(i, *item)) for i, item in enumerate(work)]
+    threads = [threading.Thread(target=run, args=item) for item in enumerate(calls)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return float(np.mean(took))
+    return max(took)
+
+
+def whole_periods(rounds: int) -> int:
+    """So many rounds, less those that are over whole periods of an optimizer's refresh, where there is one at least.
+
+    >>> [whole_periods(rounds) for rounds in (7, 13, 40)]
+    [7, 10, 40]
+    """
+    return max(rounds - rounds % REFRESH_PERIOD, min(rounds, REFRESH_PERIOD))
