@@ -34,7 +34,7 @@ def seconds_per_round(
     num = 1
     while (took := together(num)) < seconds / 8 and num < 2**28:
         num = max(2 * num, min(64 * num, int(num * seconds / 4 / max(took, 1e-6))))
-    num = whole_periods(max(1, round(num * seconds / took)))
+    num = whole_periods(num * seconds / took)
     return float(np.median([together(num) for _ in range(repeats)])) / num
 
 
@@ -61,10 +61,10 @@ def last_of(calls: Sequence[Callable[[], Any]]) -> float:
     return max(took)
 
 
-def whole_periods(rounds: int) -> int:
-    """So many rounds, less those that are over whole periods of an optimizer's refresh, where there is one at least.
+def whole_periods(rounds: float) -> int:
+    """The nearest number of rounds, at least one period, in which an optimizer refreshes as often as in a long run.
 
-    >>> [whole_periods(rounds) for rounds in (7, 13, 40)]
-    [7, 10, 40]
+    >>> [whole_periods(rounds) for rounds in (0.1, 13, 38)]
+    [10, 10, 40]
     """
-    return max(rounds - rounds % REFRESH_PERIOD, min(rounds, REFRESH_PERIOD))
+    return max(1, round(rounds / REFRESH_PERIOD)) * REFRESH_PERIOD
