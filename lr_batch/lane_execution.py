@@ -1,8 +1,8 @@
 """How the lanes of a chunk are executed: all batched, a block of them after the other, or one by one.
 
 `vmap` turns the small products of many lanes into few large ones. A convolution it turns into a grouped
-convolution, whose backward pass on a CPU runs at a hundredth of the speed of plain ones; there `lax.map` over
-the lanes is better. In between are blocks of a few lanes, whose operands stay in a CPU's cache.
+convolution, whose backward pass on a CPU runs at a hundredth of the speed of plain ones; there one
+lane after the other is better. In between are blocks of a few lanes, whose operands stay in a CPU's cache.
 """
 
 from __future__ import annotations

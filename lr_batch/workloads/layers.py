@@ -71,6 +71,8 @@ product.defvjp(_product_forward, _product_backward)
 def lookup(kernel: Float[Array, "k n"], index: Int[Array, "..."]) -> Float[Array, "... n"]:
     """`kernel[index]`; the gradient is a product with one-hot codes, which lanes share, as scatters are slow on a CPU.
 
+    Indices go from 0 to k - 1; as JAX has it, larger ones read the last row, while their gradient is dropped.
+
     >>> jax.grad(lambda kernel: lookup(kernel, jnp.array([2, 0, 2])).sum())(jnp.ones((3, 2))).tolist()
     [[1.0, 1.0], [0.0, 0.0], [2.0, 2.0]]
     """
@@ -101,7 +103,7 @@ Dense = partial(nn.Dense, kernel_init=nn.initializers.he_normal(), dot_general=_
 
 
 class Embed(nn.Module):
-    """A learned vector, from N(0, 0.1^2), for each of `size` symbols."""
+    """A learned vector of `width` numbers, first from N(0, 0.1^2), for each of the symbols 0 to `size` - 1."""
 
     size: int
     width: int

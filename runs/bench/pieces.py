@@ -103,9 +103,7 @@ def update(chunk: Chunk) -> Loop:
         return state._replace(params=optax.apply_updates(state.params, updates), opt_state=opt_state)
 
     lanes = over_lanes(one, (0, chunk.axes, 0), chunk.axes, chunk.execution)
-    # At random: eigenvalues of the statistics of a constant are so small that a CPU takes far longer over them.
-    draw = lambda leaf: 1e-3 * jax.random.normal(jax.random.key(0), leaf.shape, leaf.dtype)  # noqa: E731
-    grads = jax.tree.map(draw, chunk.state.params)
+    grads = jax.tree.map(lambda leaf: 1e-6 * jnp.ones_like(leaf), chunk.state.params)
     body = lambda _, carry: (lanes(chunk.hparams, carry[0], carry[1]), carry[1])  # noqa: E731
     return _rounds(body), (chunk.state, grads)
 

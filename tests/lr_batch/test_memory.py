@@ -126,8 +126,5 @@ def test_as_many_lanes_are_executed_together_as_the_caches_hold():
 
 @pytest.mark.parametrize("large_in", ["activations", "parameters"])
 def test_lanes_go_one_by_one_where_even_a_block_leaves_the_caches(large_in):
-    workload = {
-        "activations": lr_batch.WORKLOADS["pydoc_lm"](),
-        "parameters": lr_batch.WORKLOADS["digits_mlp"](8192),
-    }[large_in]
+    workload = {"activations": lr_batch.WORKLOADS["pydoc_lm"], "parameters": fashion_shape}[large_in]()
     assert choose_execution(lr_batch.Study(workload), 16) == "map"

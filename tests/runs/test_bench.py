@@ -292,7 +292,6 @@ def test_the_stopwatch_counts_rounds(monkeypatch):
     assert seconds_per_round(spin, jnp.ones(4), 0.02) > 0
     monkeypatch.setattr(stopwatch, "_together", together)
     assert seconds_per_round(spin, jnp.ones(4), 0.5) == pytest.approx(0.001)
-
     assert asked[-3:] == [500, 500, 500]  # half a second each
 
 
