@@ -4,8 +4,6 @@ from hparam.asha import asha as asha
 from hparam.bayes import bayes as bayes
 from hparam.coarse_to_fine import coarse_to_fine as coarse_to_fine
 from hparam.config_hash import config_hash as config_hash
-from hparam.coordinate_check import CoordinateCheck as CoordinateCheck
-from hparam.coordinate_check import coordinate_check as coordinate_check
 from hparam.dimension import Dimension as Dimension
 from hparam.dimension import choice as choice
 from hparam.dimension import integer as integer
@@ -14,8 +12,11 @@ from hparam.dimension import log as log
 from hparam.dimension import log1m as log1m
 from hparam.grid import grid as grid
 from hparam.hyperband import hyperband as hyperband
-from hparam.mup import Mup as Mup
-from hparam.mup import mup as mup
+from hparam.mup.coordinate_check import CoordinateCheck as CoordinateCheck
+from hparam.mup.coordinate_check import coordinate_check as coordinate_check
+from hparam.mup.mup import Mup as Mup
+from hparam.mup.mup import mup as mup
+from hparam.mup.zero_readout import zero_readout as zero_readout
 from hparam.optuna import optuna as optuna
 from hparam.parse import parse_space as parse_space
 from hparam.population import population as population
@@ -33,4 +34,3 @@ from hparam.search import best as best
 from hparam.search import from_settings as from_settings
 from hparam.space import Space as Space
 from hparam.successive_halving import successive_halving as successive_halving
-from hparam.zero_readout import zero_readout as zero_readout

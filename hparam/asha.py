@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from hparam.cohort import go_on, rungs
-from hparam.fresh import fresh_segments
+from hparam.rungs import go_on, rungs
 from hparam.search import Plan, Search, Segment, State, make_search
 from hparam.space import Space
+from hparam.untried import fresh_segments
 
 
 def asha(

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from hparam.acquisition import choose_batch
-from hparam.fresh import fresh_segments
 from hparam.gaussian_process import Posterior, fantasize, fit
-from hparam.search import Key, Plan, Search, Segment, State, generator, make_search
+from hparam.search import Plan, Search, Segment, State, generator, make_search
 from hparam.space import Space
+from hparam.untried import fresh_segments
 
 # Losses further above the median than this many times (median - best) count as
 # that far: a loss just short of divergence would flatten all else.

@@ -10,10 +10,10 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from hparam.fresh import fresh_segments, sobol
 from hparam.grid import level_counts
 from hparam.search import FRESH, Key, Plan, Search, Segment, State, make_search
 from hparam.space import Space, rows
+from hparam.untried import fresh_segments, sobol
 
 Setting = tuple[float, ...]
 

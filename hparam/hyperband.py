@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hparam.cohort import fill, rungs
+from hparam.rungs import fill, rungs
 from hparam.search import Plan, Search, make_search
 from hparam.space import Space
 from hparam.successive_halving import survivors

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from hparam.fresh import fresh_segments
 from hparam.search import Key, Plan, Search, State, generator, make_search
 from hparam.space import Space, rows
+from hparam.untried import fresh_segments
 
 SAMPLERS = {"gp": "GPSampler", "tpe": "TPESampler", "cma": "CmaEsSampler", "random": "RandomSampler"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from hparam.cohort import Members, fill, finished, go_on
+from hparam.rungs import Members, fill, finished, go_on
 from hparam.search import Key, Plan, Search, Segment, generator, make_search
 from hparam.space import Space, rows
 

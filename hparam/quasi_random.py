@@ -6,9 +6,9 @@ part of it is a search of its own; the search of Shallue et al. (2019).
 
 from __future__ import annotations
 
-from hparam.fresh import fresh_segments
 from hparam.search import Plan, Search, make_search
 from hparam.space import Space
+from hparam.untried import fresh_segments
 
 
 def quasi_random(space: Space) -> Search:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hparam.fresh import fresh_segments
 from hparam.search import Plan, Search, generator, make_search
 from hparam.space import Space, rows
+from hparam.untried import fresh_segments
 
 
 def random(space: Space) -> Search:

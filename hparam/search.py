@@ -23,7 +23,6 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from hparam.config_hash import config_hash
 from hparam.space import Settings, Space, rows
 
 Key = jax.Array

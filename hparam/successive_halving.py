@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hparam.cohort import Members, fill, finished, go_on, rungs
+from hparam.rungs import Members, fill, finished, go_on, rungs
 from hparam.search import Plan, Search, Segment, make_search
 from hparam.space import Space
 

@@ -1,16 +1,16 @@
 """Measures which learning rate and which batch size a training problem wants."""
 
-from lr_batch.critical_batch import CriticalBatchSize, critical_batch_size
-from lr_batch.from_arrays import from_arrays
+from lr_batch.analysis.critical_batch import CriticalBatchSize, critical_batch_size
+from lr_batch.analysis.learning_rate_law import LearningRateLaw, learning_rate_law
+from lr_batch.analysis.noise_scale import gradient_noise_scale, measure_noise_scale
+from lr_batch.analysis.optimum import Optimum, best_settings
 from lr_batch.grid import log_grid
-from lr_batch.learning_rate_law import LearningRateLaw, learning_rate_law
-from lr_batch.noise_scale import gradient_noise_scale, measure_noise_scale
-from lr_batch.optimum import Optimum, best_settings
+from lr_batch.problem.from_arrays import from_arrays
+from lr_batch.problem.workload import Goal, Workload
 from lr_batch.result import Result, Trial
 from lr_batch.schedules import SCHEDULES
 from lr_batch.study import Study
 from lr_batch.sweep import run
-from lr_batch.workload import Goal, Workload
 from lr_batch.workloads import WORKLOADS
 
 __all__ = [

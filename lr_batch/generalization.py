@@ -11,16 +11,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 import reg
-from lr_batch.chunk import Chunk
-from lr_batch.held_out_blocks import EVAL_BLOCK, in_blocks
-from lr_batch.fit_program import FitData, make_fit
-from lr_batch.identity import identity
-from lr_batch.lane_execution import VMAP
-from lr_batch.micro_batch import micro_batches_of
-from lr_batch.program import Data
+from lr_batch.engine.chunk import Chunk
+from lr_batch.engine.identity import identity
+from lr_batch.engine.workers import Once, Program, run_tasks, worker_devices
+from lr_batch.lanes.fit import FitData, make_fit
+from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
+from lr_batch.lanes.micro_batch import micro_batches_of
+from lr_batch.lanes.race import Data
+from lr_batch.problem.workload import VMAP, num_examples
 from lr_batch.study import Study
-from lr_batch.workers import Once, Program, run_tasks, worker_devices
-from lr_batch.workload import num_examples
 
 EVALS = 40  # evaluations after the start, evenly over the training
 MAX_WIDTH = 64  # lanes of a chunk
@@ -33,7 +32,7 @@ class Generalization(NamedTuple):
 
     A trial's outcome is that of evaluation `kept_eval`: the last, or the best before early stopping.
     `confidence` and `correct` are counts in equal bins of the top probability, see
-    `lr_batch.fit_program.Fit`.
+    `lr_batch.lanes.fit.Fit`.
     """
 
     study: Study
@@ -184,9 +183,9 @@ def _gather(
     study: Study, epochs: float, chunks: list[Chunk], rows: list[Arrays], seconds: float
 ) -> Generalization:
     settings = [setting for chunk in chunks for setting in chunk.settings]
-    column = lambda value: np.concatenate([np.full(len(c.settings), value(c)) for c in chunks])  # noqa: E731
+    column = lambda value: np.concatenate([np.full(len(c.settings), value(c)) for c in chunks])
     arrays = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    dotted = lambda part: {k.partition(".")[2]: v for k, v in arrays.items() if k.startswith(f"{part}.")}  # noqa: E731
+    dotted = lambda part: {k.partition(".")[2]: v for k, v in arrays.items() if k.startswith(f"{part}.")}
     plain = {name: value for name, value in arrays.items() if "." not in name}
     return Generalization(
         study=study,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from lr_batch.workload import Goal
+from lr_batch.problem.workload import Goal
 
 REACHED, BUDGET, DIVERGED = "reached", "budget", "diverged"
 

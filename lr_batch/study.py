@@ -11,14 +11,13 @@ import numpy as np
 
 import optim
 import reg
-from lr_batch.goal import parse_goal
 from lr_batch.grid import product
-from lr_batch.lane_execution import EXECUTIONS
-from optim.names import unknown
-from lr_batch.regularization import RegularizedOptimizer, check_regularizer
-from lr_batch.shapes import check_shapes
-from lr_batch.workload import Goal, Workload, num_examples
+from lr_batch.problem.goal import parse_goal
+from lr_batch.problem.regularized import RegularizedOptimizer, check_regularizer
+from lr_batch.problem.shapes import check_shapes
+from lr_batch.problem.workload import EXECUTIONS, Goal, Workload, num_examples
 from lr_batch.workloads import WORKLOADS
+from optim.names import unknown
 
 # A million trials of the smallest network is a day on two cores. More is a slip of the keyboard.
 MAX_TRIALS = 1_000_000
@@ -64,7 +63,7 @@ class Study:
     notes: tuple[str, ...] = dataclasses.field(default=(), init=False)
 
     def __post_init__(self):
-        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 (frozen after this)
+        put = lambda name, value: object.__setattr__(self, name, value)  # frozen after this
         if isinstance(self.workload, str):
             put("workload", WORKLOADS[self.workload]())
         if isinstance(self.optimizer, str):
@@ -126,9 +125,13 @@ class Study:
 
     def _check_settings(self) -> None:
         own = self.regularizer.hparams if self.regularizer else ()
-        check_settings(self.optimizer, {name: values for name, values in self.space.items() if name not in own})
+        check_settings(
+            self.optimizer, {name: values for name, values in self.space.items() if name not in own}
+        )
         if self.regularizer:
-            check_settings(self.regularizer, {name: values for name, values in self.space.items() if name in own})
+            check_settings(
+                self.regularizer, {name: values for name, values in self.space.items() if name in own}
+            )
             check_regularizer(self.regularizer, self.optimizer, self.workload)
 
     def _check_size(self) -> None:

@@ -11,28 +11,27 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from lr_batch.cadence import evaluation_steps
-from lr_batch.chunk import Chunk, ChunkResult, ChunkStore
-from lr_batch.chunk_run import ChunkStatus, run_chunk
-from lr_batch.engine import ADVANCE, START, Engine
-from lr_batch.execution_choice import choose_execution
+from lr_batch.engine.cadence import evaluation_steps
+from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
+from lr_batch.engine.chunk_run import ChunkStatus, run_chunk
+from lr_batch.engine.execution_choice import choose_execution
+from lr_batch.engine.identity import identity
+from lr_batch.engine.memory import chunk_memory, chunk_width
+from lr_batch.engine.programs import ADVANCE, START, Engine
+from lr_batch.engine.workers import run_tasks, worker_devices
 from lr_batch.extension import ROUNDS as EXTENSIONS
 from lr_batch.extension import describe, rates_to_add
 from lr_batch.grid import product
-from lr_batch.identity import identity
-from lr_batch.memory import chunk_memory, chunk_width
-from lr_batch.program import Terms
+from lr_batch.lanes.race import Terms
 from lr_batch.result import DIVERGED, REACHED, Curve, EngineReport, Result
 from lr_batch.study import Study
-from lr_batch.workers import run_tasks, worker_devices
-from lr_batch.workload import Workload
 
 
 class Progress(NamedTuple):
     """How far a study is.
 
     `trials_done` counts trials, `trials_trained` those of them that this run trained; `alive` are in training and
-    have not reached the goal. A chunk has `width` lanes of `lane_bytes` each, as reckoned by `lr_batch.memory`.
+    have not reached the goal. A chunk has `width` lanes of `lane_bytes` each, as reckoned by `lr_batch.engine.memory`.
     """
 
     chunks_done: int
@@ -96,7 +95,9 @@ def run(
 class _Sweep:
     """The state of one call of `run`."""
 
-    def __init__(self, study: Study, store: ChunkStore | None, on_chunk: Callable, devices: Sequence[jax.Device]):
+    def __init__(
+        self, study: Study, store: ChunkStore | None, on_chunk: Callable, devices: Sequence[jax.Device]
+    ):
         self.study, self.store, self.on_chunk, self.devices = study, store, on_chunk, devices
         self.began = time.monotonic()
         self.cadence = evaluation_steps(study.budget)
@@ -126,7 +127,9 @@ class _Sweep:
             self._run_tasks(self._plan(added, best=best_by_cell(result)))
         return self._result()
 
-    def _plan(self, rates: Mapping[int, Sequence[float]], best: Mapping[tuple[int, int], float]) -> list[Task]:
+    def _plan(
+        self, rates: Mapping[int, Sequence[float]], best: Mapping[tuple[int, int], float]
+    ) -> list[Task]:
         """Chunks of every batch size, seed and run of at most `width` settings."""
         tasks = []
         for batch_size, values in rates.items():
@@ -187,7 +190,9 @@ class _Sweep:
         where = f"batch size {chunk.batch_size}, seed {chunk.seed}"
         self.planned -= 1
         if task.width == 1:
-            self.events.append(f"{where}: infeasible, out of memory with a single trial: {dict(chunk.settings[0])}")
+            self.events.append(
+                f"{where}: infeasible, out of memory with a single trial: {dict(chunk.settings[0])}"
+            )
             return []
         parts = [chunk.settings[i : i + width] for i in range(0, len(chunk.settings), width)]
         self.events.append(f"{where}: out of memory with {task.width} lanes, went on with {width}")
@@ -244,7 +249,7 @@ class _Sweep:
         order = sorted(self.rows.values(), key=lambda row: (row[0].batch_size, row[0].seed))
         lanes = [(chunk, rows, i) for chunk, rows in order for i in range(len(chunk.settings))]
         lanes.sort(key=lambda lane: (lane[0].batch_size, lane[0].seed, *lane[0].settings[lane[2]].values()))
-        column = lambda of, dtype: np.array([of(*lane) for lane in lanes], dtype)  # noqa: E731
+        column = lambda of, dtype: np.array([of(*lane) for lane in lanes], dtype)
         return Result(
             workload=self.study.workload.name,
             optimizer=self.study.optimizer_name,

@@ -30,15 +30,15 @@ def layout(shape: tuple[int, ...], block_size: int, matricize: bool = True) -> L
     """
     tensor = matrix_shape(shape) if matricize else shape or (1,)
     grid = tuple(max(1, math.ceil(dim / block_size)) for dim in tensor)
-    return Layout(tensor, grid, tuple(math.ceil(dim / n) for dim, n in zip(tensor, grid)))
+    return Layout(tensor, grid, tuple(math.ceil(dim / n) for dim, n in zip(tensor, grid, strict=True)))
 
 
 def split(leaf: jax.Array, cut: Layout) -> jax.Array:
     """The blocks of a leaf, shape [blocks, *cut.size]."""
-    padding = [(0, n * size - dim) for dim, n, size in zip(*cut)]
+    padding = [(0, n * size - dim) for dim, n, size in zip(*cut, strict=True)]
     padded = jnp.pad(leaf.reshape(cut.tensor), padding)
     order = len(cut.size)
-    grid_and_size = [length for pair in zip(cut.grid, cut.size) for length in pair]
+    grid_and_size = [length for pair in zip(cut.grid, cut.size, strict=True) for length in pair]
     axes = [*range(0, 2 * order, 2), *range(1, 2 * order, 2)]
     return padded.reshape(grid_and_size).transpose(axes).reshape(-1, *cut.size)
 
@@ -46,7 +46,7 @@ def split(leaf: jax.Array, cut: Layout) -> jax.Array:
 def merge(blocks: jax.Array, cut: Layout, shape: tuple[int, ...]) -> jax.Array:
     """The inverse of `split`: the leaf of the given shape."""
     order = len(cut.size)
-    axes = [axis for pair in zip(range(order), range(order, 2 * order)) for axis in pair]
-    padded_shape = [n * size for n, size in zip(cut.grid, cut.size)]
+    axes = [axis for pair in zip(range(order), range(order, 2 * order), strict=True) for axis in pair]
+    padded_shape = [n * size for n, size in zip(cut.grid, cut.size, strict=True)]
     padded = blocks.reshape(*cut.grid, *cut.size).transpose(axes).reshape(padded_shape)
     return padded[tuple(slice(dim) for dim in cut.tensor)].reshape(shape)

@@ -53,7 +53,7 @@ def on_all(fn: Callable[..., jax.Array], *trees, pad: float) -> object:
     sizes = [leaf.shape[-1] for leaf in leaves]
     stacked = fn(*(stack(jax.tree.leaves(tree), max(sizes), pad) for tree in trees))
     pieces, start = [], 0
-    for leaf, size in zip(leaves, sizes):
+    for leaf, size in zip(leaves, sizes, strict=True):
         pieces.append(stacked[start : start + leaf.shape[0], :size, :size].astype(leaf.dtype))
         start += leaf.shape[0]
     return jax.tree.unflatten(structure, pieces)

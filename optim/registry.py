@@ -99,6 +99,4 @@ ROWS = (
     row(sam, 5e-4, 2.0, "Foret et al., 2021, arXiv 2010.01412"),
 )
 
-OPTIMIZERS: Mapping[str, Optimizer] = Registry(
-    "optimizer", {optimizer.name: optimizer for optimizer in ROWS}
-)
+OPTIMIZERS: Mapping[str, Optimizer] = Registry("optimizer", {optimizer.name: optimizer for optimizer in ROWS})

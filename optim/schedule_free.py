@@ -66,7 +66,7 @@ def schedule_free(
 
 def averaged_params(opt_state: optax.OptState, params: optax.Params) -> optax.Params:
     """The average x = (y - (1 - b1) z) / b1 of a schedule-free optimizer whose parameters are y."""
-    is_state = lambda node: isinstance(node, ScheduleFreeState)  # noqa: E731
+    is_state = lambda node: isinstance(node, ScheduleFreeState)
     found = [node for node in jax.tree.leaves(opt_state, is_leaf=is_state) if is_state(node)]
     if len(found) != 1:
         raise ValueError(f"averaged_params: opt_state must hold one ScheduleFreeState, got {len(found)}")

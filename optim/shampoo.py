@@ -155,7 +155,7 @@ def scale_by_shampoo(
     def accumulate(grad, stats):
         weight = jnp.where(b2 < 1, 1 - b2, 1.0)
         new = kronecker.second_moments(factored.cut(grad).astype(stats[0].dtype)) if stats else ()
-        return tuple(b2 * s + weight * m for s, m in zip(stats, new))
+        return tuple(b2 * s + weight * m for s, m in zip(stats, new, strict=True))
 
     def exponents(grad, stats):
         return tuple(jnp.full(s.shape[0], 0.5 / len(stats) if exponent is None else exponent) for s in stats)

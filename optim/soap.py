@@ -41,12 +41,16 @@ def permute(blocks: jax.Array, orders: tuple[jax.Array, ...]) -> jax.Array:
     return blocks
 
 
-def first_bases(nu: optax.Updates, stats: optax.Params, bases: optax.Params) -> tuple[optax.Updates, optax.Params]:
+def first_bases(
+    nu: optax.Updates, stats: optax.Params, bases: optax.Params
+) -> tuple[optax.Updates, optax.Params]:
     """(V, Q) with Q the eigenvectors of the statistics; the old ones where they are not finite."""
     return nu, kronecker.keep_finite(kronecker.on_all(eigenbases, stats, pad=-1.0), bases)
 
 
-def turned_bases(nu: optax.Updates, stats: optax.Params, bases: optax.Params) -> tuple[optax.Updates, optax.Params]:
+def turned_bases(
+    nu: optax.Updates, stats: optax.Params, bases: optax.Params
+) -> tuple[optax.Updates, optax.Params]:
     """(V, Q) sorted by eigenvalue, Q after a step of power iteration, QR(S Q) (their algorithm 4)."""
     orders = jax.tree.map(falling_order, stats, bases)
     sorted_bases = jax.tree.map(lambda q, o: jnp.take_along_axis(q, o[:, None], axis=-1), bases, orders)
@@ -104,7 +108,7 @@ def scale_by_soap(
 
     def accumulate(grad, stats):
         new = kronecker.second_moments(blocks_of(grad)) if stats else ()
-        return tuple(b3 * s + (1 - b3) * m for s, m in zip(stats, new))
+        return tuple(b3 * s + (1 - b3) * m for s, m in zip(stats, new, strict=True))
 
     def rotate(leaf, bases):
         return kronecker.multiply(blocks_of(leaf), tuple(basis.mT for basis in bases))
@@ -125,7 +129,7 @@ def scale_by_soap(
         steps = jax.tree.map(lambda m, v, q: adam_step(m, v, q, adam_count), mu, nu, state.bases)
         steps = jax.tree.map(lambda step: jnp.where(first, 0.0, step), steps)
         branch = jnp.where(first, 0, jnp.where(state.count % interval == 0, 1, 2))
-        keep = lambda nu, stats, bases: (nu, bases)  # noqa: E731
+        keep = lambda nu, stats, bases: (nu, bases)
         nu, bases = jax.lax.switch(branch, (first_bases, turned_bases, keep), nu, stats, state.bases)
         return steps, ScaleBySoapState(optax.safe_increment(state.count), mu, nu, stats, bases)
 

@@ -54,7 +54,7 @@ def early_stopping(patience: Scalar, min_improvement: Scalar = 0.0) -> EarlyStop
         better = (value < state.value - min_improvement) & ~state.stopped & jnp.isfinite(value)
         better |= patience >= NEVER
         waited = jnp.where(better, 0, state.waited + ~state.stopped)
-        choose = lambda new, old: jax.tree.map(lambda n, o: jnp.where(better, n, o), new, old)  # noqa: E731
+        choose = lambda new, old: jax.tree.map(lambda n, o: jnp.where(better, n, o), new, old)
         return EarlyStoppingState(
             choose(params, state.params),
             choose(value, state.value),

@@ -14,8 +14,8 @@ STOCHASTIC_DEPTH = 0x5D
 def stochastic_depth(stochastic_depth: Scalar, blocks: str = "Block") -> Applied:
     """A residual block x + f(x) becomes x with probability p = `stochastic_depth` in [0, 1).
 
-    Drawn for each example. Else it is x + f(x) / (1 - p), so that evaluation needs no change. Huang et al. (2016), with one p for all
-    blocks (their p_l = l/L p grows with depth) and the inverted scale.
+    Drawn for each example. Else it is x + f(x) / (1 - p), so that evaluation needs no change. Huang et al. (2016),
+    with one p for all blocks (their p_l = l/L p grows with depth) and the inverted scale.
 
     Args:
       blocks: part of the class name of the linen modules that are residual blocks. Those whose output has

@@ -126,7 +126,7 @@ def prepare_streams() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for the rest of the process)
+            setattr(sys, name, open(os.devnull, "w"))  # for the rest of the process
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from runs.atomic import write_atomically
+from runs.write import write_atomically
 
 
 def cache_folder() -> Path:
@@ -52,7 +52,9 @@ def _read(path: Path) -> dict[str, str]:
         _warn(path, error)
         return {}
     known = ("vmap", "blocks", "map")
-    return {key: value for key, value in choices.items() if value in known} if isinstance(choices, dict) else {}
+    return (
+        {key: value for key, value in choices.items() if value in known} if isinstance(choices, dict) else {}
+    )
 
 
 def _usable(folder: Path) -> bool:

@@ -9,9 +9,9 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runs.atomic import write_atomically
 from runs.store import Store, StoreError
 from runs.store.rows import TrialRow, trial_of
+from runs.write import write_atomically
 
 Table = list[dict[str, Any]]
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

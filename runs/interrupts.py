@@ -26,7 +26,9 @@ def interruptible() -> Iterator[None]:
 
     def handle(number, frame):
         nonlocal count
-        if within(frame, "<frozen importlib"):  # C++ libraries that are half loaded do not survive an exception
+        if within(
+            frame, "<frozen importlib"
+        ):  # C++ libraries that are half loaded do not survive an exception
             stop_now(KEPT)
         if within(frame, "_xla_gc_callback"):  # Python ignores exceptions there
             threading.Timer(PAUSE, os.kill, (os.getpid(), number)).start()

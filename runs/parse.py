@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-
 REPEATABLE = ("--set", "--space", "--option")  # options that may be given several times
 MAX_VALUES = 100_000  # of one axis of a grid; more is a slip of the keyboard
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 FLAGS = (
-    # Each worker thread runs its own program on its own core (`lr_batch.workers`): no thread pool within kernels.
+    # Each worker thread runs its own program on its own core (`lr_batch.engine.workers`): no thread pool within kernels.
     "--xla_cpu_multi_thread_eigen=false",
     "intra_op_parallelism_threads=1",
     # jaxlib 0.10.0 to 0.10.2 hangs for ever on two independent batched LAPACK calls in one program, the shape of

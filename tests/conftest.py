@@ -6,7 +6,7 @@ from runs.xla_flags import set_xla_flags
 
 set_xla_flags()
 
-import jax  # noqa: E402
+import jax
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Many tests compile the same small programs; each is compiled once in a session.

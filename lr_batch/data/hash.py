@@ -7,7 +7,7 @@ import hashlib
 import jax
 import numpy as np
 
-from lr_batch.workload import PyTree, Workload
+from lr_batch.problem.workload import PyTree, Workload
 
 
 def data_hash(workload: Workload) -> str:

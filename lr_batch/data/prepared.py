@@ -108,7 +108,9 @@ def _read_cache(path: Path, fingerprint: str) -> Mapping[str, Images] | None:
 
 
 def _write_cache(path: Path, fingerprint: str, splits: Mapping[str, Images]) -> None:
-    arrays = {f"{split}_{field}": getattr(splits[split], field) for split in SPLITS for field in Images._fields}
+    arrays = {
+        f"{split}_{field}": getattr(splits[split], field) for split in SPLITS for field in Images._fields
+    }
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:

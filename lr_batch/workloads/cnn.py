@@ -8,8 +8,8 @@ import jax
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from lr_batch.workloads.patch_conv import PatchConv, max_pool
 from lr_batch.workloads.layers import Dense
+from lr_batch.workloads.patch_conv import PatchConv, max_pool
 
 
 class SmallCNN(nn.Module):

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import optax
 
-from lr_batch.from_arrays import from_arrays
-from lr_batch.workload import Goal, Workload
+from lr_batch.problem.from_arrays import from_arrays
+from lr_batch.problem.workload import Goal, Workload
 from lr_batch.workloads.cnn import SmallCNN
 from lr_batch.workloads.mlp import MLP
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import optax
 
-from lr_batch.from_arrays import from_arrays
-from lr_batch.workload import Goal, Workload
-from lr_batch.workloads.held_out import load_train_and_held_out
+from lr_batch.problem.from_arrays import from_arrays
+from lr_batch.problem.workload import Goal, Workload
+from lr_batch.workloads.images import load_train_and_held_out
 from lr_batch.workloads.mlp import MLP
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 
 @jax.custom_vjp
-def relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
+def relu(x: Float[Array, ...]) -> Float[Array, ...]:
     """`max(x, 0)`; the gradient, zero at 0 as that of `jax.nn.relu`, is told from the output.
 
     The input need not be kept then, and among lanes it lies in another order than the gradient: a step of digits_mlp
@@ -57,7 +57,7 @@ def _product_forward(x, kernel):
 
 def _product_backward(residuals, g):
     x, kernel = residuals
-    rows = lambda array: array.reshape(-1, array.shape[-1])  # noqa: E731
+    rows = lambda array: array.reshape(-1, array.shape[-1])
     outputs_first = rows(g).T @ rows(x)
     if jax.default_backend() == "cpu":
         outputs_first = jax.lax.optimization_barrier(outputs_first)
@@ -68,7 +68,7 @@ product.defvjp(_product_forward, _product_backward)
 
 
 @jax.custom_vjp
-def lookup(kernel: Float[Array, "k n"], index: Int[Array, "..."]) -> Float[Array, "... n"]:
+def lookup(kernel: Float[Array, "k n"], index: Int[Array, ...]) -> Float[Array, "... n"]:
     """`kernel[index]`; the gradient is a product with one-hot codes, which lanes share, as scatters are slow on a CPU.
 
     Indices go from 0 to k - 1; as JAX has it, larger ones read the last row, while their gradient is dropped.
@@ -109,6 +109,6 @@ class Embed(nn.Module):
     width: int
 
     @nn.compact
-    def __call__(self, index: Int[Array, "..."]) -> Float[Array, "... width"]:
+    def __call__(self, index: Int[Array, ...]) -> Float[Array, "... width"]:
         kernel = self.param("kernel", nn.initializers.normal(0.1), (self.size, self.width))
         return lookup(kernel, index)

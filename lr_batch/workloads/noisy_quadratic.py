@@ -1,4 +1,4 @@
-"""Quadratic with gradient noise; its steps to goal are known (`lr_batch.noisy_quadratic_theory`)."""
+"""Quadratic with gradient noise; its steps to goal are known (`lr_batch.workloads.noisy_quadratic_theory`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lr_batch.workload import Goal, Key, Workload
+from lr_batch.problem.workload import Goal, Key, Workload
 
 BITS = 32
 

@@ -71,7 +71,7 @@ def _forward(x, kernel, stride):
 
 
 def _backward(stride, residuals, g):
-    pull_back = lambda convolve: lambda x, kernel, g: jax.vjp(convolve, x, kernel)[1](g)  # noqa: E731
+    pull_back = lambda convolve: lambda x, kernel, g: jax.vjp(convolve, x, kernel)[1](g)
     return _for_lanes(pull_back)(stride, *residuals, g)
 
 
@@ -79,7 +79,7 @@ lane_by_lane.defvjp(_forward, _backward)
 
 
 def _for_lanes(of: Callable[[Callable], Callable]) -> Callable:
-    """`(stride, x, *others) -> of(convolution)(x, *others)`, whose `vmap` goes from lane to lane where they differ in x."""
+    """`(stride, x, *others) -> of(convolution)(x, *others)`, whose `vmap` goes lane by lane where they differ in x."""
 
     def call(stride, *arguments):
         native, sliced = of(partial(_convolution, stride=stride)), of(partial(of_patches, stride=stride))
@@ -89,7 +89,9 @@ def _for_lanes(of: Callable[[Callable], Callable]) -> Callable:
         def rule(lanes, in_batched, x, *others):
             axes = tuple(0 if batched else None for batched in in_batched)
             if in_batched[0]:
-                spread = lambda leaf, axis: leaf if axis == 0 else jnp.broadcast_to(leaf, (lanes, *leaf.shape))  # noqa: E731
+                spread = lambda leaf, axis: (
+                    leaf if axis == 0 else jnp.broadcast_to(leaf, (lanes, *leaf.shape))
+                )
                 outputs = jax.lax.map(lambda own: native(*own), tuple(map(spread, (x, *others), axes)))
             else:
                 outputs = jax.vmap(sliced, in_axes=axes)(x, *others)

@@ -12,12 +12,12 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from lr_batch.from_arrays import from_arrays
-from lr_batch.workload import Goal, Workload
+from lr_batch.problem.from_arrays import from_arrays
+from lr_batch.problem.workload import Goal, Workload
 from lr_batch.workloads.cnn import SmallCNN
-from lr_batch.workloads.held_out import load_train_and_held_out
-from lr_batch.workloads.patch_conv import PatchConv
+from lr_batch.workloads.images import load_train_and_held_out
 from lr_batch.workloads.layers import Dense
+from lr_batch.workloads.patch_conv import PatchConv
 
 
 def simple_cnn_mnist() -> Workload:

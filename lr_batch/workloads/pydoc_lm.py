@@ -9,8 +9,8 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from lr_batch.from_arrays import from_arrays
-from lr_batch.workload import Goal, Workload
+from lr_batch.problem.from_arrays import from_arrays
+from lr_batch.problem.workload import Goal, Workload
 from lr_batch.workloads.layers import Embed
 
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))  # Fixed: parameters have one shape in all Pythons.

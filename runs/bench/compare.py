@@ -100,7 +100,7 @@ def engine_child(module: str, asked: Mapping[str, Any], effort: Effort) -> list[
 def engine_turn(work: Work, effort: Effort) -> dict[str, Any]:
     """A cold start with an empty compilation cache, warm runs in the same process, and a second start."""
     with tempfile.TemporaryDirectory(prefix="lr-batch-bench-") as cache:
-        ask = lambda repeats: run_child(  # noqa: E731
+        ask = lambda repeats: run_child(
             "runs.bench.engine",
             request(work, mode="whole", repeats=repeats),
             sweep_environment(cache),

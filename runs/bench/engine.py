@@ -17,8 +17,8 @@ from typing import Any
 
 import lr_batch
 from lr_batch import Result, Study
+from lr_batch.engine.workers import worker_devices
 from lr_batch.sweep import _Sweep
-from lr_batch.workers import worker_devices
 from runs import Store
 from runs.bench.child import serve
 from runs.bench.work import Work

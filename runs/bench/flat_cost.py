@@ -18,10 +18,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from runs.atomic import write_atomically
 from runs.bench.child import run_child, sweep_environment
 from runs.bench.compare import request
 from runs.bench.work import Work
+from runs.write import write_atomically
 
 SETTINGS = Work(batch_sizes="32", learning_rates="0.02:2:16")
 SEEDS = (4, 16, 64, 256)

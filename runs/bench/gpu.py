@@ -28,7 +28,6 @@ import tyro
 
 from lr_batch.data import DataNotPrepared
 from lr_batch.errors import StudyError
-from runs.atomic import write_atomically
 from runs.bench import compare
 from runs.bench.child import plain_environment, run_child, sweep_environment
 from runs.bench.compare import QUICK, Effort, request
@@ -36,13 +35,20 @@ from runs.bench.summary import summary
 from runs.bench.table import print_bench
 from runs.bench.work import Work
 from runs.plots.bench import bench as draw
+from runs.write import write_atomically
 from runs.xla_flags import set_xla_flags
 
-PRECISIONS = ("float32", "TF32_TF32_F32", "BF16_BF16_F32")  # of products of float32 matrices, as JAX calls them
+PRECISIONS = (
+    "float32",
+    "TF32_TF32_F32",
+    "BF16_BF16_F32",
+)  # of products of float32 matrices, as JAX calls them
 CHECKED = Work(batch_sizes="8:512:x8", learning_rates="0.02:1:6", seeds=1, budget=2_000)
 TIMED = Work()
 PANEL_B = Work("simple_cnn_fashion_mnist", "momentum", "16:4096:x4", "1e-3:0.1:8", seeds=1, budget=10_000)
-EFFORT = Effort(rounds=1, trials_per_size=2, trial_seconds=0.8, warm_runs=3, unraced_rates=4, part_seconds=0.05)
+EFFORT = Effort(
+    rounds=1, trials_per_size=2, trial_seconds=0.8, warm_runs=3, unraced_rates=4, part_seconds=0.05
+)
 
 
 Part = Literal["correctness", "bench", "panel_b", "precisions"]
@@ -152,7 +158,7 @@ def side_by_side(options: Options, clock: Clock) -> dict[str, Any]:
     """`lr-batch bench` with less effort."""
     work, effort = (TIMED.quick(), QUICK) if options.quick else (TIMED, EFFORT)
     peers = ("serial",) if options.quick else compare.SERIAL
-    say = lambda what: print(f"gpu: bench: {what}, {clock.left():.0f} s left", file=sys.stderr, flush=True)  # noqa: E731
+    say = lambda what: print(f"gpu: bench: {what}, {clock.left():.0f} s left", file=sys.stderr, flush=True)
     report = summary(work, effort, compare.measure(work, effort._replace(timeout=clock.left()), peers, say))
     write_atomically(options.out / "bench.json", json.dumps(report, indent=1).encode())
     draw(report, options.out / "bench.png")
@@ -177,10 +183,20 @@ def panel_b(options: Options, clock: Clock) -> dict[str, Any]:
 def curve(work: Work, folder: Path, seconds: float) -> int:
     """`lr-batch curve`; asked to stop after `seconds`, ended 20 seconds later."""
     options: Sequence[str] = [
-        "--optimizer", work.optimizer, "--batch-sizes", work.batch_sizes, "--learning-rates",
-        work.learning_rates, "--seeds", str(work.seeds), "--budget", str(work.budget), "--no-extend",
-        "--out", str(folder),
-    ]  # fmt: skip
+        "--optimizer",
+        work.optimizer,
+        "--batch-sizes",
+        work.batch_sizes,
+        "--learning-rates",
+        work.learning_rates,
+        "--seeds",
+        str(work.seeds),
+        "--budget",
+        str(work.budget),
+        "--no-extend",
+        "--out",
+        str(folder),
+    ]
     command = [sys.executable, "-m", "runs", "curve", work.workload, *options]
     with subprocess.Popen(command, stdout=sys.stderr, env=plain_environment()) as child:
         try:

@@ -56,7 +56,7 @@ def ends(trials: Trials) -> Ends:
     return Ends(np.where(reached, trials["steps_to_goal"], trials["steps"]), reached)
 
 
-def counted(last: Float[np.ndarray, "..."], cadence: Sequence[int]) -> Int[np.ndarray, "... 2"]:
+def counted(last: Float[np.ndarray, ...], cadence: Sequence[int]) -> Int[np.ndarray, "... 2"]:
     """Steps and evaluations of a trial that knows its outcome at the first evaluation from step `last` on."""
     number = np.minimum(np.searchsorted(cadence, last), len(cadence) - 1)
     return np.stack([np.asarray(cadence)[number], number + 1], axis=-1)
@@ -120,4 +120,6 @@ def race_one_by_one(
 
 def _by_size(trials: Trials, counts: Float[np.ndarray, "trials 2"]) -> dict[int, Load]:
     sizes = {int(size): trials["batch_size"] == size for size in np.unique(trials["batch_size"])}
-    return {size: Load(int(mine.sum()), *map(float, counts[mine].sum(axis=0))) for size, mine in sizes.items()}
+    return {
+        size: Load(int(mine.sum()), *map(float, counts[mine].sum(axis=0))) for size, mine in sizes.items()
+    }

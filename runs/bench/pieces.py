@@ -16,19 +16,19 @@ import numpy as np
 import optax
 
 from lr_batch import Study
-from lr_batch.held_out_blocks import EVAL_BLOCK, in_blocks
-from lr_batch.lane import Draw, Lane, LaneState, batch_value_and_grad, make_lane
-from lr_batch.lane_execution import over_lanes
-from lr_batch.micro_batch import MicroBatch, micro_batches_of
-from lr_batch.program import state_axes
-from lr_batch.workload import num_examples
+from lr_batch.lanes.execution import over_lanes
+from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
+from lr_batch.lanes.lane import Draw, Lane, LaneState, batch_value_and_grad, make_lane
+from lr_batch.lanes.micro_batch import MicroBatch, micro_batches_of
+from lr_batch.lanes.race import state_axes
+from lr_batch.problem.workload import num_examples
 from runs.bench.products import Product, product_loop, products
 
 Loop = tuple[Callable[[jax.Array, Any], Any], Any]
 
 
 class Chunk(NamedTuple):
-    """The lanes of one batch size with what they need; `execution` as in `lr_batch.lane_execution`."""
+    """The lanes of one batch size with what they need; `execution` as in `lr_batch.lanes.execution`."""
 
     study: Study
     execution: str
@@ -90,7 +90,7 @@ def update(chunk: Chunk) -> Loop:
 
     def one(hparams, state, grads):
         tx = optax.with_extra_args_support(chunk.study.lane_optimizer(hparams))
-        loss = lambda params: optax.global_norm(params) ** 2  # noqa: E731 (for those that ask; not timed apart)
+        loss = lambda params: optax.global_norm(params) ** 2  # for those that ask; not timed apart
         updates, opt_state = tx.update(
             grads,
             state.opt_state,
@@ -104,7 +104,7 @@ def update(chunk: Chunk) -> Loop:
 
     lanes = over_lanes(one, (0, chunk.axes, 0), chunk.axes, chunk.execution)
     grads = jax.tree.map(lambda leaf: 1e-6 * jnp.ones_like(leaf), chunk.state.params)
-    body = lambda _, carry: (lanes(chunk.hparams, carry[0], carry[1]), carry[1])  # noqa: E731
+    body = lambda _, carry: (lanes(chunk.hparams, carry[0], carry[1]), carry[1])
     return _rounds(body), (chunk.state, grads)
 
 
@@ -117,7 +117,7 @@ def evaluation(chunk: Chunk) -> Loop:
 
     def body(number, carry):
         state, _ = carry
-        change = lambda leaf: leaf.at[(0,) * leaf.ndim].set(1e-9 * number.astype(leaf.dtype))  # noqa: E731
+        change = lambda leaf: leaf.at[(0,) * leaf.ndim].set(1e-9 * number.astype(leaf.dtype))
         state = state._replace(params=jax.tree.map(change, state.params))
         return state, lanes(state, held_out, jnp.asarray(mask))
 
@@ -151,7 +151,7 @@ def gradient_products(chunk: Chunk, rows: int | None = None) -> list[Product]:
     workload, size = chunk.study.workload, chunk.batch_size
     rows = rows or min(size, workload.micro_batch)
     batch = jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape[1:]), leaf.dtype), workload.train_data)
-    loss = lambda params, key: workload.loss(params, batch, key).sum()  # noqa: E731
+    loss = lambda params, key: workload.loss(params, batch, key).sum()
     lanes = jax.vmap(jax.grad(loss), in_axes=(0, None))
     found = products(lanes, chunk.state.params, jax.random.key(0))
     return [product._replace(count=product.count * -(-size // rows)) for product in found]

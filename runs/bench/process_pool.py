@@ -27,7 +27,7 @@ def run_pool(request: Mapping[str, Any], timeout: float, processes: int | None =
     count = processes or os.cpu_count() or 1
     shares = [{**request, "plans": share} for share in dealt(request["plans"], count)]
     with ThreadPoolExecutor(count) as threads:
-        run = lambda share: run_child("runs.bench.serial_loop", share, pool_environment(), timeout)  # noqa: E731
+        run = lambda share: run_child("runs.bench.serial_loop", share, pool_environment(), timeout)
         return list(threads.map(run, shares))
 
 

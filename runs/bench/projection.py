@@ -28,9 +28,12 @@ class Estimate(NamedTuple):
 
 
 def make_plans(
-    trials: Trials, hparams: Mapping[str, Sequence[float]], slack: float, per_size: int,
+    trials: Trials,
+    hparams: Mapping[str, Sequence[float]],
+    slack: float,
+    per_size: int,
     rng: np.random.Generator,
-) -> list[Plan]:  # fmt: skip
+) -> list[Plan]:
     """`per_size` random trials of every batch size, in random order within it, each with the end of its
     race."""
     plans = []
@@ -57,9 +60,7 @@ def estimate(timings: Sequence[Timing], loads: Mapping[int, Load], rng: np.rando
 
 
 def measured(timing: Timing) -> tuple[float, ...]:
-    return (
-        timing.start_seconds, timing.train_seconds, timing.steps, timing.eval_seconds, timing.evaluations
-    )  # fmt: skip
+    return (timing.start_seconds, timing.train_seconds, timing.steps, timing.eval_seconds, timing.evaluations)
 
 
 def seconds(timed: Float[np.ndarray, "resamples n 5"], load: Load) -> Float[np.ndarray, " resamples"]:

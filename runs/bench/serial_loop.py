@@ -20,8 +20,8 @@ import numpy as np
 import optax
 
 from lr_batch import Study
-from lr_batch.cadence import evaluation_steps
-from lr_batch.workload import num_examples
+from lr_batch.engine.cadence import evaluation_steps
+from lr_batch.problem.workload import num_examples
 from runs.bench.child import serve
 from runs.bench.trial_loop import Plan, Trainer, run_trial
 from runs.bench.work import Work
@@ -32,7 +32,7 @@ def make_trainer(study: Study) -> Trainer:
     workload, optimizer = study.workload, study.optimizer
     train, held_out = jax.device_put((workload.train_data, workload.eval_data))
     eval_params = getattr(optimizer, "eval_params", lambda opt_state, params: params)
-    transformation = lambda hparams: optax.with_extra_args_support(optimizer(hparams))  # noqa: E731
+    transformation = lambda hparams: optax.with_extra_args_support(optimizer(hparams))
 
     @jax.jit
     def init(key, hparams):
@@ -42,7 +42,7 @@ def make_trainer(study: Study) -> Trainer:
     def step(params, opt_state, hparams, seed, rows, number):
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), number), 0)
         batch = jax.tree.map(lambda leaf: leaf[rows], train)
-        mean_loss = lambda params: workload.loss(params, batch, key).mean()  # noqa: E731
+        mean_loss = lambda params: workload.loss(params, batch, key).mean()
         value, grads = jax.value_and_grad(mean_loss)(params)
         updates, opt_state = transformation(hparams).update(
             grads, opt_state, params, value=value, grad=grads, value_fn=mean_loss, grad_fn=jax.grad(mean_loss)

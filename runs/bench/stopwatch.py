@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lr_batch.workers import Program, worker_devices
+from lr_batch.engine.workers import Program, worker_devices
 
 REFRESH_PERIOD = 10  # steps from one refresh of their matrices to the next, in Shampoo and SOAP as registered
 
@@ -29,7 +29,7 @@ def seconds_per_round(
     workers = worker_devices()
     starts = {device: jax.device_put(start, device) for device in workers}
     programs = {device: Program(jax.jit(loop).lower(jnp.int32(1), state)) for device, state in starts.items()}
-    together = lambda num: _together([(programs[device], starts[device]) for device in workers], num)  # noqa: E731
+    together = lambda num: _together([(programs[device], starts[device]) for device in workers], num)
     together(1)  # what is paid once
     num = 1
     while (took := together(num)) < seconds / 8 and num < 2**28:

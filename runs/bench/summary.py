@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lr_batch.cadence import evaluation_steps
+from lr_batch.engine.cadence import evaluation_steps
 from runs.bench.compare import Effort, Runs, Turn, agreement
 from runs.bench.loads import Load, columns, foretold_loads, raced_loads, unraced_loads
 from runs.bench.projection import estimate
@@ -102,11 +102,12 @@ def peer_summary(
     for protocol, load in loads.items():
         guess = estimate(pooled, load, np.random.default_rng(0))
         totals = [
-            turn.compile_seconds + turn.ready_seconds
+            turn.compile_seconds
+            + turn.ready_seconds
             + estimate(turn.timings, load, np.random.default_rng(0)).seconds / workers
             for turn in turns
-        ]  # fmt: skip
-        against = lambda of, totals=totals: middle([t / of(e) for t, e in zip(totals, engine, strict=True)])  # noqa: E731
+        ]
+        against = lambda of, totals=totals: middle([t / of(e) for t, e in zip(totals, engine, strict=True)])
         report[protocol] = {
             "seconds": fixed + guess.seconds / workers,
             "low": fixed + guess.low / workers,
@@ -149,7 +150,7 @@ def split(
     `step_rest` is what the engine's own step takes beyond the sum of its parts; negative where the compiler
     merges them.
     """
-    total = lambda part, count: sum(row[part] * counts[row["batch_size"]][count] for row in parts)  # noqa: E731
+    total = lambda part, count: sum(row[part] * counts[row["batch_size"]][count] for row in parts)
     cores = runs.breakdown[0]["workers"]
     gather, both, update = (total(name, "steps") for name in ("gather", "gather_and_gradient", "update"))
     named = {
@@ -196,7 +197,7 @@ def by_size(row: Mapping[str, Any], count: Mapping[str, int], lanes: int) -> dic
 
 def published(engine: Mapping[str, Any], peers: Mapping[str, Any], trials: int) -> dict[str, float]:
     """Hours for as many trials of this kind as the published study has; everything is compiled."""
-    hours = lambda seconds: seconds / trials * PUBLISHED_TRIALS / 3_600  # noqa: E731
+    hours = lambda seconds: seconds / trials * PUBLISHED_TRIALS / 3_600
     report = {"trials": PUBLISHED_TRIALS, "engine_hours": hours(engine["warm"]["median"])}
     for peer, measured in peers.items():
         for protocol in PROTOCOLS:

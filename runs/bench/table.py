@@ -63,14 +63,26 @@ def times(ratio: Mapping[str, float]) -> str:
 def sizes_table(report: Mapping[str, Any]) -> Table:
     """What a step takes and its share of the bound, batch size by batch size."""
     table = headed(
-        "batch", "step ms", "gather", "gradient", "update", "eval ms", "bound ms", "GFLOP/s", "of bound",
+        "batch",
+        "step ms",
+        "gather",
+        "gradient",
+        "update",
+        "eval ms",
+        "bound ms",
+        "GFLOP/s",
+        "of bound",
         "x one lane",
-    )  # fmt: skip
+    )
     for row in report["batch_sizes"]:
         milliseconds = [
-            row["step"], row["gather"], row["gather_and_gradient"] - row["gather"], row["update"],
-            row["evaluation"], row["bound"],
-        ]  # fmt: skip
+            row["step"],
+            row["gather"],
+            row["gather_and_gradient"] - row["gather"],
+            row["update"],
+            row["evaluation"],
+            row["bound"],
+        ]
         table.add_row(
             f"{row['batch_size']:,}",
             *(f"{1e3 * value:.3g}" for value in milliseconds),

@@ -38,7 +38,7 @@ def make_trainer(study: Study) -> Trainer:
     from torch.nn.functional import cross_entropy
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tensor = lambda array: torch.from_numpy(np.array(array)).to(device)  # noqa: E731 (a copy that torch may write)
+    tensor = lambda array: torch.from_numpy(np.array(array)).to(device)  # a copy that torch may write
     train, held_out = (
         jax.tree.map(tensor, data) for data in (study.workload.train_data, study.workload.eval_data)
     )
@@ -69,7 +69,7 @@ def make_trainer(study: Study) -> Trainer:
                 return (outputs.argmax(-1) != held_out["y"]).float().mean().item()
             return cross_entropy(outputs, held_out["y"]).item()
 
-    wait = lambda state: torch.cuda.synchronize() if device.type == "cuda" else None  # noqa: E731
+    wait = lambda state: torch.cuda.synchronize() if device.type == "cuda" else None
     return Trainer(start, step, wait, evaluate)
 
 

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from lr_batch.order import epoch_order
+from lr_batch.lanes.order import epoch_order
 
 REACHED, DIVERGED, BUDGET, RACE, TIME = "reached", "diverged", "budget", "race", "time"
 
@@ -66,7 +66,7 @@ def run_trial(
     trainer.wait(state)
     start_seconds, train_seconds, eval_seconds = clock() - began, 0.0, 0.0
     step, before = 0, (0, math.nan)
-    for evaluations, stop in enumerate(map(int, cadence), 1):
+    for evaluations, stop in enumerate(map(int, cadence), 1):  # noqa: B007 (counted for the timing)
         rows = list(itertools.islice(batches, stop - step))
         began = clock()
         for number, row in enumerate(rows, step):
@@ -82,9 +82,16 @@ def run_trial(
         before = (step, value)
     goal = crossing(*before, step, value, threshold) if status == REACHED else None
     return Timing(
-        plan.trial, plan.batch_size, step, evaluations, start_seconds, train_seconds, eval_seconds,
-        status or BUDGET, goal,
-    )  # fmt: skip
+        plan.trial,
+        plan.batch_size,
+        step,
+        evaluations,
+        start_seconds,
+        train_seconds,
+        eval_seconds,
+        status or BUDGET,
+        goal,
+    )
 
 
 def status_of(
@@ -101,7 +108,7 @@ def status_of(
 
 
 def crossing(step_before: int, value_before: float, step: int, value: float, threshold: float) -> float:
-    """Where the line between two evaluations meets the threshold, as `lr_batch.program.crossing_step`."""
+    """Where the line between two evaluations meets the threshold, as `lr_batch.lanes.race.crossing_step`."""
     if not value_before >= threshold:  # NaN: there was none before
         return float(step)
     return step_before + (value_before - threshold) / (value_before - value) * (step - step_before)
@@ -111,8 +118,8 @@ _order = jax.jit(epoch_order, static_argnums=2)
 
 
 def rows_of_steps(seed: int, batch_size: int, num_examples: int) -> Iterator[Int[np.ndarray, " batch_size"]]:
-    """The examples of each step, as `lr_batch.lane.Draw` draws them."""
-    order = lambda epoch: np.asarray(_order(np.int32(seed), np.int32(epoch), num_examples))  # noqa: E731
+    """The examples of each step, as `lr_batch.lanes.lane.Draw` draws them."""
+    order = lambda epoch: np.asarray(_order(np.int32(seed), np.int32(epoch), num_examples))
     epoch, offset, orders = 0, 0, np.concatenate([order(0), order(1)])
     while True:
         yield orders[offset : offset + batch_size]

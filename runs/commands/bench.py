@@ -41,18 +41,18 @@ class Bench:
     def __call__(self) -> None:
         import jax
 
-        from runs.atomic import write_atomically
         from runs.bench.compare import measure
         from runs.bench.summary import summary
         from runs.bench.table import print_bench
         from runs.plots.bench import bench as draw
+        from runs.write import write_atomically
 
         jax.config.update("jax_platforms", "cpu")  # of this process: the peers need an accelerator's memory
         peers, effort = self.checked()
         work = self.work.quick() if self.quick else self.work.filled()
         folder = self.out or Path("lr-batch-results") / f"bench-{work.study().workload.name}-{work.optimizer}"
         folder.mkdir(parents=True, exist_ok=True)
-        say = lambda what: print(f"bench: {what}", file=sys.stderr, flush=True)  # noqa: E731
+        say = lambda what: print(f"bench: {what}", file=sys.stderr, flush=True)
         report = summary(work, effort, measure(work, effort, peers, say))
         text = json.dumps(report, indent=1)
         write_atomically(folder / "bench.json", text.encode())

@@ -14,7 +14,7 @@ from runs.commands.options import OutputOptions, StudyOptions
 
 if TYPE_CHECKING:
     from lr_batch import Result
-    from runs.analysis import Analysis
+    from runs.curve.analysis import Analysis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Compare:
 
     def __call__(self) -> None:
         from lr_batch.errors import StudyError
-        from runs.comparison import compare, print_comparison, write_comparison
+        from runs.compare.run import compare, print_comparison, write_comparison
 
         names = [name.strip() for name in self.optimizers.split(",") if name.strip()]
         if len(set(names)) != len(names) or len(names) < 2:
@@ -51,7 +51,7 @@ class Compare:
 def run_all(studies: dict, folder: Path, *, add: bool) -> tuple[list[tuple[Result, Analysis]], list[str]]:
     """Runs one study after the other; one that cannot be compiled is reported and left out."""
     from lr_batch.errors import StudyError
-    from runs.folder import run_in_folder, write_outcome
+    from runs.curve.run import run_in_folder, write_outcome
 
     outcomes, failures = [], []
     for name, study in studies.items():

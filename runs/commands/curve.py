@@ -26,8 +26,8 @@ class Curve:
     output: Annotated[OutputOptions, tyro.conf.arg(name="")] = OutputOptions()
 
     def __call__(self) -> None:
-        from runs.folder import run_in_folder, write_outcome
-        from runs.table import print_outcome
+        from runs.curve.run import run_in_folder, write_outcome
+        from runs.curve.table import print_outcome
 
         study = self.study.study(self.optimizer)
         folder, result = run_in_folder(study, self.output.out, add=self.output.add)

@@ -19,8 +19,8 @@ class Report:
     folder: Folder
 
     def __call__(self) -> None:
-        from runs.folder import stored_result, write_outcome
-        from runs.table import print_outcome
+        from runs.curve.run import stored_result, write_outcome
+        from runs.curve.table import print_outcome
 
         result = stored_result(self.folder)
         print_outcome(result, write_outcome(result, self.folder), sys.stdout)

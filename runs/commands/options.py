@@ -54,7 +54,9 @@ class StudyOptions:
     """End a batch size's trials once the best is known: answers stay, cost falls."""
     extend: bool = True
     """Grow the grid of learning rates where the best one lies on its edge."""
-    lanes: Annotated[Literal["vmap", "blocks", "map", "auto"] | None, optional("{vmap,blocks,map,auto}")] = None
+    lanes: Annotated[Literal["vmap", "blocks", "map", "auto"] | None, optional("{vmap,blocks,map,auto}")] = (
+        None
+    )
     """How trials are executed: all at once, in blocks, or one by one. Default: the workload's, mostly auto."""
 
     def study(self, optimizer: str) -> Study:

@@ -53,8 +53,8 @@ class Regularize:
     """Print the summary alone, as JSON, on stdout."""
 
     def __call__(self) -> None:
-        from runs.folder import RESULTS
-        from runs.regularization import print_outcome, write_outcome
+        from runs.curve.run import RESULTS
+        from runs.regularize.run import print_outcome, write_outcome
 
         study = self.study()
         folder = self.out or RESULTS / f"regularize-{study.workload.name}-{study.regularizer.name}"
@@ -71,7 +71,7 @@ class Regularize:
         import lr_batch
         import optim
         import reg
-        from lr_batch.workload import Goal
+        from lr_batch.problem.workload import Goal
 
         if self.seeds < 2:
             raise ValueError(f"--seeds: needs at least 2, since intervals are over seeds, got {self.seeds}")
@@ -113,7 +113,7 @@ class Regularize:
 def run(study: Study, epochs: float, folder: Path) -> Generalization:
     """Trains what the folder does not hold yet, with a line of progress on stderr."""
     from lr_batch.generalization import generalize
-    from runs.array_store import ArrayStore
+    from runs.regularize.array_store import ArrayStore
 
     def report(done: int, planned: int) -> None:
         print(f"chunks {done}/{planned}", file=sys.stderr, flush=True)

@@ -13,7 +13,7 @@ import tyro
 from runs import parse
 
 if TYPE_CHECKING:
-    from runs.transfer import Family, Plan
+    from runs.transfer.run import Family, Plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Transfer:
     """Print the summary alone, as JSON, on stdout."""
 
     def __call__(self) -> None:
-        from runs.folder import RESULTS
-        from runs.transfer_outcome import measure, print_transfer
+        from runs.curve.run import RESULTS
+        from runs.transfer.outcome import measure, print_transfer
 
         family, plan = self._family_and_plan()
         name = Path(self.workload.partition(":")[0]).stem
@@ -64,10 +64,10 @@ class Transfer:
         print(f"\nfigures, summary.json and the stores: {folder}")
 
     def _family_and_plan(self) -> tuple[Family, Plan]:
-        from hparam.mup import KINDS
+        from hparam.mup.mup import KINDS
         from optim import OPTIMIZERS
         from optim.names import unknown
-        from runs.transfer import Family, Plan
+        from runs.transfer.run import Family, Plan
 
         if self.optimizer not in KINDS:
             raise ValueError(unknown("optimizer", self.optimizer, KINDS))
@@ -94,7 +94,7 @@ def sized(what: str, name: str, options: dict[str, int]) -> Any:
     from lr_batch import WORKLOADS
     from optim.names import Registry
 
-    takes = lambda make: inspect.signature(make).parameters  # noqa: E731
+    takes = lambda make: inspect.signature(make).parameters
     known = {key: make for key, make in WORKLOADS.items() if "width" in takes(make)}
     make = parse.named_or_loaded(what, name)
     make = Registry("workload with a width", known)[make] if isinstance(make, str) else make

@@ -15,7 +15,7 @@ from runs.commands.options import WHOLE, Settings
 
 if TYPE_CHECKING:
     from hparam import Space
-    from runs.tuning import TuningPlan
+    from hparam.tuning import TuningPlan
 
 EPOCHS = 10  # of the default budget
 
@@ -64,8 +64,8 @@ class Tune:
     """Print the summary alone, as JSON, on stdout."""
 
     def __call__(self) -> None:
-        from runs.tuning.folder import tune_in_folder
-        from runs.tuning.outcome import print_outcome, write_outcome
+        from runs.tune.outcome import print_outcome, write_outcome
+        from runs.tune.run import tune_in_folder
 
         folder, tuning = tune_in_folder(self.plan(), self.out)
         summary = write_outcome(tuning, folder)
@@ -78,9 +78,9 @@ class Tune:
     def plan(self) -> TuningPlan:
         """What was typed, checked."""
         import lr_batch
-        from lr_batch.workload import num_examples
-        from runs.tuning import TuningPlan
-        from runs.tuning.plan import study_of
+        from hparam.tuning import TuningPlan
+        from hparam.tuning.plan import study_of
+        from lr_batch.problem.workload import num_examples
 
         workload = parse.named_or_loaded("workload", self.workload)
         workload = lr_batch.WORKLOADS[workload] if isinstance(workload, str) else workload

@@ -75,9 +75,14 @@ def _draw_peers(axes: Axes, report: Mapping[str, Any]) -> None:
     own = [name.startswith("engine") for name in names]
     axes.barh(places, seconds, color=[style.BLUE if mine else style.MUTED for mine in own], height=0.62)
     axes.errorbar(
-        seconds, places, xerr=style.bars(seconds, np.array(low), np.array(high)), fmt="none", color=style.INK,
-        capsize=3, elinewidth=1.2,
-    )  # fmt: skip
+        seconds,
+        places,
+        xerr=style.bars(seconds, np.array(low), np.array(high)),
+        fmt="none",
+        color=style.INK,
+        capsize=3,
+        elinewidth=1.2,
+    )
     axes.set_yticks(places, names)
     axes.invert_yaxis()
     axes.grid(False, axis="y")
@@ -110,9 +115,14 @@ def _draw_parts(axes: Axes, rows: list[Mapping[str, float]]) -> None:
         axes.bar(places, share, bottom=below, color=colour, width=0.7, label=name, alpha=0.75)
         below += share
     axes.plot(
-        places, [row["share_of_bound"] for row in rows], "o-", color=style.INK, markersize=4, linewidth=1.2,
+        places,
+        [row["share_of_bound"] for row in rows],
+        "o-",
+        color=style.INK,
+        markersize=4,
+        linewidth=1.2,
         label="a step's share of the bound",
-    )  # fmt: skip
+    )
     sizes = [row["batch_size"] for row in rows]
     axes.set_xticks(places, style.spaced_labels(sizes, (places + 0.5) / len(rows)))
     axes.set_xlabel("batch size (examples)", fontsize=10, color=style.INK)

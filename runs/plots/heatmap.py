@@ -66,8 +66,13 @@ def _draw_steps(figure: Figure, axes: Axes, edges, grid: RateGrid) -> None:
     low, high = reached.min(), reached.max()
     norm = LogNorm(low, high if high > low else 2 * low)
     mesh = axes.pcolormesh(
-        edges, grid.edges, reached, norm=norm, cmap=matplotlib.colormaps["viridis_r"], edgecolors="white",
-        linewidth=0.4
+        edges,
+        grid.edges,
+        reached,
+        norm=norm,
+        cmap=matplotlib.colormaps["viridis_r"],
+        edgecolors="white",
+        linewidth=0.4,
     )
     scale = figure.add_axes((0.875, 0.2, 0.02, 0.645))
     figure.colorbar(mesh, cax=scale)

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lr_batch.learning_rate_law import LearningRateLaw
-from lr_batch.optimum import Optimum, best_settings
+from lr_batch.analysis.learning_rate_law import LearningRateLaw
+from lr_batch.analysis.optimum import Optimum, best_settings
 from lr_batch.result import Result
 from runs.plots import style
 from runs.plots.cells import DIVERGED_CELL, RateGrid, cells, rate_grid
@@ -71,9 +71,14 @@ def _mark_diverged(axes: Axes, batch_sizes: np.ndarray, grid: RateGrid) -> None:
     rates = lowest_diverged(grid)
     if np.isfinite(rates).any():
         axes.plot(
-            batch_sizes, rates, "x", color=style.VERMILION, markersize=5.5, alpha=0.8,
+            batch_sizes,
+            rates,
+            "x",
+            color=style.VERMILION,
+            markersize=5.5,
+            alpha=0.8,
             label="lowest rate that diverged",
-        )  # fmt: skip
+        )
 
 
 def _draw_guides(axes: Axes, optima: Sequence[Optimum]) -> None:
@@ -96,10 +101,18 @@ def _draw_optima(axes: Axes, optima: Sequence[Optimum]) -> None:
         if rows:
             batch, best, low, high = np.array(rows).T
             axes.errorbar(
-                batch, best, yerr=style.bars(best, low, high), fmt="o", color=style.BLUE,
+                batch,
+                best,
+                yerr=style.bars(best, low, high),
+                fmt="o",
+                color=style.BLUE,
                 markerfacecolor=face,
-                markersize=5.5, capsize=3, elinewidth=1.3, label=label, zorder=4,
-            )  # fmt: skip
+                markersize=5.5,
+                capsize=3,
+                elinewidth=1.3,
+                label=label,
+                zorder=4,
+            )
 
 
 def _draw_law(axes: Axes, law: LearningRateLaw) -> None:
@@ -107,9 +120,15 @@ def _draw_law(axes: Axes, law: LearningRateLaw) -> None:
     looks = {"color": style.BLUE, "linewidth": 1.6, "alpha": 0.85, "zorder": 3}
     axes.plot(batch, law.rate(batch), label=f"law: {style.plain(law.best)}", **looks)
     axes.text(
-        0.985, 0.075, exponent_text(law), transform=axes.transAxes, ha="right", va="center",
-        fontsize=style.SMALL, color=style.BLUE,
-    )  # fmt: skip
+        0.985,
+        0.075,
+        exponent_text(law),
+        transform=axes.transAxes,
+        ha="right",
+        va="center",
+        fontsize=style.SMALL,
+        color=style.BLUE,
+    )
 
 
 def exponent_text(law: LearningRateLaw) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lr_batch.critical_batch import CriticalBatchSize
-from lr_batch.optimum import Optimum, best_settings
+from lr_batch.analysis.critical_batch import CriticalBatchSize
+from lr_batch.analysis.optimum import Optimum, best_settings
 from lr_batch.result import Result
 from runs.plots import style
 
@@ -67,17 +67,31 @@ def _draw_points(axes: Axes, optima: Sequence[Optimum]) -> None:
     batch, _, steps = seed_points(optima).T
     if len(steps):
         axes.plot(
-            batch * style.BESIDE, steps, "o", color=style.INK, markersize=3.2, alpha=0.35, markeredgewidth=0,
-            label="each seed", zorder=3,
-        )  # fmt: skip
+            batch * style.BESIDE,
+            steps,
+            "o",
+            color=style.INK,
+            markersize=3.2,
+            alpha=0.35,
+            markeredgewidth=0,
+            label="each seed",
+            zorder=3,
+        )
     reached = [row for row in optima if row.steps is not None]
     if reached:
         batch, steps, low, high = np.array([(r.batch_size, r.steps, r.low, r.high) for r in reached]).T
         axes.errorbar(
-            batch, steps, yerr=style.bars(steps, low, high), fmt="o", color=style.BLUE, markersize=5.5,
+            batch,
+            steps,
+            yerr=style.bars(steps, low, high),
+            fmt="o",
+            color=style.BLUE,
+            markersize=5.5,
             capsize=3,
-            elinewidth=1.3, label="median at the best rate, with interval", zorder=4,
-        )  # fmt: skip
+            elinewidth=1.3,
+            label="median at the best rate, with interval",
+            zorder=4,
+        )
 
 
 def _draw_failures(axes: Axes, optima: Sequence[Optimum]) -> None:
@@ -87,16 +101,25 @@ def _draw_failures(axes: Axes, optima: Sequence[Optimum]) -> None:
         batch, low = np.array(censored, float).T
         axes.vlines(batch, low, 1.5 * low, color=style.VERMILION, linewidth=1.5, zorder=4)
         axes.plot(
-            batch, 1.5 * low, "^", color=style.VERMILION, markersize=6, zorder=4,
+            batch,
+            1.5 * low,
+            "^",
+            color=style.VERMILION,
+            markersize=6,
+            zorder=4,
             label="goal not reached: more steps than this",
-        )  # fmt: skip
+        )
     diverged = [row.batch_size for row in optima if row.steps is None and not row.low]
     if diverged:
         axes.plot(
-            diverged, [0.96] * len(diverged), "x", transform=axes.get_xaxis_transform(),
+            diverged,
+            [0.96] * len(diverged),
+            "x",
+            transform=axes.get_xaxis_transform(),
             color=style.VERMILION,
-            markersize=7, label="every trial diverged",
-        )  # fmt: skip
+            markersize=7,
+            label="every trial diverged",
+        )
 
 
 def _draw_fit(axes: Axes, critical: CriticalBatchSize) -> None:
@@ -111,8 +134,10 @@ def _draw_fit(axes: Axes, critical: CriticalBatchSize) -> None:
     left, right = axes.get_xlim()
     late = critical.value > np.sqrt(left * right)  # Decides where there is room for names.
     _name_slope(
-        axes, critical, left,
-        "perfect scaling: twice the batch, half the steps" if late else "perfect scaling"
+        axes,
+        critical,
+        left,
+        "perfect scaling: twice the batch, half the steps" if late else "perfect scaling",
     )
     _name_plateau(axes, critical, late)
     _mark_critical(axes, critical, late)
@@ -134,18 +159,30 @@ def _name_slope(axes: Axes, critical: CriticalBatchSize, left: float, name: str)
     )
     angle = np.degrees(np.arctan2(*(ends[1] - ends[0])[::-1]))
     axes.annotate(
-        name, (start, critical.e_min / start), (-7, -9), textcoords="offset points", rotation=angle,
-        rotation_mode="anchor", va="top", fontsize=style.SMALL, color=style.MUTED,
-    )  # fmt: skip
+        name,
+        (start, critical.e_min / start),
+        (-7, -9),
+        textcoords="offset points",
+        rotation=angle,
+        rotation_mode="anchor",
+        va="top",
+        fontsize=style.SMALL,
+        color=style.MUTED,
+    )
 
 
 def _name_plateau(axes: Axes, critical: CriticalBatchSize, late: bool) -> None:
     axes.annotate(
-        f"plateau: {style.count(critical.s_min)} steps", (0.012 if late else 0.988, critical.s_min),
-        (0, 3 if late else -14), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
-        ha="left" if late else "right", va="bottom" if late else "top", fontsize=style.SMALL,
+        f"plateau: {style.count(critical.s_min)} steps",
+        (0.012 if late else 0.988, critical.s_min),
+        (0, 3 if late else -14),
+        xycoords=axes.get_yaxis_transform(),
+        textcoords="offset points",
+        ha="left" if late else "right",
+        va="bottom" if late else "top",
+        fontsize=style.SMALL,
         color=style.MUTED,
-    )  # fmt: skip
+    )
 
 
 def _mark_critical(axes: Axes, critical: CriticalBatchSize, late: bool) -> None:
@@ -156,10 +193,15 @@ def _mark_critical(axes: Axes, critical: CriticalBatchSize, late: bool) -> None:
     if left < critical.value < right:
         axes.axvline(critical.value, color=style.VERMILION, linewidth=1.4, zorder=1.5)
     axes.text(
-        low * 0.96 if late else high * 1.04, 0.025 if late else 0.975, critical_text(critical),
-        transform=axes.get_xaxis_transform(), ha="right" if late else "left", va="bottom" if late else "top",
-        fontsize=style.SMALL, color=style.VERMILION,
-    )  # fmt: skip
+        low * 0.96 if late else high * 1.04,
+        0.025 if late else 0.975,
+        critical_text(critical),
+        transform=axes.get_xaxis_transform(),
+        ha="right" if late else "left",
+        va="bottom" if late else "top",
+        fontsize=style.SMALL,
+        color=style.VERMILION,
+    )
 
 
 def critical_text(critical: CriticalBatchSize) -> str:
@@ -167,7 +209,6 @@ def critical_text(critical: CriticalBatchSize) -> str:
     unsure = "" if critical.reliable else " (unreliable)"
     interval = f"{critical.level:.0%} interval {style.count(critical.low)} to {style.count(critical.high)}"
     return f"critical batch size {style.count(critical.value)}{unsure}\n{interval}"
-
 
 
 def _name_regimes(axes: Axes, critical: CriticalBatchSize, left: float, right: float) -> None:
@@ -180,6 +221,12 @@ def _name_regimes(axes: Axes, critical: CriticalBatchSize, left: float, right: f
         share = np.log(end / start) / np.log(right / left)
         name = next((name for name in names if 0.0118 * len(name) < share), "")
         axes.text(
-            np.sqrt(start * end), 1.03, name, transform=axes.get_xaxis_transform(), ha="center", va="center",
-            fontsize=7.5, color=style.INK,
-        )  # fmt: skip
+            np.sqrt(start * end),
+            1.03,
+            name,
+            transform=axes.get_xaxis_transform(),
+            ha="center",
+            va="center",
+            fontsize=7.5,
+            color=style.INK,
+        )

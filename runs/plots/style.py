@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lr_batch.result import Result
-from runs.atomic import write_atomically
+from runs.write import write_atomically
 
 # Okabe and Ito (2008): told apart with every common colour vision deficiency.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -130,17 +130,29 @@ def legend_below(axes: Axes, handles: Sequence | None = None) -> None:
     centre = axes.get_position().x0 + axes.get_position().width / 2
     if handles:
         axes.figure.legend(
-            handles=handles, loc="center", bbox_to_anchor=(centre, 0.05), ncols=columns, frameon=False,
-            fontsize=SMALL
+            handles=handles,
+            loc="center",
+            bbox_to_anchor=(centre, 0.05),
+            ncols=columns,
+            frameon=False,
+            fontsize=SMALL,
         )
 
 
 def note(axes: Axes, text: str) -> None:
     """Says in the middle of the axes why something is not drawn."""
     axes.text(
-        0.5, 0.5, plain(text, 200), transform=axes.transAxes, ha="center", va="center", wrap=True,
-        fontsize=10, color=INK, bbox={"facecolor": "white", "edgecolor": FAINT, "boxstyle": "round,pad=0.6"},
-    )  # fmt: skip
+        0.5,
+        0.5,
+        plain(text, 200),
+        transform=axes.transAxes,
+        ha="center",
+        va="center",
+        wrap=True,
+        fontsize=10,
+        color=INK,
+        bbox={"facecolor": "white", "edgecolor": FAINT, "boxstyle": "round,pad=0.6"},
+    )
 
 
 def remark(axes: Axes, text: str) -> None:

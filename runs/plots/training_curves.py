@@ -58,8 +58,9 @@ def _after_start(curve: Curve) -> Curve:
 def training_curves(result: Result, path: str | Path | None = None) -> Figure:
     """The goal metric against steps (left) and against examples (right), up to the goal, one line per seed.
 
-    The seed of median speed is drawn strong, the others faint. Batch sizes whose lines coincide on the right scale perfectly; where they coincide on the
-    left, a larger batch buys nothing. Dots mark where the goal is reached. Written to `path` if given.
+    The seed of median speed is drawn strong, the others faint. Batch sizes whose lines coincide on the right scale
+    perfectly; where they coincide on the left, a larger batch buys nothing. Dots mark where the goal is reached.
+    Written to `path` if given.
     """
     figure = style.new_figure(9.4, 4.8)
     panels = [style.add_axes(figure, left=left, width=0.37) for left in (0.07, 0.49)]
@@ -122,10 +123,14 @@ def _scale(panels: list[Axes], fastest: list[FastestCurves], result: Result) -> 
             result.goal.threshold, color=style.VERMILION, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1
         )
         axes.text(
-            0.015, result.goal.threshold, f"goal: {style.plain(str(result.goal), 24)}", va="bottom",
+            0.015,
+            result.goal.threshold,
+            f"goal: {style.plain(str(result.goal), 24)}",
+            va="bottom",
             fontsize=style.SMALL,
-            transform=axes.get_yaxis_transform(), color=style.VERMILION,
-        )  # fmt: skip
+            transform=axes.get_yaxis_transform(),
+            color=style.VERMILION,
+        )
     panels[0].set_ylabel(f"held-out {style.plain(result.goal.metric, 24)}", fontsize=10, color=style.INK)
     panels[1].tick_params(labelleft=False)
 
@@ -143,10 +148,16 @@ def _legend(figure: Figure, fastest: list[FastestCurves], colours: list[str]) ->
         for entry, colour in zip(fastest, colours, strict=True)
     ]
     figure.legend(
-        handles=handles, title="batch size, rate", loc="center left", bbox_to_anchor=(0.867, 0.49),
+        handles=handles,
+        title="batch size, rate",
+        loc="center left",
+        bbox_to_anchor=(0.867, 0.49),
         frameon=False,
-        fontsize=style.SMALL, title_fontsize=9, alignment="left", handlelength=1.2,
-    )  # fmt: skip
+        fontsize=style.SMALL,
+        title_fontsize=9,
+        alignment="left",
+        handlelength=1.2,
+    )
 
 
 def _rate(entry: FastestCurves) -> str:

@@ -9,11 +9,11 @@ from runs.xla_flags import set_xla_flags
 
 set_xla_flags()  # before JAX is imported
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from runs.plots import style  # noqa: E402
-from runs.recipes.search_curves import report  # noqa: E402
-from runs.recipes.search_on_digits import (  # noqa: E402
+from runs.plots import style
+from runs.recipes.search_curves import report
+from runs.recipes.search_on_digits import (
     RANDOM,
     TRIALS,
     WORKLOAD,

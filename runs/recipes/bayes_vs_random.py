@@ -9,8 +9,8 @@ from runs.xla_flags import set_xla_flags
 
 set_xla_flags()  # before JAX is imported
 
-from runs.recipes.search_curves import report  # noqa: E402
-from runs.recipes.search_on_digits import (  # noqa: E402
+from runs.recipes.search_curves import report
+from runs.recipes.search_on_digits import (
     BAYES,
     QUASI_RANDOM,
     RANDOM,

@@ -14,14 +14,13 @@ from jaxtyping import Array, Float, Int
 from matplotlib.figure import Figure
 
 from lr_batch import Workload, log_grid
-from lr_batch.schedules import linear
 from lr_batch.workloads import digits_mlp
 from optim import Optimizer
-from runs.atomic import write_atomically
 from runs.plots import style
 from runs.recipes.descend import descend
 from runs.recipes.rate_sensitivity import BATCH_SIZE, batches_of
-from runs.transfer import MUP, Family, Plan, best_rates, scheduled
+from runs.transfer.run import MUP, Family, Plan, best_rates, scheduled
+from runs.write import write_atomically
 
 RESULTS = Path(__file__).parent.parent / "results" / "transfer"
 COLORS = (style.GREEN, style.BLUE, style.VERMILION)
@@ -75,7 +74,7 @@ def survey(plan: Plan, width: int) -> Float[np.ndarray, "2 seeds rates"]:
     def all_rates(seed: Int[Array, ""]) -> Float[Array, "2 rates"]:
         init_key, data_key = jax.random.split(jax.random.key(seed))
         start, batches = workload.init(init_key), batches_of(data_key, plan.steps, workload)
-        lane = lambda rate: trained(workload, optimizer, rate, start, batches)  # noqa: E731
+        lane = lambda rate: trained(workload, optimizer, rate, start, batches)
         return jnp.stack(jax.vmap(lane)(jnp.asarray(plan.rates, jnp.float32)))
 
     seeds = jnp.arange(plan.seeds)

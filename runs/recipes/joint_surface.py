@@ -13,15 +13,14 @@ from runs.xla_flags import set_xla_flags
 
 set_xla_flags()  # before JAX is imported
 
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from lr_batch import Workload, log_grid  # noqa: E402
-from lr_batch.workloads import digits_mlp  # noqa: E402
-from runs.atomic import write_atomically  # noqa: E402
-from runs.plots import style  # noqa: E402
-from runs.plots.cells import geometric_edges  # noqa: E402
-from runs.transfer import (  # noqa: E402
+from lr_batch import Workload, log_grid
+from lr_batch.workloads import digits_mlp
+from runs.plots import style
+from runs.plots.cells import geometric_edges
+from runs.transfer.run import (
     PARAMETERIZATIONS,
     BestRate,
     Family,
@@ -30,6 +29,7 @@ from runs.transfer import (  # noqa: E402
     losses_after,
     train_all,
 )
+from runs.write import write_atomically
 
 RESULTS = Path(__file__).parent.parent / "results" / "transfer"
 SHADES = 20.0  # losses are shaded from the best of a batch size to this factor times it
@@ -164,9 +164,16 @@ def _panel(axes: Axes, surface: Surface, name: str, batch: int) -> None:
     best = surface.best(name, batch)
     rates, low, high = np.array([row.rate for row in best]).T
     axes.errorbar(
-        rates, plan.widths, xerr=style.bars(rates, low, high), fmt="o-", color="white", ecolor="white",
-        markeredgecolor=style.INK, markersize=5, linewidth=1.5,
-    )  # fmt: skip
+        rates,
+        plan.widths,
+        xerr=style.bars(rates, low, high),
+        fmt="o-",
+        color="white",
+        ecolor="white",
+        markeredgecolor=style.INK,
+        markersize=5,
+        linewidth=1.5,
+    )
     style.log_axis(axes.xaxis, "", rate_edges[0], rate_edges[-1])
     axes.set_yscale("log", base=2)
     axes.set_ylim(width_edges[0], width_edges[-1])

@@ -17,11 +17,11 @@ from matplotlib.figure import Figure
 from hparam import SEARCHES, Space, log, log1m
 from lr_batch import WORKLOADS, Workload
 from optim import OPTIMIZERS
-from runs.atomic import write_atomically
 from runs.plots import style
 from runs.recipes.descend import descend
 from runs.recipes.rate_sensitivity import batches_of
 from runs.recipes.search_benchmark import interval
+from runs.write import write_atomically
 
 LEVELS = 3
 NUM_TRIALS = LEVELS**3

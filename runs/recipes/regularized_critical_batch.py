@@ -14,14 +14,14 @@ from runs.xla_flags import set_xla_flags
 
 set_xla_flags()  # before JAX is imported
 
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
+import jax
+import numpy as np
 
-import lr_batch  # noqa: E402
-from lr_batch.critical_batch import CriticalBatchSize, critical_batch_size  # noqa: E402
-from runs.atomic import write_atomically  # noqa: E402
-from runs.folder import run_in_folder  # noqa: E402
-from runs.plots import compare_steps  # noqa: E402
+import lr_batch
+from lr_batch.analysis.critical_batch import CriticalBatchSize, critical_batch_size
+from runs.compare.figures import compare_steps
+from runs.curve.run import run_in_folder
+from runs.write import write_atomically
 
 # A decay of 0.01 is strong for so few steps; with 0.03 the goal is out of reach at a batch of 16.
 STRENGTHS = {"none": None, "dropout": 0.3, "label_smoothing": 0.1, "weight_decay": 0.01}

@@ -145,9 +145,13 @@ def figure(results: dict[str, Ridge], path: str | Path | None = None) -> Figure:
         2 * max(r.condition.max() for r in results.values()),
     )
     drawn.legend(
-        handles=right.get_legend_handles_labels()[0], loc="center", bbox_to_anchor=(0.5, 0.04), ncols=2,
-        frameon=False, fontsize=style.SMALL,
-    )  # fmt: skip
+        handles=right.get_legend_handles_labels()[0],
+        loc="center",
+        bbox_to_anchor=(0.5, 0.04),
+        ncols=2,
+        frameon=False,
+        fontsize=style.SMALL,
+    )
     return style.save(drawn, path)
 
 

@@ -18,9 +18,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hparam import SEARCHES, Search
-from runs.atomic import write_atomically
 from runs.plots import style
 from runs.recipes.analytic_problems import BRANIN, HARTMANN6, Problem
+from runs.write import write_atomically
 
 PROBLEMS = (BRANIN, HARTMANN6)
 NUM_BATCHES = {"Branin": 5, "Hartmann 6": 8}
@@ -76,16 +76,10 @@ def main(
     our Bayesian search takes 7 minutes, Optuna's GP sampler 6 to 15 on Branin and 95 on Hartmann 6, the others
     less than 10 minutes each.
 
-    Found (`runs/results/search`; mean log10 regret after the last batch, 20 repeats, 95 % intervals): Branin bayes -4.10
-    (-4.42 to -3.78), Optuna's GP -1.83 (-2.08 to -1.60), its TPE -0.60, quasi-random -0.42, random -0.48. Hartmann 6 bayes
-    -1.91 (-2.55 to -1.34), TPE -0.60 (-0.83 to -0.35), Optuna's GP -0.39 (-0.53 to -0.27), quasi-random 0.03,
-    random 0.01.
-
-    Args:
-      out: folder of the tables and the figure.
-      methods: names of those to run, default all.
-      repeats: paired seeds, >= 2.
-      quick: 2 repeats of 3 batches of 6, without Optuna.
+    Found (`runs/results/search`; mean log10 regret after the last batch, 20 repeats, 95 % intervals):
+    Branin: bayes -4.10 (-4.42 to -3.78), Optuna's GP -1.83 (-2.08 to -1.60), its TPE -0.60, quasi-random -0.42,
+    random -0.48. Hartmann 6: bayes -1.91 (-2.55 to -1.34), TPE -0.60 (-0.83 to -0.35), Optuna's GP -0.39
+    (-0.53 to -0.27), quasi-random 0.03, random 0.01.
     """
     chosen = [m for m in METHODS if _installed(m) and (not methods or m.name in methods)]
     chosen = [m for m in chosen if not (quick and m.strategy == "optuna")]
@@ -97,8 +91,10 @@ def main(
     results = {key: final_regret(some) for key, some in _grouped(runs).items()}
     style.save(draw(runs), Path(out) / "search_benchmark.png")
     for (problem, method), interval in results.items():
-        print(f"{problem:10s} {method:12s} mean log10 regret {interval.mean:6.2f} "
-              f"[{interval.low:.2f}, {interval.high:.2f}]")  # fmt: skip
+        print(
+            f"{problem:10s} {method:12s} mean log10 regret {interval.mean:6.2f} "
+            f"[{interval.low:.2f}, {interval.high:.2f}]"
+        )
     return results
 
 
@@ -123,10 +119,16 @@ def read(path: Path) -> list[Run]:
         return []
     with path.open(newline="") as file:
         return [
-            Run(r["problem"], r["method"], int(r["repeat"]), int(r["batch_size"]), float(r["seconds"]),
-                np.array([float(value) for value in r["regret"].split()]))
+            Run(
+                r["problem"],
+                r["method"],
+                int(r["repeat"]),
+                int(r["batch_size"]),
+                float(r["seconds"]),
+                np.array([float(value) for value in r["regret"].split()]),
+            )
             for r in csv.DictReader(file)
-        ]  # fmt: skip
+        ]
 
 
 def write(path: Path, runs: list[Run]) -> None:
@@ -182,8 +184,15 @@ def _panel(axes: Axes, problem: str, runs: list[Run]) -> None:
         values = log_regret(some)
         evaluations = some[0].batch_size * np.arange(1, values.shape[1] + 1)
         axes.fill_between(evaluations, *10 ** interval(values), color=method.color, alpha=0.18, linewidth=0)
-        axes.plot(evaluations, 10 ** values.mean(axis=0), color=method.color, marker="o", markersize=3.5,
-                  linewidth=1.6, label=method.name)  # fmt: skip
+        axes.plot(
+            evaluations,
+            10 ** values.mean(axis=0),
+            color=method.color,
+            marker="o",
+            markersize=3.5,
+            linewidth=1.6,
+            label=method.name,
+        )
     axes.set_title(problem, fontsize=10, loc="left", pad=4)
     axes.set_xlabel("evaluations", fontsize=10, color=style.INK)
     style.log_axis(axes.yaxis, "regret", *_limits([r for r in runs if r.problem == problem]))

@@ -16,13 +16,13 @@ from jaxtyping import Float
 import optim
 from hparam import Segment, Space, log, log1m
 from hparam.search import to_proposal
+from hparam.tuning import Tuning, TuningPlan, tune
+from hparam.tuning.plan import study_of
+from hparam.tuning.trainer import Trainer
+from hparam.tuning.tune import steps_of
 from lr_batch import Study
-from runs.atomic import write_atomically
 from runs.plots import style
-from runs.tuning import Tuning, TuningPlan, tune
-from runs.tuning.plan import study_of
-from runs.tuning.trainer import Trainer
-from runs.tuning.tune import steps_of
+from runs.write import write_atomically
 
 SPACE = Space(
     {
@@ -142,7 +142,7 @@ def read(path: Path) -> list[Run]:
     """Runs of one table, which may be missing."""
     if not path.exists():
         return []
-    numbers = lambda text: np.array([float(value) for value in text.split()])  # noqa: E731
+    numbers = lambda text: np.array([float(value) for value in text.split()])
     with path.open(newline="") as file:
         return [
             Run(method, int(repeat), *map(numbers, series), float(fresh))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lr_batch.optimum import Optimum
+from lr_batch.analysis.optimum import Optimum
 from lr_batch.result import Result
 from runs.plots import style
 
@@ -27,19 +27,29 @@ def escape(text: str) -> str:
 def layout(x_axis: Spec, y_axis: Spec, **more: Any) -> Spec:
     """A white figure with its legend below."""
     return {
-        "xaxis": x_axis, "yaxis": y_axis, "height": 500, "hovermode": "closest",
-        "margin": {"l": 70, "r": 20, "t": 30, "b": 60}, "paper_bgcolor": "white", "plot_bgcolor": "white",
+        "xaxis": x_axis,
+        "yaxis": y_axis,
+        "height": 500,
+        "hovermode": "closest",
+        "margin": {"l": 70, "r": 20, "t": 30, "b": 60},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": style.INK},
-        "legend": {"orientation": "h", "y": -0.21, "yanchor": "top", "x": 0.5, "xanchor": "center"}, **more,
-    }  # fmt: skip
+        "legend": {"orientation": "h", "y": -0.21, "yanchor": "top", "x": 0.5, "xanchor": "center"},
+        **more,
+    }
 
 
 def note(text: str) -> Spec:
     """An annotation in the middle that says why something is not drawn."""
     place = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
     return {
-        **place, "text": escape(text), "font": {"size": 15}, "bgcolor": "white", "bordercolor": style.FAINT,
-        "borderpad": 8
+        **place,
+        "text": escape(text),
+        "font": {"size": 15},
+        "bgcolor": "white",
+        "bordercolor": style.FAINT,
+        "borderpad": 8,
     }
 
 
@@ -49,12 +59,17 @@ def log_axis(title: str, low: float, high: float, **more: Any) -> Spec:
     exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     ticks = [part * 10.0**exponent for exponent in exponents for part in parts]
     return {
-        "type": "log", "title": {"text": title, "standoff": 8}, "range": np.log10([low, high]),
+        "type": "log",
+        "title": {"text": title, "standoff": 8},
+        "range": np.log10([low, high]),
         "tickvals": ticks,
-        "ticktext": [style.compact(tick) for tick in ticks], "gridcolor": style.FAINT,
+        "ticktext": [style.compact(tick) for tick in ticks],
+        "gridcolor": style.FAINT,
         "linecolor": style.MUTED,
-        "ticks": "outside", "zeroline": False, **more,
-    }  # fmt: skip
+        "ticks": "outside",
+        "zeroline": False,
+        **more,
+    }
 
 
 def batch_axis(result: Result) -> Spec:
@@ -68,17 +83,30 @@ def batch_axis(result: Result) -> Spec:
 def line(name: str, x: np.ndarray, y: np.ndarray, looks: Spec, **more: Any) -> Spec:
     """A line that does not answer to the pointer."""
     return {
-        "type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": looks, "hoverinfo": "skip",
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x": x,
+        "y": y,
+        "line": looks,
+        "hoverinfo": "skip",
         **more,
-    }  # fmt: skip
+    }
 
 
 def markers(name: str, x: Sequence, y: Sequence, hover: Sequence[str], **looks: Any) -> Spec:
     """Points, each with its own text when pointed at."""
     return {
-        "type": "scatter", "mode": "markers", "name": name, "x": x, "y": y, "text": hover, "marker": looks,
-        "hovertemplate": "%{text}<extra></extra>", "showlegend": len(x) > 0,
-    }  # fmt: skip
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": x,
+        "y": y,
+        "text": hover,
+        "marker": looks,
+        "hovertemplate": "%{text}<extra></extra>",
+        "showlegend": len(x) > 0,
+    }
 
 
 def estimates(name: str, rows: Sequence[Optimum], intervals: Sequence[tuple], **looks: Any) -> Spec:
@@ -99,9 +127,8 @@ def describe(row: Optimum) -> str:
     if row.learning_rate:
         best, low, high = row.learning_rate
         lines.append(
-            f"rate {best:.3g} [{low:.3g}, {high:.3g}]" + (
-                f", {row.edge} edge of the grid" if row.edge else ""
-            )
+            f"rate {best:.3g} [{low:.3g}, {high:.3g}]"
+            + (f", {row.edge} edge of the grid" if row.edge else "")
         )
     lines += [f"{escape(name)} {value:.4g}" for name, value in row.others.items()]
     return "<br>".join([*lines, f"{row.n_reached} of {row.n_seeds} seeds reached the goal"])

@@ -47,7 +47,7 @@ def heatmap_chart(result: Result) -> Spec:
     x_axis = batch_axis(result) | {"showgrid": False, "range": np.log10(edges[[0, -1]])}
     return {
         "data": data,
-        "layout": layout(x_axis, log_axis("learning rate", *grid.edges[[0, -1]], showgrid=False))
+        "layout": layout(x_axis, log_axis("learning rate", *grid.edges[[0, -1]], showgrid=False)),
     }
 
 
@@ -56,13 +56,19 @@ def _colours(table: Cells, grid: RateGrid, hover: np.ndarray) -> Spec:
     scale = log_axis("", np.nanmin(steps), np.nanmax(steps))
     bar = {"title": {"text": "steps (median)", "side": "right"}, "outlinewidth": 0, "thickness": 14}
     return {
-        "type": "heatmap", "x": geometric_edges(table.batch_sizes.astype(float)), "y": grid.edges,
+        "type": "heatmap",
+        "x": geometric_edges(table.batch_sizes.astype(float)),
+        "y": grid.edges,
         "z": np.log10(steps),
-        "text": hover, "hovertemplate": "%{text}<extra></extra>", "colorscale": "Viridis",
+        "text": hover,
+        "hovertemplate": "%{text}<extra></extra>",
+        "colorscale": "Viridis",
         "reversescale": True,
-        "xgap": 1, "ygap": 1, "hoverongaps": False,
+        "xgap": 1,
+        "ygap": 1,
+        "hoverongaps": False,
         "colorbar": bar | {"tickvals": np.log10(scale["tickvals"]), "ticktext": scale["ticktext"]},
-    }  # fmt: skip
+    }
 
 
 def _cell_texts(result: Result, table: Cells, grid: RateGrid) -> np.ndarray:

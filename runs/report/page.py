@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from lr_batch.critical_batch import CriticalBatchSize
-from lr_batch.learning_rate_law import LearningRateLaw
+from lr_batch.analysis.critical_batch import CriticalBatchSize
+from lr_batch.analysis.learning_rate_law import LearningRateLaw
 from lr_batch.result import Result
-from runs.atomic import write_atomically
-from runs.plots.style import count
 from runs.report.blocks import Spec
 from runs.report.heatmap import heatmap_chart
 from runs.report.scaling import rate_chart, steps_chart
 from runs.report.tables import cards, engine_table, steps_table, study_table
 from runs.report.training import training_chart
+from runs.write import write_atomically
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -121,9 +120,9 @@ def write_report(
     write_atomically(path, page.encode())
 
 
-def charts_of(result: Result, critical: CriticalBatchSize | None, law: LearningRateLaw | None) -> dict[
-    str, Spec
-]:
+def charts_of(
+    result: Result, critical: CriticalBatchSize | None, law: LearningRateLaw | None
+) -> dict[str, Spec]:
     """The figures by the names of their captions; those of the rate only where it was varied."""
     charts = {"steps": steps_chart(result, critical)}
     if "learning_rate" in result.hparams:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lr_batch.critical_batch import CriticalBatchSize
-from lr_batch.learning_rate_law import LearningRateLaw
-from lr_batch.optimum import best_settings
+from lr_batch.analysis.critical_batch import CriticalBatchSize
+from lr_batch.analysis.learning_rate_law import LearningRateLaw
+from lr_batch.analysis.optimum import best_settings
 from lr_batch.result import Result
 from runs.plots import style
 from runs.plots.cells import cells, rate_grid
@@ -40,12 +40,15 @@ def steps_chart(result: Result, critical: CriticalBatchSize | None) -> Spec:
         markers("each seed", batch * style.BESIDE, steps, hover, color=style.INK, size=4, opacity=0.45),
         estimates("median at the best rate", reached, [(row.steps, row.low, row.high) for row in reached]),
         markers(
-            "goal not reached: more steps than this", [row.batch_size for row in missed],
+            "goal not reached: more steps than this",
+            [row.batch_size for row in missed],
             [row.low for row in missed],
             [f"batch {row.batch_size}: not reached by {row.low:,.0f} steps" for row in missed],
-            symbol="triangle-up", size=11, color=style.VERMILION,
+            symbol="triangle-up",
+            size=11,
+            color=style.VERMILION,
         ),
-    ]  # fmt: skip
+    ]
     y_axis = log_axis("optimizer steps to the goal", *steps_range(optima, critical))
     if critical:
         marks = _critical_marks(critical, *_wide(result)[[0, -1]])
@@ -65,8 +68,13 @@ def _fit_lines(critical: CriticalBatchSize, batch: np.ndarray) -> list[Spec]:
     return [
         line("", batch, low, none, showlegend=False),
         line(
-            "band of the fit", batch, high, none, showlegend=False, fill="tonexty",
-            fillcolor="rgba(0,114,178,0.15)"
+            "band of the fit",
+            batch,
+            high,
+            none,
+            showlegend=False,
+            fill="tonexty",
+            fillcolor="rgba(0,114,178,0.15)",
         ),
         line("perfect scaling", batch, critical.e_min / batch, DASHED),
         line("plateau", batch, np.full_like(batch, critical.s_min), {**DASHED, "dash": "dot"}),
@@ -78,16 +86,26 @@ def _critical_marks(critical: CriticalBatchSize, left: float, right: float) -> S
     """Line and shaded interval at the critical batch size, named below the curve, or above it."""
     across = {"xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
     band = {
-        "type": "rect", "x0": critical.low, "x1": critical.high, "fillcolor": style.VERMILION, "opacity": 0.13
+        "type": "rect",
+        "x0": critical.low,
+        "x1": critical.high,
+        "fillcolor": style.VERMILION,
+        "opacity": 0.13,
     }
     stroke = {"type": "line", "x0": critical.value, "x1": critical.value, "line": {"color": style.VERMILION}}
     name = {
-        "yref": "paper", "text": critical_text(critical).replace("\n", "<br>"), "showarrow": False,
+        "yref": "paper",
+        "text": critical_text(critical).replace("\n", "<br>"),
+        "showarrow": False,
         "font": {"color": style.VERMILION},
-    }  # fmt: skip
+    }
     if critical.value > np.sqrt(left * right):
         name |= {
-            "x": np.log10(critical.low), "xanchor": "right", "align": "right", "y": 0.02, "yanchor": "bottom"
+            "x": np.log10(critical.low),
+            "xanchor": "right",
+            "align": "right",
+            "y": 0.02,
+            "yanchor": "bottom",
         }
     else:
         high = min(max(critical.high, left), right)
@@ -113,8 +131,10 @@ def rate_chart(result: Result, law: LearningRateLaw | None) -> Spec:
     if law:
         data.append(
             line(
-                escape(f"law: {law.best}; {exponent_text(law)}"), batch, law.rate(batch),
-                {"color": style.BLUE, "width": 2}
+                escape(f"law: {law.best}; {exponent_text(law)}"),
+                batch,
+                law.rate(batch),
+                {"color": style.BLUE, "width": 2},
             )
         )
     inside, at_edge = ([row for row in optima if (row.edge is not None) == edge] for edge in (False, True))

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lr_batch.critical_batch import CriticalBatchSize
-from lr_batch.learning_rate_law import LearningRateLaw
+from lr_batch.analysis.critical_batch import CriticalBatchSize
+from lr_batch.analysis.learning_rate_law import LearningRateLaw
 from lr_batch.result import Result
 from runs.plots.style import count
 
@@ -21,21 +21,31 @@ def cards(critical: CriticalBatchSize | None, law: LearningRateLaw | None) -> st
         level, regimes = f"{critical.level:.0%} interval", critical.regimes
         boxes = (
             ("critical batch size", critical.value, f"{level} {_span(critical.low, critical.high)}"),
-            ("fewest steps, S<sub>min</sub>", critical.s_min,
-             f"{level} {_span(critical.s_min_low, critical.s_min_high)}"),
-            ("fewest examples, E<sub>min</sub>", critical.e_min,
-             f"{level} {_span(critical.e_min_low, critical.e_min_high)}"),
+            (
+                "fewest steps, S<sub>min</sub>",
+                critical.s_min,
+                f"{level} {_span(critical.s_min_low, critical.s_min_high)}",
+            ),
+            (
+                "fewest examples, E<sub>min</sub>",
+                critical.e_min,
+                f"{level} {_span(critical.e_min_low, critical.e_min_high)}",
+            ),
             ("perfect scaling until batch", regimes.perfect_scaling_until, "at most 20% over linear scaling"),
-            ("plateau from batch", regimes.flat_from,
-             f"within 20% of S<sub>min</sub>; sharpness {critical.sharpness:.2g}"),
-        )  # fmt: skip
+            (
+                "plateau from batch",
+                regimes.flat_from,
+                f"within 20% of S<sub>min</sub>; sharpness {critical.sharpness:.2g}",
+            ),
+        )
         html = [_card(label, count(value), remark) for label, value, remark in boxes]
     if law:
         span = f"{law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})"
         html.append(
             _card(
-                "law of the best rate", escape(law.best),
-                f"below the knee rate ∝ batch<sup>a</sup>, a = {span}"
+                "law of the best rate",
+                escape(law.best),
+                f"below the knee rate ∝ batch<sup>a</sup>, a = {span}",
             )
         )
     return f'<div class="cards">{"".join(html)}</div>' if html else ""
@@ -98,15 +108,17 @@ def engine_table(engine: Mapping[str, Any]) -> str:
 
 def _pairs(entries: Iterable[tuple[str, Any]]) -> str:
     rows = (
-        f"<tr><th>{escape(str(name).replace('_', ' '))}</th><td>{_value(value)}</td></tr>" for name,
-        value in entries
+        f"<tr><th>{escape(str(name).replace('_', ' '))}</th><td>{_value(value)}</td></tr>"
+        for name, value in entries
     )
     return f'<table class="pairs">{"".join(rows)}</table>'
 
 
 def _value(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return "<br>".join(escape(str(v)) for v in value) if isinstance(value, list | tuple) else escape(
-            str(value)
+        return (
+            "<br>".join(escape(str(v)) for v in value)
+            if isinstance(value, list | tuple)
+            else escape(str(value))
         )
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

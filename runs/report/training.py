@@ -31,7 +31,7 @@ def training_chart(result: Result) -> Spec:
     }
     return {
         "data": data,
-        "layout": layout(log_axis("optimizer steps", *steps, domain=[0.0, 0.49]), y_axis, **panels)
+        "layout": layout(log_axis("optimizer steps", *steps, domain=[0.0, 0.49]), y_axis, **panels),
     }
 
 
@@ -39,13 +39,20 @@ def _trace(entry: FastestCurves, i: int, panel: int, colour: str) -> Spec:
     curve, setting = entry.curves[i], ", ".join(f"{escape(n)} {v:.4g}" for n, v in entry.setting.items())
     per_step = 1 if panel == 1 else entry.batch_size
     return {
-        "type": "scatter", "mode": "lines", "x": curve.steps * per_step, "y": curve.values,
-        "xaxis": f"x{panel}", "yaxis": f"y{panel}", "line": {"color": colour, "width": 1.2}, "opacity": 0.8,
-        "name": f"batch {entry.batch_size}", "legendgroup": str(entry.batch_size),
+        "type": "scatter",
+        "mode": "lines",
+        "x": curve.steps * per_step,
+        "y": curve.values,
+        "xaxis": f"x{panel}",
+        "yaxis": f"y{panel}",
+        "line": {"color": colour, "width": 1.2},
+        "opacity": 0.8,
+        "name": f"batch {entry.batch_size}",
+        "legendgroup": str(entry.batch_size),
         "showlegend": i == 0 and panel == 1,
         "hovertemplate": f"batch size {entry.batch_size}, seed {entry.seeds[i]}<br>{setting}<br>"
         "%{x:,} " + ("steps" if panel == 1 else "examples") + ": %{y:.4g}<extra></extra>",
-    }  # fmt: skip
+    }
 
 
 def _span(data: list[Spec], panel: int) -> tuple[float, float]:
@@ -57,7 +64,12 @@ def _span(data: list[Spec], panel: int) -> tuple[float, float]:
 def _goal_line(threshold: float, panel: str) -> Spec:
     stroke = {"color": style.VERMILION, "width": 1.3, "dash": "dash"}
     return {
-        "type": "line", "xref": f"x{panel} domain", "x0": 0, "x1": 1, "yref": f"y{panel}", "y0": threshold,
+        "type": "line",
+        "xref": f"x{panel} domain",
+        "x0": 0,
+        "x1": 1,
+        "yref": f"y{panel}",
+        "y0": threshold,
         "y1": threshold,
         "line": stroke,
-    }  # fmt: skip
+    }

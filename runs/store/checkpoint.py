@@ -12,9 +12,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from lr_batch.chunk import Lanes
-from runs.atomic import sync_folder, sync_tree, write_atomically
+from lr_batch.engine.chunk import Lanes
 from runs.store.errors import StoreError
+from runs.write import sync_folder, sync_tree, write_atomically
 
 KEEP = 2
 OVERHEAD = 2**18  # bytes beside the arrays: 15 small files

@@ -6,12 +6,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from runs.atomic import sync_folder
 from runs.store import schema
 from runs.store.connection import as_store_error, connect, is_damage
 from runs.store.errors import StoreError
 from runs.store.migrate import migrate
 from runs.store.salvage import salvage
+from runs.write import sync_folder
 
 NAME = "store.sqlite"
 HEADER = b"SQLite format 3\x00"

@@ -6,8 +6,8 @@ import secrets
 import shutil
 from pathlib import Path
 
-from runs.atomic import sync_folder, write_atomically
 from runs.store.errors import StoreError
+from runs.write import sync_folder, write_atomically
 
 NEED = 16 * 2**20  # bytes: a default study is 2 MiB, its figures and report 8
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lr_batch.chunk import Chunk, ChunkResult
+from lr_batch.engine.chunk import Chunk, ChunkResult
 from lr_batch.result import BUDGET, DIVERGED, REACHED, Curve, Trial
 
 # Fixed byte orders, so that a store can be carried between machines.

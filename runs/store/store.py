@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lr_batch.chunk import Chunk, ChunkResult, Lanes
+from lr_batch.engine.chunk import Chunk, ChunkResult, Lanes
 from lr_batch.result import Trial
 from runs.store.checkpoint import discard_lanes, load_lanes, save_lanes
 from runs.store.connection import as_store_error
@@ -33,7 +33,7 @@ from runs.store.study import beyond_extension, difference
 
 
 class Store:
-    """Keeps the chunks of one study in `directory`, as a `lr_batch.chunk.ChunkStore`.
+    """Keeps the chunks of one study in `directory`, as a `lr_batch.engine.chunk.ChunkStore`.
 
     One process writes, with any number of threads; readers never block it. Rows are checked
     against their checksum whenever they are read. Everything stays inside `directory`, under

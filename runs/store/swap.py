@@ -7,7 +7,7 @@ import shutil
 from itertools import count
 from pathlib import Path
 
-from runs.atomic import sync_folder
+from runs.write import sync_folder
 
 
 def swap(path: Path, replacement: Path, label: str) -> Path:

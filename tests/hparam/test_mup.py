@@ -12,10 +12,10 @@ from flax import linen as nn
 import hparam
 import lr_batch
 import optim
-from hparam.coordinate_check import exponent, outputs_of_layers
-from hparam.fans import Fans, default_fans
-from hparam.initial_std import Spread, std_ratio
-from hparam.mup import Factors, width_factors
+from hparam.mup.coordinate_check import exponent, outputs_of_layers
+from hparam.mup.fan_growth import Fans, default_fans
+from hparam.mup.initial_std import Spread, std_ratio
+from hparam.mup.mup import Factors, width_factors
 from lr_batch.workloads import digits_cnn, pydoc_lm
 from lr_batch.workloads.mlp import MLP
 from lr_batch.workloads.pydoc_lm import CharTransformer
@@ -27,7 +27,7 @@ def mlp(width=16, layers=2, model=None):
     """A network of the given width on 24 rows of noise."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(24, 4)).astype(np.float32), rng.integers(0, 3, 24).astype(np.int32)
-    return lr_batch.from_arrays(
+    return lr_batch.problem.from_arrays(
         model or MLP((width,) * layers + (3,)),
         train=(x, y),
         held_out=(x[:8], y[:8]),
@@ -196,7 +196,7 @@ def test_attention_scores_fall_like_one_over_d():
     key = jax.random.key(0)
     usual, at_base, wide = (pydoc_lm(width=16, base_width=base) for base in (None, 16, 4))
     params, rows = jax.jit(usual.init)(key), jax.tree.map(lambda leaf: leaf[:2], usual.eval_data)
-    loss = lambda workload, params: np.asarray(jax.jit(workload.evaluate)(params, rows)["loss"])  # noqa: E731
+    loss = lambda workload, params: np.asarray(jax.jit(workload.evaluate)(params, rows)["loss"])
     np.testing.assert_array_equal(loss(usual, params), loss(at_base, params))
     # Queries are the first third of the fused projection; half of them is half of the scores, sqrt(4 / 16).
     projection = params["Dense_0"]["kernel"].at[:, :16].multiply(0.5)
@@ -207,12 +207,12 @@ def test_attention_scores_fall_like_one_over_d():
 
 def test_residual_branches_take_their_scale():
     """A branch that is scaled to nothing leaves embedding and readout."""
-    make = lambda scale: CharTransformer(vocab=5, width=8, branch_scale=scale)  # noqa: E731
+    make = lambda scale: CharTransformer(vocab=5, width=8, branch_scale=scale)
     x = jnp.arange(4)[None]
     params = make(1.0).init(jax.random.key(0), x)
     none = jax.tree.map(jnp.zeros_like, {name: params["params"][name] for name in ("Dense_1", "Dense_2")})
     cut = {"params": params["params"] | none}
-    apply = lambda scale, params: np.asarray(make(scale).apply(params, x))  # noqa: E731
+    apply = lambda scale, params: np.asarray(make(scale).apply(params, x))
     np.testing.assert_allclose(apply(0.0, params), apply(1.0, cut), rtol=1e-5)
     assert not np.allclose(apply(0.5, params), apply(1.0, params))
 
@@ -240,7 +240,7 @@ def spoiled(mup, kind, layer, factor):
     def wrong(path, leaf):
         return leaf._replace(**{kind: factor}) if path[0].key == layer else leaf
 
-    is_leaf = lambda node: isinstance(node, Factors)  # noqa: E731
+    is_leaf = lambda node: isinstance(node, Factors)
     return mup._replace(factors=jax.tree_util.tree_map_with_path(wrong, mup.factors, is_leaf=is_leaf))
 
 

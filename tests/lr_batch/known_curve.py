@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lr_batch import rate_fit
+from lr_batch.analysis import rate_fit
+from lr_batch.problem.workload import Goal
 from lr_batch.result import BUDGET, DIVERGED, REACHED, Curve, EngineReport, Result
-from lr_batch.workload import Goal
 
 BATCH_SIZES = 2 ** np.arange(11)
 RATES = np.geomspace(1e-3, 4.0, 16)

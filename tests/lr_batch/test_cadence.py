@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lr_batch.cadence import evaluation_steps
+from lr_batch.engine.cadence import evaluation_steps
 
 
 @pytest.mark.parametrize("budget", [1, 2, 13, 300, 10_000, 1_000_000_000])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from lr_batch.critical_batch import critical_batch_size
-from lr_batch.optimum import Estimate, Optimum
-from lr_batch.scaling_curve import Points, fit_curve, log_steps
+from lr_batch.analysis.critical_batch import critical_batch_size
+from lr_batch.analysis.optimum import Estimate, Optimum
+from lr_batch.analysis.scaling_curve import Points, fit_curve, log_steps
 from tests.lr_batch.known_curve import (
     BATCH_SIZES,
     RATES,
@@ -98,7 +98,7 @@ def test_seed_effects_on_all_batch_sizes_move_s_min_and_not_the_critical_batch_s
     common = np.exp([[-0.2, -0.05, 0.05, 0.2]])
     own = np.exp(0.2 * np.random.default_rng(0).standard_normal((11, 4)))
     together, apart = (_fit(_optima(hyperbola(BATCH_SIZES)[:, None] * error)) for error in (common, own))
-    width = lambda low, high: np.log(high / low)  # noqa: E731
+    width = lambda low, high: np.log(high / low)
     assert width(together.low, together.high) < 0.5 * width(apart.low, apart.high)
     assert width(together.s_min_low, together.s_min_high) > 0.3
 

@@ -17,8 +17,8 @@ from flax import nnx
 
 from lr_batch.data import DataNotPrepared, data_hash, load_prepared, read_idx
 from lr_batch.data.prepared import CACHE_NAME
-from lr_batch.from_arrays import from_arrays
-from lr_batch.workload import Goal
+from lr_batch.problem.from_arrays import from_arrays
+from lr_batch.problem.workload import Goal
 from runs.data import CIFAR_RECORD, prepare
 
 X = np.random.RandomState(0).randn(12, 4).astype(np.float32)

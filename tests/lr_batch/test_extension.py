@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lr_batch.extension import RATES, beyond, describe, rates_to_add
+from lr_batch.problem.workload import Goal
 from lr_batch.result import BUDGET, DIVERGED, REACHED, Curve, EngineReport, Result
-from lr_batch.workload import Goal
 
 GRID = (0.1, 0.2, 0.4, 0.8)
 

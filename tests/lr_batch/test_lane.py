@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-
-from lr_batch.lane import Draw, batch_value_and_grad, differentiable_value, make_lane
-from lr_batch.micro_batch import MicroBatch
-from lr_batch.order import epoch_order
 from tiny import sgd, tiny_workload
+
+from lr_batch.lanes.lane import Draw, batch_value_and_grad, differentiable_value, make_lane
+from lr_batch.lanes.micro_batch import MicroBatch
+from lr_batch.lanes.order import epoch_order
 
 DATA = jax.tree.map(jnp.asarray, tiny_workload().train_data)
 
@@ -65,7 +65,9 @@ def test_batch_is_split_as_is_cheapest(batch_size, rows):
 
     draw = Draw.first(jnp.int32(0), 40)
     counted = workload._replace(loss=loss)
-    value_and_grad = batch_value_and_grad(counted, draw, jnp.int32(batch_size), (MicroBatch(1), MicroBatch(16)), DATA)
+    value_and_grad = batch_value_and_grad(
+        counted, draw, jnp.int32(batch_size), (MicroBatch(1), MicroBatch(16)), DATA
+    )
     jax.block_until_ready(jax.jit(value_and_grad)({"w": jnp.ones((5, 3))}))
     jax.effects_barrier()
     assert seen == rows
@@ -88,7 +90,9 @@ def test_optimizer_gets_the_functions_of_its_batch():
 
     def optimizer(hparams):
         def update(updates, state, params, *, value, grad, value_fn, grad_fn):
-            seen.update(value=value - value_fn(params), grad=jax.tree.map(jnp.subtract, grad, grad_fn(params)))
+            seen.update(
+                value=value - value_fn(params), grad=jax.tree.map(jnp.subtract, grad, grad_fn(params))
+            )
             return updates, state
 
         return optax.GradientTransformationExtraArgs(lambda params: (), update)

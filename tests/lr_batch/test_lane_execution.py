@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from tiny import tiny_study
 
 import lr_batch
-from lr_batch.lane_execution import BLOCKS, MAP, VMAP, over_lanes
-from tiny import tiny_study
+from lr_batch.lanes.execution import over_lanes
+from lr_batch.problem.workload import BLOCKS, MAP, VMAP
 
 LANES = 8  # two blocks
 

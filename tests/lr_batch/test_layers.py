@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from lr_batch.workloads.mlp import MLP
 from lr_batch.workloads.layers import product, relu
+from lr_batch.workloads.mlp import MLP
 
 
 def gradients(multiply, x, kernel):
@@ -29,7 +29,7 @@ def test_gradients_are_those_of_a_plain_product_in_every_lane(in_axes):
 def test_curvature_can_be_taken_forward_over_reverse():
     """The noise scale multiplies by the Hessian this way."""
     x, kernel = jax.random.normal(jax.random.key(0), (5, 4)), jax.random.normal(jax.random.key(1), (4, 3))
-    hvp = lambda multiply: jax.jvp(lambda k: gradients(multiply, x, k)[1], (kernel,), (kernel,))[1]  # noqa: E731
+    hvp = lambda multiply: jax.jvp(lambda k: gradients(multiply, x, k)[1], (kernel,), (kernel,))[1]
     np.testing.assert_allclose(hvp(product), hvp(jnp.matmul), rtol=1e-5, atol=1e-6)
 
 
@@ -45,8 +45,9 @@ def test_network_is_that_of_flax_layers():
     x = jax.random.normal(jax.random.key(0), (3, 5))
     params = MLP((4, 2)).init(jax.random.key(1), x)["params"]
     assert jax.tree.map(jnp.shape, params) == {
-        "Dense_0": {"kernel": (5, 4), "bias": (4,)}, "head": {"kernel": (4, 2), "bias": (2,)}
-    }  # fmt: skip
+        "Dense_0": {"kernel": (5, 4), "bias": (4,)},
+        "head": {"kernel": (4, 2), "bias": (2,)},
+    }
     hidden = nn.relu(nn.Dense(4).apply({"params": params["Dense_0"]}, x))
     outputs = nn.Dense(2).apply({"params": params["head"]}, hidden)
     np.testing.assert_allclose(MLP((4, 2)).apply({"params": params}, x), outputs, rtol=1e-6)

@@ -7,8 +7,8 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from lr_batch.learning_rate_law import LAWS, learning_rate_law
-from lr_batch.optimum import Estimate
+from lr_batch.analysis.learning_rate_law import LAWS, learning_rate_law
+from lr_batch.analysis.optimum import Estimate
 from tests.lr_batch.known_curve import BATCH_SIZES, draw_result
 from tests.lr_batch.test_critical_batch import _optima
 

@@ -7,31 +7,31 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from tiny import tiny_study
 
 import lr_batch
-from lr_batch.cadence import evaluation_steps
-from lr_batch.engine import Engine
-from lr_batch.execution_choice import choose_execution
-from lr_batch.live_bytes import live_bytes
-from lr_batch.memory import MAX_WIDTH, chunk_memory, chunk_width
-from tiny import tiny_study
+from lr_batch.engine.cadence import evaluation_steps
+from lr_batch.engine.execution_choice import choose_execution
+from lr_batch.engine.live_bytes import live_bytes
+from lr_batch.engine.memory import MAX_WIDTH, chunk_memory, chunk_width
+from lr_batch.engine.programs import Engine
 
 X = jax.ShapeDtypeStruct((8, 4), jnp.float32)
 W = jax.ShapeDtypeStruct((4, 100), jnp.float32)
 
 
 def test_results_of_products_lie_in_memory_and_elementwise_ones_do_not():
-    one_product = lambda w, x: jnp.exp(-(x @ w)).sum()  # noqa: E731
+    one_product = lambda w, x: jnp.exp(-(x @ w)).sum()
     assert live_bytes(one_product, W, X) == 8 * 100 * 4 + 4  # the product and its sum
 
 
 def test_elementwise_results_that_go_into_a_product_lie_in_memory():
-    two_products = lambda w, x: (jnp.tanh(x @ w) @ w.T).sum()  # noqa: E731
+    two_products = lambda w, x: (jnp.tanh(x @ w) @ w.T).sum()
     assert live_bytes(two_products, W, X) == 2 * 8 * 100 * 4  # x w and its tanh; then the tanh and less
 
 
 def test_elementwise_results_that_are_read_twice_lie_in_memory():
-    twice = lambda w, x: (lambda z: z.sum() + (z * z).sum())((x @ w) + 1.0)  # noqa: E731
+    twice = lambda w, x: (lambda z: z.sum() + (z * z).sum())((x @ w) + 1.0)
     assert live_bytes(twice, W, X) >= 2 * 8 * 100 * 4  # the product and the sum with 1
 
 
@@ -76,8 +76,8 @@ def fashion_shape():
     from lr_batch.workloads.mlp import MLP
 
     rng = np.random.default_rng(0)
-    rows = lambda n: (rng.random((n, 784), np.float32), rng.integers(10, size=n, dtype=np.int32))  # noqa: E731
-    return lr_batch.from_arrays(
+    rows = lambda n: (rng.random((n, 784), np.float32), rng.integers(10, size=n, dtype=np.int32))
+    return lr_batch.problem.from_arrays(
         MLP((256, 256, 256, 10)),
         train=rows(2_000),
         held_out=rows(1_000),
@@ -110,7 +110,7 @@ def test_width_that_memory_allows_changes_no_answer(monkeypatch):
     """Two lanes at a time instead of four."""
     study, seen = tiny_study(batch_sizes=(4,), slack=float("inf")), []
     wide, need = lr_batch.run(study), chunk_memory(study)
-    monkeypatch.setattr("lr_batch.memory.memory_budget", lambda: need.chunk(2, "vmap") + need.data)
+    monkeypatch.setattr("lr_batch.engine.memory.memory_budget", lambda: need.chunk(2, "vmap") + need.data)
     narrow = lr_batch.run(study, on_chunk=seen.append)
     assert narrow.engine.chunk_width == seen[0].width == 2 and wide.engine.chunk_width == 4
     assert seen[0].lane_bytes == need.lane(2, "vmap")

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from lr_batch import micro_batch
-from lr_batch.micro_batch import MicroBatch, cheapest, micro_batch_of, micro_batches_of
+from lr_batch.lanes import micro_batch
+from lr_batch.lanes.micro_batch import MicroBatch, cheapest, micro_batch_of, micro_batches_of
 
 SIZES = (*range(1, 130), 1_000, 65_536, 1_000_000)
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lr_batch.noise_scale import gradient_noise_scale, measure_noise_scale
-from lr_batch.workload import Goal, Workload
+from lr_batch.analysis.noise_scale import gradient_noise_scale, measure_noise_scale
+from lr_batch.problem.workload import Goal, Workload
 
 H = np.array([4.0, 1.0, 0.25], np.float32)
 

@@ -2,9 +2,10 @@
 
 import dataclasses
 
-from lr_batch.memory import chunk_memory
-from lr_batch.once_per_program import once_per_program
 from tiny import tiny_study
+
+from lr_batch.engine.memo import once_per_program
+from lr_batch.engine.memory import chunk_memory
 
 
 def test_a_value_is_worked_out_again_only_where_it_may_differ():

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.special import log_ndtr
 
-from lr_batch import rate_fit
-from lr_batch.optimum import best_settings, censored_mean
+from lr_batch.analysis import rate_fit
+from lr_batch.analysis.optimum import best_settings, censored_mean
 from lr_batch.result import BUDGET, DIVERGED, Result
 from tests.lr_batch import known_curve
 from tests.lr_batch.known_curve import BATCH_SIZES, RATES, draw_result, hyperbola, saturating
@@ -25,7 +25,9 @@ def test_basins_have_their_minimum_at_zero(shape):
     assert offset[shape(offset).argmin()] == pytest.approx(0.0, abs=1e-9)
 
 
-@pytest.mark.parametrize("family", [rate_fit.cliff, rate_fit.valley, rate_fit.bowl, partial(rate_fit.bowl, skew=-1.0)])
+@pytest.mark.parametrize(
+    "family", [rate_fit.cliff, rate_fit.valley, rate_fit.bowl, partial(rate_fit.bowl, skew=-1.0)]
+)
 def test_families_are_zero_and_flat_at_the_best_rate_and_slopes_are_derivatives(family):
     sharpness, step = np.array([0.3, 2.0, 20.0])[:, None], 1e-5
     value, slope = family(np.zeros(1), sharpness)
@@ -39,7 +41,9 @@ def test_families_are_zero_and_flat_at_the_best_rate_and_slopes_are_derivatives(
 @pytest.mark.parametrize("skew", [-1e-4, 1e-4])
 def test_bowl_with_little_skew_is_a_parabola(skew):
     offset, curvature = np.linspace(-2, 2, 9), np.array([[0.25], [4.0]])
-    for skewed, parabola in zip(rate_fit.bowl(offset, curvature, skew), rate_fit.bowl(offset, curvature), strict=True):
+    for skewed, parabola in zip(
+        rate_fit.bowl(offset, curvature, skew), rate_fit.bowl(offset, curvature), strict=True
+    ):
         np.testing.assert_allclose(skewed, parabola, atol=2e-3)
 
 

@@ -6,18 +6,22 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from lr_batch.order import epoch_order
+from lr_batch.lanes.order import epoch_order
 
 
 @pytest.mark.parametrize("num_examples", [1, 2, 3, 7, 64, 1400])
 def test_every_epoch_visits_every_example_once(num_examples):
     order = jax.jit(lambda seed, epoch: epoch_order(seed, epoch, num_examples))
     for seed, epoch in ((0, 0), (0, 1), (5, 0), (2**31 - 1, 12345)):
-        np.testing.assert_array_equal(np.sort(order(jnp.int32(seed), jnp.int32(epoch))), np.arange(num_examples))
+        np.testing.assert_array_equal(
+            np.sort(order(jnp.int32(seed), jnp.int32(epoch))), np.arange(num_examples)
+        )
 
 
 def test_seeds_and_epochs_differ():
-    orders = [tuple(np.asarray(epoch_order(jnp.int32(s), jnp.int32(e), 50))) for s, e in ((0, 0), (1, 0), (0, 1))]
+    orders = [
+        tuple(np.asarray(epoch_order(jnp.int32(s), jnp.int32(e), 50))) for s, e in ((0, 0), (1, 0), (0, 1))
+    ]
     assert len(set(orders)) == 3
 
 

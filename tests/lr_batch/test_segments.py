@@ -6,12 +6,12 @@ import optax
 import pytest
 from tiny import tiny_workload
 
-from lr_batch.cadence import evaluation_steps
-from lr_batch.chunk import Chunk
-from lr_batch.engine import Engine
-from lr_batch.lane import make_lane
-from lr_batch.program import Terms, state_axes
-from lr_batch.segments import gather_lanes, run_segment, segment_cadence
+from lr_batch.engine.cadence import evaluation_steps
+from lr_batch.engine.chunk import Chunk
+from lr_batch.engine.programs import Engine
+from lr_batch.engine.segments import gather_lanes, run_segment, segment_cadence
+from lr_batch.lanes.lane import make_lane
+from lr_batch.lanes.race import Terms, state_axes
 
 WIDTH, BUDGET, BATCH = 4, 60, 7  # ten epochs of 40 examples: the order turns over within segments
 CADENCE = evaluation_steps(BUDGET)
@@ -39,9 +39,13 @@ def train(engine, rates, start, stop, *, seed=0, carry=None):
     cadence, num = segment_cadence(CADENCE, start, stop)
     padded = [*rates, *rates[-1:] * (WIDTH - len(rates))]
     terms = Terms(
-        {"learning_rate": np.array(padded, np.float32)}, np.int32(BATCH), cadence, np.int32(num),
-        np.float32(-np.inf), np.float32(np.inf),
-    )  # fmt: skip
+        {"learning_rate": np.array(padded, np.float32)},
+        np.int32(BATCH),
+        cadence,
+        np.int32(num),
+        np.float32(-np.inf),
+        np.float32(np.inf),
+    )
     chunk = Chunk({}, BATCH, seed, tuple({"learning_rate": rate} for rate in rates))
     return run_segment(engine, DEVICE, chunk, terms, carry)
 

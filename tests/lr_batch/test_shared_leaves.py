@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 import optax
-
-from lr_batch.program import state_axes
-from lr_batch.lane import make_lane
 from tiny import tiny_workload
+
+from lr_batch.lanes.lane import make_lane
+from lr_batch.lanes.race import state_axes
 
 
 def axes_of(optimizer):
@@ -54,15 +54,20 @@ def test_conditional_on_a_shared_count_stays_a_branch():
         return optax.GradientTransformation(lambda params: jnp.int32(0), update)
 
     workload = tiny_workload()
-    from lr_batch.engine import Engine
-    from lr_batch.program import make_advance, make_start, Terms
     import numpy as np
+
+    from lr_batch.engine.programs import Engine
+    from lr_batch.lanes.race import Terms, make_advance, make_start
 
     lane = make_lane(workload, every_ten_steps, "loss")
     axes = axes_of(every_ten_steps)
     assert axes.opt_state is None
-    carry = jax.eval_shape(make_start(lane, axes, 40, 5), {"learning_rate": jnp.ones(3)}, 0, jnp.ones(3, bool), 1.0)
-    engine = Engine(workload, every_ten_steps, "loss", hparams=["learning_rate"], width=3, max_evals=5, batch_sizes=(4,))
+    carry = jax.eval_shape(
+        make_start(lane, axes, 40, 5), {"learning_rate": jnp.ones(3)}, 0, jnp.ones(3, bool), 1.0
+    )
+    engine = Engine(
+        workload, every_ten_steps, "loss", hparams=["learning_rate"], width=3, max_evals=5, batch_sizes=(4,)
+    )
     terms = Terms({"learning_rate": np.ones(3, np.float32)}, np.int32(1), np.arange(5), np.int32(5), 0.1, 2.0)
     jaxpr = str(jax.make_jaxpr(make_advance(lane, axes))(carry, terms, 5, engine.data(jax.devices()[0])))
     branch = jaxpr[jaxpr.index("sin") - 2000 : jaxpr.index("sin")]

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import RATES, tiny_study, tiny_workload
 
 import lr_batch
 from optim.names import Registry, unknown
-from tiny import RATES, tiny_study, tiny_workload
 
 
 def test_defaults_are_filled_in():

@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from tiny import RATES, sgd, tiny_study, tiny_workload
 
 import lr_batch
-from lr_batch import chunk_run, sweep
-from lr_batch.chunk import Chunk, ChunkResult, Lanes
+from lr_batch import sweep
+from lr_batch.engine import chunk_run
+from lr_batch.engine.chunk import Chunk, ChunkResult, Lanes
 from lr_batch.errors import StudyError
-from tiny import RATES, sgd, tiny_study, tiny_workload
 
 
 class MemoryStore:
@@ -142,7 +143,9 @@ def test_chunk_resumed_in_the_middle_ends_with_the_same_numbers(result, monkeypa
 
         def save(self, chunk, outcome):
             if isinstance(outcome, Lanes):
-                outcome = outcome._replace(carry=jax.tree.leaves(outcome.carry))  # as a store on disk gives it back
+                outcome = outcome._replace(
+                    carry=jax.tree.leaves(outcome.carry)
+                )  # as a store on disk gives it back
             super().save(chunk, outcome)
             if isinstance(outcome, Lanes) and outcome.step >= 8 and not self.stopped:
                 self.stopped = True
@@ -204,7 +207,9 @@ def test_out_of_memory_halves_the_width_and_says_so(result, monkeypatch):
     monkeypatch.undo()
     wide = lr_batch.run(tiny_study(slack=float("inf")))
     assert any("out of memory with 4 lanes" in event for event in narrow.engine.events)
-    np.testing.assert_allclose(narrow.steps_to_goal, wide.steps_to_goal, rtol=1e-3)  # widths change the last bits
+    np.testing.assert_allclose(
+        narrow.steps_to_goal, wide.steps_to_goal, rtol=1e-3
+    )  # widths change the last bits
 
 
 def test_trial_that_never_fits_is_left_out_with_its_reason(monkeypatch):
@@ -231,17 +236,23 @@ def not_traceable(hparams):
 
 @pytest.mark.parametrize("optimizer", [raising, wrong_shape, not_traceable])
 def test_broken_optimizer_is_one_clear_line(optimizer):
-    with pytest.raises(StudyError, match=rf"^tiny with {optimizer.__name__} cannot be compiled: .+$") as error:
+    with pytest.raises(
+        StudyError, match=rf"^tiny with {optimizer.__name__} cannot be compiled: .+$"
+    ) as error:
         lr_batch.run(tiny_study(optimizer=optimizer))
     assert "\n" not in str(error.value)
 
 
 def test_edited_code_is_another_study():
-    from lr_batch.identity import program_hash
+    from lr_batch.engine.identity import program_hash
 
     workload = tiny_workload()
     heavier = workload._replace(loss=lambda p, b, k: 2.0 * workload.loss(p, b, k))
-    hashes = {program_hash(tiny_study(workload=w, optimizer=o)) for w in (workload, heavier) for o in (sgd, slow_sgd)}
+    hashes = {
+        program_hash(tiny_study(workload=w, optimizer=o))
+        for w in (workload, heavier)
+        for o in (sgd, slow_sgd)
+    }
     assert len(hashes) == 4
     assert program_hash(tiny_study()) == program_hash(tiny_study())
 

@@ -6,13 +6,13 @@ import sys
 import jax
 import pytest
 
-from lr_batch.workers import Program, cores, pool_threads, run_tasks
+from lr_batch.engine.workers import Program, cores, pool_threads, run_tasks
 
 TWO_PROGRAMS_WITH_LAPACK = """
 from runs.xla_flags import set_xla_flags
 set_xla_flags()
 import threading, jax, jax.numpy as jnp
-from lr_batch.workers import Program
+from lr_batch.engine.workers import Program
 
 def program(seed):
     x = jax.random.normal(jax.random.key(seed), (8, 48, 48))
@@ -60,7 +60,7 @@ def test_error_in_a_task_reaches_the_caller_after_those_in_flight():
 
 
 def test_tasks_may_ask_for_more_tasks():
-    run = lambda task, device, emit: (emit(task), [task - 1] if task else [])[1]  # noqa: E731
+    run = lambda task, device, emit: (emit(task), [task - 1] if task else [])[1]
     assert list(run_tasks([3], run, [None])) == [3, 2, 1, 0]
 
 

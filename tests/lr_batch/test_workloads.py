@@ -8,14 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from flax import linen as nn
 
-from lr_batch.noisy_quadratic_theory import curvature, expected_loss, optimal, steps_to_goal
-from lr_batch.workload import num_examples
+from lr_batch.problem.workload import num_examples
 from lr_batch.workloads import WORKLOADS
 from lr_batch.workloads.digits import read_digits
 from lr_batch.workloads.noisy_quadratic import noisy_quadratic, random_signs
+from lr_batch.workloads.noisy_quadratic_theory import curvature, expected_loss, optimal, steps_to_goal
 from lr_batch.workloads.patch_conv import PatchConv, lane_by_lane, max_pool, of_patches
 from lr_batch.workloads.pydoc_lm import CharTransformer, load_topics
 
@@ -112,9 +111,12 @@ def test_noisy_quadratic_follows_its_theory(rate, batch_size):
 def test_noisy_quadratic_noise_is_shared_by_lanes_and_not_by_keys():
     workload = noisy_quadratic(4, 8)
     batch = {"example": jnp.arange(3)}
-    noise = lambda scale, key: jax.grad(  # noqa: E731
-        lambda p: workload.loss(p, batch, jax.random.key(key)).sum()
-    )({"w": scale * jnp.ones((8, 4))})["w"] - 3 * scale / np.arange(1, 5)[None]
+    noise = lambda scale, key: (
+        jax.grad(lambda p: workload.loss(p, batch, jax.random.key(key)).sum())(
+            {"w": scale * jnp.ones((8, 4))}
+        )["w"]
+        - 3 * scale / np.arange(1, 5)[None]
+    )
     np.testing.assert_allclose(noise(1.0, 0), noise(2.0, 0), atol=1e-5)
     assert not np.allclose(noise(1.0, 0), noise(1.0, 1))
 
@@ -161,7 +163,7 @@ def test_patch_conv_equals_flax_conv(kernel, size, stride):
     params["params"]["bias"] = jnp.arange(4.0)
 
     def value_and_grads(module):
-        total = lambda p, x: jnp.sum(jnp.sin(module.apply(p, x)))  # noqa: E731
+        total = lambda p, x: jnp.sum(jnp.sin(module.apply(p, x)))
         return module.apply(params, x), jax.grad(total, argnums=(0, 1))(params, x)
 
     jax.tree.map(
@@ -178,7 +180,7 @@ def test_convolution_lane_by_lane_equals_patches_of_all_lanes(x_axis):
     x = jax.random.normal(jax.random.key(1), (*(3,) * (x_axis == 0), 5, 6, 7, 2))
 
     def value_and_grads(convolve):
-        total = lambda x, kernel: jnp.sum(jnp.sin(convolve(x, kernel, 2)))  # noqa: E731
+        total = lambda x, kernel: jnp.sum(jnp.sin(convolve(x, kernel, 2)))
         each = jax.vmap(jax.value_and_grad(total, argnums=(0, 1)), in_axes=(x_axis, 0))
         return jax.jit(each)(x, kernels)
 

@@ -14,7 +14,8 @@ SHORT = ("lion", "shampoo", "muon")
 
 @pytest.mark.parametrize("workload", ["digits_mlp", pytest.param("digits_cnn", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    "optimizer", [name if name in SHORT else pytest.param(name, marks=pytest.mark.slow) for name in OPTIMIZERS]
+    "optimizer",
+    [name if name in SHORT else pytest.param(name, marks=pytest.mark.slow) for name in OPTIMIZERS],
 )
 def test_some_rate_of_the_default_space_reaches_the_goal(optimizer, workload):
     """At batch size 64 within 500 steps; the race ends the others soon after."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import optax
 import pytest
+from steps import RATE, gradients, run
 
 import optim
-from steps import RATE, gradients, run
 
 OPTAX = {
     "sgd": (optim.sgd(RATE), optax.sgd(RATE)),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import optax
 import pytest
+from steps import RATE, agree, moments, root, run
 
 import optim
 from optim.muon import JORDAN, POLAR_EXPRESS
-from steps import RATE, agree, moments, root, run
 
 
 def shampoo_paper(t, w, g, m):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from steps import RATE, agree, moments
 
 import optim
-from steps import RATE, agree, moments
 
 
 def sgd(t, w, g, m):

@@ -11,7 +11,7 @@ import optax
 from flax import linen as nn
 
 from lr_batch import Goal, Workload, from_arrays
-from lr_batch.micro_batch import MicroBatch
+from lr_batch.lanes.micro_batch import MicroBatch
 from reg import REGULARIZERS, Regularizer
 
 STEPS = 18  # past the second time that pruning chooses
@@ -30,13 +30,33 @@ class Row(NamedTuple):
 
 
 ON = {
-    "l2": 0.1, "weight_decay": 0.5, "l1": 0.05, "elastic_net": 0.05, "group_lasso": 0.05,
-    "spectral_norm": 0.1, "max_norm": 0.5, "l2_ball": 1.0, "l1_ball": 5.0, "dropout": 0.4,
-    "drop_connect": 0.4, "stochastic_depth": 0.5, "label_smoothing": 0.2, "confidence_penalty": 0.3,
-    "focal": 2.0, "mixup": 0.5, "cutout": 2.0, "random_crop": 1.0, "random_flip": 0.5,
-    "gradient_noise": 0.01, "clip_norm": 0.05, "early_stopping": 2.0, "ema": 0.9, "swa": 2.0,
-    "pruning": 0.5, "sam": 0.1,
-}  # fmt: skip
+    "l2": 0.1,
+    "weight_decay": 0.5,
+    "l1": 0.05,
+    "elastic_net": 0.05,
+    "group_lasso": 0.05,
+    "spectral_norm": 0.1,
+    "max_norm": 0.5,
+    "l2_ball": 1.0,
+    "l1_ball": 5.0,
+    "dropout": 0.4,
+    "drop_connect": 0.4,
+    "stochastic_depth": 0.5,
+    "label_smoothing": 0.2,
+    "confidence_penalty": 0.3,
+    "focal": 2.0,
+    "mixup": 0.5,
+    "cutout": 2.0,
+    "random_crop": 1.0,
+    "random_flip": 0.5,
+    "gradient_noise": 0.01,
+    "clip_norm": 0.05,
+    "early_stopping": 2.0,
+    "ema": 0.9,
+    "swa": 2.0,
+    "pruning": 0.5,
+    "sam": 0.1,
+}
 SMOOTH = ("l2", "label_smoothing", "confidence_penalty", "focal")
 MORE = {"swa": {"swa_every": 1.0}, "pruning": {"prune_steps": 2.0}}
 ROWS = {
@@ -80,7 +100,7 @@ def tiny() -> Workload:
 
 def train(workload: Workload, optimizer, hparams, num_steps: int = STEPS, seed: int = 1):
     """Parameters to evaluate after some steps of one lane of the engine."""
-    from lr_batch.lane import Draw, make_lane
+    from lr_batch.lanes.lane import Draw, make_lane
 
     lane = make_lane(workload, optimizer, "loss", micro_batches=(MicroBatch(4),))
     seed = jnp.int32(seed)

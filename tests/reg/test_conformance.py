@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reg_rows import ROWS, tiny, train
 
 from lr_batch import Study
-from lr_batch.regularization import RegularizedOptimizer
+from lr_batch.problem.regularized import RegularizedOptimizer
 from optim import OPTIMIZERS
 from reg import REGULARIZERS
-from reg_rows import ROWS, tiny, train
 
 RATES = (0.05, 0.2)
 WORKLOAD = tiny()
@@ -99,7 +99,7 @@ def test_gradient_is_that_of_finite_differences(row):
                     for k, p in zip(keys, jax.tree.leaves(params), strict=True)
                 ],
             )
-            move = lambda h, d=direction: jax.tree.map(lambda p, v: p + h * v, params, d)  # noqa: E731
+            move = lambda h, d=direction: jax.tree.map(lambda p, v: p + h * v, params, d)
             numeric = (loss(move(1e-5)) - loss(move(-1e-5))) / 2e-5
             exact = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, grads, direction)))
             assert numeric == pytest.approx(float(exact), rel=1e-6)

@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reg_rows import tiny, train
 
 from lr_batch import Study
+from lr_batch.analysis.strength import best_strengths, estimate, strength_rows
 from lr_batch.generalization import EVALS, generalize
-from lr_batch.strength import best_strengths, estimate, strength_rows
 from optim import OPTIMIZERS
 from reg.early_stopping import NEVER
-from reg_rows import tiny, train
 
 WORKLOAD = tiny()
 EPOCHS = 18.0  # 81 steps of 8
@@ -140,12 +140,23 @@ def synthetic(values):
 
     empty = np.zeros((len(s), 0))
     return Generalization(
-        study=fake, epochs=1.0, batch_size=np.full(len(s), 8), seed=k,
-        hparams={"learning_rate": 0.1 * (r + 1), "l2": 0.1 * s}, steps=np.ones_like(curve, int),
-        train={"loss": curve / 2}, held_out={"loss": curve}, weight_norm=curve, sparsity=curve,
-        kept_eval=np.zeros(len(s), int), stopped=~ones, alive=ones,
-        confidence=empty, correct=empty, seconds=0.0,
-    )  # fmt: skip
+        study=fake,
+        epochs=1.0,
+        batch_size=np.full(len(s), 8),
+        seed=k,
+        hparams={"learning_rate": 0.1 * (r + 1), "l2": 0.1 * s},
+        steps=np.ones_like(curve, int),
+        train={"loss": curve / 2},
+        held_out={"loss": curve},
+        weight_norm=curve,
+        sparsity=curve,
+        kept_eval=np.zeros(len(s), int),
+        stopped=~ones,
+        alive=ones,
+        confidence=empty,
+        correct=empty,
+        seconds=0.0,
+    )
 
 
 def test_choices_are_made_on_the_other_seeds():

@@ -10,7 +10,7 @@ import pytest
 from sklearn.linear_model import ElasticNet
 
 import reg
-from lr_batch.regularization import RegularizedOptimizer
+from lr_batch.problem.regularized import RegularizedOptimizer
 from optim import OPTIMIZERS
 from reg import REGULARIZERS
 from reg.pruning import REFRESH
@@ -150,7 +150,7 @@ def test_label_losses():
         "confidence_penalty": -np.log(right) - STRENGTH * entropy,
         "focal": -((1 - right) ** STRENGTH) * np.log(right),
     }
-    plain = lambda params, batch, key: optax.softmax_cross_entropy_with_integer_labels(params, batch["y"])  # noqa: E731
+    plain = lambda params, batch, key: optax.softmax_cross_entropy_with_integer_labels(params, batch["y"])
     for name, values in expected.items():
         loss = REGULARIZERS[name]({name: STRENGTH}).loss(plain, 4)
         ours = loss(jnp.asarray(logits), {"y": jnp.asarray(y, jnp.int32)}, jax.random.key(0))
@@ -158,7 +158,7 @@ def test_label_losses():
 
 
 def test_focal_has_a_finite_gradient_where_the_class_is_certain():
-    plain = lambda params, batch, key: optax.softmax_cross_entropy_with_integer_labels(params, batch["y"])  # noqa: E731
+    plain = lambda params, batch, key: optax.softmax_cross_entropy_with_integer_labels(params, batch["y"])
     loss = REGULARIZERS["focal"]({"focal": 0.5}).loss(plain, 2)
     grad = jax.grad(lambda x: loss(x, {"y": jnp.zeros(1, jnp.int32)}, jax.random.key(0)).sum())
     assert np.isfinite(grad(jnp.array([[500.0, -500.0]]))).all()

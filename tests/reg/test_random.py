@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reg_rows import tiny
 
 from reg import REGULARIZERS
 from reg.dropout import drop
-from reg_rows import tiny
 
 ERRORS = 5.0
 WORKLOAD = tiny()

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from reg_rows import tiny
 
 import lr_batch
 import reg
@@ -14,7 +15,6 @@ from lr_batch import Goal, Study, from_arrays
 from lr_batch.generalization import generalize
 from reg.registry import REGULARIZERS
 from reg.ridge import ridge
-from reg_rows import tiny
 
 WORKLOAD = tiny()
 
@@ -82,7 +82,7 @@ def test_models_and_data_that_a_method_cannot_work_on():
 
 
 def test_a_loss_of_labels_that_is_no_cross_entropy():
-    hinge = lambda out, y: jnp.maximum(0, 1 - jnp.take_along_axis(out, y[:, None], 1)[:, 0])  # noqa: E731
+    hinge = lambda out, y: jnp.maximum(0, 1 - jnp.take_along_axis(out, y[:, None], 1)[:, 0])
     x, y = (WORKLOAD.train_data[side] for side in "xy")
     model = (lambda key: jnp.zeros((16, 3)), lambda params, x: x @ params)
     workload = from_arrays(

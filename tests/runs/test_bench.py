@@ -11,11 +11,22 @@ import numpy as np
 import pytest
 
 import lr_batch
-from lr_batch.cadence import evaluation_steps
-from lr_batch.lane import Draw
+from lr_batch.engine.cadence import evaluation_steps
+from lr_batch.lanes.lane import Draw
 from lr_batch.workloads.patch_conv import lane_by_lane, of_patches
 from runs.__main__ import main
-from runs.bench import child, gpu, loads, pieces, process_pool, projection, serial_loop, stopwatch, summary, torch_loop
+from runs.bench import (
+    child,
+    gpu,
+    loads,
+    pieces,
+    process_pool,
+    projection,
+    serial_loop,
+    stopwatch,
+    summary,
+    torch_loop,
+)
 from runs.bench.compare import Turn
 from runs.bench.products import product_loop, products
 from runs.bench.step_time import StepTimer
@@ -68,7 +79,7 @@ def test_a_trial_ends_when_its_time_is_over():
 
 
 def test_crossing_is_interpolated_as_in_the_engine():
-    from lr_batch.program import crossing_step
+    from lr_batch.lanes.race import crossing_step
 
     arguments = (4, 2.0, 8, 0.5)
     engine = crossing_step(jnp.int32(4), jnp.array([2.0]), jnp.int32(8), jnp.array([0.5]), jnp.float32(1.25))
@@ -174,24 +185,31 @@ def test_interval_of_the_projection_covers_the_truth():
 def cut_and_sampled() -> tuple[dict, dict]:
     """Two seeds of three rates at batch size 4, the slowest cut off by the race, and the first seed without a race."""
     trials = {
-        "batch_size": np.array([4] * 6), "seed": np.array([0, 0, 0, 1, 1, 1]),
+        "batch_size": np.array([4] * 6),
+        "seed": np.array([0, 0, 0, 1, 1, 1]),
         "learning_rate": np.array([0.1, 0.2, 0.4] * 2),
         "steps_to_goal": np.array([np.nan, 2.5, np.nan, np.nan, 4.0, 3.0]),
         "steps": np.array([5, 5, 5, 6, 6, 6]),
         "status": np.array(["budget", "reached", "budget", "budget", "reached", "reached"]),
-    }  # fmt: skip
+    }
     sample = {
-        "batch_size": np.array([4, 4]), "seed": np.array([0, 0]), "learning_rate": np.array([0.05, 0.8]),
-        "steps_to_goal": np.array([36.0, np.nan]), "steps": np.array([36, 9]),
+        "batch_size": np.array([4, 4]),
+        "seed": np.array([0, 0]),
+        "learning_rate": np.array([0.05, 0.8]),
+        "steps_to_goal": np.array([36.0, np.nan]),
+        "steps": np.array([36, 9]),
         "status": np.array(["reached", "diverged"]),
-    }  # fmt: skip
+    }
     return trials, sample
 
 
 def test_cut_trials_go_on_as_the_sample_does():
     trials, sample = cut_and_sampled()
     without = loads.ends_without_race(trials, sample)
-    slow, fast = 36**0.75 * 9**0.25, 36**0.25 * 9**0.75  # rates 0.1 and 0.4 are one octave of four from the ends
+    slow, fast = (
+        36**0.75 * 9**0.25,
+        36**0.25 * 9**0.75,
+    )  # rates 0.1 and 0.4 are one octave of four from the ends
     np.testing.assert_allclose(without.last, [slow, 2.5, fast, slow, 4, 3])
     assert without.reaches.tolist() == [True, True, False, True, True, True]
     steps = np.arange(41)
@@ -211,15 +229,19 @@ def test_a_race_of_one_after_the_other_knows_the_best_so_far():
 def test_a_race_lies_between_a_foretold_one_and_none():
     trials, sample = cut_and_sampled()
     raced = loads.raced_loads(trials, sample, np.arange(41), 2.0, np.random.default_rng(0))[4]
-    least, most = loads.foretold_loads(trials, np.arange(41))[4], loads.unraced_loads(trials, sample, np.arange(41))[4]
+    least, most = (
+        loads.foretold_loads(trials, np.arange(41))[4],
+        loads.unraced_loads(trials, sample, np.arange(41))[4],
+    )
     assert least.steps < raced.steps < most.steps
 
 
 def test_the_sample_knows_the_best_of_its_own_batch_size_and_seed():
     trials = {
-        "batch_size": np.array([4, 4, 4, 8]), "seed": np.array([0, 0, 1, 0]),
+        "batch_size": np.array([4, 4, 4, 8]),
+        "seed": np.array([0, 0, 1, 0]),
         "steps_to_goal": np.array([10.0, 6.0, 3.0, np.nan]),
-    }  # fmt: skip
+    }
     plans = projection.make_plans(trials, {"learning_rate": [1, 2, 3, 4]}, 2.0, 3, np.random.default_rng(0))
     assert {(plan.trial, plan.race) for plan in plans} == {(0, 12.0), (1, 12.0), (2, 6.0), (3, np.inf)}
 
@@ -237,7 +259,7 @@ def test_products_of_a_network_are_all_found():
 
 def test_products_inside_of_a_scan_are_counted_each_time():
     square = jnp.ones((4, 4))
-    powers = lambda x: jax.lax.scan(lambda carry, _: (carry @ square, None), x, None, length=7)[0]  # noqa: E731
+    powers = lambda x: jax.lax.scan(lambda carry, _: (carry @ square, None), x, None, length=7)[0]
     (found,) = products(powers, square)
     assert (found.count, found.flops) == (7, 2 * 4**3)
 
@@ -248,7 +270,7 @@ def test_a_convolution_counts_as_the_product_of_its_patches(x_axis):
     shape = (3,) * (x_axis == 0) + (5, 6, 8, 2)
 
     def flops(convolve):
-        loss = lambda x, kernel: jnp.sum(convolve(x, kernel, 1) ** 2)  # noqa: E731
+        loss = lambda x, kernel: jnp.sum(convolve(x, kernel, 1) ** 2)
         gradient = jax.vmap(jax.grad(loss, argnums=(0, 1) if x_axis == 0 else (1,)), in_axes=(x_axis, 0))
         found = products(gradient, jnp.ones(shape), jnp.ones((3, 3, 3, 2, 4)))
         return sum(product.flops * product.count for product in found)
@@ -267,14 +289,14 @@ def test_the_loop_of_products_does_them_in_every_round():
 
 def test_parts_of_a_step_do_what_they_are_named_for():
     chunk = pieces.make_chunk(WORK.study(), 8, 2, "vmap")
-    after = lambda piece: jax.jit(piece[0])(jnp.int32(1), piece[1])  # noqa: E731
+    after = lambda piece: jax.jit(piece[0])(jnp.int32(1), piece[1])
     draw, batch, _ = after(pieces.gather(chunk))
     rows = chunk.draw.orders[:8]
     np.testing.assert_array_equal(batch["x"][:8], chunk.study.workload.train_data["x"][rows])
     assert int(draw.step) == 1
     _, params, grads, _ = after(pieces.gather_and_gradient(chunk))
     state, _ = after(pieces.update(chunk))
-    shapes = lambda tree: jax.tree.map(jnp.shape, tree)  # noqa: E731
+    shapes = lambda tree: jax.tree.map(jnp.shape, tree)
     assert shapes(params) == shapes(grads) == shapes(state.params)
     assert all(np.isfinite(leaf).all() and np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(grads))
     _, values = after(pieces.evaluation(chunk))
@@ -288,7 +310,7 @@ def test_the_stopwatch_counts_rounds(monkeypatch):
         asked.append(num)
         return 0.001 * num  # a machine of which nothing else wants time
 
-    spin = lambda num, x: jax.lax.fori_loop(0, num, lambda _, x: jnp.sin(x), x)  # noqa: E731
+    spin = lambda num, x: jax.lax.fori_loop(0, num, lambda _, x: jnp.sin(x), x)
     assert seconds_per_round(spin, jnp.ones(4), 0.02) > 0
     monkeypatch.setattr(stopwatch, "_together", together)
     assert seconds_per_round(spin, jnp.ones(4), 0.5) == pytest.approx(0.001)
@@ -298,8 +320,8 @@ def test_the_stopwatch_counts_rounds(monkeypatch):
 def test_loops_with_lapack_calls_take_turns(monkeypatch):
     """Two at once may wait for each other for ever, as the parts of a step with Shampoo once did."""
     turns = CountedTurns()
-    monkeypatch.setattr("lr_batch.workers.LAPACK_TURNS", turns)
-    spin = lambda num, x: jax.lax.fori_loop(0, num, lambda _, x: jnp.linalg.eigh(x)[1], x)  # noqa: E731
+    monkeypatch.setattr("lr_batch.engine.workers.LAPACK_TURNS", turns)
+    spin = lambda num, x: jax.lax.fori_loop(0, num, lambda _, x: jnp.linalg.eigh(x)[1], x)
     seconds_per_round(spin, jnp.ones((3, 4, 4)), 0.01)
     assert turns.taken > 0 and turns.held == 0
 
@@ -321,8 +343,10 @@ def test_the_engine_runs_its_steps_on_the_stopwatch():
 
 def test_chunks_are_counted_by_their_last_lane():
     trials = {
-        "batch_size": np.array([4, 4, 4, 4]), "seed": np.array([0, 0, 1, 1]), "steps": np.array([3, 8, 2, 4])
-    }  # fmt: skip
+        "batch_size": np.array([4, 4, 4, 4]),
+        "seed": np.array([0, 0, 1, 1]),
+        "steps": np.array([3, 8, 2, 4]),
+    }
     counts = summary.chunk_counts(trials, np.array([0, 1, 2, 3, 4, 8]), width=2)
     assert counts[4]["steps"] == 8 + 4 and counts[4]["evaluations"] == 6 + 5
 

@@ -11,8 +11,8 @@ import pytest
 
 import lr_batch
 from lr_batch.errors import StudyError
-from runs import folder
-from runs.folder import (
+from runs.curve import run as folder
+from runs.curve.run import (
     default_folder,
     run_in_folder,
     stored_result,
@@ -23,7 +23,7 @@ from runs.folder import (
 from runs.store import Store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lr_batch"))
-from tiny import tiny_study, tiny_workload  # noqa: E402
+from tiny import tiny_study, tiny_workload
 
 sys.path.pop(0)
 

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-
 from command_line import MODEL, ROOT, children
+
 from runs.interrupts import interruptible
 from runs.store import Store, StoreError
 
@@ -113,7 +113,15 @@ def test_second_signal_stops_at_once_and_loses_nothing(uninterrupted):
     words, _, folder = uninterrupted
     out, log = folder / "stopped", folder / "stopped.log"
     # A process of its own: one that was forked with JAX in it does not always survive its own end.
-    command = [sys.executable, "-m", "runs", *words, str(out), "--budget", "100000000"]  # its chunks would take hours
+    command = [
+        sys.executable,
+        "-m",
+        "runs",
+        *words,
+        str(out),
+        "--budget",
+        "100000000",
+    ]  # its chunks would take hours
     with log.open("w") as stderr:
         child = subprocess.Popen(command, cwd=ROOT, stderr=stderr, stdout=subprocess.DEVNULL)
     try:
@@ -142,7 +150,10 @@ def wait_for_rows(folder, more_than: int, seconds: float = 120.0) -> None:
     """Returns once another process has stored more than so many trials."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        with contextlib.suppress(StoreError), Store(folder, read_only=True) as store:  # it may not be made yet
+        with (
+            contextlib.suppress(StoreError),
+            Store(folder, read_only=True) as store,
+        ):  # it may not be made yet
             if len(store.trial_rows()) > more_than:
                 return
         time.sleep(0.01)

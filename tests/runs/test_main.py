@@ -9,16 +9,22 @@ import sys
 import time
 
 import pytest
-
-import runs.folder
 from command_line import MODEL, ROOT, command
+
+import runs.curve.run
 from runs.store import Store
 
 SMALL = ["--batch-sizes", "1:16:x2", "--learning-rates", "0.03:3:6", "--seeds", "2"]
 NAMED = {
-    "summary.json", "steps_to_goal.png", "steps_to_goal.svg", "learning_rate.png", "heatmap.png",
-    "training_curves.png", "report.html", "store.sqlite",
-}  # fmt: skip
+    "summary.json",
+    "steps_to_goal.png",
+    "steps_to_goal.svg",
+    "learning_rate.png",
+    "heatmap.png",
+    "training_curves.png",
+    "report.html",
+    "store.sqlite",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -140,7 +146,7 @@ WRONG = {
 
 @pytest.mark.parametrize("words", WRONG)
 def test_wrong_input_is_one_line_before_anything_runs(words, capsys, here, monkeypatch):
-    monkeypatch.setattr(runs.folder, "run", lambda *args: pytest.fail("this is run"))
+    monkeypatch.setattr(runs.curve.run, "run", lambda *args: pytest.fail("this is run"))
     code, out, err = command(capsys, "curve", *words.split())
     assert (code, out) == (2, "")
     assert err.count("\n") == 1 and err.startswith("lr-batch: ")
@@ -194,7 +200,7 @@ def test_help_exits_with_0(capsys):
 
 
 def test_bug_of_ours_shows_its_traceback(monkeypatch):
-    monkeypatch.setattr(runs.folder, "run", lambda *args: {}["a bug"])
+    monkeypatch.setattr(runs.curve.run, "run", lambda *args: {}["a bug"])
     with pytest.raises(KeyError):
         command(None, "curve", "my.py:workload", "--out", "study")
 
@@ -261,7 +267,10 @@ def test_export_writes_each_trial_once(study, capsys):
 @pytest.mark.parametrize(
     ("change", "shown"),
     [
-        (["--learning-rates", "0.1,0.2"], r"learning_rate: .* -> \[0.1, 0.2\]\); extend it \(--add\) or name"),
+        (
+            ["--learning-rates", "0.1,0.2"],
+            r"learning_rate: .* -> \[0.1, 0.2\]\); extend it \(--add\) or name",
+        ),
         (["--batch-sizes", "1,2"], r"batch_sizes: \[1, 2, 4, 8, 16\] -> \[1, 2\]"),
         (["--goal", "loss<0.4"], "holds another study .*name another folder"),
         (["--budget", "100"], "budget: 200 -> 100"),
@@ -354,7 +363,7 @@ def test_without_racing_every_lane_runs_to_its_end(study, capsys, no_figures):
     )
     assert code == 0, err
     with Store(study, read_only=True) as raced, Store("patient", read_only=True) as patient:
-        key = lambda trial: (trial.batch_size, trial.seed, tuple(trial.hparams.items()))  # noqa: E731
+        key = lambda trial: (trial.batch_size, trial.seed, tuple(trial.hparams.items()))
         ends = {key(trial): trial for trial in patient.trials()}
         reached = [trial for trial in raced.trials() if trial.steps_to_goal is not None]
         assert reached and all(ends[key(trial)].steps_to_goal == trial.steps_to_goal for trial in reached)

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from synthetic_study import BATCH_SIZES, RATES, synthetic_result
 
-from lr_batch.critical_batch import critical_batch_size
-from lr_batch.learning_rate_law import learning_rate_law
-from lr_batch.optimum import best_settings
+from lr_batch.analysis.critical_batch import critical_batch_size
+from lr_batch.analysis.learning_rate_law import learning_rate_law
+from lr_batch.analysis.optimum import best_settings
 from lr_batch.result import Result
+from runs.compare.figures import compare_rates, compare_steps, spread
 from runs.plots import (
-    compare_rates,
-    compare_steps,
     heatmap,
     learning_rate,
     steps_to_goal,
@@ -30,7 +29,6 @@ from runs.plots.cells import (
     cells,
     rate_grid,
 )
-from runs.plots.compare import spread
 from runs.plots.learning_rate import lowest_diverged
 from runs.plots.training_curves import fastest_curves
 
@@ -138,9 +136,9 @@ def test_guides_are_the_asymptotes_of_the_fit(study):
     result, critical, _ = study
     lines = steps_to_goal(result, critical).axes[0].lines
     guides = {
-        tuple(np.round(line.get_xdata() * line.get_ydata() / critical.e_min, 9)) for line in lines if len(
-            line.get_xdata()
-        ) == 200
+        tuple(np.round(line.get_xdata() * line.get_ydata() / critical.e_min, 9))
+        for line in lines
+        if len(line.get_xdata()) == 200
     }
     assert {(1.0,) * 200} <= guides
     assert any(
@@ -192,11 +190,12 @@ def test_outcomes_tell_race_budget_and_divergence_apart():
     assert set(grid.outcome[:, 1]) == {REACHED_CELL, OUTPACED_CELL, DIVERGED_CELL}
     assert np.isnan(lowest_diverged(grid)[0]) or grid.outcome[:, 0].max() == DIVERGED_CELL
     first = lowest_diverged(grid)[1]
-    assert result.status[(result.batch_size == 64) & (result.hparams["learning_rate"] == first)].tolist(
-        
-    ).count(
-        "diverged"
-    ) >= 2
+    assert (
+        result.status[(result.batch_size == 64) & (result.hparams["learning_rate"] == first)]
+        .tolist()
+        .count("diverged")
+        >= 2
+    )
 
 
 def test_a_rate_tried_at_one_batch_size_only_is_not_run_at_the_others():
@@ -223,9 +222,8 @@ def test_many_rates_are_pooled_into_rows():
 def test_other_hyperparameters_are_at_their_best_in_the_heatmap():
     slow, fast = synthetic_result(s_min=120.0, batch_sizes=(8, 32)), synthetic_result(batch_sizes=(8, 32))
     both = {
-        name: np.concatenate([getattr(slow, name), getattr(fast, name)]) for name in (
-            "batch_size", "seed", "steps_to_goal", "steps", "status"
-        )
+        name: np.concatenate([getattr(slow, name), getattr(fast, name)])
+        for name in ("batch_size", "seed", "steps_to_goal", "steps", "status")
     }
     momentum = np.repeat([0.0, 0.9], slow.num_trials)
     rate = np.concatenate([slow.hparams["learning_rate"], fast.hparams["learning_rate"]])
@@ -235,7 +233,10 @@ def test_other_hyperparameters_are_at_their_best_in_the_heatmap():
     np.testing.assert_array_equal(rate_grid(cells(result)).steps, rate_grid(cells(fast)).steps)
     assert {entry.setting["momentum"] for entry in fastest_curves(result)} == {0.9}
     for figure in (
-        heatmap(result), training_curves(result), steps_to_goal(result, None), learning_rate(result, None)
+        heatmap(result),
+        training_curves(result),
+        steps_to_goal(result, None),
+        learning_rate(result, None),
     ):
         assert overlaps(figure) == []
 
@@ -305,9 +306,8 @@ def test_twelve_optimizers_keep_their_names_apart():
 
 def test_an_optimizer_that_reached_nothing_is_named_with_the_others():
     good, bad = (
-        synthetic_result(seeds=2, batch_sizes=(8, 64), **kind) for kind in (
-            {}, {"diverging": True, "optimizer": "bad"}
-        )
+        synthetic_result(seeds=2, batch_sizes=(8, 64), **kind)
+        for kind in ({}, {"diverging": True, "optimizer": "bad"})
     )
     assert "bad: no goal" in written(compare_steps([good, bad], [None, None]))
 

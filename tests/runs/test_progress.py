@@ -76,8 +76,11 @@ def test_without_a_terminal_a_line_now_and_then_and_one_at_the_end(monkeypatch):
             line(HALF._replace(chunks_done=done))
             now[0] += 2.0
     assert [text.split(",")[0] for text in stream.getvalue().splitlines()] == [
-        "chunks 1/10", "chunks 4/10", "chunks 7/10", "chunks 10/10",
-    ]  # fmt: skip
+        "chunks 1/10",
+        "chunks 4/10",
+        "chunks 7/10",
+        "chunks 10/10",
+    ]
     assert "\x1b" not in stream.getvalue()
 
 

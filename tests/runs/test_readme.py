@@ -21,7 +21,9 @@ def test_there_are_two_commands_that_set_themselves_up():
 def test_ci_runs_the_test_command():
     """The script takes the command from the README; what it takes is what stands there."""
     pattern = re.search(r"sed -n '(s/.*?/p)'", (ROOT / ".ci/run").read_text())[1]
-    found = subprocess.run(["sed", "-n", pattern, ROOT / "README.md"], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        ["sed", "-n", pattern, ROOT / "README.md"], capture_output=True, text=True, check=True
+    )
     assert found.stdout.strip() in CONSOLE and "pytest" in found.stdout
 
 
@@ -50,7 +52,17 @@ def test_own_model_and_own_optimizer(folder):
     arguments = shlex.split(line)[1:]
     small = {"1:64:x2": "4:64:x4", "1e-3:1:12": "0.01:1:4"}
     arguments = [small.get(argument, argument) for argument in arguments]
-    command = [sys.executable, "-m", "runs", *arguments, "--seeds", "2", "--no-extend", "--out", str(folder / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "runs",
+        *arguments,
+        "--seeds",
+        "2",
+        "--no-extend",
+        "--out",
+        str(folder / "out"),
+    ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment(), timeout=280)
     assert done.returncode == 0, done.stderr
     assert "wine with make" in done.stdout and (folder / "out" / "steps_to_goal.png").exists()
@@ -61,7 +73,12 @@ def test_python_block(folder):
     text = next(text for text in PYTHON if not text.startswith("# "))
     (folder / "study.py").write_text(text)
     done = subprocess.run(
-        [sys.executable, "study.py"], cwd=folder, capture_output=True, text=True, env=environment(), timeout=280
+        [sys.executable, "study.py"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=280,
     )
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"\d+ \(\d+ to \d+\)\n", done.stdout)

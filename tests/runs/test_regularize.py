@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import reg
-from lr_batch.chunk import Chunk
-from lr_batch.strength import BestStrength, Estimate
+from lr_batch.analysis.strength import BestStrength, Estimate
+from lr_batch.engine.chunk import Chunk
 from runs.__main__ import DONE, USAGE, main
-from runs.array_store import ArrayStore
 from runs.recipes import lagrangian, ridge
-from runs.regularization import sentence
+from runs.regularize.array_store import ArrayStore
+from runs.regularize.run import sentence
 
 PNG = b"\x89PNG"
 ARGUMENTS = [
@@ -54,9 +54,13 @@ def test_sentence_says_so_where_nothing_is_better_than_off():
     study = SimpleNamespace(regularizer=reg.REGULARIZERS["dropout"], goal=SimpleNamespace(metric="error"))
     fits, gain = SimpleNamespace(study=study), Estimate(0.02, 0.01, 0.03)
     off = sentence(fits, BestStrength(64, best=0.0, low=0.0, high=0.5, gain=Estimate(0.0, 0.0, 0.0)))
-    assert off == "Batch size 64: best dropout off; off to 0.5 cannot be told from it. No strength does better."
+    assert (
+        off == "Batch size 64: best dropout off; off to 0.5 cannot be told from it. No strength does better."
+    )
     some = sentence(fits, BestStrength(64, best=0.3, low=0.3, high=0.3, gain=gain))
-    assert some.startswith("Batch size 64: best dropout 0.3. Held-out error falls by 0.02") and some.endswith("helps.")
+    assert some.startswith("Batch size 64: best dropout 0.3. Held-out error falls by 0.02") and some.endswith(
+        "helps."
+    )
 
 
 def test_a_damaged_chunk_counts_as_absent(tmp_path):
@@ -79,7 +83,10 @@ def test_a_damaged_chunk_counts_as_absent(tmp_path):
         (["--regularizer", "l2", "--strengths=-1"], "l2: l2 must be in [0, inf), got -1"),
         (["--seeds", "1"], "--seeds: needs at least 2"),
         (["--set", "l1_ratio"], "--set: must look like"),
-        (["--set", "weight_decay=0.1", "--strengths", "0.2"], "--strengths and --set weight_decay are the same"),
+        (
+            ["--set", "weight_decay=0.1", "--strengths", "0.2"],
+            "--strengths and --set weight_decay are the same",
+        ),
         (["--epochs", "0"], "epochs must be above 0"),
         (["--metric", "accuracy"], "error, loss"),
     ],

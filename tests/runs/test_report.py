@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from synthetic_study import synthetic_result
 
-from lr_batch.critical_batch import critical_batch_size
-from lr_batch.learning_rate_law import learning_rate_law
-from lr_batch.optimum import best_settings
+from lr_batch.analysis.critical_batch import critical_batch_size
+from lr_batch.analysis.learning_rate_law import learning_rate_law
+from lr_batch.analysis.optimum import best_settings
+from runs.curve.summary import summarize
 from runs.plots.cells import cells, rate_grid
 from runs.report import write_report
 from runs.report.page import charts_of, script_json
-from runs.summary import summarize
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&amp;\"'"
 
@@ -32,8 +32,9 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.links += [
-            value for name,
-            value in attrs if name in {"src", "href", "srcset", "data"} or name.startswith("on")
+            value
+            for name, value in attrs
+            if name in {"src", "href", "srcset", "data"} or name.startswith("on")
         ]
         self.ids += [value for name, value in attrs if name == "id"]
         self._in_script = tag == "script"
@@ -156,11 +157,18 @@ def test_without_a_learning_rate_its_charts_are_left_out():
 
 def test_script_json_is_strict_and_short():
     value = {
-        "a": [np.nan, np.inf, 1.23456789], "b": np.arange(2), "c": "</script>", "d": np.float32(0.5),
-        "e": (None,)
+        "a": [np.nan, np.inf, 1.23456789],
+        "b": np.arange(2),
+        "c": "</script>",
+        "d": np.float32(0.5),
+        "e": (None,),
     }
     text = script_json(value)
     assert "<" not in text
     assert json.loads(text) == {
-        "a": [None, None, 1.2346], "b": [0, 1], "c": "</script>", "d": 0.5, "e": [None]
+        "a": [None, None, 1.2346],
+        "b": [0, 1],
+        "c": "</script>",
+        "d": 0.5,
+        "e": [None],
     }

@@ -13,10 +13,11 @@ import numpy as np
 import optax
 import pytest
 
-from lr_batch.chunk import Chunk, Lanes
+from lr_batch.engine.chunk import Chunk, Lanes
 from runs.store import Store, StoreError, StoreInUse, StudyChanged
 from runs.store.study import difference
 from tests.runs.store_chunks import IDENTITY, assert_leaves, assert_same, make_chunk, make_result
+
 
 def test_a_chunk_comes_back_bit_for_bit_after_reopening(tmp_path):
     chunk = make_chunk()

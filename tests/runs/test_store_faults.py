@@ -18,9 +18,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from lr_batch.chunk import Lanes
-from runs.atomic import write_atomically
+from lr_batch.engine.chunk import Lanes
 from runs.store import Store, StoreError, probe, schema
+from runs.write import write_atomically
 from tests.runs.store_chunks import assert_nothing_wrong, assert_same, filled, make_chunk, make_result
 from tests.runs.store_writers import Writers
 
@@ -191,9 +191,7 @@ def test_an_older_schema_is_migrated_on_a_copy(tmp_path, monkeypatch):
     monkeypatch.setitem(schema.MIGRATIONS, 2, "CREATE TABLE b (x);")
     with Store(tmp_path) as store:
         assert assert_nothing_wrong(store) == 0
-        assert store.events == (
-            "store migrated from schema 1 to 3; the original is store.sqlite.schema-1-1",
-        )
+        assert store.events == ("store migrated from schema 1 to 3; the original is store.sqlite.schema-1-1",)
         store._db.execute("SELECT x FROM b")
     assert version_of(path) == 3
     assert version_of(tmp_path / "store.sqlite.schema-1-1") == 1

@@ -16,7 +16,7 @@ from lr_batch.workloads import digits_mlp
 from runs.commands.transfer import Transfer, sized
 from runs.parse import UsageError
 from runs.recipes import dead_units, joint_surface
-from runs.transfer import (
+from runs.transfer.run import (
     Family,
     Plan,
     best_rates,
@@ -76,9 +76,11 @@ def test_intervals_are_students():
 
 
 def test_losses_after_some_steps_are_those_of_a_shorter_training():
-    plan = Plan(widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=10, seeds=2, schedule="constant")
+    plan = Plan(
+        widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=10, seeds=2, schedule="constant"
+    )
     steps = np.array([0, 2, 5, 10])
-    curve = lambda *values: Curve(steps[: len(values)], np.array(values, float))  # noqa: E731
+    curve = lambda *values: Curve(steps[: len(values)], np.array(values, float))
     result = SimpleNamespace(
         status=np.array(["budget"] * 5 + ["diverged"], object),
         steps=np.array([10] * 5 + [6]),
@@ -90,9 +92,7 @@ def test_losses_after_some_steps_are_those_of_a_shorter_training():
 
 
 def test_rates_that_fall_do_so_under_any_optimizer():
-    plan = Plan(
-        widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=4, seeds=2, schedule="linear"
-    )
+    plan = Plan(widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=4, seeds=2, schedule="linear")
     assert horizons(plan) == (4,)
     tx = scheduled(optim.OPTIMIZERS["sgd"], plan)({"learning_rate": 0.5})
     state, steps = tx.init(jnp.ones(())), []
@@ -100,7 +100,9 @@ def test_rates_that_fall_do_so_under_any_optimizer():
         update, state = tx.update(jnp.ones(()), state, jnp.ones(()))
         steps.append(-float(update))
     assert steps == [0.5, 0.375, 0.25, 0.125]
-    constant = Plan(widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=4, seeds=2, schedule="constant")
+    constant = Plan(
+        widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=4, seeds=2, schedule="constant"
+    )
     assert scheduled(optim.OPTIMIZERS["sgd"], constant) is optim.OPTIMIZERS["sgd"]
 
 
@@ -128,7 +130,9 @@ def test_wider_is_worse_counts_what_lies_beyond_its_interval():
     ],
 )
 def test_plans_that_have_no_answer_are_refused(change, line):
-    fields = dict(widths=(16, 32), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=5, seeds=2, schedule="constant")
+    fields = dict(
+        widths=(16, 32), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=5, seeds=2, schedule="constant"
+    )
     with pytest.raises(ValueError, match=line):
         Plan(**(fields | change))
 

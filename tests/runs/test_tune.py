@@ -13,21 +13,21 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lr_batch"))
 
-from tiny import sgd, tiny_workload  # noqa: E402
+from tiny import sgd, tiny_workload
 
-import lr_batch  # noqa: E402
-from hparam import FULL, SEARCHES, Space, from_settings, log, log1m  # noqa: E402
-from hparam.fresh import sobol  # noqa: E402
-from hparam.gaussian_process import fit  # noqa: E402
-from runs.__main__ import main  # noqa: E402
-from runs.commands.tune import Tune, _option  # noqa: E402
-from runs.tuning import TuningPlan, tune  # noqa: E402
-from runs.tuning.confirm import Finalist, lineage, train_again  # noqa: E402
-from runs.tuning.importance import importance  # noqa: E402
-from runs.tuning.outcome import notes, write_outcome  # noqa: E402
-from runs.tuning.plan import study_of  # noqa: E402
-from runs.tuning.trainer import Trainer  # noqa: E402
-from runs.tuning.tune import search_rounds  # noqa: E402
+import lr_batch
+from hparam import FULL, SEARCHES, Space, from_settings, log, log1m
+from hparam.gaussian_process import fit
+from hparam.tuning import TuningPlan, tune
+from hparam.tuning.confirm import Finalist, lineage, train_again
+from hparam.tuning.importance import importance
+from hparam.tuning.plan import study_of
+from hparam.tuning.trainer import Trainer
+from hparam.tuning.tune import search_rounds
+from hparam.untried import sobol
+from runs.__main__ import main
+from runs.commands.tune import Tune, _option
+from runs.tune.outcome import notes, write_outcome
 
 SPACE = Space({"learning_rate": log(1e-3, 30.0)})
 BUDGET = 27
@@ -155,7 +155,6 @@ def test_fresh_seeds_are_none_of_the_searched_ones():
     assert whole("random")[1].seeds == {0, 1, 2}
 
 
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -253,8 +252,11 @@ def test_wrong_options_are_one_line_and_exit_2(tune_command, options, message):
 
 def test_typed_option_values():
     assert [_option(text) for text in ("eta=4", "explore=0.2", "full_chunks=true", "sampler=gp")] == [
-        ("eta", 4), ("explore", 0.2), ("full_chunks", True), ("sampler", "gp"),
-    ]  # fmt: skip
+        ("eta", 4),
+        ("explore", 0.2),
+        ("full_chunks", True),
+        ("sampler", "gp"),
+    ]
 
 
 def test_space_of_the_optimizer_is_the_default():

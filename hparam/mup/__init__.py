@@ -1,0 +1,1 @@
+"""The maximal update parameterization: hyperparameters that fit every width."""

@@ -1,0 +1,83 @@
+"""Which axes of a network's parameters grow with its width, found by comparing shapes at two widths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from lr_batch.problem.workload import Workload
+
+PyTree = Any
+
+
+class Fans(NamedTuple):
+    """Growth of a parameter from base to target; 1.0 where the width does not change the fan."""
+
+    fan_in: float
+    fan_out: float
+
+    @property
+    def is_readout(self) -> bool:
+        """Whether it maps from the width to something of fixed size: output weights."""
+        return self.fan_in != 1 and self.fan_out == 1
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it maps from width to width: hidden weights."""
+        return self.fan_in != 1 and self.fan_out != 1
+
+
+FansRule = Callable[[str, tuple[int, ...], tuple[int, ...]], tuple[float, float]]
+
+
+def default_fans(path: str, base: tuple[int, ...], target: tuple[int, ...]) -> tuple[float, float]:
+    """Growth of fan-in and fan-out of a Flax parameter: kernels are (..., in, out), biases are all output.
+
+    >>> default_fans("Conv_0/kernel", (3, 3, 8, 16), (3, 3, 32, 64))
+    (4.0, 4.0)
+    """
+    sizes = zip(base, target, strict=True)
+    grown = [axis for axis, (before, after) in enumerate(sizes) if before != after]
+    ratios = [target[axis] / base[axis] for axis in grown]
+    if len(grown) > 2:
+        raise ValueError(
+            f"mup: {len(grown)} axes of {path!r} grow, {base} to {target}; "
+            "say with `fans` which are its input"
+        )
+    if len(grown) != 1:
+        return tuple(ratios) or (1.0, 1.0)
+    is_output = grown[0] == len(base) - 1 or path.endswith("bias")
+    return (1.0, ratios[0]) if is_output else (ratios[0], 1.0)
+
+
+def fans_of(base: Workload, target: Workload, rule: FansRule) -> PyTree:
+    """`Fans` of every parameter, from shapes alone.
+
+    Raises:
+      ValueError: if the two are not one network at two widths.
+    """
+    before, after = shapes(base), shapes(target)
+    if jax.tree.structure(before) != jax.tree.structure(after):
+        raise ValueError("mup: base and target must have the same parameters and differ in widths only")
+
+    def of(path, narrow, wide):
+        name = path_name(path)
+        if narrow.ndim != wide.ndim:
+            raise ValueError(
+                f"mup: {name!r} has shape {narrow.shape} in the base and {wide.shape} in the target"
+            )
+        return Fans(*rule(name, narrow.shape, wide.shape))
+
+    return jax.tree_util.tree_map_with_path(of, before, after)
+
+
+def shapes(workload: Workload) -> PyTree:
+    """Of the parameters; nothing is computed."""
+    return jax.eval_shape(workload.init, jax.eval_shape(lambda: jax.random.key(0)))
+
+
+def path_name(path: tuple) -> str:
+    """Like "Dense_0/kernel"."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")

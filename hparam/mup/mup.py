@@ -1,0 +1,206 @@
+"""The maximal update parameterization (muP): settings tuned on a narrow network carry over to a wide one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+import optim
+from hparam.mup.fan_growth import Fans, FansRule, default_fans, fans_of, path_name
+from hparam.mup.initial_std import std_ratios
+from lr_batch.lanes.lane import OptimizerFactory
+from lr_batch.problem.workload import Workload
+
+PyTree = Any
+
+# How an optimizer's step depends on the size of the gradient, from which the rates follow.
+KINDS = {name: "sgd" for name in ("sgd", "momentum", "nesterov")} | {
+    name: "adam" for name in ("adagrad", "rmsprop", "adam", "adamw", "nadam", "lion")
+}
+
+
+class Factors(NamedTuple):
+    """What muP does to one parameter: scale of its initial values, multiplier wherever the
+    network uses it, and factors of its updates under SGD and under Adam."""
+
+    init_scale: float
+    multiplier: float
+    sgd: float
+    adam: float
+
+
+class Mup(NamedTuple):
+    """muP of one network, relative to a narrower one. At the base width all factors are 1.
+
+    Attributes:
+      target: the wide workload in the standard parameterization.
+      fans: `Fans` of each parameter.
+      factors: `Factors` of each parameter.
+    """
+
+    target: Workload
+    fans: PyTree
+    factors: PyTree
+
+    def tree(self, field: str) -> PyTree:
+        """One field of the factors, as floats in the structure of the parameters."""
+        return jax.tree.map(lambda factors: getattr(factors, field), self.factors, is_leaf=_is_factors)
+
+    def workload(self) -> Workload:
+        """The wide workload with the initial values and multipliers of muP."""
+        target, used = self.target, functools.partial(_times, self.tree("multiplier"))
+        init_scale = self.tree("init_scale")
+        return target._replace(
+            init=lambda key: _times(init_scale, target.init(key)),
+            loss=lambda params, batch, key: target.loss(used(params), batch, key),
+            evaluate=lambda params, batch: target.evaluate(used(params), batch),
+        )
+
+    def optimizer(self, optimizer: OptimizerFactory | str, kind: str | None = None) -> OptimizerFactory:
+        """`optimizer` with its updates scaled; its chain and its state stay as they are.
+
+        Args:
+          optimizer: name in `optim.OPTIMIZERS`, one of its rows, or your own `hparams -> transformation`.
+          kind: "sgd" if steps grow with the gradient, "adam" if each entry is normalized. Known for the
+            names in `KINDS`.
+
+        Raises:
+          ValueError: where the kind is neither given nor known.
+        """
+        factory = optim.OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
+        name = getattr(factory, "name", None) or getattr(factory, "__name__", "custom")
+        kind = KINDS.get(name) if kind is None else kind
+        if kind not in ("sgd", "adam"):
+            raise ValueError(
+                f"mup: kind must be sgd or adam, got {kind!r} for the optimizer {name} "
+                f"(known: {', '.join(KINDS)})"
+            )
+        return _with_scaled_updates(factory, name, self.tree(kind))
+
+
+def mup(
+    base: Workload,
+    target: Workload,
+    *,
+    readout: str = "init",
+    depth: float = 1.0,
+    depth_exponent: float = 1.0,
+    in_branch: Callable[[str, Fans], bool] = lambda path, fans: fans.is_hidden,
+    fans: FansRule = default_fans,
+) -> Mup:
+    """Derives muP (Yang et al., 2022, arXiv 2203.03466, table 3) from a network at two widths.
+
+    With i and o the growth of a parameter's fan-in and fan-out relative to the base (1 for an
+    axis that the width does not change):
+
+        parameter                      initial std   SGD rate   Adam rate
+        input weights, biases, gains   1             o          1
+        hidden weights                 i^(-1/2)      o / i      1 / i
+        output weights                 i^(-1)        1 / i      1 / i
+
+    Standard deviations are set from the base's own, whatever law the initializer follows. Nothing
+    else may differ between the two but widths. Heads of attention that grow need scores over d and
+    not sqrt(d), which is the network's to do (`pydoc_lm(base_width=...)`). The paper advises output
+    weights that start at zero, at the base too (`zero_readout`), and queries that do.
+
+    Other optimizers, by the spectral condition |dW| ~ sqrt(fan-out / fan-in) (Yang, Simon & Bernstein,
+    2023): steps of Muon, and of Shampoo without grafting, have a spectral norm that does not depend on
+    the gradient, hence a factor sqrt(o / i), over the growth of the optimizer's own factor if it has one
+    (Muon's "jordan" leaves i^(-1/2) for output weights, 1 for the others); Shampoo with the norm of
+    Adam's or SGD's step takes their column. LARS and LAMB scale steps by the norm of the weights and
+    schedule-free methods move averages inside their state: no table. Weight decay inside the chain is
+    scaled with the updates. Adam's eps must stay well below the gradient's entries, which fall like
+    1 / width.
+
+    Args:
+      base: the network whose settings are to be kept.
+      target: the same at another width.
+      readout: "init": output weights as in the table; "multiplier": used with a factor 1 / i, their
+        initial std 1, SGD rate i, Adam rate 1 (ibid., table 8): the same training, but for eps and
+        weight decay.
+      depth: layers over the layers at which settings were tuned, where residual branches are scaled
+        by depth^(-depth_exponent), which is the network's to do; `base` has the depth of `target`.
+      depth_exponent: 1 for CompleteP (Dey et al., 2025, arXiv 2505.01618), 1/2 for depth-muP (Yang et
+        al., 2023). Rates within branches take depth^(2 exponent - 1) for SGD and depth^(exponent - 1)
+        for Adam.
+      in_branch: which parameters those are, by path ("Dense_0/kernel") and fans; default: hidden weights.
+      fans: `(path, base shape, target shape) -> growth (fan-in, fan-out)` for layouts where the default
+        is wrong: the last axis is the output; of two growing axes the first is the input.
+
+    Raises:
+      ValueError: if the two are not one network at two widths.
+
+    >>> from lr_batch.workloads import digits_mlp
+    >>> wide = mup(digits_mlp(width=64), digits_mlp(width=256))
+    >>> wide.tree("adam")["head"]
+    {'bias': 1.0, 'kernel': 0.25}
+    """
+    if readout not in ("init", "multiplier"):
+        raise ValueError(f"mup: readout must be init or multiplier, got {readout!r}")
+    if not depth > 0:
+        raise ValueError(f"mup: depth must be above 0, got {depth!r}")
+    growth = fans_of(base, target, fans)
+
+    def of(path, fan, ratio):
+        width = width_factors(fan, ratio, multiplied=readout == "multiplier")
+        return deepened(width, depth, depth_exponent) if in_branch(path_name(path), fan) else width
+
+    ratios = std_ratios(base, target, growth)
+    is_leaf = lambda node: isinstance(node, Fans)
+    return Mup(target, growth, jax.tree_util.tree_map_with_path(of, growth, ratios, is_leaf=is_leaf))
+
+
+def width_factors(fans: Fans, std_ratio: float, *, multiplied: bool) -> Factors:
+    """The table of `mup` for one parameter whose initial std already grows by `std_ratio`.
+
+    A weight w that is used as m w takes the values w / m, and its gradient is m times that of the product.
+    """
+    std = 1 / fans.fan_in if fans.is_readout else fans.fan_in**-0.5
+    m = 1 / fans.fan_in if fans.is_readout and multiplied else 1.0
+    return Factors(
+        init_scale=std / std_ratio / m,
+        multiplier=m,
+        sgd=fans.fan_out / fans.fan_in / m**2,
+        adam=1 / fans.fan_in / m,
+    )
+
+
+def deepened(factors: Factors, depth: float, exponent: float) -> Factors:
+    """Rates within branches scaled by depth^(-exponent): all layers together move the output by O(1)."""
+    return factors._replace(
+        sgd=factors.sgd * depth ** (2 * exponent - 1), adam=factors.adam * depth ** (exponent - 1)
+    )
+
+
+def scale_updates(tx: optax.GradientTransformation, factors: PyTree) -> optax.GradientTransformationExtraArgs:
+    """`tx` with each update multiplied by its factor; the state is that of `tx`."""
+    tx = optax.with_extra_args_support(tx)
+
+    def update_fn(updates, state, params=None, **extra):
+        updates, state = tx.update(updates, state, params, **extra)
+        return _times(factors, updates), state
+
+    return optax.GradientTransformationExtraArgs(tx.init, update_fn)
+
+
+def _with_scaled_updates(factory: OptimizerFactory, name: str, factors: PyTree) -> OptimizerFactory:
+    def make(hparams):
+        return scale_updates(factory(hparams), factors)
+
+    if isinstance(factory, optim.Optimizer):
+        return factory._replace(name=f"{name}_mup", make=make)
+    make = functools.wraps(factory)(make)  # with attributes such as `eval_params`
+    make.__name__ = f"{name}_mup"
+    return make
+
+
+def _times(factors: PyTree, tree: PyTree) -> PyTree:
+    return jax.tree.map(lambda factor, leaf: leaf if factor == 1 else factor * leaf, factors, tree)
+
+
+def _is_factors(node: Any) -> bool:
+    return isinstance(node, Factors)

@@ -1,0 +1,168 @@
+"""What a tuning run is asked to do, checked before anything is compiled."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.util
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from hparam import SEARCHES, Search, Space
+from hparam.registry import Strategy
+from lr_batch import Study
+from lr_batch.engine.cadence import GROWTH, evaluation_steps
+from lr_batch.engine.chunk import fingerprint
+from lr_batch.engine.identity import identity
+
+# Without a goal only the end of a trial decides; evaluations as dense as for a goal would be half of the
+# work. A few are left, since a long trial can be checkpointed only there.
+EVALUATIONS = 4
+RUNGS = 27  # the first rung is this fraction of the last: three promotions of the best third
+GENERATIONS = 10  # exchanges of a population
+SEEDS_APART = 1_000  # between searches with other seeds; more than any setting is repeated
+
+
+@dataclasses.dataclass(frozen=True)
+class TuningPlan:
+    """One search through one space, at one batch size.
+
+    Args:
+      study: workload, optimizer, the one batch size, goal and budget (steps of a full-length trial); see
+        `study_of`.
+      space: what is searched.
+      fixed: hyperparameters that all trials share.
+      search: a name of `hparam.SEARCHES`.
+      options: of the strategy, such as `{"eta": 4}`; `max_steps`, `min_steps` and `interval` follow from the
+        budget unless they are given.
+      trials: cost of the search in full-length trials, at least 1; shorter ones count by their steps.
+      ask: settings that the strategy proposes at a time, at least 1.
+      width: trials side by side in one program, at least 1.
+      to_goal: whether the loss is the steps to the study's goal, and not the metric at the end of the budget.
+      confirm: fresh seeds on which the best settings are trained again, 0 for none.
+      seed: of the search's draws; and, `SEEDS_APART` times it, the first seed of its trials.
+
+    Raises:
+      ValueError: one line naming the field, the value, and what is allowed.
+    """
+
+    study: Study
+    space: Space
+    fixed: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    search: str = "bayes"
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    trials: int = 64
+    ask: int = 16
+    width: int = 8
+    to_goal: bool = False
+    confirm: int = 8
+    seed: int = 0
+
+    def __post_init__(self):
+        for field, low in (("trials", 1), ("ask", 1), ("width", 1), ("confirm", 0), ("seed", 0)):
+            if getattr(self, field) < low:
+                raise ValueError(f"tune: {field} must be >= {low}, got {getattr(self, field)}")
+        if self.to_goal and self.strategy.rungs:
+            raise ValueError(
+                f"tune: {self.search} compares trials before they end, so it cannot search for the fewest "
+                "steps to a goal; leave out --goal or take a search of full-length trials"
+            )
+        self.make_search()
+
+    @property
+    def strategy(self) -> Strategy:
+        return SEARCHES[self.search]
+
+    def make_search(self) -> Search:
+        strategy = self.strategy
+        if strategy.requires and not importlib.util.find_spec(strategy.requires):
+            raise ValueError(f"tune: {self.search} needs {strategy.requires!r}, which is not installed")
+        known = list(inspect.signature(strategy.make).parameters)[1:]
+        for name in self.options:
+            if name not in known:
+                listed = ", ".join(known) or "none"
+                raise ValueError(f"tune: {self.search} has no option {name!r} (known: {listed})")
+        lengths = {name: value for name, value in self._lengths().items() if name in known}
+        return strategy(self.space, **{**lengths, **self.options})
+
+    def _lengths(self) -> dict[str, int]:
+        """Options of strategies with rungs that follow from the budget."""
+        budget = self.study.budget
+        return {
+            "max_steps": budget,
+            "min_steps": max(1, budget // RUNGS),
+            "interval": max(1, budget // GENERATIONS),
+        }
+
+    @property
+    def first_seed(self) -> int:
+        """Of a setting's trials: searches with other seeds see other examples and parameters."""
+        return SEEDS_APART * self.seed
+
+    @property
+    def cadence(self) -> Int[np.ndarray, " evals"]:
+        """Steps at which a full-length trial is evaluated."""
+        if self.to_goal:
+            return evaluation_steps(self.study.budget)
+        shares = np.arange(1, EVALUATIONS + 1) / EVALUATIONS
+        return np.unique(np.ceil(self.study.budget * shares)).astype(np.int32)
+
+    @property
+    def loss_name(self) -> str:
+        """What is minimised, for people."""
+        return f"steps to {self.study.goal}" if self.to_goal else self.loss_name_at(self.study.budget)
+
+    def loss_name_at(self, steps: int) -> str:
+        """The same for a trial that ends earlier."""
+        return self.loss_name if self.to_goal else f"held-out {self.study.goal.metric} at step {steps:,}"
+
+    def identity(self, execution: str) -> dict[str, Any]:
+        """What decides a trial's numbers beside setting, seed and segment; see `lr_batch.engine.identity`."""
+        goal = self.study.goal
+        return identity(self.study, self.width, execution) | {
+            "evaluation_growth": GROWTH if self.to_goal else None,
+            "goal": [goal.metric, goal.threshold if self.to_goal else None],
+        }
+
+    @functools.cached_property
+    def description(self) -> dict[str, Any]:
+        """The search as its store knows it. Not its cost: a search that is asked to cost more goes on."""
+        return {
+            **self.identity(self.study.lanes),
+            "batch_size": self.study.batch_sizes[0],
+            "space": str(self.space),
+            "fixed": dict(self.fixed),
+            "search": self.search,
+            "options": {name: str(value) for name, value in self.options.items()},
+            "ask": self.ask,
+            "search_seed": self.seed,
+        }
+
+    @property
+    def hash(self) -> str:
+        return fingerprint(self.description)[:8]
+
+
+def study_of(space: Space, fixed: Mapping[str, float], **fields: Any) -> Study:
+    """The `Study` of a space, which checks every name and both ends of every range.
+
+    Raises:
+      ValueError: one line naming what is wrong.
+    """
+    ends = {name: dimension.from_unit(dimension.levels(2)) for name, dimension in space.dimensions.items()}
+    both = sorted(set(ends) & set(fixed))
+    if both:
+        raise ValueError(f"tune: {both[0]} is searched and fixed at the same time")
+    grid = {name: tuple(map(float, values)) for name, values in ends.items()}
+    return Study(
+        space=grid | {name: (float(value),) for name, value in fixed.items()},
+        seeds=1,
+        slack=math.inf,
+        extend=False,
+        **fields,
+    )

@@ -1,0 +1,1 @@
+"""What is read off the trials of a study."""

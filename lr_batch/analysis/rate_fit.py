@@ -1,0 +1,239 @@
+"""Fit of steps to the goal against the learning rate, at one batch size and over its seeds.
+
+Steps fall like 1/rate, turn, and rise: gently in a valley, or without bound at
+an edge beyond which the goal is not reached. Two families of shapes with slope -1
+on the far left, in u = rate relative to the edge or the optimum, and one that only
+supposes a smooth minimum:
+
+    cliff   T(u) = (L - log(1 - u)) / u,             u < 1, sharper for larger L
+    valley  T(u) = 1/u + u^q / q,                    curvature q at the minimum u = 1
+    bowl    log T(u) = c (u^s - 1 - s log u) / s^2,  curvature c there, steeper to its right for s > 0
+
+The cliff is one mode of the noisy quadratic model with a constant rate and its
+steady state u (Zhang et al., 2019), L the log of initial over target distance.
+Written around its minimum, log T = level + basin(log rate - log best rate).
+
+Every seed has a level of its own; seeds share the optimum and the shape. Lanes
+that reached the goal have a normal error; the others are censored, a diverged
+lane as one that would have needed more than the longest lane of its chunk: so a
+diverged or raced-out neighbour bounds the optimum. A flat prior on the optimum
+and a prior on shapes that is learned from all batch sizes together (empirical
+Bayes) give a posterior on a grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import scipy  # loads scipy.special at its first use
+from jaxtyping import Float
+
+NUM_CENTERS = 64  # grid points for the optimum, about 4 % in rate for the default study
+CLIFFS = np.geomspace(0.05, 200.0, 11)  # L
+VALLEYS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])  # q
+BOWLS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])  # c
+SKEWS = (-1.0, 0.0, 1.0)  # s
+SHIFT_SD = 0.1  # spread of log best rate from one seed to another
+SD_START, SD_MIN, SD_MAX = 0.1, 0.01, 0.5  # error of a single lane, in log steps
+LEVEL_STEPS = 2  # Newton steps of the levels: enough, they start from the reached lanes
+LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
+COST_MAX = 8.0  # one lane can say no more than four standard deviations
+
+
+class RateCells(NamedTuple):
+    """Trials of one batch size. Logs are natural; `log_steps` is NaN where the goal
+    was not reached, and the trial then took longer than `log_bound`."""
+
+    log_rate: Float[np.ndarray, " rates"]
+    log_steps: Float[np.ndarray, "seeds rates"]
+    log_bound: Float[np.ndarray, "seeds rates"]
+
+
+class RateFit(NamedTuple):
+    """Posterior of one batch size: the best log rate with its interval, the log
+    steps there of each seed (NaN where the seed never reached the goal), and
+    `shape_sd`, what not knowing the optimum adds to the error of all seeds alike."""
+
+    log_rate: float
+    log_rate_low: float
+    log_rate_high: float
+    log_steps: Float[np.ndarray, " seeds"]
+    shape_sd: float
+
+
+class _Grid(NamedTuple):
+    cost: np.ndarray  # [centers shapes], minus log likelihood
+    levels: np.ndarray  # [centers shapes seeds]
+    chi_sq: np.ndarray  # [centers shapes], sum of squared standardised errors of reached lanes
+
+
+def best_fraction(shape: np.ndarray) -> np.ndarray:
+    """u at the minimum of T: the root of L - log(1 - u) = u / (1 - u), by bisection."""
+    low, high = np.zeros_like(shape), np.ones_like(shape)
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        # Left of the root the saving from a larger rate still wins.
+        before = (1.0 - middle) * (shape - np.log1p(-middle)) > middle
+        low, high = np.where(before, middle, low), np.where(before, high, middle)
+    return 0.5 * (low + high)
+
+
+def cliff(offset: np.ndarray, sharpness: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(log T - log min T, its slope in log rate) at `offset` = log(rate / best); inf beyond the edge."""
+    best = best_fraction(sharpness)
+    fraction = best * np.exp(offset)
+    inside = np.minimum(fraction, 1.0 - 1e-12)
+    height = sharpness - np.log1p(-inside)
+    value = np.log(height / (sharpness - np.log1p(-best))) - offset
+    slope = inside / ((1.0 - inside) * height) - 1.0
+    return np.where(fraction < 1.0, value, np.inf), slope
+
+
+def valley(offset: np.ndarray, curvature: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same for T(u) = 1/u + u^q / q."""
+    right = curvature * offset - np.log(curvature)
+    value = np.logaddexp(-offset, right)
+    slope = (1.0 + curvature) * np.exp(right - value) - 1.0
+    return value - np.log1p(1.0 / curvature), slope
+
+
+def bowl(offset: np.ndarray, curvature: np.ndarray, skew: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """The same for log T(u) = c (u^s - 1 - s log u) / s^2, the parabola c/2 (log u)^2 where s = 0."""
+    if skew == 0.0:
+        return 0.5 * curvature * offset**2, curvature * offset
+    growth = np.expm1(skew * offset)
+    return curvature * (growth - skew * offset) / skew**2, curvature * growth / skew
+
+
+def basins(offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Value and slope of every shape; `offset` [... 1 rates] gives [... shapes rates]."""
+    bowls = [(partial(bowl, skew=skew), BOWLS) for skew in SKEWS]
+    families = [(cliff, CLIFFS), (valley, VALLEYS), *bowls]
+    shapes = [family(offset, values[:, None]) for family, values in families]
+    return tuple(np.concatenate(parts, axis=-2) for parts in zip(*shapes, strict=True))
+
+
+def _centers(cells: RateCells) -> np.ndarray:
+    """Candidates for the best log rate: the rates that reached the goal and one cell
+    to either side, but never outside the measured grid."""
+    reached = np.flatnonzero(np.isfinite(cells.log_steps).any(0))
+    low, high = max(reached[0] - 1, 0), min(reached[-1] + 1, len(cells.log_rate) - 1)
+    return np.linspace(cells.log_rate[low], cells.log_rate[high], NUM_CENTERS if high > low else 1)
+
+
+def _grid(cells: RateCells, sd: float) -> _Grid:
+    """Likelihood of every (optimum, shape) on the grid, each seed's level profiled out."""
+    value, slope = basins(cells.log_rate - _centers(cells)[:, None, None])
+    inside = np.isfinite(value)
+    value = np.where(inside, value, 0.0)
+    var = sd**2 + np.minimum(SHIFT_SD * np.maximum(slope, 0.0), 0.5) ** 2
+    reached = np.isfinite(cells.log_steps)
+    weight = inside / var
+    total = np.maximum(weight @ reached.T, 1e-12)
+    levels = (weight @ np.where(reached, cells.log_steps, 0.0).T - (weight * value) @ reached.T) / total
+    value, sd_of, inside = value[..., None, :], np.sqrt(var)[..., None, :], inside[..., None, :]
+    seen = np.where(reached, cells.log_steps, cells.log_bound)
+    for step in range(LEVEL_STEPS + 1):
+        gap = (seen - levels[..., None] - value) / sd_of
+        log_tail = scipy.special.log_ndtr(-gap)
+        if step < LEVEL_STEPS:
+            levels = levels + _newton(gap, log_tail, reached, inside / sd_of)
+    hit = np.where(inside, 0.5 * gap**2 + np.log(sd_of / sd), COST_MAX)
+    miss = np.where(inside, -log_tail, 0.0)
+    cost = np.minimum(np.where(reached, hit, miss), COST_MAX).sum((-1, -2))
+    chi_sq = np.where(reached & inside, np.minimum(gap**2, 2 * COST_MAX), 0.0).sum((-1, -2))
+    return _Grid(cost, levels, chi_sq)
+
+
+def _newton(gap: np.ndarray, log_tail: np.ndarray, reached: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Step of the levels [... seeds] up the Tobit likelihood; `scale` is 1/sd, 0 beyond the edge.
+
+    Without it, slow lanes that the race cut would leave the lucky ones to set the level.
+    """
+    hazard = np.exp(-0.5 * gap**2 - LOG_SQRT_2PI - log_tail)
+    score = scale * np.where(reached, gap, hazard)
+    information = scale**2 * np.where(reached, 1.0, hazard * (hazard - gap))
+    return score.sum(-1) / np.maximum(information.sum(-1), 1e-9)
+
+
+def _weights(grid: _Grid, prior: np.ndarray) -> np.ndarray:
+    """Posterior probabilities [centers shapes], the shapes having probabilities `prior`."""
+    log_weight = np.log(prior) - grid.cost
+    return np.exp(log_weight - scipy.special.logsumexp(log_weight))
+
+
+def _shape_prior(grids: Sequence[_Grid]) -> np.ndarray:
+    """Probabilities of the shapes under which all batch sizes are likeliest (expectation
+    maximisation), with one batch size's worth of mass spread evenly."""
+    evidence = np.stack([scipy.special.logsumexp(-grid.cost, axis=0) for grid in grids])
+    num_shapes = evidence.shape[1]
+    prior = np.full(num_shapes, 1.0 / num_shapes)
+    for _ in range(20):
+        log_weight = np.log(prior) + evidence
+        votes = np.exp(log_weight - scipy.special.logsumexp(log_weight, axis=1, keepdims=True)).sum(0)
+        prior = (votes + 1.0 / num_shapes) / (len(grids) + 1.0)
+    return prior
+
+
+def _lane_sd(sd: float, grids: Sequence[_Grid], cells: Sequence[RateCells], prior: np.ndarray) -> float:
+    """Error of a single lane from the residuals of all batch sizes."""
+    chi_sq = sum(float((_weights(grid, prior) * grid.chi_sq).sum()) for grid in grids)
+    # Each seed's level and, per batch size, optimum and shape are fitted.
+    free = sum(np.isfinite(c.log_steps).sum() - len(c.log_steps) - 2 for c in cells)
+    return float(np.clip(sd * np.sqrt(chi_sq / free), SD_MIN, SD_MAX)) if free > 4 else sd
+
+
+def _summary(cells: RateCells, grid: _Grid, prior: np.ndarray, level: float) -> RateFit:
+    """Posterior median and quantiles of the optimum, posterior mean of the levels."""
+    weights, centers = _weights(grid, prior), _centers(cells)
+    # Half of a point's own mass lies on either side of it.
+    mass = weights.sum(1)
+    below = np.cumsum(mass) - 0.5 * mass
+    low, middle, high = np.interp([0.5 - level / 2, 0.5, 0.5 + level / 2], below, centers)
+    # The grid knows the optimum of these seeds; their mean differs from that of all seeds.
+    drift = scipy.special.ndtri(0.5 + level / 2) * SHIFT_SD / np.sqrt(len(cells.log_steps))
+    low, high = middle - np.hypot(middle - low, drift), middle + np.hypot(high - middle, drift)
+    levels = np.einsum("cl,cls->s", weights, grid.levels)
+    common = grid.levels.mean(-1)
+    shape_sd = np.sqrt((weights * (common - levels.mean()) ** 2).sum())
+    return RateFit(float(middle), float(low), float(high), levels, float(shape_sd))
+
+
+def _informative(cells: RateCells) -> tuple[RateCells, np.ndarray]:
+    """The seeds that reached the goal at some rate, at the rates near those; and which seeds."""
+    reached = np.isfinite(cells.log_steps)
+    heard, columns = reached.any(1), np.flatnonzero(reached.any(0))
+    # Two cells to either side bound the optimum; farther lanes only cost time.
+    near = slice(max(columns[0] - 2, 0), columns[-1] + 3)
+    return RateCells(cells.log_rate[near], cells.log_steps[heard, near], cells.log_bound[heard, near]), heard
+
+
+def _with_silent_seeds(fit: RateFit, heard: np.ndarray) -> RateFit:
+    """Put NaN back for the seeds that never reached the goal."""
+    log_steps = np.full(len(heard), np.nan)
+    log_steps[heard] = fit.log_steps
+    return fit._replace(log_steps=log_steps)
+
+
+def fit_rates(cells: Sequence[RateCells], *, level: float = 0.9) -> tuple[RateFit, ...]:
+    """Best rate and steps there, for each of several batch sizes.
+
+    Args:
+      cells: trials per batch size; each must have at least one that reached the goal.
+      level: probability of the intervals of the best rate, in (0, 1).
+    """
+    if not cells:
+        return ()
+    cells, heard = zip(*map(_informative, cells), strict=True)
+    sd, grids, prior = SD_START, [], np.zeros(0)
+    for _ in range(3):  # The error and the fit depend on each other; this settles to a few per cent.
+        grids = [_grid(c, sd) for c in cells]
+        prior = _shape_prior(grids)
+        fitted_sd, sd = sd, _lane_sd(sd, grids, cells, prior)
+        if abs(np.log(sd / fitted_sd)) < 0.1:
+            break
+    fits = (_summary(c, g, prior, level) for c, g in zip(cells, grids, strict=True))
+    return tuple(_with_silent_seeds(fit, h) for fit, h in zip(fits, heard, strict=True))

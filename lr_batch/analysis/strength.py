@@ -1,0 +1,124 @@
+"""How much regularization is best, and what it buys, with intervals over seeds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy  # loads scipy.special at its first use
+from jaxtyping import Float, Int
+
+from lr_batch.analysis.optimum import Estimate
+from lr_batch.generalization import Generalization
+
+
+class StrengthRow(NamedTuple):
+    """Performance at one batch size and strength, the other hyperparameters at their best.
+
+    For each seed they are chosen by the held-out metric of the other seeds, so that the choice does not
+    flatter it; `others` are those that are best over all. `gap` is held-out minus training. `trials` are
+    those of `others`.
+    """
+
+    batch_size: int
+    strength: float
+    held_out: Estimate
+    train: Estimate
+    gap: Estimate
+    others: dict[str, float]
+    trials: Int[np.ndarray, " seeds"]
+
+
+class BestStrength(NamedTuple):
+    """`low` to `high` are the strengths whose held-out metric differs from the best one's by no more than
+    chance.
+
+    `gain` is how much lower the metric is than without regularization where, for each seed, the strength too
+    is chosen by the other seeds; None where the grid does not hold the strength that is off.
+    """
+
+    batch_size: int
+    best: float
+    low: float
+    high: float
+    gain: Estimate | None
+
+
+def strength_rows(fits: Generalization, *, level: float = 0.95) -> tuple[StrengthRow, ...]:
+    """One row for each batch size and strength, both ascending. Needs at least two seeds."""
+    metric = fits.study.goal.metric
+    held_out, train = fits.outcome(fits.held_out[metric]), fits.outcome(fits.train[metric])
+    rows = []
+    for batch_size in fits.study.batch_sizes:
+        for strength in strengths(fits):
+            trials = _cells(fits, batch_size, strength)
+            chosen = trials[_leave_one_out(held_out[trials]), np.arange(trials.shape[1])]
+            best = trials[np.argmin(_means(held_out[trials]))]
+            estimates = [
+                estimate(values[chosen], level) for values in (held_out, train, _difference(held_out, train))
+            ]
+            names = [name for name in fits.hparams if name != fits.study.regularizer.strength]
+            others = {name: float(fits.hparams[name][best[0]]) for name in names}
+            rows.append(StrengthRow(batch_size, strength, *estimates, others, best))
+    return tuple(rows)
+
+
+def best_strengths(fits: Generalization, *, level: float = 0.95) -> tuple[BestStrength, ...]:
+    """The best strength of each batch size; differences between strengths are taken within each seed."""
+    return tuple(_best(fits, batch_size, level) for batch_size in fits.study.batch_sizes)
+
+
+def _best(fits: Generalization, batch_size: int, level: float) -> BestStrength:
+    held_out, grid = fits.outcome(fits.held_out[fits.study.goal.metric]), strengths(fits)
+    values = np.array([_chosen_values(held_out[_cells(fits, batch_size, s)]) for s in grid])
+    best = int(np.argmin(_means(values)))
+    apart = [estimate(_difference(row, values[best]), level).low > 0 for row in values]
+    alike = [strength for strength, worse in zip(grid, apart, strict=True) if not worse]
+    regularizer, gain = fits.study.regularizer, None
+    if regularizer.off in grid:
+        tuned = values[_leave_one_out(values), np.arange(values.shape[1])]
+        gain = estimate(_difference(values[grid.index(regularizer.off)], tuned), level)
+    return BestStrength(batch_size, grid[best], min(alike), max(alike), gain)
+
+
+def strengths(fits: Generalization) -> tuple[float, ...]:
+    return tuple(fits.study.space[fits.study.regularizer.strength])
+
+
+def estimate(values: Float[np.ndarray, " seeds"], level: float) -> Estimate:
+    """Mean and Student's interval over seeds; infinite where a seed diverged."""
+    if not np.isfinite(values).all():
+        return Estimate(np.inf, np.inf, np.inf)
+    mean, n = float(values.mean()), len(values)
+    half = float(scipy.special.stdtrit(n - 1, (1 + level) / 2) * values.std(ddof=1) / n**0.5)
+    return Estimate(mean, mean - half, mean + half)
+
+
+def _cells(fits: Generalization, batch_size: int, strength: float) -> Int[np.ndarray, "others seeds"]:
+    """Numbers of the trials at a batch size and strength, by the other hyperparameters and by seed."""
+    name = fits.study.regularizer.strength
+    mine = np.flatnonzero((fits.batch_size == batch_size) & (fits.hparams[name] == strength))
+    others = np.stack([fits.hparams[other][mine] for other in fits.hparams if other != name])
+    return mine[np.lexsort((fits.seed[mine], *others[::-1]))].reshape(-1, fits.study.seeds)
+
+
+def _leave_one_out(values: Float[np.ndarray, "choices seeds"]) -> Int[np.ndarray, " seeds"]:
+    """For each seed, the choice with the lowest mean over the other seeds."""
+    seeds = range(values.shape[1])
+    return np.array([np.argmin(_means(np.delete(values, seed, axis=1))) for seed in seeds])
+
+
+def _chosen_values(values: Float[np.ndarray, "choices seeds"]) -> Float[np.ndarray, " seeds"]:
+    return values[_leave_one_out(values), np.arange(values.shape[1])]
+
+
+def _means(values: Float[np.ndarray, "choices seeds"]) -> Float[np.ndarray, " choices"]:
+    return values.mean(axis=1)
+
+
+def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a - b, infinite where a is; two trials that both diverged do not differ."""
+    both = np.isfinite(a) & np.isfinite(b)
+    return np.where(
+        both, np.where(both, a, 0.0) - np.where(both, b, 0.0), np.where(np.isfinite(b), np.inf, 0.0)
+    )

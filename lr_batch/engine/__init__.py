@@ -1,0 +1,1 @@
+"""Compiles the programs of a study and runs its chunks: clocks, threads, memory."""

@@ -1,0 +1,115 @@
+"""Runs one chunk on one device, in slices, so that it can report and be resumed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jaxtyping import Int
+
+from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore, Lanes
+from lr_batch.engine.programs import Engine
+from lr_batch.lanes.race import Carry, Terms
+from lr_batch.result import BUDGET, DIVERGED, REACHED
+
+SLICE_SECONDS = 2.0  # how long the program runs before it reports
+CHECKPOINT_SECONDS = 60.0  # what a killed run may lose of a chunk
+
+
+class ChunkStatus:
+    """How the lanes of a chunk in flight are doing."""
+
+    def __init__(self, carry: Carry, lanes: int):
+        self.reached = int(np.isfinite(np.asarray(carry.steps_to_goal)[:lanes]).sum())
+        self.alive = int(np.asarray(carry.lanes.alive)[:lanes].sum())
+        self.step = int(carry.draw.step)
+
+
+def run_chunk(
+    engine: Engine,
+    device: jax.Device,
+    chunk: Chunk,
+    terms: Terms,
+    *,
+    first: float = np.inf,
+    store: ChunkStore | None = None,
+    on_slice: Callable[[ChunkStatus], None] = lambda status: None,
+) -> ChunkResult:
+    """Trains the lanes of `chunk` to the end of their race and returns their rows.
+
+    Args:
+      engine: of the chunk's workload, optimizer and width.
+      device: to run on.
+      chunk: the plan; no more settings than the engine's width.
+      terms: see `Terms`; `terms.hparams` are padded to the width.
+      first: best known steps to goal at this batch size and seed; the race is against it too.
+      store: keeps the lanes of a long chunk, from which it goes on after an interruption.
+      on_slice: called about every two seconds.
+    """
+    began = saved = time.monotonic()
+    valid = np.arange(engine.width) < len(chunk.settings)
+    known = store.load(chunk) if store else None
+    if isinstance(known, ChunkResult):
+        return known
+    carry = engine.start(device, terms, chunk.seed, valid, first)
+    if isinstance(known, Lanes):
+        carry = jax.tree.unflatten(jax.tree.structure(carry), jax.tree.leaves(known.carry))
+    seconds_per_step = None
+    while bool(carry.running):
+        stop = next_stop(terms.cadence, int(carry.evals), int(carry.draw.step), seconds_per_step)
+        carry, seconds_per_step = _timed_slice(engine, device, carry, terms, stop)
+        on_slice(ChunkStatus(carry, len(chunk.settings)))
+        if store and bool(carry.running) and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            store.save(chunk, Lanes(int(carry.draw.step), jax.device_get(carry)))
+            saved = time.monotonic()
+    return rows(jax.device_get(carry), chunk, terms, engine.width, device, time.monotonic() - began)
+
+
+def next_stop(
+    cadence: Int[np.ndarray, " evals"], evals: int, step: int, seconds_per_step: float | None
+) -> int:
+    """Number of the evaluation to stop at: twice the steps so far, or as many as fit into a slice."""
+    target = 2 * step + 16
+    if seconds_per_step:
+        target = min(target, step + int(SLICE_SECONDS / seconds_per_step))
+    return max(evals + 1, int(np.searchsorted(cadence, target)))
+
+
+def _timed_slice(engine, device, carry, terms, stop) -> tuple[Carry, float | None]:
+    """The slice and its seconds per step, None where it compiled a program or trained nothing."""
+    programs, step, began = len(engine.compile_seconds), int(carry.draw.step), time.monotonic()
+    carry = jax.block_until_ready(engine.advance(device, carry, terms, stop))
+    steps = int(carry.draw.step) - step
+    compiled = len(engine.compile_seconds) > programs
+    return carry, None if compiled or not steps else (time.monotonic() - began) / steps
+
+
+def rows(
+    carry: Carry, chunk: Chunk, terms: Terms, width: int, device: jax.Device, seconds: float
+) -> ChunkResult:
+    """The outcome of a finished chunk, without the lanes that only filled the width."""
+    lanes, evals, step = len(chunk.settings), int(carry.evals), int(carry.draw.step)
+    steps_to_goal = np.asarray(carry.steps_to_goal[:lanes], np.float64)
+    alive = np.asarray(carry.lanes.alive[:lanes])
+    status = np.where(np.isfinite(steps_to_goal), REACHED, np.where(alive, BUDGET, DIVERGED))
+    return ChunkResult(
+        steps_to_goal=steps_to_goal,
+        steps=np.where(alive, step, carry.lanes.last_step[:lanes]).astype(np.int64),
+        status=tuple(status.tolist()),
+        eval_steps=np.asarray(terms.cadence[:evals]),
+        values=np.asarray(carry.values[:evals, :lanes], np.float32),
+        width=width,
+        device=device.device_kind,
+        precision=products_precision(device),
+        seconds=seconds,
+    )
+
+
+def products_precision(device: jax.Device) -> str:
+    """Of products of float32 matrices: what JAX is told; else float32 on a CPU, and "default" where the device chooses
+    (NVIDIA's take TF32)."""
+    return str(
+        jax.config.jax_default_matmul_precision or ("float32" if device.platform == "cpu" else "default")
+    )

@@ -1,0 +1,76 @@
+"""What decides the numbers of a study's trials, as a description that can be hashed and compared."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lr_batch.data import data_hash
+from lr_batch.engine.cadence import GROWTH
+from lr_batch.engine.memo import once_per_program
+from lr_batch.errors import StudyError, first_line
+from lr_batch.lanes.lane import Draw, make_lane
+from lr_batch.problem.workload import num_examples
+from lr_batch.study import Study
+
+
+def identity(study: Study, width: int, execution: str) -> dict[str, Any]:
+    """Everything beside batch size, seed and setting. Two studies that agree in it can share trials.
+
+    The code of model, loss and optimizer enters as a hash of the program that they compile to, so that an edited
+    file is never taken for the old one. That hash differs between versions of JAX, and so do the last bits of results.
+    """
+    return {
+        "workload": study.workload.name,
+        "data": data_hash(study.workload),
+        "optimizer": study.optimizer_name,
+        "program": program_hash(study),
+        "goal": [study.goal.metric, study.goal.threshold],
+        "budget": study.budget,
+        "slack": repr(float(study.slack)),
+        "evaluation_growth": GROWTH,
+        "width": width,
+        "lanes": execution,
+        "jax": jax.__version__,
+    }
+
+
+@once_per_program()
+def program_hash(study: Study) -> str:
+    """Hash of one lane's steps and evaluation, lowered but not compiled.
+
+    Raises:
+      StudyError: if the user's model, loss or optimizer cannot be traced.
+    """
+    try:
+        return hashlib.sha256(_lower(study).as_text().encode()).hexdigest()[:16]
+    except Exception as error:
+        raise StudyError(
+            f"{study.workload.name} with {study.optimizer_name} cannot be compiled: {first_line(error)}"
+        ) from error
+
+
+def _lower(study: Study) -> jax.stages.Lowered:
+    lane = make_lane(study.workload, study.lane_optimizer, study.goal.metric)
+
+    def train_and_evaluate(hparams, seed, train, held_out, mask):
+        state, draw = lane.init(hparams, seed, jnp.bool_(True)), Draw.first(seed, num_examples(train))
+        step = lambda _, state: lane.step(hparams, state, draw, seed, train)
+        state = jax.lax.fori_loop(0, seed, step, state)
+        return state, lane.evaluate(state, held_out, mask)
+
+    shape = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+    one_block = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), study.workload.eval_data
+    )
+    rows = jax.tree.leaves(one_block)[0].shape[1]
+    return jax.jit(train_and_evaluate).lower(
+        dict.fromkeys(study.space, jax.ShapeDtypeStruct((), jnp.float32)),
+        jax.ShapeDtypeStruct((), jnp.int32),
+        jax.tree.map(shape, study.workload.train_data),
+        one_block,
+        jax.ShapeDtypeStruct((1, rows), jnp.bool_),
+    )

@@ -1,0 +1,114 @@
+"""How much memory a chunk takes, reckoned before anything is compiled, and how wide it may be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from lr_batch.engine.cadence import evaluation_steps
+from lr_batch.engine.live_bytes import live_bytes
+from lr_batch.engine.memo import once_per_program
+from lr_batch.engine.workers import worker_devices
+from lr_batch.lanes.execution import block_size
+from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
+from lr_batch.lanes.lane import Draw, make_lane
+from lr_batch.lanes.micro_batch import micro_batches_of
+from lr_batch.problem.workload import AUTO, PyTree, num_examples
+from lr_batch.study import Study
+from optim.memory import num_bytes
+
+MAX_WIDTH = 64  # lanes; a wider chunk would use a machine no better
+# Of all memory and not of what is free: a study that goes on has to find the width that it began with.
+SHARE = 0.5
+
+
+class ChunkMemory(NamedTuple):
+    """Bytes that a lane has to itself, and bytes that the lanes of a chunk share.
+
+    Attributes:
+      params: parameters alone.
+      kept: parameters, optimizer state and the record of evaluations, between two steps.
+      step: beside them at the worst moment of a step: gradient, activations of one micro-batch, what the
+        optimizer computes with.
+      evaluation: the same of an evaluation: activations of one block of held-out examples.
+      shared: the order of examples, and what is computed from examples alone.
+      data: training and held-out examples; the chunks of a device share them.
+    """
+
+    params: int
+    kept: int
+    step: int
+    evaluation: int
+    shared: int
+    data: int
+
+    def lane(self, width: int, execution: str) -> float:
+        """Bytes of each of `width` lanes; a block of them works on a copy."""
+        together = width if execution == AUTO else block_size(width, execution)
+        copied = 0 if together == width else self.kept
+        return self.kept + (copied + max(self.step, self.evaluation)) * together / width
+
+    def chunk(self, width: int, execution: str) -> int:
+        """Bytes of a chunk without the data."""
+        return self.shared + round(width * self.lane(width, execution))
+
+
+@once_per_program("batch_sizes", "budget")
+def chunk_memory(study: Study) -> ChunkMemory:
+    """Of a chunk at the study's largest micro-batch. Nothing is compiled."""
+    workload = study.workload
+    largest = micro_batches_of(study.batch_sizes, workload.micro_batch)[-1:]
+    lane = make_lane(workload, study.lane_optimizer, study.goal.metric, largest)
+    one, hparams = jnp.int32(1), dict.fromkeys(study.space, jnp.float32(0))
+    state = jax.eval_shape(lane.init, hparams, one, jnp.bool_(True))
+    draw = jax.eval_shape(lambda: Draw.first(one, num_examples(workload.train_data)))
+    train, held_out = _shapes(workload.train_data), _shapes(in_blocks(workload.eval_data, EVAL_BLOCK))
+    step = _working(lane.step, hparams, state, draw, one, train)
+    evaluation = _working(lambda hparams, *args: lane.evaluate(*args), hparams, state, *held_out)
+    return ChunkMemory(
+        params=_size(state.params),
+        kept=_size((state, hparams)) + 4 * len(evaluation_steps(study.budget)),
+        step=step[0],
+        evaluation=evaluation[0],
+        shared=_size(draw) + max(step[1], evaluation[1]),
+        data=_size((train, held_out)),
+    )
+
+
+def chunk_width(study: Study, *, budget: float | None = None) -> int:
+    """Lanes of a chunk: the whole grid where it is small, fewer where memory binds.
+
+    Args:
+      study: what is to be measured.
+      budget: bytes that a chunk and the data may take; None for the share of a worker of `lr_batch.run`.
+    """
+    useful = min(MAX_WIDTH, len(study.settings))
+    need, budget = chunk_memory(study), budget or memory_budget()
+    widths = range(useful, 1, -1)
+    return next((width for width in widths if need.chunk(width, study.lanes) + need.data <= budget), 1)
+
+
+def memory_budget() -> float:
+    """Bytes for each worker: its share of the memory of an accelerator, or of the machine."""
+    devices = worker_devices()
+    stats = devices[0].memory_stats() or {}
+    whole = stats.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return SHARE * whole / devices.count(devices[0])
+
+
+def _working(function: Callable, hparams: PyTree, state: PyTree, *shared: PyTree) -> tuple[int, int]:
+    """Bytes that each lane holds while it runs, and bytes that all lanes hold once."""
+    per_lane = live_bytes(lambda own, shared: function(*own, *shared), (hparams, state), shared)
+    return per_lane, live_bytes(lambda own, _: function(*own), (hparams, state, *shared), ()) - per_lane
+
+
+def _shapes(tree: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
+
+
+def _size(tree: PyTree) -> int:
+    return sum(num_bytes(leaf) for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,177 @@
+"""Compiles the programs of a study, each once, and holds its data on the devices."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool
+
+from lr_batch.engine.memory import chunk_memory
+from lr_batch.engine.workers import Once, Program
+from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
+from lr_batch.lanes.lane import LaneState, OptimizerFactory, make_lane
+from lr_batch.lanes.micro_batch import micro_batches_of
+from lr_batch.lanes.race import Carry, Data, Terms, make_advance, make_start, state_axes
+from lr_batch.problem.workload import VMAP, PyTree, Workload, num_examples
+from lr_batch.study import Study
+
+START, ADVANCE = "start", "advance"
+# Of the program "start" on a CPU, which mostly draws initial parameters: a quarter of the compile time, as fast to run.
+# (For the program "advance" the first saves nothing, and without the second its steps are slower.)
+QUICKLY_COMPILED = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
+# On a GPU: the compiler takes the kernels that it thinks best and tries none out, which would take it 2 to 4 seconds.
+# A chunk of less than so many bytes stays in the caches: its steps are as fast then, as starting kernels takes the time.
+UNTUNED, UNTUNED_BYTES = {"xla_gpu_autotune_level": 0}, 100e6
+
+
+class Engine:
+    """The compiled programs of one workload, optimizer and chunk width.
+
+    Safe to use from several threads: a program is compiled by the thread that first asks for it while the others
+    wait.
+
+    Args:
+      workload: the problem.
+      optimizer: `hparams -> optax.GradientTransformation`.
+      metric: the held-out metric that is recorded and compared with the goal.
+      hparams: names of the traced hyperparameters.
+      width: lanes of a chunk, at least 1.
+      max_evals: length of the buffer of evaluations.
+      batch_sizes: those that chunks may have.
+      execution: of the lanes, "vmap", "blocks" or "map", see `lr_batch.lanes.execution`.
+      tuned: whether the compiler for a GPU tries out kernels.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        optimizer: OptimizerFactory,
+        metric: str,
+        *,
+        hparams: Sequence[str],
+        width: int,
+        max_evals: int,
+        batch_sizes: Sequence[int],
+        execution: str = VMAP,
+        tuned: bool = True,
+    ):
+        self.workload, self.optimizer, self.metric = workload, optimizer, metric
+        self.hparams, self.width, self.max_evals = tuple(hparams), width, max_evals
+        self.micro_batches = micro_batches_of(batch_sizes, workload.micro_batch)
+        self.execution, self.tuned = execution, tuned
+        self.compile_seconds: list[float] = []  # one entry a program
+        self._lock = threading.Lock()
+        self._tracing = (
+            threading.Lock()
+        )  # one program after the other: two at once would hold up both compilations
+        self._lane_axes = Once()
+        self._programs: dict[tuple, Once] = {}
+        self._data: dict[jax.Device, Once] = {}
+
+    @classmethod
+    def of(cls, study: Study, width: int, execution: str, *, max_evals: int) -> Engine:
+        """The engine of a study's chunks."""
+        return cls(
+            study.workload,
+            study.lane_optimizer,
+            study.goal.metric,
+            hparams=study.space,
+            width=width,
+            max_evals=max_evals,
+            batch_sizes=study.batch_sizes,
+            execution=execution,
+            tuned=chunk_memory(study).chunk(width, execution) > UNTUNED_BYTES,
+        )
+
+    def prepare(self, device: jax.Device, name: str) -> None:
+        """Compiles the program "start" or "advance" ahead of its use."""
+        self._program(device, name)
+
+    def start(
+        self, device: jax.Device, terms: Terms, seed: int, valid: Bool[np.ndarray, " lanes"], first: float
+    ) -> Carry:
+        """The chunk before its first step; see `make_start`."""
+        args = jax.device_put((terms.hparams, np.int32(seed), valid, np.float32(first)), device)
+        return self._program(device, START)(*args)
+
+    def advance(self, device: jax.Device, carry: Carry, terms: Terms, stop: int) -> Carry:
+        """Trains and evaluates up to evaluation number `stop`, or the end of the race. Uses up `carry`."""
+        args = jax.device_put((carry, terms, np.int32(stop)), device)
+        return self._program(device, ADVANCE)(*args, self.data(device))
+
+    def planned_bytes(self, device: jax.Device) -> int:
+        """Memory of a chunk as the compiler plans it, without the data."""
+        plan = self._program(device, ADVANCE).compiled.memory_analysis()
+        held = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
+        data = sum(leaf.nbytes for leaf in jax.tree.leaves(self.data(device)))
+        return held - plan.alias_size_in_bytes - data
+
+    def data(self, device: jax.Device) -> Data:
+        """The workload's arrays on `device`."""
+
+        def put():
+            blocks, mask = in_blocks(self.workload.eval_data, EVAL_BLOCK)
+            return jax.device_put(Data(self.workload.train_data, blocks, mask), device)
+
+        with self._lock:
+            once = self._data.setdefault(device, Once())
+        return once.get(put)
+
+    def _program(self, device: jax.Device, name: str) -> Program:
+        def compile_it():
+            began = time.monotonic()
+            with self._tracing:
+                lowered = {START: self._lower_start, ADVANCE: self._lower_advance}[name](device)
+            program = Program(lowered, self._compiler_options(device.platform, name))
+            self.compile_seconds.append(time.monotonic() - began)
+            return program
+
+        with self._lock:
+            once = self._programs.setdefault((device, name), Once())
+        return once.get(compile_it)
+
+    def _compiler_options(self, platform: str, name: str) -> dict[str, Any]:
+        if platform == "cpu":
+            return QUICKLY_COMPILED if name == START else {}
+        return UNTUNED if platform == "gpu" and not self.tuned else {}
+
+    def _lower_start(self, device: jax.Device) -> jax.stages.Lowered:
+        return jax.jit(self._start()).lower(*_on(device, self._start_shapes()))
+
+    def _lower_advance(self, device: jax.Device) -> jax.stages.Lowered:
+        lane = make_lane(self.workload, self.optimizer, self.metric, self.micro_batches)
+        advance = jax.jit(make_advance(lane, self._axes(), self.execution), donate_argnums=0)
+        carry = jax.eval_shape(self._start(), *self._start_shapes())
+        count, number = _shape(jnp.int32), _shape(jnp.float32)
+        cadence = _shape(jnp.int32, self.max_evals)
+        terms = Terms(self._start_shapes()[0], count, cadence, count, number, number)
+        return advance.lower(*_on(device, (carry, terms, count, self.data(device))))
+
+    def _start(self) -> Callable[..., Carry]:
+        lane = make_lane(self.workload, self.optimizer, self.metric)
+        return make_start(lane, self._axes(), num_examples(self.workload.train_data), self.max_evals)
+
+    def _start_shapes(self) -> tuple:
+        hparams = dict.fromkeys(self.hparams, _shape(jnp.float32, self.width))
+        return hparams, _shape(jnp.int32), _shape(jnp.bool_, self.width), _shape(jnp.float32)
+
+    def _axes(self) -> LaneState:
+        """Both programs want them, and looking for them takes a trace."""
+        lane = make_lane(self.workload, self.optimizer, self.metric)
+        return self._lane_axes.get(lambda: state_axes(lane, self.hparams, self.workload.train_data))
+
+
+def _shape(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def _on(device: jax.Device, tree: PyTree) -> PyTree:
+    """Shapes of what lies on `device`."""
+    place = jax.sharding.SingleDeviceSharding(device)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree)

@@ -1,0 +1,157 @@
+"""A chunk as one program: its lanes advance in lock-step, are evaluated, raced, and frozen where they diverge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from lr_batch.lanes.execution import over_lanes
+from lr_batch.lanes.lane import Draw, Lane, LaneState
+from lr_batch.lanes.lane_axes import lane_axes
+from lr_batch.problem.workload import VMAP, PyTree, num_examples
+
+
+class Carry(NamedTuple):
+    """Everything that a chunk needs to go on: resumed from it, it continues bit for bit.
+
+    `evals` evaluations are done, `values` holds them, `first` is the steps to goal of the first lane that got
+    there (infinite before), `running` turns false when the race is over.
+    """
+
+    draw: Draw
+    lanes: LaneState
+    evals: Int[Array, ""]
+    steps_to_goal: Float[Array, " lanes"]
+    values: Float[Array, "evals lanes"]
+    first: Float[Array, ""]
+    running: Bool[Array, ""]
+
+
+class Terms(NamedTuple):
+    """What a chunk is run under; all of it traced, so that none of it asks for another program.
+
+    `cadence[e]` is the step of evaluation e, for e < num_evals; the rest is padding.
+    """
+
+    hparams: Mapping[str, Float[Array, " lanes"]]
+    batch_size: Int[Array, ""]
+    cadence: Int[Array, " evals"]
+    num_evals: Int[Array, ""]
+    threshold: Float[Array, ""]
+    slack: Float[Array, ""]
+
+
+class Data(NamedTuple):
+    """Held-out examples come in blocks `[blocks, n, ...]` that are evaluated one at a time; `mask` marks real rows."""
+
+    train: PyTree
+    held_out: PyTree
+    mask: Bool[Array, "blocks n"]
+
+
+def state_axes(lane: Lane, hparams: Sequence[str], train_data: PyTree) -> LaneState:
+    """Where the lane axis of each leaf of a `LaneState` is: 0, or None where lanes share the leaf."""
+
+    def step(per_lane, state):
+        one = jnp.int32(1)
+        data = jax.tree.map(
+            lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), train_data
+        )  # a shape: nothing is run
+        return lane.step(per_lane[0], state, Draw.first(one, num_examples(train_data)), one, data)
+
+    names = dict.fromkeys(hparams, jax.ShapeDtypeStruct((), jnp.float32))
+    per_lane = (names, jax.ShapeDtypeStruct((), jnp.bool_))
+    return lane_axes(
+        lambda lane_inputs: lane.init(lane_inputs[0], jnp.int32(0), lane_inputs[1]), step, per_lane
+    )
+
+
+def make_start(lane: Lane, axes: LaneState, num_train: int, max_evals: int) -> Callable[..., Carry]:
+    """`(hparams, seed, valid, first) -> Carry` before the first step.
+
+    Lanes that are not `valid` only fill the width. `first` is the best known steps to goal, infinite if none is.
+    """
+
+    def start(hparams, seed, valid, first):
+        zero = jnp.int32(0)
+        width = valid.shape[0]
+        return Carry(
+            draw=Draw.first(seed, num_train),
+            lanes=jax.vmap(lane.init, in_axes=(0, None, 0), out_axes=axes)(hparams, seed, valid),
+            evals=zero,
+            steps_to_goal=jnp.full(width, jnp.nan),
+            values=jnp.full((max_evals, width), jnp.nan),
+            first=first,
+            running=jnp.any(valid),
+        )
+
+    return start
+
+
+def make_train(lane: Lane, axes: LaneState, execution: str = VMAP) -> Callable[..., tuple[LaneState, Draw]]:
+    """`(hparams, lanes, draw, num_steps, batch_size, data) -> (lanes, draw)` after `num_steps` steps of all lanes."""
+
+    def train(hparams, state, draw, num_steps, batch_size, data):
+        def one(_, carry):
+            state, draw = carry
+            return lane.step(hparams, state, draw, batch_size, data), draw.next(batch_size)
+
+        return jax.lax.fori_loop(0, num_steps, one, (state, draw))
+
+    return over_lanes(train, (0, axes, None, None, None, None), (axes, None), execution, updated=1)
+
+
+def make_advance(lane: Lane, axes: LaneState, execution: str = VMAP) -> Callable[..., Carry]:
+    """`(carry, terms, stop, data) -> Carry`, up to evaluation number `stop` or the end of the race."""
+    train_lanes = make_train(lane, axes, execution)
+    evaluate_lanes = over_lanes(lane.evaluate, (axes, None, None), 0, execution)
+
+    def advance(carry, terms, stop, data):
+        def period(carry):
+            num_steps = terms.cadence[carry.evals] - carry.draw.step
+            lanes, draw = train_lanes(
+                terms.hparams, carry.lanes, carry.draw, num_steps, terms.batch_size, data.train
+            )
+            return record(carry, lanes, draw, evaluate_lanes(lanes, data.held_out, data.mask), terms)
+
+        return jax.lax.while_loop(lambda c: c.running & (c.evals < stop), period, carry)
+
+    return advance
+
+
+def record(carry: Carry, lanes: LaneState, draw: Draw, values: Float[Array, " lanes"], terms: Terms) -> Carry:
+    """Books one evaluation: who reached the goal, who diverged, and whether the race goes on."""
+    alive = lanes.alive & jnp.isfinite(values)
+    reached = alive & (values < terms.threshold) & jnp.isnan(carry.steps_to_goal)
+    last = carry.evals - 1
+    crossing = crossing_step(terms.cadence[last], carry.values[last], draw.step, values, terms.threshold)
+    steps_to_goal = jnp.where(reached, crossing, carry.steps_to_goal)
+    first = jnp.minimum(carry.first, jnp.min(jnp.where(reached, crossing, jnp.inf)))
+    undecided = jnp.any(alive & jnp.isnan(steps_to_goal))
+    evals = carry.evals + 1
+    return Carry(
+        draw=draw,
+        lanes=lanes._replace(alive=alive),
+        evals=evals,
+        steps_to_goal=steps_to_goal,
+        values=carry.values.at[carry.evals].set(jnp.where(alive, values, jnp.nan)),
+        first=first,
+        running=undecided & (evals < terms.num_evals) & (draw.step < terms.slack * first),
+    )
+
+
+def crossing_step(
+    step_before: Int[Array, ""],
+    value_before: Float[Array, " lanes"],
+    step: Int[Array, ""],
+    value: Float[Array, " lanes"],
+    threshold: Float[Array, ""],
+) -> Float[Array, " lanes"]:
+    """Where the line between two evaluations meets the threshold; `step` where there was none before."""
+    share = (value_before - threshold) / (value_before - value)
+    known = value_before >= threshold  # false for the NaN of no evaluation
+    return jnp.where(known, step_before + share * (step - step_before), step.astype(jnp.float32))

@@ -1,0 +1,1 @@
+"""A training problem and its parts."""

@@ -1,0 +1,63 @@
+"""Runs a workload on shapes alone, so that what they reveal is found before anything is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lr_batch.errors import first_line
+from lr_batch.problem.workload import Workload
+from optim.names import unknown
+
+ROWS = 2  # examples of the batch that is traced
+
+
+def check_shapes(owner: str, workload: Workload, metric: str) -> None:
+    """Checks what the functions of `workload` return.
+
+    Args:
+      owner: begins the message.
+      workload: the problem.
+      metric: held-out metric of the goal.
+
+    Raises:
+      ValueError: one line, if a function fails or returns anything but one value for each example, if the
+        training loss is not a float, or if `metric` is unknown.
+    """
+    key = jax.eval_shape(jax.random.key, 0)
+    params = _shapes_of(owner, "the model's init", workload.init, key)
+    train, held_out = _rows(workload.train_data), _rows(workload.eval_data)
+    loss = _shapes_of(owner, "the model with its loss", workload.loss, params, train, key)
+    _check_per_example(owner, "loss", loss)
+    if not jnp.issubdtype(loss.dtype, jnp.floating):  # its gradient would be zero: nothing would be trained
+        raise ValueError(f"{owner}: loss must return floating-point numbers, got {loss.dtype}")
+    metrics = _shapes_of(owner, "the model with its metrics", workload.evaluate, params, held_out)
+    for name, value in metrics.items():
+        _check_per_example(owner, name, value)
+    if metric not in metrics:
+        raise ValueError(f"{owner}: {unknown('goal metric', metric, metrics)}")
+
+
+def _rows(data: Any) -> Any:
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((ROWS, *leaf.shape[1:]), leaf.dtype), data)
+
+
+def _shapes_of(owner: str, what: str, function: Callable, *args: Any) -> Any:
+    try:
+        return jax.eval_shape(function, *args)
+    except Exception as error:
+        if str(error).startswith("from_arrays: "):  # one of our own, made while tracing
+            raise
+        raise ValueError(f"{owner}: {what} failed: {first_line(error)}") from error
+
+
+def _check_per_example(owner: str, name: str, value: Any) -> None:
+    if getattr(value, "shape", None) != (ROWS,):
+        shape = getattr(value, "shape", type(value).__name__)
+        raise ValueError(
+            f"{owner}: {name} must return one value for each example, ({ROWS},) for {ROWS} of them, "
+            f"got {shape}" + ("; return the values before their mean" if shape == () else "")
+        )

@@ -1,0 +1,82 @@
+"""A training problem without its optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+from jaxtyping import Array, Float
+
+PyTree = Any
+Key = jax.Array
+
+# How the lanes of a chunk are executed, the field `Workload.lanes`; see `lr_batch.lanes.execution`.
+VMAP, BLOCKS, MAP, AUTO = "vmap", "blocks", "map", "auto"
+EXECUTIONS = (VMAP, BLOCKS, MAP, AUTO)
+
+
+class Goal(NamedTuple):
+    """Held-out performance at which a trial counts as done.
+
+    Reached at the first evaluation where `metric`, averaged over the held-out
+    examples, is strictly below `threshold`.
+    """
+
+    metric: str
+    threshold: float
+
+    def __str__(self) -> str:
+        return f"{self.metric} < {self.threshold:g}"
+
+
+class Workload(NamedTuple):
+    """A training problem as pure functions over arrays.
+
+    Losses are per example and not averaged: the engine weighs and sums them, so
+    that one compiled program serves every batch size. The functions are traced
+    once for the same shapes, as under `jax.jit`: what they read beside their
+    arguments must not change.
+
+    Attributes:
+      name: how the command line, the store and the figures call it.
+      init: `key -> params`.
+      loss: `(params, batch, key) -> [m]`, the training loss of each of the m
+        examples of a batch. `key` is for dropout and other noise; it differs
+        from step to step and is shared by all lanes of a chunk.
+      evaluate: `(params, batch) -> {metric: [n]}`, each metric of each of the n
+        held-out examples.
+      train_data: tree of arrays with one leading axis of examples; a batch is
+        the same tree with rows gathered.
+      eval_data: the same for the held-out examples.
+      goal: default goal.
+      budget: default limit on the optimizer steps of one trial.
+      batch_sizes: default batch sizes of a study, ascending.
+      micro_batch: largest number of examples differentiated at once. Larger
+        batches accumulate gradients over several of them.
+      lanes: how the trials of a chunk are executed: "vmap" (one batched
+        program), "blocks" (a few at a time), "map" (one after the other inside
+        one program), or "auto" (measured where it is in doubt, see `lr_batch.engine.execution_choice`).
+    """
+
+    name: str
+    init: Callable[[Key], PyTree]
+    loss: Callable[[PyTree, PyTree, Key], Float[Array, " m"]]
+    evaluate: Callable[[PyTree, PyTree], Mapping[str, Float[Array, " n"]]]
+    train_data: PyTree
+    eval_data: PyTree
+    goal: Goal
+    budget: int = 10_000
+    batch_sizes: tuple[int, ...] = tuple(2**i for i in range(11))
+    micro_batch: int = 1_024
+    lanes: str = "auto"
+
+
+def num_examples(data: PyTree) -> int:
+    """Length of the leading axis that all arrays of `data` share."""
+    lengths = {leaf.shape[0] for leaf in jax.tree.leaves(data)}
+    if len(lengths) != 1:
+        raise ValueError(
+            f"num_examples: arrays of one data set must have the same number of rows, got {sorted(lengths)}"
+        )
+    return lengths.pop()

@@ -1,0 +1,1 @@
+"""`lr-batch compare`: several optimizers on one workload."""

@@ -1,0 +1,186 @@
+"""Several optimizers on one workload: steps to the goal, and best rate, against batch size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lr_batch.analysis.critical_batch import CriticalBatchSize
+from lr_batch.analysis.optimum import Optimum, best_settings
+from lr_batch.result import Result
+from runs.plots import style
+
+# Nine colours of Tol's "muted" scheme, made for colour-blind readers, and three that stay apart from them.
+PALETTE = (
+    "#332288",
+    "#CC6677",
+    "#117733",
+    "#E69F00",
+    "#88CCEE",
+    "#882255",
+    "#222222",
+    "#44AA99",
+    "#999933",
+    "#AA4499",
+    "#888888",
+    "#DDCC77",
+)
+MARKERS = "osD^vP*X<>hp"
+# Height that the name of an optimizer needs beside the axes, as a fraction of them.
+_LINE = 0.048
+
+
+def compare_steps(
+    results: Sequence[Result],
+    criticals: Sequence[CriticalBatchSize | None],
+    path: str | Path | None = None,
+    *,
+    what: str = "optimizer",
+) -> Figure:
+    """Steps to the goal of every optimizer at its own best rates, with its fitted curve where there is one.
+
+    The results may differ in something else, named by `what`. Upright ticks mark critical batch sizes; batch sizes
+    at which an optimizer did not reach the goal have no point. Optimizers are named at the right. Written to `path`
+    if given.
+    """
+
+    def curve(axes: Axes, index: int, colour: str) -> None:
+        critical = criticals[index]
+        if critical:
+            batch = np.geomspace(results[index].batch_size.min(), results[index].batch_size.max(), 100)
+            axes.plot(batch, critical.curve(batch).steps, color=colour, linewidth=1.4, zorder=2)
+            _mark_critical(axes, critical, colour)
+
+    return _figure(
+        results,
+        criticals,
+        f"Steps to the goal, each {what} at its best rates",
+        "optimizer steps to the goal",
+        lambda row: (row.steps, row.low, row.high) if row.steps is not None else None,
+        curve,
+        path,
+    )
+
+
+def compare_rates(
+    results: Sequence[Result], criticals: Sequence[CriticalBatchSize | None], path: str | Path | None = None
+) -> Figure:
+    """The best learning rate of every optimizer; written to `path` if given."""
+    return _figure(
+        results,
+        criticals,
+        "Best learning rate of each optimizer",
+        "best learning rate",
+        lambda row: row.learning_rate,
+        None,
+        path,
+    )
+
+
+def _figure(
+    results: Sequence[Result],
+    criticals: Sequence[CriticalBatchSize | None],
+    title: str,
+    label: str,
+    estimate: Callable[[Optimum], tuple[float, float, float] | None],
+    curve: Callable[[Axes, int, str], None] | None,
+    path: str | Path | None,
+) -> Figure:
+    """Points of `estimate` for every optimizer, joined by `curve` or else by straight lines."""
+    figure = style.new_figure(8.6, 5.8)
+    axes = style.add_axes(figure, left=0.095, bottom=0.1, width=0.68, height=0.755)
+    first = results[0]
+    study = f"{style.plain(first.workload, 30)} · goal: {style.plain(str(first.goal), 30)}"
+    style.headline(figure, title, f"{study} · upright ticks: critical batch sizes" if curve else study, 0.095)
+    style.batch_axis(axes, np.concatenate([result.batch_size for result in results]))
+    series = []
+    for result, critical in zip(results, criticals, strict=True):
+        optima = critical.optima if critical else best_settings(result)
+        values = {row.batch_size: estimate(row) for row in optima}
+        series.append(np.array([(batch, *value) for batch, value in values.items() if value]).reshape(-1, 4))
+    bounds = np.concatenate([points[:, 1:] for points in series])
+    if len(bounds) == 0:
+        style.note(axes, "no optimizer reached the goal at any batch size")
+        return style.save(figure, path)
+    style.log_axis(axes.yaxis, label, bounds.min() / 1.4, bounds.max() * 1.4)
+    for index, points in enumerate(series):
+        joined = curve is None or criticals[index] is None
+        _draw_points(axes, points, index, joined)
+        if curve:
+            curve(axes, index, PALETTE[index % len(PALETTE)])
+    _name_series(axes, [result.optimizer for result in results], series)
+    return style.save(figure, path)
+
+
+def _draw_points(axes: Axes, points: np.ndarray, index: int, joined: bool) -> None:
+    batch, middle, low, high = points.T
+    axes.errorbar(
+        batch,
+        middle,
+        yerr=style.bars(middle, low, high),
+        fmt=MARKERS[index % len(MARKERS)],
+        color=PALETTE[index % len(PALETTE)],
+        markersize=5,
+        linestyle="-" if joined else "",
+        linewidth=1.1,
+        elinewidth=0.9,
+        markeredgecolor="white",
+        markeredgewidth=0.3,
+        zorder=3,
+    )
+
+
+def _mark_critical(axes: Axes, critical: CriticalBatchSize, colour: str) -> None:
+    steps = critical.curve(np.array([critical.value])).steps
+    axes.plot([critical.value], steps, "|", color=colour, markersize=15, markeredgewidth=2, zorder=4)
+
+
+def _name_series(axes: Axes, names: Sequence[str], series: Sequence[np.ndarray]) -> None:
+    """Names at the right, each led to the last point of its series; those without points say so."""
+    to_fraction = axes.transData - axes.transAxes
+    ends = [to_fraction.transform(points[-1, :2]) if len(points) else (1.0, -1.0) for points in series]
+    heights = spread([end[1] for end in ends], _LINE)
+    for index, (name, end, height) in enumerate(zip(names, ends, heights, strict=True)):
+        reached = len(series[index]) > 0
+        text = style.plain(name, 20) + ("" if reached else ": no goal")
+        if reached:
+            _lead(axes, index, end, height)
+        axes.text(
+            1.068,
+            height,
+            text,
+            transform=axes.transAxes,
+            color=style.INK if reached else style.MUTED,
+            fontsize=style.SMALL,
+            va="center",
+        )
+
+
+def _lead(axes: Axes, index: int, end: tuple[float, float], height: float) -> None:
+    """The line from the last point, at `end` in fractions of the axes, to the marker beside the name."""
+    looks = {"transform": axes.transAxes, "color": PALETTE[index % len(PALETTE)], "clip_on": False}
+    line = [end[0] + 0.01, 1.02, 1.035], [end[1], height, height]
+    axes.plot(*line, linewidth=0.8, alpha=0.6, **looks)
+    axes.plot(1.05, height, MARKERS[index % len(MARKERS)], markersize=5, **looks)
+
+
+def spread(heights: Sequence[float], gap: float) -> np.ndarray:
+    """The heights moved apart to at least `gap`, in their order, as little upwards as that takes.
+
+    The column starts at 0 and, where it would rise above 1, is pushed back down.
+    """
+    order = np.argsort(heights, kind="stable")
+    placed = np.maximum(np.array(heights, float)[order], 0.0)
+    for i in range(1, len(placed)):
+        placed[i] = max(placed[i], placed[i - 1] + gap)
+    ceiling = 1.0
+    for i in reversed(range(len(placed))):
+        placed[i] = min(placed[i], ceiling)
+        ceiling = placed[i] - gap
+    moved = np.empty_like(placed)
+    moved[order] = placed
+    return moved

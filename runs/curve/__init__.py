@@ -1,0 +1,1 @@
+"""`lr-batch curve`: run, outcome, words."""

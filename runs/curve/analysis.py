@@ -1,0 +1,47 @@
+"""All that is read off the trials of a study, and what could not be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from lr_batch.analysis.critical_batch import CriticalBatchSize, critical_batch_size
+from lr_batch.analysis.learning_rate_law import LearningRateLaw, learning_rate_law
+from lr_batch.analysis.optimum import Optimum, best_settings
+from lr_batch.errors import StudyError
+from lr_batch.result import DIVERGED, Result
+from runs.curve.advice import advice
+from runs.curve.summary import summarize
+
+
+class Analysis(NamedTuple):
+    """`critical` and `law` are None where the trials do not allow them; `refusals` say why."""
+
+    optima: tuple[Optimum, ...]
+    critical: CriticalBatchSize | None
+    law: LearningRateLaw | None
+    refusals: tuple[str, ...]
+    advice: str
+    summary: dict[str, Any]
+
+
+def analyse(result: Result) -> Analysis:
+    """Best settings, critical batch size, learning-rate law, advice and summary of a study."""
+    if result.num_trials == 0:
+        raise StudyError(f"no trial could be run: {'; '.join(result.engine.events) or 'none was planned'}")
+    optima = best_settings(result)
+    refusals: list[str] = []
+    if (result.status == DIVERGED).all():
+        refusals.append("every trial diverged: try lower learning rates")
+    critical = _or_refusal(lambda: critical_batch_size(result, optima=optima), refusals)
+    law = _or_refusal(lambda: learning_rate_law(result, optima=optima), refusals)
+    summary = summarize(result, optima, critical, law, refusals)
+    return Analysis(optima, critical, law, tuple(refusals), advice(result, optima, critical, law), summary)
+
+
+def _or_refusal(fit: Callable[[], Any], refusals: list[str]) -> Any:
+    try:
+        return fit()
+    except ValueError as error:
+        refusals.append(str(error))
+        return None

@@ -1,0 +1,89 @@
+"""The numbers of a study as one JSON-like dictionary."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from lr_batch.analysis.critical_batch import CriticalBatchSize
+from lr_batch.analysis.learning_rate_law import LearningRateLaw
+from lr_batch.analysis.optimum import Optimum
+from lr_batch.result import DIVERGED, REACHED, Result
+
+
+def summarize(
+    result: Result,
+    optima: Sequence[Optimum],
+    critical: CriticalBatchSize | None,
+    law: LearningRateLaw | None,
+    refusals: Sequence[str],
+) -> dict[str, Any]:
+    """Content of `summary.json`: steps in optimizer steps, examples in training examples, times in seconds.
+
+    `critical` and `law` are None where they were refused; `refusals` say why.
+    """
+    return _finite(
+        {
+            "workload": result.workload,
+            "optimizer": result.optimizer,
+            "goal": {"metric": result.goal.metric, "below": result.goal.threshold},
+            "budget": result.budget,
+            "trials": result.num_trials,
+            "reached": int((result.status == REACHED).sum()),
+            "diverged": int((result.status == DIVERGED).sum()),
+            "steps_to_goal": [_row(optimum) for optimum in optima],
+            "critical_batch_size": critical and _critical(critical),
+            "regimes": critical and critical.regimes._asdict(),
+            "learning_rate_law": law and _law(law),
+            "engine": result.engine._asdict(),
+            "notes": [*(critical.notes if critical else ()), *_law_notes(law), *refusals],
+        }
+    )
+
+
+def _row(optimum: Optimum) -> dict[str, Any]:
+    rate = optimum.learning_rate
+    return {
+        "batch_size": optimum.batch_size,
+        "steps": optimum.steps,
+        "low": optimum.low,
+        "high": optimum.high,
+        "examples": optimum.examples,
+        "learning_rate": {
+            "best": rate and rate.best,
+            "low": rate and rate.low,
+            "high": rate and rate.high,
+            "edge": optimum.edge,
+        },
+        "others": dict(optimum.others),
+        "seeds_reached": optimum.n_reached,
+        "seeds": optimum.n_seeds,
+    }
+
+
+def _critical(critical: CriticalBatchSize) -> dict[str, Any]:
+    names = (
+        "value low high s_min s_min_low s_min_high e_min e_min_low e_min_high "
+        "sharpness sharpness_low sharpness_high hyperbola level reliable"
+    )
+    return {name: getattr(critical, name) for name in names.split()}
+
+
+def _law(law: LearningRateLaw) -> dict[str, Any]:
+    return {name: getattr(law, name) for name in ("best", "exponent", "low", "high")}
+
+
+def _law_notes(law: LearningRateLaw | None) -> list[str]:
+    return [f"learning-rate law: {note}" for note in law.notes] if law else []
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinities and no NaN: they become null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,102 @@
+"""The outcome of a study as text on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import IO
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from lr_batch.analysis.critical_batch import CriticalBatchSize
+from lr_batch.analysis.learning_rate_law import LearningRateLaw
+from lr_batch.analysis.optimum import Optimum
+from lr_batch.result import Result
+from runs.curve.analysis import Analysis
+
+
+def print_outcome(result: Result, outcome: Analysis, stream: IO[str]) -> None:
+    """The table of batch sizes, the critical batch size, the law, and the advice."""
+    console = Console(file=stream, highlight=False, width=None if stream.isatty() else 100)
+    fixed, varying = _others(outcome.optima)
+    title = f"{result.workload} with {result.optimizer}{fixed and f' at {fixed}'}"
+    console.print(f"\n{title}, goal: held-out {result.goal}", markup=False)
+    console.print(steps_table(outcome.optima, others=varying))
+    for line in (*_critical_lines(outcome.critical, outcome.law), *outcome.refusals, *result.engine.events):
+        console.print(line, markup=False)
+    console.print()
+    console.print(outcome.advice, markup=False)
+
+
+def steps_table(optima: Sequence[Optimum], *, others: bool = False) -> Table:
+    """One row per batch size: steps with interval, examples, best rate with interval, edge, best `others`."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    headings = ("batch", "steps", "90% interval", "examples", "best rate", "90% interval", "seeds", "edge")
+    for heading in (*headings, "with") if others else headings:
+        table.add_column(heading, justify="right")
+    for row in optima:
+        table.add_row(*_cells(row), *((_settings(row),) if others else ()))
+    return table
+
+
+def _others(optima: Sequence[Optimum]) -> tuple[str, bool]:
+    """The best values of the further hyperparameters where all batch sizes agree, and whether they do not."""
+    found = {_settings(row) for row in optima}
+    return (found.pop(), False) if len(found) == 1 else ("", bool(found))
+
+
+def _settings(row: Optimum) -> str:
+    return " ".join(f"{name}={value:g}" for name, value in row.others.items())
+
+
+def _cells(row: Optimum) -> tuple[str, ...]:
+    rate = row.learning_rate
+    return (
+        f"{row.batch_size:,}",
+        "never" if row.steps is None else short(row.steps),
+        _interval(row),
+        "" if row.examples is None else short(row.examples),
+        f"{rate.best:.3g}" if rate else "",
+        f"{rate.low:.2g} - {rate.high:.2g}" if rate else "",
+        f"{row.n_reached}/{row.n_seeds}",
+        row.edge or "",
+    )
+
+
+def _interval(row: Optimum) -> str:
+    if row.steps is None:
+        return f"> {short(row.low)}" if row.low else ""
+    return f"{short(row.low)} - {short(row.high)}"
+
+
+def short(number: float) -> str:
+    """A count in at most seven characters, so that a table fits a terminal of 80.
+
+    >>> [short(x) for x in (8.25, 862.8, 15926, 1_283_000)]
+    ['8.2', '863', '15,926', '1.28M']
+    """
+    for scale, unit in ((1e9, "G"), (1e6, "M")):
+        if number >= 0.9995 * scale:
+            return f"{number / scale:.3g}{unit}"
+    return f"{number:,.0f}" if number >= 99.95 else f"{number:.1f}"
+
+
+def _critical_lines(critical: CriticalBatchSize | None, law: LearningRateLaw | None) -> list[str]:
+    lines = []
+    if critical:
+        lines += [
+            f"critical batch size  {short(critical.value)} ({critical.level:.0%} interval {short(critical.low)} "
+            f"to {short(critical.high)}), sharpness {critical.sharpness:.2f}",
+            f"fewest steps         {short(critical.s_min)} "
+            f"({short(critical.s_min_low)} to {short(critical.s_min_high)})",
+            f"fewest examples      {short(critical.e_min)} "
+            f"({short(critical.e_min_low)} to {short(critical.e_min_high)})",
+            f"perfect scaling      until batch {short(critical.regimes.perfect_scaling_until)}; "
+            f"plateau from batch {short(critical.regimes.flat_from)}",
+        ]
+    if law:
+        interval = f"({law.low:.2f} to {law.high:.2f})"
+        lines.append(f"learning-rate law    {law.best}, exponent {law.exponent:.2f} {interval}")
+        lines += [f"                     {note}" for note in law.notes]
+    return lines

@@ -1,0 +1,1 @@
+"""`lr-batch regularize`: strength against held-out performance."""

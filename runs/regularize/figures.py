@@ -1,0 +1,282 @@
+"""Figures of `lr-batch regularize`: performance, weights, training and confidence against the strength."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.special import ndtri
+
+from lr_batch.analysis.optimum import Estimate
+from lr_batch.analysis.strength import BestStrength, StrengthRow, estimate
+from lr_batch.generalization import Generalization
+from runs.plots import style
+
+COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
+LEVEL = 0.95
+
+
+def strength_curves(
+    fits: Generalization,
+    rows: Sequence[StrengthRow],
+    best: Sequence[BestStrength],
+    path: str | Path | None = None,
+) -> Figure:
+    """Held-out (filled) and training metric (hollow) against the strength, a colour for each batch size.
+
+    Error bars are 95 % intervals over seeds, stars the best strengths. Written to `path` if given.
+    """
+    figure, axes = _new(
+        fits, f"{style.plain(fits.study.goal.metric)} against the strength of the regularizer"
+    )
+    shifts = _shifts(2 * len(best))
+    for number, (colour, entry) in enumerate(zip(_colours(fits), best, strict=True)):
+        mine = [row for row in rows if row.batch_size == entry.batch_size]
+        label, shift = f"batch {entry.batch_size}", shifts[2 * number]
+        _errorbars(axes, [row.held_out for row in mine], colour, f"{label}, held out", shift)
+        _errorbars(
+            axes,
+            [row.train for row in mine],
+            colour,
+            f"{label}, training",
+            shifts[2 * number + 1],
+            filled=False,
+        )
+        chosen = next(i for i, row in enumerate(mine) if row.strength == entry.best)
+        if np.isfinite(height := mine[chosen].held_out.best):
+            axes.plot(chosen + shift, height, "*", color=colour, markersize=16, markeredgecolor="white")
+    _strength_axis(axes, fits, rows)
+    _log_axis(axes, fits.study.goal.metric)
+    style.legend_below(axes)
+    return style.save(figure, path)
+
+
+def weights(fits: Generalization, rows: Sequence[StrengthRow], path: str | Path | None = None) -> Figure:
+    """Norm of the weights (left) and share of weights that are exactly zero (right) against the strength."""
+    figure = style.new_figure(9.4, 4.8)
+    title = "Weights at the end of training, at the best learning rate"
+    style.headline(figure, title, f"{_subtitle(fits)} · bars: 95 % intervals", 0.08)
+    panels = [
+        style.add_axes(figure, left=left, width=0.395, bottom=0.2, height=0.65) for left in (0.08, 0.575)
+    ]
+    quantities = (
+        (fits.weight_norm, "norm of the weights"),
+        (fits.sparsity, "share of weights that are zero"),
+    )
+    for axes, (curve, label) in zip(panels, quantities, strict=True):
+        sizes = fits.study.batch_sizes
+        for colour, shift, batch_size in zip(_colours(fits), _shifts(len(sizes)), sizes, strict=True):
+            mine = [row for row in rows if row.batch_size == batch_size]
+            values = [estimate(fits.outcome(curve)[row.trials], LEVEL) for row in mine]
+            _errorbars(axes, values, colour, f"batch {batch_size}", shift)
+        _strength_axis(axes, fits, rows)
+        axes.set_ylabel(label, fontsize=10, color=style.INK)
+    panels[0].set_ylim(bottom=0.0)
+    panels[1].set_ylim(-0.02, 1.02)
+    _legend(figure, panels[0])
+    return style.save(figure, path)
+
+
+def training(
+    fits: Generalization,
+    rows: Sequence[StrengthRow],
+    best: Sequence[BestStrength],
+    path: str | Path | None = None,
+) -> Figure:
+    """Held-out and training metric along the training at the best strength, seed 0, one panel a batch size.
+
+    Of early stopping it is the best patience that does stop. A dot marks the evaluation whose parameters are
+    kept: the last one, or the best before early stopping.
+    """
+    best = best[:3]
+    inches = max(6.4, 4.0 * len(best))
+    figure = style.new_figure(inches, 4.6)
+    left, gap = 0.8 / inches, 0.6 / inches
+    width = (0.97 - left - gap * (len(best) - 1)) / len(best)
+    style.headline(figure, "Training at the best strength", f"{_subtitle(fits)} · drawn: seed 0", left)
+    for number, entry in enumerate(best):
+        strength = entry.best
+        if fits.study.regularizer.stop:
+            mine = [row for row in rows if row.batch_size == entry.batch_size]
+            strength = _compared(fits, mine)[-1].strength
+        axes = style.add_axes(
+            figure, left=left + number * (width + gap), width=width, bottom=0.22, height=0.6
+        )
+        _draw_training(axes, fits, entry.batch_size, strength)
+        _log_axis(axes, fits.study.goal.metric if number == 0 else "")
+    _legend(figure, axes)
+    return style.save(figure, path)
+
+
+def confidence(
+    fits: Generalization,
+    rows: Sequence[StrengthRow],
+    best: Sequence[BestStrength],
+    path: str | Path | None = None,
+) -> Figure:
+    """How sure the network is of held-out examples (left), and how often it is right when it is (right).
+
+    Without regularization and at the best strength other than off, at the first batch size, all seeds
+    together. Error bars are 95 % intervals of Wilson, for shares of that many examples.
+    """
+    figure = style.new_figure(9.4, 4.8)
+    title = f"Confidence on held-out examples, batch {best[0].batch_size}"
+    style.headline(figure, title, f"{_subtitle(fits)} together · bars: 95 % intervals", 0.08)
+    panels = [
+        style.add_axes(figure, left=left, width=0.395, bottom=0.2, height=0.65) for left in (0.08, 0.575)
+    ]
+    bins = fits.confidence.shape[1]
+    centres = (np.arange(bins) + 0.5) / bins
+    compared = _compared(fits, [row for row in rows if row.batch_size == best[0].batch_size])
+    for colour, row in zip((style.MUTED, style.BLUE), compared, strict=False):
+        counts, right = fits.confidence[row.trials].sum(axis=0), fits.correct[row.trials].sum(axis=0)
+        label = f"{fits.study.regularizer.strength} {_text(fits, row.strength)}"
+        panels[0].stairs(
+            counts / counts.sum(), np.linspace(0, 1, bins + 1), color=colour, linewidth=1.8, label=label
+        )
+        some = counts >= 10  # a share of fewer examples is noise
+        share, low, high = wilson(right[some], counts[some])
+        panels[1].errorbar(
+            centres[some],
+            share,
+            yerr=style.bars(share, low, high),
+            fmt="o-",
+            color=colour,
+            markersize=4,
+            elinewidth=0.9,
+            label=label,
+        )
+    panels[1].plot(
+        [0, 1], [0, 1], color=style.INK, linewidth=0.9, linestyle=(0, (4, 3)), label="as sure as right"
+    )
+    for axes in panels:
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("probability of the likeliest class", fontsize=10, color=style.INK)
+    panels[1].set_ylabel("share that is right", fontsize=10, color=style.INK)
+    panels[0].set_ylim(1e-3, 1.2)
+    _log_axis(panels[0], "share of examples")
+    _legend(figure, panels[1])
+    return style.save(figure, path)
+
+
+def wilson(right: Float[np.ndarray, " n"], counts: Float[np.ndarray, " n"]) -> tuple[np.ndarray, ...]:
+    """Shares `right / counts`, and their intervals (Wilson, 1927, at 95 %)."""
+    share, z2 = right / counts, float(ndtri(0.5 + LEVEL / 2)) ** 2
+    middle = (share + z2 / (2 * counts)) / (1 + z2 / counts)
+    half = np.sqrt(z2 * (share * (1 - share) + z2 / (4 * counts)) / counts) / (1 + z2 / counts)
+    return share, middle - half, middle + half
+
+
+def _draw_training(axes: Axes, fits: Generalization, batch_size: int, strength: float) -> None:
+    metric, name = fits.study.goal.metric, fits.study.regularizer.strength
+    mine = (fits.batch_size == batch_size) & (fits.hparams[name] == strength) & (fits.seed == 0)
+    trials = np.flatnonzero(mine)
+    trial = trials[np.argmin(fits.outcome(fits.held_out[metric])[trials])]
+    epochs = fits.steps[trial] / fits.steps[trial][-1] * fits.epochs
+    end = None
+    if fits.stopped[trial]:  # the lane stands still from there on
+        held_out = fits.held_out[metric][trial]
+        end = int(np.flatnonzero(held_out != held_out[-1]).max(initial=0)) + 2
+    axes.plot(
+        epochs[:end], fits.held_out[metric][trial][:end], color=style.BLUE, linewidth=1.8, label="held out"
+    )
+    axes.plot(
+        epochs[:end], fits.train[metric][trial][:end], color=style.ORANGE, linewidth=1.4, label="training"
+    )
+    kept = fits.kept_eval[trial]
+    axes.plot(
+        epochs[kept],
+        fits.held_out[metric][trial][kept],
+        "o",
+        color=style.VERMILION,
+        markersize=8,
+        label=f"kept: {'best before the stop' if fits.stopped[trial] else 'the outcome'}",
+    )
+    axes.set_xlabel("epochs", fontsize=10, color=style.INK)
+    title = f"batch {batch_size}, {name} {_text(fits, strength)}, kept at step {fits.steps[trial][kept]}"
+    axes.set_title(style.plain(title), fontsize=9.5, color=style.INK)
+
+
+def _compared(fits: Generalization, rows: Sequence[StrengthRow]) -> list[StrengthRow]:
+    off = [row for row in rows if row.strength == fits.study.regularizer.off]
+    on = [row for row in rows if row not in off and np.isfinite(row.held_out.best)]
+    return [*off, *sorted(on, key=lambda row: row.held_out.best)[:1]]
+
+
+def _errorbars(
+    axes: Axes, values: Sequence[Estimate], colour: str, label: str, shift: float, *, filled: bool = True
+) -> None:
+    middle, low, high = np.array([tuple(value) for value in values]).T
+    some = np.isfinite(middle)
+    axes.errorbar(
+        np.flatnonzero(some) + shift,
+        middle[some],
+        fmt="o",
+        yerr=style.bars(middle[some], low[some], high[some]),
+        linestyle="-" if filled else (0, (4, 2)),
+        color=colour,
+        markerfacecolor=colour if filled else "white",
+        markersize=5,
+        linewidth=1.4,
+        elinewidth=0.9,
+        label=label,
+    )
+
+
+def _shifts(num: int) -> list[float]:
+    """Places of `num` series beside each other, so that none hides another's interval."""
+    return [0.05 * (i - (num - 1) / 2) for i in range(num)]
+
+
+def _strength_axis(axes: Axes, fits: Generalization, rows: Sequence[StrengthRow]) -> None:
+    """One place for each strength: they may hold 0 and a bound that is off."""
+    grid = sorted({row.strength for row in rows})
+    axes.set_xticks(range(len(grid)), [_text(fits, strength) for strength in grid])
+    axes.set_xlim(-0.4, len(grid) - 0.6)
+    axes.set_xlabel(fits.study.regularizer.strength.replace("_", " "), fontsize=10, color=style.INK)
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    """What `axes` shows, in the strip below all panels."""
+    handles = axes.get_legend_handles_labels()[0]
+    figure.legend(
+        handles=handles,
+        loc="center",
+        bbox_to_anchor=(0.5, 0.045),
+        ncols=6,
+        frameon=False,
+        fontsize=style.SMALL,
+    )
+
+
+def _log_axis(axes: Axes, label: str) -> None:
+    """Log y-axis with plain numbers; an interval that reaches down to 0 leaves it at the bottom."""
+    axes.set_yscale("log", nonpositive="clip")
+    low, high = axes.get_ylim()
+    style.log_axis(axes.yaxis, label, low, high)
+
+
+def _text(fits: Generalization, strength: float) -> str:
+    return "off" if strength == fits.study.regularizer.off else f"{strength:.3g}"
+
+
+def _new(fits: Generalization, title: str) -> tuple[Figure, Axes]:
+    figure = style.new_figure(7.6, 5.2)
+    axes = style.add_axes(figure, bottom=0.2, height=0.645)
+    bars = "bars: 95 % intervals · star: best held out"
+    style.headline(figure, title[:1].upper() + title[1:], f"{_subtitle(fits)} · {bars}")
+    return figure, axes
+
+
+def _subtitle(fits: Generalization) -> str:
+    study = fits.study
+    names = f"{style.plain(study.workload.name)} · {style.plain(study.optimizer_name)}"
+    return f"{names} · {fits.epochs:g} epochs · {study.seeds} seeds"
+
+
+def _colours(fits: Generalization) -> list[str]:
+    return [COLOURS[i % len(COLOURS)] for i in range(len(fits.study.batch_sizes))]

@@ -1,0 +1,1 @@
+"""`lr-batch transfer`: best rates over widths."""

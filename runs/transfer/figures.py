@@ -1,0 +1,139 @@
+"""Loss against learning rate for several widths, and the coordinate check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hparam import CoordinateCheck
+from runs.compare.figures import PALETTE, spread
+from runs.plots import style
+from runs.transfer.run import BestRate
+
+# Room above and below the losses, as a power of their range; losses far above those at the first rate are cut off.
+ABOVE, BELOW = 0.12, 0.2
+HEADINGS = {"standard": "standard parameterization", "muP": "maximal update parameterization (muP)"}
+
+
+def transfer(
+    rates: Sequence[float],
+    losses: Mapping[str, Float[np.ndarray, "widths seeds rates"]],
+    best: Mapping[str, Sequence[BestRate]],
+    setting: str,
+    path: str | Path | None = None,
+) -> Figure:
+    """A panel for each parameterization: mean log loss of every width, light to dark, its seeds as a band.
+
+    Circles mark the best rates, a bar at the bottom their range. Diverged trials have no point.
+    """
+    figure = style.new_figure(10.2, 4.9)
+    title = "Does the best learning rate depend on the width?"
+    style.headline(figure, title, style.plain(setting, 110), left=0.075)
+    low, high = _limits(losses)
+    for i, (name, loss) in enumerate(losses.items()):
+        axes = style.add_axes(figure, left=0.075 + 0.485 * i, bottom=0.2, width=0.41, height=0.6)
+        style.log_axis(axes.xaxis, "learning rate", rates[0] / 1.3, rates[-1] * 1.3)
+        style.log_axis(axes.yaxis, "final loss (nats)" if i == 0 else "", low, high)
+        axes.set_title(HEADINGS[name], fontsize=10, color=style.INK, loc="left")
+        for colour, row, width_loss in zip(_shades(len(loss)), best[name], loss, strict=True):
+            _curve(axes, rates, width_loss, row, colour)
+        _range(axes, best[name])
+    _legend(figure, axes, 8)
+    return style.save(figure, path)
+
+
+def _legend(figure: Figure, axes: Axes, columns: int) -> None:
+    """One legend for all panels, below them."""
+    handles, _ = axes.get_legend_handles_labels()
+    where = {"loc": "center", "bbox_to_anchor": (0.5, 0.06)}
+    figure.legend(handles=handles, ncols=columns, frameon=False, fontsize=style.SMALL, **where)
+
+
+def _curve(
+    axes: Axes, rates: Sequence[float], loss: Float[np.ndarray, "seeds rates"], row: BestRate, colour
+) -> None:
+    finite = np.isfinite(loss).all(axis=0)
+    x, logs = np.asarray(rates)[finite], np.log(loss[:, finite])
+    axes.fill_between(x, *np.exp([logs.min(0), logs.max(0)]), color=colour, alpha=0.15, linewidth=0)
+    axes.plot(x, np.exp(logs.mean(0)), color=colour, linewidth=1.5, label=f"width {row.width:,}")
+    axes.plot(row.rate.best, row.loss, "o", color=colour, markersize=6, markeredgecolor="white", zorder=5)
+
+
+def _range(axes: Axes, best: Sequence[BestRate]) -> None:
+    """A bar from the lowest to the highest best rate, and its length in octaves, at the bottom."""
+    found = [row.rate.best for row in best]
+    ends, at_bottom = [min(found), max(found)], axes.get_xaxis_transform()
+    axes.plot(ends, [0.03] * 2, transform=at_bottom, color=style.INK, linewidth=3.5, solid_capstyle="butt")
+    first, last = np.log(axes.get_xlim())
+    middle = (np.log(ends).mean() - first) / (last - first)
+    text = f"best rates span {np.log2(ends[1] / ends[0]):.1f} octaves"
+    axes.text(
+        np.clip(middle, 0.25, 0.75),
+        0.06,
+        text,
+        transform=axes.transAxes,
+        ha="center",
+        va="bottom",
+        fontsize=style.SMALL,
+        color=style.INK,
+    )
+
+
+def _limits(losses: Mapping[str, Float[np.ndarray, "widths seeds rates"]]) -> tuple[float, float]:
+    lowest = min(float(loss.min()) for loss in losses.values())
+    start = max(float(loss[..., 0][np.isfinite(loss[..., 0])].max()) for loss in losses.values())
+    fall = max(start / lowest, 1.1)
+    return lowest / fall**BELOW, start * fall**ABOVE
+
+
+def _shades(num: int) -> np.ndarray:
+    """Light to dark, apart in grey too."""
+    return colormaps["viridis_r"](np.linspace(0.12, 1.0, num))
+
+
+def coordinates(
+    checks: Mapping[str, CoordinateCheck], setting: str, path: str | Path | None = None
+) -> Figure:
+    """Change of each layer's output after the last step against width, a panel for each parameterization."""
+    figure = style.new_figure(10.2, 4.9)
+    title = "Coordinate check: how far training moves each layer"
+    style.headline(figure, title, style.plain(setting, 110), left=0.075)
+    changes = [check.change[:, :, -1] for check in checks.values()]
+    shown = np.concatenate([change[np.isfinite(change) & (change > 0)] for change in changes])
+    for i, (name, check) in enumerate(checks.items()):
+        axes = style.add_axes(figure, left=0.075 + 0.485 * i, bottom=0.24, width=0.41, height=0.56)
+        style.batch_axis(axes, check.widths)
+        axes.set_xlabel("width", fontsize=10, color=style.INK)
+        label = "mean change of an entry" if i == 0 else ""
+        style.log_axis(axes.yaxis, label, shown.min() / 1.6, shown.max() * 1.6)
+        axes.set_title(HEADINGS[name], fontsize=10, color=style.INK, loc="left")
+        exponents, last = check.exponents(), check.change[:, -1, -1]
+        for j, layer in enumerate(exponents):
+            colour, change = PALETTE[j % len(PALETTE)], check.change[j, :, -1]
+            axes.plot(check.widths, change, "o-", color=colour, markersize=4, label=style.plain(layer, 20))
+        _name_exponents(axes, check.widths[-1], last, list(exponents.values()))
+    _legend(figure, axes, 6)
+    return style.save(figure, path)
+
+
+def _name_exponents(axes: Axes, width: int, changes: np.ndarray, exponents: Sequence[float]) -> None:
+    """Each exponent beside the last point of its layer, moved apart where they would touch."""
+    to_fraction = axes.transData - axes.transAxes
+    ends = to_fraction.transform([(width, change if change > 0 else np.nan) for change in changes])
+    known = [j for j, end in enumerate(ends) if np.isfinite(end).all()]
+    for j, height in zip(known, spread(ends[known, 1], 0.047), strict=True):
+        axes.text(
+            ends[j, 0] + 0.02,
+            height,
+            f"{exponents[j]:+.2f}",
+            transform=axes.transAxes,
+            fontsize=7.5,
+            color=PALETTE[j % len(PALETTE)],
+            va="center",
+        )

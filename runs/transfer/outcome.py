@@ -1,0 +1,185 @@
+"""The comparison of widths as a folder with figures and a summary, and as text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from hparam import CoordinateCheck
+from hparam.mup.coordinate_check import BATCH_SIZE, NUM_STEPS
+from runs.transfer.run import (
+    MUP,
+    PARAMETERIZATIONS,
+    BestRate,
+    Family,
+    Plan,
+    best_rates,
+    check_coordinates,
+    horizons,
+    losses_after,
+    train_all,
+    wider_is_worse,
+)
+from runs.write import write_atomically
+
+
+def measure(family: Family, plan: Plan, folder: Path) -> dict[str, Any]:
+    """Trains every width in both parameterizations, checks coordinates, draws, and returns the summary."""
+    from runs.transfer import figures as draw
+
+    results = {
+        name: [train_all(family, plan, name, width, folder) for width in plan.widths]
+        for name in PARAMETERIZATIONS
+    }
+
+    def after(steps):
+        return {
+            name: np.stack([losses_after(steps, result, plan)[0] for result in some])
+            for name, some in results.items()
+        }
+
+    def best_of(losses):
+        return {name: best_rates(plan.widths, plan.rates, loss) for name, loss in losses.items()}
+
+    losses = after(plan.steps)
+    best = best_of(losses)
+    shifts = {steps: best_of(after(steps)) for steps in horizons(plan)}
+    rate = best[MUP][0].rate.best
+    checks = check_coordinates(family, plan.widths, rate)
+    summary = summarize(family, plan, losses, best, shifts, checks)
+    write_atomically(folder / "summary.json", json.dumps(summary, indent=1).encode())
+    network = f"{summary['workload']} · {family.optimizer}"
+    batch = plan.batch_sizes[0]
+    decay = "" if plan.schedule == "constant" else f", {plan.schedule} decay"
+    trained = f"{family.measured} loss after {plan.steps} steps of {batch}{decay} · {plan.seeds} seeds"
+    draw.transfer(plan.rates, losses, best, f"{network} · {trained}", folder / "transfer.png")
+    checked = f"{NUM_STEPS} steps of {BATCH_SIZE} at learning rate {rate:.2g}; right: exponent of the width"
+    draw.coordinates(checks, f"{network} · {checked}", folder / "coordinates.png")
+    return summary
+
+
+def summarize(family, plan: Plan, losses, best, shifts, checks) -> dict[str, Any]:
+    """All numbers, JSON-like. Losses [width][seed][rate] are null where a trial diverged."""
+    options = "".join(f", {name} {value}" for name, value in family.options.items())
+    return {
+        "workload": family.make.__name__ + options,
+        "optimizer": family.optimizer,
+        "measured": family.measured,
+        "steps": plan.steps,
+        "batch_size": plan.batch_sizes[0],
+        "seeds": plan.seeds,
+        "schedule": plan.schedule,
+        "rates": list(plan.rates),
+        "widths": list(plan.widths),
+        "octaves_after_steps": {
+            steps: {name: rows[name][-1].octaves._asdict() for name in PARAMETERIZATIONS}
+            for steps, rows in shifts.items()
+        },
+        **{name: _side(losses[name], best[name], checks[name]) for name in PARAMETERIZATIONS},
+    }
+
+
+def _side(loss: np.ndarray, best: tuple[BestRate, ...], check: CoordinateCheck) -> dict[str, Any]:
+    worse, compared = wider_is_worse(loss)
+    return {
+        "best": [
+            row._asdict()
+            | {"rate": row.rate._asdict(), "octaves": row.octaves._asdict()}
+            | {"kept": row.kept if np.isfinite(row.kept) else None}
+            for row in best
+        ],
+        "wider_is_worse": {"rates": worse, "of": compared},
+        "coordinates": {
+            "size_exponents": _finite(check.exponents("size")),
+            "change_exponents": _finite(check.exponents("change")),
+            "growing": list(check.growing()),
+        },
+        "losses": np.where(np.isfinite(loss), loss, None).tolist(),
+    }
+
+
+def _finite(exponents: dict[str, float]) -> dict[str, float | None]:
+    return {layer: power if np.isfinite(power) else None for layer, power in exponents.items()}
+
+
+def print_transfer(summary: dict[str, Any], stream: IO[str]) -> None:
+    """Best rates and losses by width, the shift of the optimum, and the coordinate check."""
+    console = Console(file=stream, highlight=False, width=None if stream.isatty() else 140)
+    console.print(
+        f"\n{summary['workload']} with {summary['optimizer']}: {summary['measured']} loss after "
+        f"{summary['steps']} steps of {summary['batch_size']}, rate {summary['schedule']}, "
+        f"{summary['seeds']} seeds, 90% intervals",
+        markup=False,
+    )
+    console.print(_rates_table(summary))
+    for name in PARAMETERIZATIONS:
+        console.print(_verdict(name, summary), markup=False)
+    console.print(_horizons_table(summary))
+    console.print(_coordinates_table(summary))
+
+
+def _rates_table(summary: dict[str, Any]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("parameterization")
+    for heading in ("width", "best rate", "octaves from the first", "loss", "at the first's rate"):
+        table.add_column(heading, justify="right")
+    for name in PARAMETERIZATIONS:
+        for width, row in zip(summary["widths"], summary[name]["best"], strict=True):
+            table.add_row(name, f"{width:,}", *_rate_cells(row))
+        table.add_section()
+    return table
+
+
+def _rate_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    rate = f"{row['rate']['best']:.3g}" + (" (edge)" if row["edge"] else "")
+    kept = f"x {row['kept']:.2f}" if row["kept"] else "diverged"
+    return rate, _octaves(row["octaves"]), f"{row['loss']:.4g}", kept
+
+
+def _octaves(shift: dict[str, float]) -> str:
+    return "{best:+.2f} ({low:+.2f} to {high:+.2f})".format(**shift)
+
+
+def _horizons_table(summary: dict[str, Any]) -> Table:
+    """Theory lets width grow at a fixed number of steps: the more steps, the wider a network must be."""
+    title = "octaves from the first width to the last"
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    for heading in ("after steps", *PARAMETERIZATIONS):
+        table.add_column(heading, justify="right")
+    for steps, shifts in summary["octaves_after_steps"].items():
+        table.add_row(f"{steps:,}", *(_octaves(shifts[name]) for name in PARAMETERIZATIONS))
+    return table
+
+
+def _verdict(name: str, summary: dict[str, Any]) -> str:
+    side, widths = summary[name], summary["widths"]
+    worse, growing = side["wider_is_worse"], ", ".join(side["coordinates"]["growing"])
+    shift = _octaves(side["best"][-1]["octaves"])
+    return (
+        f"{name:8s} best rate moves {shift} octaves from width {widths[0]:,} to "
+        f"{widths[-1]:,}; wider is worse at {worse['rates']} of {worse['of']} rates; "
+        f"coordinate check: {growing or 'flat'}"
+    )
+
+
+def _coordinates_table(summary: dict[str, Any]) -> Table:
+    title = f"exponent of the width after {NUM_STEPS} steps"
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    table.add_column("layer")
+    for name in PARAMETERIZATIONS:
+        table.add_column(f"{name}: size", justify="right")
+        table.add_column("change", justify="right")
+    for layer in summary[PARAMETERIZATIONS[0]]["coordinates"]["size_exponents"]:
+        powers = (
+            summary[name]["coordinates"][f"{what}_exponents"][layer]
+            for name in PARAMETERIZATIONS
+            for what in ("size", "change")
+        )
+        table.add_row(layer, *("not finite" if power is None else f"{power:+.2f}" for power in powers))
+    return table

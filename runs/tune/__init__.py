@@ -1,0 +1,1 @@
+"""`lr-batch tune`: the folder and the figures of a search."""

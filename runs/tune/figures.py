@@ -1,0 +1,176 @@
+"""A search as figures: its best loss against its cost, and its settings side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from hparam.tuning.importance import comparable
+from hparam.tuning.tune import Tuning, steps_of
+from runs.plots import style
+
+MAX_NAMED = 4  # lengths of training in a legend
+# Of a tick on an axis that lines cross.
+_LABEL = {
+    "fontsize": style.SMALL,
+    "color": style.INK,
+    "va": "center",
+    "zorder": 4,
+    "bbox": {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "boxstyle": "square,pad=0.1"},
+}
+
+
+class Rows(NamedTuple):
+    """All segments of a search in the order of its proposals; `cost` in examples up to the end of each."""
+
+    cost: Float[np.ndarray, " rows"]
+    loss: Float[np.ndarray, " rows"]
+    steps: Int[np.ndarray, " rows"]
+
+
+def rows_of(tuning: Tuning) -> Rows:
+    budget, batch_size = tuning.plan.study.budget, tuning.plan.study.batch_sizes[0]
+    spent = np.concatenate([steps_of(told.proposal, budget) for told in tuning.rounds] or [[]])
+    loss = np.concatenate([told.losses for told in tuning.rounds] or [[]])
+    steps = np.concatenate([told.proposal.steps for told in tuning.rounds] or [np.zeros(0, int)])
+    return Rows(np.cumsum(spent) * batch_size, loss, np.where(steps == 0, budget, steps))
+
+
+def subtitle(tuning: Tuning) -> str:
+    """Which search of which study, fit to be drawn."""
+    study = tuning.plan.study
+    names = f"{style.plain(study.workload.name, 24)} · {style.plain(study.optimizer_name, 24)}"
+    return f"{names} · batch size {study.batch_sizes[0]} · {tuning.plan.search}"
+
+
+def best_so_far(tuning: Tuning, path: str | Path | None = None) -> Figure:
+    """The lowest loss so far against the examples spent, a line for each length of training; dots are trials.
+
+    The band is the winner on fresh seeds, mean and 95 % interval. Written to `path` if given.
+    """
+    figure = style.new_figure()
+    axes = style.add_axes(figure, bottom=0.21, height=0.64)
+    style.headline(figure, "The best setting so far", subtitle(tuning))
+    rows = rows_of(tuning)
+    alive = np.isfinite(rows.loss)
+    if not alive.any():
+        style.note(axes, "every trial diverged" if len(rows.loss) else "nothing was trained")
+        return style.save(figure, path)
+    lengths = np.unique(rows.steps)
+    shades = np.linspace(0.85, 0.2, len(lengths)) if len(lengths) > 1 else [0.25]
+    colours = matplotlib.colormaps["viridis"](shades)
+    named = lengths[::-1][:: -(-len(lengths) // MAX_NAMED)]
+    for steps, colour in zip(lengths, colours, strict=True):
+        mine = alive & (rows.steps == steps)
+        axes.scatter(rows.cost[mine], rows.loss[mine], s=9, color=colour, alpha=0.45, linewidths=0)
+        best = np.minimum.accumulate(np.where(mine, rows.loss, np.inf))
+        axes.step(
+            rows.cost[np.isfinite(best)],
+            best[np.isfinite(best)],
+            where="post",
+            color=colour,
+            linewidth=1.7,
+            label=_label(steps, named),
+        )
+    _draw_winner(axes, tuning)
+    axes.set_xlim(0, rows.cost[-1] * 1.02)
+    axes.xaxis.set_major_formatter(lambda value, _: style.compact(value))
+    axes.set_xlabel("training examples spent", fontsize=10, color=style.INK)
+    metric = f"held-out {tuning.plan.study.goal.metric}"
+    _loss_axis(axes, tuning.plan.loss_name if len(lengths) == 1 else metric, rows.loss[alive])
+    style.legend_below(axes)
+    return style.save(figure, path)
+
+
+def _label(steps: int, named: np.ndarray) -> str | None:
+    if len(named) == 1:
+        return "best so far"
+    return f"best at step {steps:,}" if steps in named else None
+
+
+def _draw_winner(axes: Axes, tuning: Tuning) -> None:
+    winner = tuning.finalists[0]
+    if winner.mean is None:
+        return
+    label = f"winner on {len(winner.fresh)} fresh seeds"
+    axes.axhline(winner.mean, color=style.VERMILION, linewidth=1.2, linestyle=(0, (4, 2)), label=label)
+    if winner.interval:
+        axes.axhspan(*winner.interval, color=style.VERMILION, alpha=0.15, linewidth=0)
+
+
+def _loss_axis(axes: Axes, label: str, losses: np.ndarray) -> None:
+    """From the best loss to the ninth decile, so that a few bad trials do not flatten the rest."""
+    low, high = float(losses.min()), float(np.quantile(losses, 0.9))
+    if low > 0:
+        style.log_axis(axes.yaxis, style.plain(label, 40), low / 1.15, max(high, 1.2 * low) * 1.15)
+        return
+    axes.set_ylim(low - 0.05 * (high - low) - 1e-12, high + 1e-12)
+    axes.set_ylabel(style.plain(label, 40), fontsize=10, color=style.INK)
+
+
+def parallel_coordinates(tuning: Tuning, path: str | Path | None = None) -> Figure:
+    """One line for each trial through its hyperparameters to its loss, the best darkest; diverged ones grey.
+
+    The loss axis is the rank, so that close ones stay apart. Written to `path` if given.
+    """
+    space = tuning.plan.space
+    figure = style.new_figure(max(5.6, 2.2 + 1.9 * len(space)), 4.8)
+    left = 0.9 / figure.get_figwidth()
+    axes = style.add_axes(figure, left=left, bottom=0.17, width=0.9 - left, height=0.66)
+    style.headline(figure, "Settings and what became of them", subtitle(tuning), left)
+    steps, told = comparable(tuning.plan, tuning.state.told)
+    if not told:
+        style.note(axes, "nothing was trained")
+        return style.save(figure, path)
+    loss = np.array([segment.loss for segment in told])
+    points = space.points([segment.setting for segment in told])
+    order = np.argsort(-loss, kind="stable")  # the best is drawn last, on top
+    alive = np.isfinite(loss)
+    rank = np.where(alive, np.argsort(np.argsort(loss)) / max(alive.sum() - 1, 1), 1.06)
+    lines = np.stack(
+        [
+            np.broadcast_to(np.arange(len(space) + 1), (len(told), len(space) + 1)),
+            np.column_stack([points, 1 - rank]),
+        ],
+        axis=2,
+    )[order]
+    colours = matplotlib.colormaps["viridis"](rank[order])
+    colours[~alive[order]] = matplotlib.colors.to_rgba(style.FAINT)
+    axes.add_collection(LineCollection(lines, colors=colours, linewidths=1.0, alpha=0.8))
+    axes.add_collection(LineCollection(lines[-1:], colors=style.VERMILION, linewidths=2.4))
+    _label_axes(axes, tuning, np.sort(loss[alive]), steps)
+    return style.save(figure, path)
+
+
+def _label_axes(axes: Axes, tuning: Tuning, losses: np.ndarray, steps: int) -> None:
+    dimensions = tuning.plan.space.dimensions
+    axes.set(xlim=(-0.35, len(dimensions) + 0.45), ylim=(-0.13, 1.1), yticks=[])
+    axes.grid(False)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    names = [*dimensions, style.plain(tuning.plan.loss_name_at(steps or tuning.plan.study.budget), 28)]
+    axes.set_xticks(range(len(names)), names, fontsize=9.5)
+    for i, dimension in enumerate(dimensions.values()):
+        axes.axvline(i, color=style.MUTED, linewidth=0.8)
+        for u, text in unit_ticks(dimension):
+            axes.text(i - 0.04, u, text, ha="right", **_LABEL)
+    axes.axvline(len(dimensions), color=style.MUTED, linewidth=0.8)
+    for quantile in (0.0, 0.25, 0.5, 0.75, 1.0) if len(losses) else ():
+        value = losses[round(quantile * (len(losses) - 1))]
+        axes.text(len(dimensions) + 0.04, 1 - quantile, f"{value:.3g}", **_LABEL)
+    if len(losses) < len(comparable(tuning.plan, tuning.state.told)[1]):
+        axes.text(len(dimensions) + 0.04, -0.06, "diverged", **_LABEL)
+
+
+def unit_ticks(dimension) -> list[tuple[float, str]]:
+    """Places on the unit interval and the values there as people read them."""
+    places = dimension.levels(5)
+    values = dimension.from_unit(places).tolist()
+    rounded = [float(f"{value:.3g}") for value in values]
+    return [(float(u), dimension.label(value)) for u, value in zip(places, rounded, strict=True)]

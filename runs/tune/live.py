@@ -1,0 +1,83 @@
+"""The best settings so far, on stderr: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import IO
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from hparam import State
+from hparam.search import mean_losses
+from hparam.tuning.plan import TuningPlan
+
+SHOWN = 8
+
+
+class LiveBest:
+    """Callable for `tune(on_round=...)`; use it as a context manager.
+
+    A closed or broken stderr ends the display, never the search.
+    """
+
+    def __init__(self, plan: TuningPlan, stream: IO[str] | None = None):
+        self.plan, self.live = plan, None
+        self.stream = sys.stderr if stream is None else stream
+
+    def __enter__(self) -> LiveBest:
+        if self.stream is not None and self.stream.isatty() and os.environ.get("TERM") != "dumb":
+            from rich.console import Console
+            from rich.live import Live
+
+            self.live = Live(console=Console(file=self.stream), refresh_per_second=4, transient=True)
+            self.live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def __call__(self, state: State, cost: int) -> None:
+        if self.live:
+            self.live.update(live_table(self.plan, state, cost))
+            return
+        try:
+            print(line(self.plan, state, cost), file=self.stream, flush=True)
+        except (OSError, ValueError):  # closed in the meantime
+            self.stream = open(os.devnull, "w")  # for the rest of the process
+
+
+def ranked(plan: TuningPlan, state: State) -> list[tuple[float, dict[str, str]]]:
+    """Finite losses at the longest training so far and their settings as people read them, best first."""
+    means = mean_losses(plan.space, state)
+    rows = sorted((loss, setting) for setting, loss in means.items() if np.isfinite(loss))
+    return [(loss, plan.space.describe(dict(zip(plan.space.names, s, strict=True)))) for loss, s in rows]
+
+
+def live_table(plan: TuningPlan, state: State, cost: int) -> Table:
+    """The best settings, under a line that says how far the search is."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=_spent(plan, state, cost), title_justify="left")
+    for name in (*plan.space.names, plan.loss_name):
+        table.add_column(name, justify="right")
+    for loss, labels in ranked(plan, state)[:SHOWN]:
+        table.add_row(*(labels.get(name, "") for name in plan.space.names), f"{loss:.4g}")
+    return table
+
+
+def line(plan: TuningPlan, state: State, cost: int) -> str:
+    """The same in one line, with the best alone."""
+    rows = ranked(plan, state)
+    best = "all diverged"
+    if rows:
+        loss, labels = rows[0]
+        best = f"best {loss:.4g} at " + " ".join(f"{name}={label}" for name, label in labels.items())
+    return f"{_spent(plan, state, cost)}; {best}"
+
+
+def _spent(plan: TuningPlan, state: State, cost: int) -> str:
+    diverged = sum(np.isinf(segment.loss) for segment in state.told)
+    spent = f"cost {cost / plan.study.budget:.3g} of {plan.trials} trials"
+    return f"{spent}, {len(state.told)} segments, {diverged} diverged"
