@@ -27,7 +27,7 @@ def mlp(width=16, layers=2, model=None):
     """A network of the given width on 24 rows of noise."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(24, 4)).astype(np.float32), rng.integers(0, 3, 24).astype(np.int32)
-    return lr_batch.problem.from_arrays(
+    return lr_batch.from_arrays(
         model or MLP((width,) * layers + (3,)),
         train=(x, y),
         held_out=(x[:8], y[:8]),

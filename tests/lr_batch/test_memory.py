@@ -77,7 +77,7 @@ def fashion_shape():
 
     rng = np.random.default_rng(0)
     rows = lambda n: (rng.random((n, 784), np.float32), rng.integers(10, size=n, dtype=np.int32))
-    return lr_batch.problem.from_arrays(
+    return lr_batch.from_arrays(
         MLP((256, 256, 256, 10)),
         train=rows(2_000),
         held_out=rows(1_000),

@@ -14,7 +14,7 @@ def tiny_workload(**changes) -> lr_batch.Workload:
     x = rng.normal(size=(60, 5)).astype(np.float32)
     y = (x @ rng.normal(size=(5, 3))).argmax(1).astype(np.int32)
     model = (lambda key: {"w": jnp.zeros((5, 3))}, lambda params, x: x @ params["w"])
-    workload = lr_batch.problem.from_arrays(
+    workload = lr_batch.from_arrays(
         model,
         train=(x[:40], y[:40]),
         held_out=(x[40:], y[40:]),
