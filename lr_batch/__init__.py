@@ -7,6 +7,7 @@ from lr_batch.analysis.optimum import Optimum, best_settings
 from lr_batch.grid import log_grid
 from lr_batch.problem.from_arrays import from_arrays
 from lr_batch.problem.workload import Goal, Workload
+from lr_batch.resolve import as_optimizer, as_workload
 from lr_batch.result import Result, Trial
 from lr_batch.schedules import SCHEDULES
 from lr_batch.study import Study
@@ -24,6 +25,8 @@ __all__ = [
     "Study",
     "Trial",
     "Workload",
+    "as_optimizer",
+    "as_workload",
     "best_settings",
     "critical_batch_size",
     "from_arrays",

@@ -16,7 +16,7 @@ from lr_batch.problem.goal import parse_goal
 from lr_batch.problem.regularized import RegularizedOptimizer, check_regularizer
 from lr_batch.problem.shapes import check_shapes
 from lr_batch.problem.workload import EXECUTIONS, Goal, Workload, num_examples
-from lr_batch.workloads import WORKLOADS
+from lr_batch.resolve import as_optimizer, as_workload
 from optim.names import unknown
 
 # A million trials of the smallest network is a day on two cores. More is a slip of the keyboard.
@@ -32,8 +32,9 @@ class Study:
     workload's or the optimizer's default; after construction they hold the values in use.
 
     Args:
-      workload: a name of `lr_batch.WORKLOADS` or a `Workload`.
-      optimizer: a name of `optim.OPTIMIZERS` or a function `hparams -> optax.GradientTransformation`.
+      workload: a name of `lr_batch.WORKLOADS`, a `Workload`, or a function that makes one; see `as_workload`.
+      optimizer: a name of `optim.OPTIMIZERS` or a function `hparams -> optax.GradientTransformation`; what such a
+        function may say of itself, `as_optimizer` tells. It holds a row of the registry after construction.
       batch_sizes: whole numbers from 1 to the number of training examples.
       space: hyperparameter -> its values, one or more; `learning_rate` must be among them.
       seeds: how many, at least 1. Trials of one seed share initial parameters and the order of examples.
@@ -49,8 +50,8 @@ class Study:
       ValueError: one line naming the field, the value, and what is allowed.
     """
 
-    workload: Workload | str = "digits_mlp"
-    optimizer: Callable[[Mapping[str, Any]], Any] | str = "sgd"
+    workload: Workload | str | Callable[[], Workload] = "digits_mlp"
+    optimizer: optim.Optimizer | str | Callable[[Mapping[str, Any]], Any] = "sgd"
     batch_sizes: Sequence[int] | None = None
     space: Mapping[str, Sequence[float]] | None = None
     seeds: int = 4
@@ -64,13 +65,13 @@ class Study:
 
     def __post_init__(self):
         put = lambda name, value: object.__setattr__(self, name, value)  # frozen after this
-        if isinstance(self.workload, str):
-            put("workload", WORKLOADS[self.workload]())
-        if isinstance(self.optimizer, str):
-            put("optimizer", optim.OPTIMIZERS[self.optimizer])
+        put("workload", as_workload(self.workload))
+        put("optimizer", as_optimizer(self.optimizer))
         if isinstance(self.regularizer, str):
             put("regularizer", reg.REGULARIZERS[self.regularizer])
-        self._check_kinds()
+        if not isinstance(self.regularizer, reg.Regularizer | None):
+            kind = type(self.regularizer).__name__
+            raise ValueError(f"study: regularizer must be a name or a reg.Regularizer, got {kind}")
         put("goal", parse_goal(self.workload.goal if self.goal is None else self.goal))
         budget = self.workload.budget if self.budget is None else self.budget
         put("budget", _whole("budget", budget, low=1, high=MAX_BUDGET))
@@ -93,12 +94,12 @@ class Study:
 
     @property
     def optimizer_name(self) -> str:
-        """The registry's name, or that of the user's function."""
-        name = getattr(self.optimizer, "name", None) or getattr(self.optimizer, "__name__", "custom")
+        """The registry's name, or that of the user's function, with the regularizer's."""
+        name = self.optimizer.name
         return f"{name} + {self.regularizer.name}" if self.regularizer else name
 
     @property
-    def lane_optimizer(self) -> Callable[[Mapping[str, Any]], Any]:
+    def lane_optimizer(self) -> optim.Optimizer | RegularizedOptimizer:
         """What a lane is built from: the optimizer, with the regularizer around it if there is one."""
         return RegularizedOptimizer(self.optimizer, self.regularizer) if self.regularizer else self.optimizer
 
@@ -111,27 +112,15 @@ class Study:
         return product(self.space)
 
     def _default_space(self) -> Mapping[str, Sequence[float]]:
-        space = getattr(self.optimizer, "space", None) or optim.OPTIMIZERS["sgd"].space
-        return {**space, **self.regularizer.space} if self.regularizer else space
-
-    def _check_kinds(self) -> None:
-        if not isinstance(self.workload, Workload):
-            raise ValueError(f"study: workload must be a name or a Workload, got {_kind(self.workload)}")
-        if not callable(self.optimizer):
-            raise ValueError(
-                "study: optimizer must be a name or a function hparams -> optax.GradientTransformation, "
-                f"got {_kind(self.optimizer)}"
-            )
+        return {**self.optimizer.space, **(self.regularizer.space if self.regularizer else {})}
 
     def _check_settings(self) -> None:
         own = self.regularizer.hparams if self.regularizer else ()
-        check_settings(
-            self.optimizer, {name: values for name, values in self.space.items() if name not in own}
-        )
+        rest = {name: values for name, values in self.space.items() if name not in own}
+        check_settings(self.optimizer.name, self.optimizer.hparams, rest, further=self.optimizer.further)
         if self.regularizer:
-            check_settings(
-                self.regularizer, {name: values for name, values in self.space.items() if name in own}
-            )
+            strengths = {name: values for name, values in self.space.items() if name in own}
+            check_settings(self.regularizer.name, self.regularizer.hparams, strengths)
             check_regularizer(self.regularizer, self.optimizer, self.workload)
 
     def _check_size(self) -> None:
@@ -144,19 +133,19 @@ class Study:
             )
 
 
-def check_settings(optimizer: Callable, space: Mapping[str, Collection[float]]) -> None:
-    """Refuses a space that the optimizer's ranges do not allow; any optimizer's learning rate must be positive."""
-    name = getattr(optimizer, "name", "study")
-    ranges = dict(getattr(optimizer, "hparams", {"learning_rate": optim.Range(low=0.0, low_open=True)}))
+def check_settings(
+    owner: str,
+    ranges: Mapping[str, optim.Range],
+    space: Mapping[str, Collection[float]],
+    *,
+    further: bool = False,
+) -> None:
+    """Refuses a space that the ranges of `owner` do not allow, and names that it does not know unless `further`."""
     for field, values in space.items():
-        if field not in ranges and hasattr(optimizer, "hparams"):
-            raise ValueError(unknown(f"hyperparameter of {name}", field, ranges))
+        if field not in ranges and not further:
+            raise ValueError(unknown(f"hyperparameter of {owner}", field, ranges))
         for value in values:
-            ranges.get(field, optim.Range()).check(name, field, value)
-
-
-def _kind(thing: Any) -> str:
-    return type(thing).__name__
+            ranges.get(field, optim.Range()).check(owner, field, value)
 
 
 def _whole(field: str, value: Any, low: int, high: float = math.inf) -> int:

@@ -38,6 +38,9 @@ class Optimizer(NamedTuple):
       paper: where the method comes from.
       eval_params: `(opt_state, params) -> params` to evaluate at. The identity except
         for methods that average their iterates.
+      step_kind: how a step depends on the size of the gradient, from which muP derives its rates: "sgd" if it
+        grows with the gradient, "adam" if each entry is normalized; None where muP has no table.
+      further: whether it takes hyperparameters beside those of `hparams`, as a user's function may.
 
     >>> OPTIMIZERS["adam"]({"learning_rate": 1e-3, "beta2": 0.9})
     Traceback (most recent call last):
@@ -50,6 +53,8 @@ class Optimizer(NamedTuple):
     space: Mapping[str, tuple[float, ...]]
     paper: str
     eval_params: Callable[[Any, Any], Any] = lambda opt_state, params: params
+    step_kind: str | None = None
+    further: bool = False
 
     def __call__(self, hparams: Mapping[str, Scalar]) -> optax.GradientTransformation:
         return self.make(hparams)
@@ -79,15 +84,15 @@ ROAD_LESS_SCHEDULED = "Defazio et al., 2024, arXiv 2405.15682"
 # Rates for small networks: on the digits at batch size 64 the best of every grid lies inside it, and the
 # lower half is there for smaller batches. LARS: see its docstring for why the coefficient is not 0.001 here.
 ROWS = (
-    row(from_optax.sgd, 1e-3, 4.0, "Robbins & Monro, 1951"),
-    row(from_optax.momentum, 5e-4, 2.0, "Polyak, 1964"),
-    row(from_optax.nesterov, 5e-4, 2.0, "Nesterov, 1983; Sutskever et al., 2013"),
-    row(adagrad, 1e-3, 1.0, "Duchi et al., 2011"),
-    row(rmsprop, 3e-5, 0.3, "Tieleman & Hinton, 2012"),
-    row(from_optax.adam, 1e-4, 0.4, "Kingma & Ba, 2015, arXiv 1412.6980"),
-    row(from_optax.adamw, 1e-4, 0.4, "Loshchilov & Hutter, 2019, arXiv 1711.05101"),
-    row(from_optax.nadam, 1e-4, 0.4, "Dozat, 2016"),
-    row(from_optax.lion, 3e-5, 0.1, "Chen et al., 2023, arXiv 2302.06675"),
+    row(from_optax.sgd, 1e-3, 4.0, "Robbins & Monro, 1951", step_kind="sgd"),
+    row(from_optax.momentum, 5e-4, 2.0, "Polyak, 1964", step_kind="sgd"),
+    row(from_optax.nesterov, 5e-4, 2.0, "Nesterov, 1983; Sutskever et al., 2013", step_kind="sgd"),
+    row(adagrad, 1e-3, 1.0, "Duchi et al., 2011", step_kind="adam"),
+    row(rmsprop, 3e-5, 0.3, "Tieleman & Hinton, 2012", step_kind="adam"),
+    row(from_optax.adam, 1e-4, 0.4, "Kingma & Ba, 2015, arXiv 1412.6980", step_kind="adam"),
+    row(from_optax.adamw, 1e-4, 0.4, "Loshchilov & Hutter, 2019, arXiv 1711.05101", step_kind="adam"),
+    row(from_optax.nadam, 1e-4, 0.4, "Dozat, 2016", step_kind="adam"),
+    row(from_optax.lion, 3e-5, 0.1, "Chen et al., 2023, arXiv 2302.06675", step_kind="adam"),
     row(lars, 1e-2, 10.0, "You et al., 2017, arXiv 1708.03888", space={"trust_coefficient": (0.02,)}),
     row(lamb, 1e-4, 0.4, "You et al., 2020, arXiv 1904.00962"),
     row(lbfgs, 1e-3, 1.0, "Liu & Nocedal, 1989"),

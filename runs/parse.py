@@ -6,7 +6,7 @@ import contextlib
 import difflib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,12 +111,6 @@ def named_or_loaded(what: str, text: str) -> Any:
         own = [known for known in vars(module) if not known.startswith("_")]
         raise UsageError(f"{what}: {file!r} has no {name!r}{_nearest(name, own)}")
     return getattr(module, name)
-
-
-def called(what: str, factory: Callable[[], Any]) -> Any:
-    """What the user's function without arguments returns."""
-    with _one_line_for(f"{what}: calling {getattr(factory, '__name__', 'it')}()"):
-        return factory()
 
 
 def _run_file(what: str, path: Path) -> Any:

@@ -15,6 +15,7 @@ ROOMS = [
     {"problem"},
     {"lanes", "data", "result"},
     {"workloads"},
+    {"resolve"},
     {"study"},
     {"engine"},
     {"generalization"},

@@ -20,8 +20,8 @@ import optax
 from flax import linen as nn
 from jaxtyping import Float
 
-from lr_batch.lanes.lane import OptimizerFactory
 from lr_batch.problem.workload import Key, PyTree, Workload
+from optim import Optimizer
 
 NUM_STEPS = 4
 BATCH_SIZE = 64
@@ -66,7 +66,7 @@ class CoordinateCheck(NamedTuple):
 
 
 def coordinate_check(
-    members: Mapping[int, tuple[Workload, OptimizerFactory]],
+    members: Mapping[int, tuple[Workload, Optimizer]],
     hparams: Mapping[str, float],
     *,
     num_steps: int = NUM_STEPS,

@@ -12,15 +12,9 @@ import optax
 import optim
 from hparam.mup.fan_growth import Fans, FansRule, default_fans, fans_of, path_name
 from hparam.mup.initial_std import std_ratios
-from lr_batch.lanes.lane import OptimizerFactory
-from lr_batch.problem.workload import Workload
+from lr_batch import Workload, as_optimizer
 
 PyTree = Any
-
-# How an optimizer's step depends on the size of the gradient, from which the rates follow.
-KINDS = {name: "sgd" for name in ("sgd", "momentum", "nesterov")} | {
-    name: "adam" for name in ("adagrad", "rmsprop", "adam", "adamw", "nadam", "lion")
-}
 
 
 class Factors(NamedTuple):
@@ -60,26 +54,33 @@ class Mup(NamedTuple):
             evaluate=lambda params, batch: target.evaluate(used(params), batch),
         )
 
-    def optimizer(self, optimizer: OptimizerFactory | str, kind: str | None = None) -> OptimizerFactory:
+    def optimizer(
+        self, optimizer: optim.Optimizer | str | Callable[[Any], Any], kind: str | None = None
+    ) -> optim.Optimizer:
         """`optimizer` with its updates scaled; its chain and its state stay as they are.
 
         Args:
-          optimizer: name in `optim.OPTIMIZERS`, one of its rows, or your own `hparams -> transformation`.
-          kind: "sgd" if steps grow with the gradient, "adam" if each entry is normalized. Known for the
-            names in `KINDS`.
+          optimizer: what `lr_batch.as_optimizer` takes.
+          kind: "sgd" if steps grow with the gradient, "adam" if each entry is normalized; None for the optimizer's
+            own `step_kind`.
 
         Raises:
           ValueError: where the kind is neither given nor known.
         """
-        factory = optim.OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
-        name = getattr(factory, "name", None) or getattr(factory, "__name__", "custom")
-        kind = KINDS.get(name) if kind is None else kind
-        if kind not in ("sgd", "adam"):
-            raise ValueError(
-                f"mup: kind must be sgd or adam, got {kind!r} for the optimizer {name} "
-                f"(known: {', '.join(KINDS)})"
-            )
-        return _with_scaled_updates(factory, name, self.tree(kind))
+        row = as_optimizer(optimizer)
+        return _with_scaled_updates(row, self.tree(checked_kind(row, kind)))
+
+
+def checked_kind(optimizer: optim.Optimizer, kind: str | None = None) -> str:
+    """`kind`, or the optimizer's own where that is None; ValueError where muP has no table for it."""
+    kind = optimizer.step_kind if kind is None else kind
+    if kind not in ("sgd", "adam"):
+        known = (row.name for row in optim.OPTIMIZERS.values() if row.step_kind)
+        raise ValueError(
+            f"mup: step_kind must be sgd or adam, got {kind!r} for the optimizer {optimizer.name} "
+            f"(known: {', '.join(known)}; for a function of your own set its attribute `step_kind`)"
+        )
+    return kind
 
 
 def mup(
@@ -187,15 +188,10 @@ def scale_updates(tx: optax.GradientTransformation, factors: PyTree) -> optax.Gr
     return optax.GradientTransformationExtraArgs(tx.init, update_fn)
 
 
-def _with_scaled_updates(factory: OptimizerFactory, name: str, factors: PyTree) -> OptimizerFactory:
-    def make(hparams):
-        return scale_updates(factory(hparams), factors)
-
-    if isinstance(factory, optim.Optimizer):
-        return factory._replace(name=f"{name}_mup", make=make)
-    make = functools.wraps(factory)(make)  # with attributes such as `eval_params`
-    make.__name__ = f"{name}_mup"
-    return make
+def _with_scaled_updates(optimizer: optim.Optimizer, factors: PyTree) -> optim.Optimizer:
+    return optimizer._replace(
+        name=f"{optimizer.name}_mup", make=lambda hparams: scale_updates(optimizer(hparams), factors)
+    )
 
 
 def _times(factors: PyTree, tree: PyTree) -> PyTree:

@@ -42,5 +42,12 @@ def once_per_program(*fields: str) -> Callable[[Callable[[Study], T]], Callable[
 
 
 def functions_of(study: Study) -> tuple:
-    workload = study.workload
-    return workload.init, workload.loss, workload.evaluate, study.optimizer, study.regularizer
+    workload, optimizer = study.workload, study.optimizer
+    return (
+        workload.init,
+        workload.loss,
+        workload.evaluate,
+        optimizer.make,
+        optimizer.eval_params,
+        study.regularizer,
+    )

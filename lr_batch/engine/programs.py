@@ -15,7 +15,7 @@ from jaxtyping import Bool
 from lr_batch.engine.memory import chunk_memory
 from lr_batch.engine.workers import Once, Program
 from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
-from lr_batch.lanes.lane import LaneState, OptimizerFactory, make_lane
+from lr_batch.lanes.lane import LaneOptimizer, LaneState, make_lane
 from lr_batch.lanes.micro_batch import micro_batches_of
 from lr_batch.lanes.race import Carry, Data, Terms, make_advance, make_start, state_axes
 from lr_batch.problem.workload import VMAP, PyTree, Workload, num_examples
@@ -38,7 +38,7 @@ class Engine:
 
     Args:
       workload: the problem.
-      optimizer: `hparams -> optax.GradientTransformation`.
+      optimizer: see `lr_batch.lanes.lane.make_lane`.
       metric: the held-out metric that is recorded and compared with the goal.
       hparams: names of the traced hyperparameters.
       width: lanes of a chunk, at least 1.
@@ -51,7 +51,7 @@ class Engine:
     def __init__(
         self,
         workload: Workload,
-        optimizer: OptimizerFactory,
+        optimizer: LaneOptimizer,
         metric: str,
         *,
         hparams: Sequence[str],

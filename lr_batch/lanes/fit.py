@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 import reg
-from lr_batch.lanes.lane import Draw, LaneState, OptimizerFactory, freeze, make_lane
+from lr_batch.lanes.lane import Draw, LaneOptimizer, LaneState, freeze, make_lane
 from lr_batch.lanes.micro_batch import MicroBatch
 from lr_batch.lanes.race import Data, make_train, state_axes
 from lr_batch.problem.workload import PyTree, Workload, num_examples
@@ -56,7 +56,7 @@ class FitData(NamedTuple):
 
 def make_fit(
     workload: Workload,
-    optimizer: OptimizerFactory,
+    optimizer: LaneOptimizer,
     metric: str,
     stop: Callable[[Mapping[str, Array]], reg.EarlyStopping] | None,
     *,

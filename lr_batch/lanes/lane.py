@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+import optim
 from lr_batch.lanes.micro_batch import MicroBatch, cheapest
 from lr_batch.lanes.order import epoch_order
 from lr_batch.problem.regularized import RegularizedOptimizer
 from lr_batch.problem.workload import Key, PyTree, Workload
 
 Hparams = Mapping[str, Float[Array, ""]]
-OptimizerFactory = Callable[[Hparams], optax.GradientTransformation]
+LaneOptimizer = optim.Optimizer | RegularizedOptimizer
 
 
 class LaneState(NamedTuple):
@@ -134,7 +135,7 @@ def differentiable_value(value_and_grad: Callable) -> Callable[[PyTree], Float[A
 
 def make_lane(
     workload: Workload,
-    optimizer: OptimizerFactory,
+    optimizer: LaneOptimizer,
     metric: str,
     micro_batches: Sequence[MicroBatch] = (MicroBatch(1),),
 ) -> Lane:
@@ -142,12 +143,11 @@ def make_lane(
 
     Args:
       workload: the problem.
-      optimizer: `hparams -> optax.GradientTransformation`.
+      optimizer: a row of the registry, or of `lr_batch.as_optimizer`; with a regularizer around it or not.
       metric: of `workload.evaluate`.
       micro_batches: those that a step may choose from, see `lr_batch.lanes.micro_batch`.
     """
     plain = traced_once(workload)
-    eval_params = getattr(optimizer, "eval_params", lambda opt_state, params: params)
     regularized = isinstance(optimizer, RegularizedOptimizer)
 
     def init(hparams, seed, alive):
@@ -176,7 +176,7 @@ def make_lane(
         return LaneState(params, opt_state, alive, jnp.where(alive, draw.step, state.last_step))
 
     def outcome(state):
-        return eval_params(state.opt_state, state.params)
+        return optimizer.eval_params(state.opt_state, state.params)
 
     def evaluate(state, data, mask):
         params = outcome(state)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import optax
 
+import optim
 import reg
 from lr_batch.problem.workload import PyTree, Workload
 
@@ -15,7 +16,7 @@ from lr_batch.problem.workload import PyTree, Workload
 class RegularizedOptimizer(NamedTuple):
     """`hparams -> transformation`: the regularizer takes its own of them, the optimizer the others."""
 
-    optimizer: Callable[[Mapping[str, Any]], optax.GradientTransformation]
+    optimizer: optim.Optimizer
     regularizer: reg.Regularizer
 
     def __call__(self, hparams: Mapping[str, Any]) -> optax.GradientTransformation:
@@ -35,17 +36,16 @@ class RegularizedOptimizer(NamedTuple):
 
     def eval_params(self, state: reg.RegularizedState, params: PyTree) -> PyTree:
         """Parameters to evaluate: the optimizer's average, then the regularizer's."""
-        inner = getattr(self.optimizer, "eval_params", lambda opt_state, params: params)
-        return self.regularizer.eval_params(state, inner(state.optimizer, params))
+        return self.regularizer.eval_params(state, self.optimizer.eval_params(state.optimizer, params))
 
 
-def check_regularizer(regularizer: reg.Regularizer, optimizer: Any, workload: Workload) -> None:
+def check_regularizer(regularizer: reg.Regularizer, optimizer: optim.Optimizer, workload: Workload) -> None:
     """Raises ValueError, in one line, where the three cannot work together.
 
     The training loss is traced once, on shapes, so that a layer or an image that the method needs is missed
     at once.
     """
-    both = sorted(set(regularizer.hparams) & set(getattr(optimizer, "hparams", {})))
+    both = sorted(set(regularizer.hparams) & set(optimizer.hparams))
     if both:
         raise ValueError(
             f"study: {both[0]} is a hyperparameter of both {optimizer.name} and the regularizer "

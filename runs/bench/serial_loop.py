@@ -31,7 +31,6 @@ def make_trainer(study: Study) -> Trainer:
     """The loop's functions. State: params, optimizer state, hyperparameters, seed, the last loss."""
     workload, optimizer = study.workload, study.optimizer
     train, held_out = jax.device_put((workload.train_data, workload.eval_data))
-    eval_params = getattr(optimizer, "eval_params", lambda opt_state, params: params)
     transformation = lambda hparams: optax.with_extra_args_support(optimizer(hparams))
 
     @jax.jit
@@ -51,7 +50,7 @@ def make_trainer(study: Study) -> Trainer:
 
     @jax.jit
     def evaluate(params, opt_state):
-        return workload.evaluate(eval_params(opt_state, params), held_out)[study.goal.metric].mean()
+        return workload.evaluate(optimizer.eval_params(opt_state, params), held_out)[study.goal.metric].mean()
 
     jitted = jax.jit(step, donate_argnums=(0, 1))
 

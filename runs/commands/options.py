@@ -62,19 +62,13 @@ class StudyOptions:
     def study(self, optimizer: str) -> Study:
         """The study for one optimizer: a registered name, or FILE.py:NAME."""
         import lr_batch
-        import optim
 
-        workload = parse.named_or_loaded("workload", self.workload)
-        if callable(workload) and not isinstance(workload, lr_batch.Workload):
-            workload = parse.called("workload", workload)
-        optimizer = parse.named_or_loaded("--optimizer", optimizer)
-        if isinstance(optimizer, str):
-            optimizer = optim.OPTIMIZERS[optimizer]
+        row = lr_batch.as_optimizer(parse.named_or_loaded("--optimizer", optimizer))
         return lr_batch.Study(
-            workload=workload,
-            optimizer=optimizer,
+            workload=parse.named_or_loaded("workload", self.workload),
+            optimizer=row,
             batch_sizes=None if self.batch_sizes is None else parse.batch_sizes(self.batch_sizes),
-            space=self._space(getattr(optimizer, "space", optim.OPTIMIZERS["sgd"].space)),
+            space=self._space(row.space),
             seeds=self.seeds,
             goal=self.goal,
             budget=self.budget,

@@ -69,27 +69,20 @@ class Regularize:
     def study(self) -> Study:
         """The study that the options describe."""
         import lr_batch
-        import optim
         import reg
         from lr_batch.problem.workload import Goal
 
         if self.seeds < 2:
             raise ValueError(f"--seeds: needs at least 2, since intervals are over seeds, got {self.seeds}")
         regularizer = reg.REGULARIZERS[self.regularizer]
-        workload = parse.named_or_loaded("workload", self.workload)
-        if isinstance(workload, str):
-            workload = lr_batch.WORKLOADS[workload]()
-        elif callable(workload) and not isinstance(workload, lr_batch.Workload):
-            workload = parse.called("workload", workload)
-        optimizer = parse.named_or_loaded("--optimizer", self.optimizer)
-        if isinstance(optimizer, str):
-            optimizer = optim.OPTIMIZERS[optimizer]
+        workload = lr_batch.as_workload(parse.named_or_loaded("workload", self.workload))
+        optimizer = lr_batch.as_optimizer(parse.named_or_loaded("--optimizer", self.optimizer))
         return lr_batch.Study(
             workload=workload,
             optimizer=optimizer,
             regularizer=regularizer,
             batch_sizes=parse.batch_sizes(self.batch_sizes),
-            space=self._space(getattr(optimizer, "space", optim.OPTIMIZERS["sgd"].space), regularizer),
+            space=self._space(optimizer.space, regularizer),
             seeds=self.seeds,
             goal=Goal(self.metric, workload.goal.threshold) if self.metric else None,
         )

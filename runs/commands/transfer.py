@@ -28,7 +28,8 @@ class Transfer:
     widths: Annotated[str, tyro.conf.arg(metavar="LOW:HIGH:xFACTOR")] = "64:2048:x2"
     """Or a list 64,256,1024. Settings are those of the first one."""
     optimizer: Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")] = "adam"
-    """sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw, nadam or lion."""
+    """sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw, nadam or lion; or FILE.py:NAME for your own
+    hparams -> transformation with an attribute `step_kind`, "sgd" or "adam"."""
     learning_rates: Annotated[str | None, tyro.conf.arg(metavar="LOW:HIGH:NUM")] = None
     """Such as 1e-3:4:16, log-spaced, or a list. Default: the optimizer's."""
     layers: int | None = None
@@ -55,7 +56,7 @@ class Transfer:
         family, plan = self._family_and_plan()
         name = Path(self.workload.partition(":")[0]).stem
         stays = "-constant" if self.schedule == "constant" else ""
-        folder = self.out or RESULTS / f"transfer-{name}-{self.optimizer}{stays}"
+        folder = self.out or RESULTS / f"transfer-{name}-{family.optimizer.name}{stays}"
         summary = measure(family, plan, folder)
         if self.json:
             print(json.dumps(summary, indent=1))
@@ -64,14 +65,13 @@ class Transfer:
         print(f"\nfigures, summary.json and the stores: {folder}")
 
     def _family_and_plan(self) -> tuple[Family, Plan]:
-        from hparam.mup.mup import KINDS
-        from optim import OPTIMIZERS
-        from optim.names import unknown
+        from hparam.mup.mup import checked_kind
+        from lr_batch import as_optimizer
         from runs.transfer.run import Family, Plan
 
-        if self.optimizer not in KINDS:
-            raise ValueError(unknown("optimizer", self.optimizer, KINDS))
-        rates = OPTIMIZERS[self.optimizer].space["learning_rate"]
+        optimizer = as_optimizer(parse.named_or_loaded("--optimizer", self.optimizer))
+        checked_kind(optimizer)
+        rates = optimizer.space["learning_rate"]
         if self.learning_rates:
             rates = parse.values("--learning-rates", self.learning_rates)
         plan = Plan(
@@ -84,7 +84,7 @@ class Transfer:
         )
         options = {} if self.layers is None else {"layers": self.layers}
         make = sized("workload", self.workload, options)
-        return Family(make, self.optimizer, plan.widths[0], options, self.zero_readout, self.loss), plan
+        return Family(make, optimizer, plan.widths[0], options, self.zero_readout, self.loss), plan
 
 
 def sized(what: str, name: str, options: dict[str, int]) -> Any:

@@ -16,6 +16,7 @@ from runs.commands.options import WHOLE, Settings
 if TYPE_CHECKING:
     from hparam import Space
     from hparam.tuning import TuningPlan
+    from optim import Optimizer
 
 EPOCHS = 10  # of the default budget
 
@@ -82,10 +83,8 @@ class Tune:
         from hparam.tuning.plan import study_of
         from lr_batch.problem.workload import num_examples
 
-        workload = parse.named_or_loaded("workload", self.workload)
-        workload = lr_batch.WORKLOADS[workload] if isinstance(workload, str) else workload
-        workload = workload if isinstance(workload, lr_batch.Workload) else workload()
-        optimizer = parse.named_or_loaded("--optimizer", self.optimizer)
+        workload = lr_batch.as_workload(parse.named_or_loaded("workload", self.workload))
+        optimizer = lr_batch.as_optimizer(parse.named_or_loaded("--optimizer", self.optimizer))
         space, fixed = self._space(optimizer)
         epochs = -(-EPOCHS * num_examples(workload.train_data) // max(1, self.batch_size))
         study = study_of(
@@ -111,16 +110,14 @@ class Tune:
             seed=self.seed,
         )
 
-    def _space(self, optimizer: Any) -> tuple[Space, dict[str, float]]:
+    def _space(self, optimizer: Optimizer) -> tuple[Space, dict[str, float]]:
         """What is searched and what is fixed: as typed, and the optimizer's own space for the rest."""
-        import optim
         from hparam import Space, choice, log, parse_space
 
-        row = optim.OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
         typed = parse_space(self.space).dimensions if self.space else {}
         fixed = {name: _single(name, values) for name, values in parse.settings(self.set).items()}
         dimensions = {}
-        for name, values in getattr(row, "space", optim.OPTIMIZERS["sgd"].space).items():
+        for name, values in optimizer.space.items():
             if name in typed or name in fixed:
                 continue
             if name == "learning_rate":

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from hparam import CoordinateCheck
 from hparam.mup.coordinate_check import BATCH_SIZE, NUM_STEPS
+from lr_batch import as_optimizer
 from runs.transfer.run import (
     MUP,
     PARAMETERIZATIONS,
@@ -54,7 +55,7 @@ def measure(family: Family, plan: Plan, folder: Path) -> dict[str, Any]:
     checks = check_coordinates(family, plan.widths, rate)
     summary = summarize(family, plan, losses, best, shifts, checks)
     write_atomically(folder / "summary.json", json.dumps(summary, indent=1).encode())
-    network = f"{summary['workload']} · {family.optimizer}"
+    network = f"{summary['workload']} · {summary['optimizer']}"
     batch = plan.batch_sizes[0]
     decay = "" if plan.schedule == "constant" else f", {plan.schedule} decay"
     trained = f"{family.measured} loss after {plan.steps} steps of {batch}{decay} · {plan.seeds} seeds"
@@ -69,7 +70,7 @@ def summarize(family, plan: Plan, losses, best, shifts, checks) -> dict[str, Any
     options = "".join(f", {name} {value}" for name, value in family.options.items())
     return {
         "workload": family.make.__name__ + options,
-        "optimizer": family.optimizer,
+        "optimizer": as_optimizer(family.optimizer).name,
         "measured": family.measured,
         "steps": plan.steps,
         "batch_size": plan.batch_sizes[0],

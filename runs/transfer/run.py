@@ -17,7 +17,7 @@ from scipy.stats import t as student_t
 
 import hparam
 import optim
-from lr_batch import Goal, Study, Workload
+from lr_batch import Goal, Study, Workload, as_optimizer, as_workload
 from lr_batch.analysis.optimum import Estimate
 from lr_batch.problem.workload import num_examples
 from lr_batch.result import DIVERGED, Result
@@ -37,7 +37,7 @@ class Family(NamedTuple):
 
     Attributes:
       make: `width -> Workload`. If it takes `base_width` too, that is what muP changes in the network itself.
-      optimizer: name in `optim.OPTIMIZERS`.
+      optimizer: what `lr_batch.as_optimizer` takes; muP needs to know its `step_kind`.
       base_width: where the two parameterizations are the same.
       options: further arguments of `make`, such as `layers`.
       zero_readout: output weights of muP start at zero, at the base width too.
@@ -45,7 +45,7 @@ class Family(NamedTuple):
     """
 
     make: Callable[..., Workload]
-    optimizer: str
+    optimizer: optim.Optimizer | str
     base_width: int
     options: Mapping[str, int] = {}
     zero_readout: bool = True
@@ -54,7 +54,7 @@ class Family(NamedTuple):
     def member(self, parameterization: str, width: int) -> tuple[Workload, optim.Optimizer]:
         """Workload and optimizer of one width."""
         if parameterization == STANDARD:
-            workload, optimizer = self._network(width), optim.OPTIMIZERS[self.optimizer]
+            workload, optimizer = self._network(width), as_optimizer(self.optimizer)
         else:
             scaled = hparam.mup(self._under_mup(self.base_width), self._under_mup(width))
             workload, optimizer = scaled.workload(), scaled.optimizer(self.optimizer)
@@ -68,7 +68,7 @@ class Family(NamedTuple):
         return hparam.zero_readout(network, self._network(2 * width)) if self.zero_readout else network
 
     def _network(self, width: int, **own: int) -> Workload:
-        workload = self.make(width=width, **self.options, **own)
+        workload = as_workload(self.make, width=width, **self.options, **own)
         if self.measured == "training":
             return workload._replace(eval_data=evenly_spaced(workload.train_data, MEASURED_ROWS))
         return workload

@@ -7,6 +7,7 @@ import optax
 import pytest
 from tiny import sgd, tiny_workload
 
+from lr_batch import as_optimizer
 from lr_batch.lanes.lane import Draw, batch_value_and_grad, differentiable_value, make_lane
 from lr_batch.lanes.micro_batch import MicroBatch
 from lr_batch.lanes.order import epoch_order
@@ -39,7 +40,7 @@ SPLITS = [
 def test_trial_equals_a_loop_by_hand(batch_size, micro_batches):
     """Batches, epochs that end within a batch, masks, accumulation, update: all against NumPy's rows and full batches."""
     workload, num_steps, rate = tiny_workload(), 12, 0.3
-    lane = make_lane(workload, sgd, "loss", micro_batches)
+    lane = make_lane(workload, as_optimizer(sgd), "loss", micro_batches)
     hparams, size = {"learning_rate": jnp.float32(rate)}, jnp.int32(batch_size)
 
     @jax.jit
@@ -98,7 +99,7 @@ def test_optimizer_gets_the_functions_of_its_batch():
         return optax.GradientTransformationExtraArgs(lambda params: (), update)
 
     workload = tiny_workload()
-    lane = make_lane(workload, optimizer, "loss", (FOUR,))
+    lane = make_lane(workload, as_optimizer(optimizer), "loss", (FOUR,))
     state = lane.init({}, jnp.int32(0), jnp.bool_(True))
     lane.step({}, state, Draw.first(jnp.int32(0), 40), jnp.int32(10), DATA)
     assert abs(float(seen["value"])) < 1e-6
@@ -107,7 +108,7 @@ def test_optimizer_gets_the_functions_of_its_batch():
 
 def test_dead_lane_stays_as_it_was():
     workload = tiny_workload()
-    lane = make_lane(workload, sgd, "loss", (FOUR,))
+    lane = make_lane(workload, as_optimizer(sgd), "loss", (FOUR,))
     hparams = {"learning_rate": jnp.float32(0.1)}
     state = lane.init(hparams, jnp.int32(0), jnp.bool_(True))
     state = state._replace(params={"w": state.params["w"].at[0, 0].set(jnp.nan)})
@@ -118,7 +119,7 @@ def test_dead_lane_stays_as_it_was():
 
 def test_evaluation_leaves_padding_out():
     workload = tiny_workload()
-    lane = make_lane(workload, sgd, "loss", (FOUR,))
+    lane = make_lane(workload, as_optimizer(sgd), "loss", (FOUR,))
     state = lane.init({"learning_rate": 0.1}, jnp.int32(0), jnp.bool_(True))
     state = state._replace(params={"w": jnp.arange(15.0).reshape(5, 3)})
     rows = np.array([[0, 1, 2], [3, 4, 0]])

@@ -6,6 +6,7 @@ import optax
 import pytest
 from tiny import tiny_workload
 
+from lr_batch import as_optimizer
 from lr_batch.engine.cadence import evaluation_steps
 from lr_batch.engine.chunk import Chunk
 from lr_batch.engine.programs import Engine
@@ -26,13 +27,15 @@ def adam(hparams):
 @pytest.fixture(scope="module")
 def engine():
     sizes = {"width": WIDTH, "max_evals": len(CADENCE), "batch_sizes": (4,)}
-    return Engine(tiny_workload(), adam, "loss", hparams=("learning_rate",), **sizes)
+    return Engine(tiny_workload(), as_optimizer(adam), "loss", hparams=("learning_rate",), **sizes)
 
 
 @pytest.fixture(scope="module")
 def axes():
     workload = tiny_workload()
-    return state_axes(make_lane(workload, adam, "loss"), ("learning_rate",), workload.train_data)
+    return state_axes(
+        make_lane(workload, as_optimizer(adam), "loss"), ("learning_rate",), workload.train_data
+    )
 
 
 def train(engine, rates, start, stop, *, seed=0, carry=None):

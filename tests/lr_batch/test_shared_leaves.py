@@ -5,13 +5,16 @@ import jax.numpy as jnp
 import optax
 from tiny import tiny_workload
 
+from lr_batch import as_optimizer
 from lr_batch.lanes.lane import make_lane
 from lr_batch.lanes.race import state_axes
 
 
 def axes_of(optimizer):
     workload = tiny_workload()
-    return state_axes(make_lane(workload, optimizer, "loss"), ["learning_rate"], workload.train_data)
+    return state_axes(
+        make_lane(workload, as_optimizer(optimizer), "loss"), ["learning_rate"], workload.train_data
+    )
 
 
 def test_adam_shares_its_count_and_nothing_else():
@@ -59,14 +62,20 @@ def test_conditional_on_a_shared_count_stays_a_branch():
     from lr_batch.engine.programs import Engine
     from lr_batch.lanes.race import Terms, make_advance, make_start
 
-    lane = make_lane(workload, every_ten_steps, "loss")
+    lane = make_lane(workload, as_optimizer(every_ten_steps), "loss")
     axes = axes_of(every_ten_steps)
     assert axes.opt_state is None
     carry = jax.eval_shape(
         make_start(lane, axes, 40, 5), {"learning_rate": jnp.ones(3)}, 0, jnp.ones(3, bool), 1.0
     )
     engine = Engine(
-        workload, every_ten_steps, "loss", hparams=["learning_rate"], width=3, max_evals=5, batch_sizes=(4,)
+        workload,
+        as_optimizer(every_ten_steps),
+        "loss",
+        hparams=["learning_rate"],
+        width=3,
+        max_evals=5,
+        batch_sizes=(4,),
     )
     terms = Terms({"learning_rate": np.ones(3, np.float32)}, np.int32(1), np.arange(5), np.int32(5), 0.1, 2.0)
     jaxpr = str(jax.make_jaxpr(make_advance(lane, axes))(carry, terms, 5, engine.data(jax.devices()[0])))

@@ -7,6 +7,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from tiny import RATES, tiny_study, tiny_workload
 
@@ -53,7 +54,7 @@ def changed(**fields):
     ("field", "value", "message"),
     [
         ("workload", "digit_mlp", "unknown workload 'digit_mlp'; did you mean 'digits_mlp'? (known: "),
-        ("workload", 7, "study: workload must be a name or a Workload, got int"),
+        ("workload", 7, "workload must be a name, a Workload or a function that makes one, got int"),
         ("workload", changed(goal=lr_batch.Goal("los", 1.0)), "did you mean 'loss'? (known: error, loss)"),
         ("workload", changed(loss=lambda p, b, k: LOSS(p, b, k).sum()), "one value for each example"),
         ("workload", changed(loss=lambda p, b, k: LOSS(p, b, k) > 0), "floating-point numbers, got bool"),
@@ -61,7 +62,13 @@ def changed(**fields):
         ("workload", changed(init=lambda key: 1 / 0), "init failed: ZeroDivisionError: division by zero"),
         ("workload", changed(evaluate=lambda p, b: {"loss": b["y"].mean()}), "loss must return one value"),
         ("optimizer", "sdg", "unknown optimizer 'sdg'; did you mean 'sgd'?"),
-        ("optimizer", 3, "study: optimizer must be a name or a function"),
+        ("optimizer", 3, "optimizer must be a name or a function"),
+        (
+            "optimizer",
+            optax.sgd(0.1),
+            "got GradientTransformationExtraArgs; wrap it as `lambda hparams: ...`",
+        ),
+        ("regularizer", 3, "study: regularizer must be a name or a reg.Regularizer, got int"),
         ("regularizer", "dropuot", "unknown regularizer 'dropuot'; did you mean 'dropout'?"),
         ("batch_sizes", (), "study: batch_sizes is empty; give at least one number"),
         ("batch_sizes", 8, "study: batch_sizes must be a list of numbers, got 8"),
@@ -76,8 +83,8 @@ def changed(**fields):
         ("space", {"learning_rate": 0.1}, "study: learning_rate must be a list of numbers, got 0.1"),
         ("space", {"learning_rate": "0.1"}, "study: learning_rate must be a list of numbers, got '0.1'"),
         ("space", {"learning_rate": ("fast",)}, "study: learning_rate must be numbers, got 'fast'"),
-        ("space", {"learning_rate": (0.0,)}, "study: learning_rate must be in (0, inf), got 0.0"),
-        ("space", {"learning_rate": (-0.1,)}, "study: learning_rate must be in (0, inf), got -0.1"),
+        ("space", {"learning_rate": (0.0,)}, "sgd: learning_rate must be in (0, inf), got 0.0"),
+        ("space", {"learning_rate": (-0.1,)}, "sgd: learning_rate must be in (0, inf), got -0.1"),
         ("space", {"learning_rate": (math.nan,)}, "study: learning_rate must be finite, got nan"),
         ("space", {"learning_rate": (math.inf,)}, "study: learning_rate must be finite, got inf"),
         ("seeds", 0, "study: seeds must be a whole number >= 1, got 0"),

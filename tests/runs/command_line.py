@@ -54,6 +54,30 @@ def broken(hparams):
 
 def no_such_name(hparams):
     return optax.sgd(hparams["lr"])
+
+
+def leaves():
+    raise SystemExit(3)
+
+
+def make_seven():
+    return 7
+
+
+def wide(width):
+    raise RuntimeError("too wide\\nand a long story")
+
+
+def seven_wide(width):
+    return 7
+
+
+def strange(hparams):
+    return optax.sgd(0.1)
+
+
+strange.eval_params = 3
+transformation = optax.sgd(0.1)
 """
 ORIGIN = """
 import json, os, sys, warnings

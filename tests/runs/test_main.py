@@ -131,7 +131,7 @@ WRONG = {
     "not_there.py:workload": "there is no file 'not_there.py'",
     "my.py": "must be a registered name or look like FILE.py:NAME",
     "my.py:wrkload": "'my.py' has no 'wrkload'; did you mean 'workload'",
-    "my.py:seven": "workload must be a name or a Workload, got int",
+    "my.py:seven": "workload must be a name, a Workload or a function that makes one, got int",
     "my.py:wants": r"calling wants\(\) failed: TypeError",
     "my.py:scalar": r"loss must return one value for each example, .*got \(\); return the values before",
     "my.py:whole": "loss must return floating-point numbers, got int32",
@@ -152,6 +152,42 @@ def test_wrong_input_is_one_line_before_anything_runs(words, capsys, here, monke
     assert err.count("\n") == 1 and err.startswith("lr-batch: ")
     assert re.search(WRONG[words], err.rstrip("\n")), err
     assert {path.name for path in here.iterdir()} <= {"my.py", "__pycache__"}
+
+
+# What a file names stands for the same in every command: one line, the same one.
+THINGS = {
+    "my.py:seven": "workload must be a name, a Workload or a function that makes one, got int",
+    "my.py:wants": r"workload: calling wants\(\) failed: TypeError: wants\(\) missing 1 required",
+    "my.py:leaves": r"workload: calling leaves\(\) failed: SystemExit: 3",
+    "my.py:make_seven": "workload must be a name, a Workload or a function that makes one, got int",
+    "digits_mlp --optimizer my.py:seven": "optimizer must be a name or a function .*, got int",
+    "digits_mlp --optimizer my.py:transformation": "optimizer must be .*, got GradientTransformation.*; wrap it as `lambda hparams",
+    "digits_mlp --optimizer my.py:strange": "optimizer strange: its attribute eval_params must be a callable, got 3",
+}
+
+
+@pytest.mark.parametrize("name", ["curve", "tune", "regularize"])
+@pytest.mark.parametrize("words", THINGS)
+def test_what_a_file_names_is_one_line_in_every_command(name, words, capsys, here):
+    code, out, err = command(capsys, name, *words.split())
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1 and re.search(f"^lr-batch: {THINGS[words]}", err), err
+
+
+TRANSFERRED = {
+    "my.py:seven": "my.py:seven must be a function that takes width",
+    "my.py:wide": r"workload: calling wide\(\) failed: RuntimeError: too wide$",
+    "my.py:seven_wide": "workload must be a name, a Workload or a function that makes one, got int",
+    "digits_mlp --optimizer my.py:seven": "optimizer must be a name or a function .*, got int",
+    "digits_mlp --optimizer my.py:make": "mup: step_kind must be sgd or adam, got None for the optimizer make",
+}
+
+
+@pytest.mark.parametrize("words", TRANSFERRED)
+def test_what_a_file_names_is_one_line_in_transfer_too(words, capsys, here):
+    code, out, err = command(capsys, "transfer", *words.split())
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1 and re.search(TRANSFERRED[words], err.rstrip("\n")), err
 
 
 COMMANDS = {

@@ -141,7 +141,7 @@ def test_plans_that_have_no_answer_are_refused(change, line):
     ("fields", "line"),
     [
         ({"workload": "noisy_quadratic"}, "unknown workload with a width 'noisy_quadratic'"),
-        ({"optimizer": "lamb"}, "unknown optimizer 'lamb'"),
+        ({"optimizer": "lamb"}, "step_kind must be sgd or adam, got None for the optimizer lamb"),
         ({"widths": "64-128"}, "--widths: must look like"),
         ({"workload": "digits_cnn", "layers": 2}, "takes layers"),
     ],

@@ -25,6 +25,7 @@ from hparam.tuning.plan import study_of
 from hparam.tuning.trainer import Trainer
 from hparam.tuning.tune import search_rounds
 from hparam.untried import sobol
+from optim import OPTIMIZERS
 from runs.__main__ import main
 from runs.commands.tune import Tune, _option
 from runs.tune.outcome import notes, write_outcome
@@ -260,7 +261,7 @@ def test_typed_option_values():
 
 
 def test_space_of_the_optimizer_is_the_default():
-    space, fixed = Tune(optimizer="lars")._space("lars")
+    space, fixed = Tune(optimizer="lars")._space(OPTIMIZERS["lars"])
     assert str(space) == "learning_rate=log(0.01,10)" and fixed == {"trust_coefficient": 0.02}
 
 

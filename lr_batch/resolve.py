@@ -1,0 +1,112 @@
+"""What a name or a user's own object stands for: a `Workload`, an `optim.Optimizer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import optax
+
+import optim
+from lr_batch.errors import first_line
+from lr_batch.problem.workload import Workload
+from lr_batch.workloads import WORKLOADS
+
+# Attributes by which a user's function says more of itself, and what they must be.
+HOOKS: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "hparams": Mapping,
+    "space": Mapping,
+    "eval_params": Callable,
+    "step_kind": str,
+}
+
+
+def as_workload(workload: Workload | str | Callable[..., Workload], **options: Any) -> Workload:
+    """The workload that `workload` stands for.
+
+    Args:
+      workload: a name of `lr_batch.WORKLOADS`, a `Workload`, or a function that makes one.
+      options: arguments of the function, or of that of the name, such as `width=128`.
+
+    Raises:
+      ValueError: one line: an unknown name, something else than a workload, or what the function failed with.
+      lr_batch.data.DataNotPrepared: where the data of a name are not on this machine.
+
+    >>> as_workload("digits_mlp", width=16).name
+    'digits_mlp'
+    """
+    if isinstance(workload, str):
+        return WORKLOADS[workload](**options)
+    made = _called(workload, options) if _makes_one(workload) else workload
+    if not isinstance(made, Workload):
+        raise ValueError(
+            f"workload must be a name, a Workload or a function that makes one, got {type(made).__name__}"
+        )
+    return made
+
+
+def as_optimizer(optimizer: optim.Optimizer | str | Callable[[Mapping[str, Any]], Any]) -> optim.Optimizer:
+    """The registry's row of `optimizer`, or a row around a user's own function.
+
+    A function `hparams -> optax.GradientTransformation` may say more of itself by attributes, each optional:
+    `eval_params`, `(opt_state, params) -> params` to evaluate at, for a method that averages its iterates;
+    `space`, the default grid (else that of SGD); `hparams`, an `optim.Range` for each hyperparameter (else the
+    learning rate must be positive and any other number is allowed); `name`; and `step_kind`, "sgd" or "adam", for
+    muP.
+
+    Args:
+      optimizer: a name of `optim.OPTIMIZERS`, one of its rows, or such a function.
+
+    Raises:
+      ValueError: one line: an unknown name, something that cannot be called, or an attribute of a wrong kind.
+
+    >>> as_optimizer("adam").eval_params is as_optimizer(lambda hparams: optax.sgd(0.1)).eval_params
+    True
+    """
+    if isinstance(optimizer, str):
+        return optim.OPTIMIZERS[optimizer]
+    if isinstance(optimizer, optim.Optimizer):
+        return optimizer
+    if not callable(optimizer):
+        wrap = (
+            "; wrap it as `lambda hparams: ...`"
+            if isinstance(optimizer, optax.GradientTransformation)
+            else ""
+        )
+        raise ValueError(
+            "optimizer must be a name or a function hparams -> optax.GradientTransformation, "
+            f"got {type(optimizer).__name__}{wrap}"
+        )
+    said = {hook: getattr(optimizer, hook) for hook in HOOKS if getattr(optimizer, hook, None) is not None}
+    name = said.pop("name", getattr(optimizer, "__name__", "custom"))
+    _check_hooks(name, {"name": name, **said})
+    return optim.Optimizer(
+        name=name,
+        make=optimizer if isinstance(optimizer, Hashable) else optimizer.__call__,
+        hparams=said.pop("hparams", {"learning_rate": optim.Range(low=0.0, low_open=True)}),
+        space=said.pop("space", optim.OPTIMIZERS["sgd"].space),
+        paper="",
+        further=getattr(optimizer, "hparams", None) is None,
+        **said,
+    )
+
+
+def _check_hooks(name: Any, said: Mapping[str, Any]) -> None:
+    for hook, value in said.items():
+        if not isinstance(value, HOOKS[hook]):
+            kind = HOOKS[hook].__name__.lower()
+            raise ValueError(f"optimizer {name}: its attribute {hook} must be a {kind}, got {value!r}")
+
+
+def _makes_one(workload: Any) -> bool:
+    return callable(workload) and not isinstance(workload, Workload)
+
+
+def _called(factory: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    """The user's own code may raise whatever it likes, and leave the process too."""
+    try:
+        return factory(**options)
+    except (Exception, SystemExit) as error:
+        name = getattr(factory, "__name__", "it")
+        raise ValueError(f"workload: calling {name}() failed: {first_line(error)}") from error
