@@ -161,7 +161,7 @@ THINGS = {
     "my.py:leaves": r"workload: calling leaves\(\) failed: SystemExit: 3",
     "my.py:make_seven": "workload must be a name, a Workload or a function that makes one, got int",
     "digits_mlp --optimizer my.py:seven": "optimizer must be a name or a function .*, got int",
-    "digits_mlp --optimizer my.py:transformation": "optimizer must be .*, got GradientTransformation.*; wrap it as `lambda hparams",
+    "digits_mlp --optimizer my.py:transformation": "optimizer must be .*, got GradientTr.*; wrap it as",
     "digits_mlp --optimizer my.py:strange": "optimizer strange: its attribute eval_params must be a callable, got 3",
 }
 
