@@ -9,11 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lr_batch.problem.model import Model, as_model
-from lr_batch.problem.shapes import check_shapes
+from lr_batch.errors import first_line
+from lr_batch.problem.arrays import check_rows_alike, checked_data
+from lr_batch.problem.calling_convention import Model, refuse_silent_dropout
+from lr_batch.problem.goal import parse_goal
+from lr_batch.problem.metrics import PerExample, checked_metrics, with_error
+from lr_batch.problem.model import as_model
+from lr_batch.problem.shapes import ROWS, check_shapes
 from lr_batch.problem.workload import Goal, Workload
-
-PerExample = Callable[[Any, jax.Array], jax.Array]
 
 
 def from_arrays(
@@ -22,7 +25,7 @@ def from_arrays(
     train: tuple[np.ndarray, np.ndarray],
     held_out: tuple[np.ndarray, np.ndarray],
     loss: PerExample,
-    goal: Goal,
+    goal: Goal | str,
     name: str = "from_arrays",
     metrics: Mapping[str, PerExample] | None = None,
     budget: int = 10_000,
@@ -36,20 +39,24 @@ def from_arrays(
       model: a Flax linen module, an nnx module, a function `rngs -> nnx module`,
         or a pair `(init, apply)` of `init(key) -> params` and
         `apply(params, x) -> outputs`. An nnx module starts every seed from its
-        own parameters, a function `rngs -> nnx module` from fresh ones. Dropout:
-        a linen `__call__` that takes `deterministic` or `train` is told which;
-        the key of the stream "dropout" differs from step to step; an nnx module
-        is put into `train()` or `eval()`; an `apply` that takes `key` gets one
-        in training and None in evaluation.
+        own parameters, a function `rngs -> nnx module` from fresh ones. Whoever
+        takes `train`, `training`, `deterministic` or another of their usual names
+        is told whether it trains; an nnx module is also put into `train()` or
+        `eval()`. Random streams are seeded from the key of the step; an `apply` that
+        takes `key` or `rng` gets it in training and None in evaluation. Variables
+        beside the parameters are constants, those of key 0 for all seeds; a call that
+        changes them is refused.
       train: inputs `[N, ...]` and targets `[N, ...]` to train on.
       held_out: the same to evaluate the goal on.
       loss: `(outputs, y) -> [m]`, one value for each example, such as
         `optax.softmax_cross_entropy_with_integer_labels`.
-      goal: metric and threshold. Metrics are "loss", those of `metrics`, and,
-        where targets are integers and outputs have one more axis, "error": the
-        share of wrong `argmax(outputs)`.
+      goal: metric and threshold, as a `Goal` or like "loss<0.2". Metrics are "loss", those
+        of `metrics`, and "error" where targets are integers and the outputs one array: the
+        share of wrong `argmax(outputs)`, or with one output the share of examples that
+        have the higher of the two labels' losses.
       name: of the workload in the store and the figures.
-      metrics: name -> `(outputs, y) -> [n]`, beside "loss" and "error".
+      metrics: name -> `(outputs, y) -> [n]`, beside "loss" and "error"; what is compared
+        with the goal is the mean over held-out examples.
       budget: limit on the optimizer steps of one trial, >= 1.
       batch_sizes: default batch sizes; powers of 2 up to 1,024 and the number of
         training examples where None.
@@ -67,15 +74,16 @@ def from_arrays(
     >>> from_arrays(model, train=(x, y), held_out=(x, y), loss=loss, goal=Goal("error", 0.5)).batch_sizes
     (1, 2, 4)
     """
-    train_data, eval_data = _checked_data("train", train), _checked_data("held_out", held_out)
-    _check_rows_alike(train_data, eval_data)
-    as_pure = as_model(model)
-    all_metrics = {"loss": loss, **(metrics or {})}
+    train_data, eval_data = checked_data("train", train), checked_data("held_out", held_out)
+    check_rows_alike(train_data, eval_data)
+    goal, rows = parse_goal(goal), jnp.asarray(train_data["x"][:ROWS])
+    as_pure = _model(model, rows)
+    all_metrics = {"loss": loss, **checked_metrics(metrics)}
     workload = Workload(
         name=name,
-        init=lambda key: as_pure.init(key, jnp.asarray(train_data["x"][:1])),
+        init=lambda key: as_pure.init(key, rows[:1]),
         loss=lambda params, batch, key: loss(as_pure.apply(params, batch["x"], key), batch["y"]),
-        evaluate=_evaluate(as_pure, all_metrics),
+        evaluate=_evaluate(as_pure, with_error(all_metrics, train_data["y"])),
         train_data=train_data,
         eval_data=eval_data,
         goal=goal,
@@ -85,55 +93,26 @@ def from_arrays(
         lanes=lanes,
     )
     check_shapes("from_arrays", workload, goal.metric)
+    refuse_silent_dropout(as_pure, jax.eval_shape(workload.init, jax.random.key(0)), rows)
     return workload
 
 
-def wrong_share(outputs: jax.Array, y: jax.Array) -> jax.Array:
-    """Share of wrong `argmax(outputs)` in each example, `[n]`; outputs `[n, ..., classes]`, y `[n, ...]`."""
-    wrong = (jnp.argmax(outputs, axis=-1) != y).astype(jnp.float32)
-    return wrong.reshape(wrong.shape[0], -1).mean(axis=1)
+def _model(model: Any, rows: jax.Array) -> Model:
+    """The model in one form; what its own code raises becomes one line."""
+    try:
+        return as_model(model, rows)
+    except Exception as error:
+        if str(error).startswith("from_arrays: "):
+            raise
+        raise ValueError(f"from_arrays: the model failed: {first_line(error)}") from error
 
 
-def _evaluate(model: Model, metrics: Mapping[str, PerExample]):
+def _evaluate(model: Model, metrics: Callable[[Any, jax.Array], Mapping[str, PerExample]]):
     def evaluate(params, batch):
         outputs, y = model.apply(params, batch["x"], None), batch["y"]
-        classifies = jnp.issubdtype(y.dtype, jnp.integer) and jnp.shape(outputs)[:-1] == y.shape
-        named = {"error": wrong_share, **metrics} if classifies else metrics
-        return {name: metric(outputs, y) for name, metric in named.items()}
+        return {name: metric(outputs, y) for name, metric in metrics(outputs, y).items()}
 
     return evaluate
-
-
-def _checked_data(what: str, pair: Any) -> dict[str, np.ndarray]:
-    if not (isinstance(pair, tuple | list) and len(pair) == 2):
-        raise ValueError(f"from_arrays: {what} must be a pair (x, y) of arrays, got {type(pair).__name__}")
-    data = {side: _checked_array(f"{what} {side}", array) for side, array in zip("xy", pair, strict=True)}
-    if len(data["x"]) != len(data["y"]):
-        raise ValueError(f"from_arrays: {what} has {len(data['x'])} rows in x but {len(data['y'])} in y")
-    return data
-
-
-def _check_rows_alike(train: Mapping[str, np.ndarray], held_out: Mapping[str, np.ndarray]) -> None:
-    for side in "xy":
-        ours, theirs = held_out[side].shape[1:], train[side].shape[1:]
-        if ours != theirs:
-            raise ValueError(
-                f"from_arrays: held_out {side} has rows of shape {ours}, train {side} of {theirs}"
-            )
-
-
-def _checked_array(what: str, array: Any) -> np.ndarray:
-    if not hasattr(array, "__array__"):
-        raise ValueError(f"from_arrays: {what} must be an array, got {type(array).__name__}")
-    array = np.asarray(array)
-    if array.ndim == 0 or len(array) == 0 or array.dtype.kind not in "fiub":
-        raise ValueError(
-            f"from_arrays: {what} must hold numbers and at least one row, "
-            f"got {array.dtype} of shape {array.shape}"
-        )
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError(f"from_arrays: {what} has values that are not finite")
-    return np.ascontiguousarray(array, jax.dtypes.canonicalize_dtype(array.dtype))
 
 
 def _batch_sizes(batch_sizes: Sequence[int] | None, examples: int) -> tuple[int, ...]:

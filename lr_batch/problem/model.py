@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from flax import linen
 
-from lr_batch.problem.calling_convention import Model, refuse_state
+from lr_batch.problem.calling_convention import Call, Model, refuse_state
+
+# Streams that linen modules ask for by name. Others get the key of "params", unless the module asks first whether
+# they are there.
+DROPOUT = "dropout"
+STREAMS = (
+    "noise",
+    "default",
+    "sample",
+    "sampling",
+    "stochastic",
+    "drop_path",
+    "droppath",
+    "augment",
+    "mask",
+    "gumbel",
+)
+RECORDED = "intermediates"  # what `sow` leaves behind: written by a call, never read
 
 
-def as_model(model: Any) -> Model:
+def as_model(model: Any, x: np.ndarray) -> Model:
     """A linen module, an nnx module, a function `rngs -> nnx module`, or a pair `(init, apply)` in one form.
 
+    Args:
+      model: one of these.
+      x: a few rows of its inputs.
+
     Raises:
-      ValueError: if `model` is none of them.
+      ValueError: if `model` is none of them, or keeps state that changes.
     """
     if isinstance(model, linen.Module):
-        return _from_linen(model)
+        return _from_linen(model, x)
     if isinstance(model, tuple) and len(model) == 2 and all(callable(function) for function in model):
         return _from_pair(*model)
     from lr_batch.problem.nnx_model import from_nnx
 
-    if (made := from_nnx(model)) is not None:
+    if (made := from_nnx(model, x)) is not None:
         return made
     raise ValueError(
         "from_arrays: model must be a Flax linen module, an nnx module, a function rngs -> nnx module, "
@@ -32,36 +53,87 @@ def as_model(model: Any) -> Model:
     )
 
 
-def _from_linen(module: linen.Module) -> Model:
-    mode = _mode_argument(module)
+def streams(key: jax.Array) -> dict[str, jax.Array]:
+    """Random streams of a linen module's step: dropout's is the step's key, others have one of their own."""
+    others = {name: jax.random.fold_in(key, number) for number, name in enumerate((*STREAMS, "params"))}
+    return {DROPOUT: key, **others}
+
+
+def _from_linen(module: linen.Module, x: np.ndarray) -> Model:
+    call = Call.of(module.__call__, inputs=1)
+
+    def variables_of(key, x):
+        params_key, dropout_key = jax.random.split(key)
+        made = module.init({**streams(dropout_key), "params": params_key}, x, **call.keywords(None))
+        return {name: collection for name, collection in made.items() if name != RECORDED}
+
+    constants = _constants(module, call, variables_of, x)
 
     def init(key, x):
-        params_key, dropout_key = jax.random.split(key)
-        variables = module.init({"params": params_key, "dropout": dropout_key}, x, **mode(False))
-        refuse_state(set(variables) - {"params"})
-        return variables["params"]
+        return variables_of(key, x).get("params", {})
 
-    def apply(params, x, key):
-        rngs = None if key is None else {"dropout": key}
-        return module.apply({"params": params}, x, rngs=rngs, **mode(key is not None))
+    def apply(params, x, key, **further):
+        rngs = None if key is None else streams(key)
+        variables = {"params": params, **constants}
+        return module.apply(variables, x, rngs=rngs, **{**call.keywords(key), **further})
 
-    return Model(init, apply)
+    return Model(init, apply, _linen_dropout(apply), call.switches)
 
 
-def _mode_argument(module: linen.Module) -> Callable[[bool], dict[str, bool]]:
-    """`training -> keyword` for a `__call__` that takes `deterministic` or `train`, else no keyword."""
-    names = inspect.signature(type(module).__call__).parameters
-    if "deterministic" in names:
-        return lambda training: {"deterministic": not training}
-    if "train" in names:
-        return lambda training: {"train": training}
-    return lambda training: {}
+def _constants(module: linen.Module, call: Call, variables_of: Callable, x: np.ndarray) -> dict[str, Any]:
+    """Variables beside the parameters, which no call may change: all seeds have those of key 0."""
+    key = jax.random.key(0)
+    names = set(jax.eval_shape(variables_of, key, x)) - {"params"}
+    if not names:
+        return {}
+
+    def before_and_after():
+        variables = variables_of(key, x)
+        keywords = call.keywords(key)
+        _, after = module.apply(variables, x, rngs=streams(key), mutable=sorted(names), **keywords)
+        return [{name: tree.get(name, {}) for name in sorted(names)} for tree in (variables, after)]
+
+    before, after = jax.device_get(jax.jit(before_and_after)())
+    refuse_state({name for name in names if not same(before[name], after[name])})
+    return before
+
+
+def same(before: Any, after: Any) -> bool:
+    """Whether two trees hold the same values."""
+    if jax.tree.structure(before) != jax.tree.structure(after):
+        return False
+    return all(map(np.array_equal, jax.tree.leaves(before), jax.tree.leaves(after)))
+
+
+def _linen_dropout(apply: Callable) -> Callable[[Any, jax.Array], str]:
+    def dropout(params, x):
+        found: list[str] = []
+
+        def look(call_next, args, kwargs, context):
+            module = context.module
+            if type(module).__module__.startswith("flax."):
+                found.extend(rates(type(module).__name__, vars(module)))
+            return call_next(*args, **kwargs)
+
+        with linen.intercept_methods(look):
+            jax.eval_shape(apply, params, x, jax.eval_shape(jax.random.key, 0))
+        return next(iter(found), "")
+
+    return dropout
+
+
+def rates(layer: str, attributes: dict[str, Any]) -> list[str]:
+    """Says which of a Flax layer's own rates is above 0."""
+    own = {name: value for name, value in attributes.items() if name in ("rate", "dropout_rate")}
+    return [
+        f"{layer} has {name} {value:g}" for name, value in own.items() if np.ndim(value) == 0 and value > 0
+    ]
 
 
 def _from_pair(init: Callable, apply: Callable) -> Model:
-    takes_key = "key" in inspect.signature(apply).parameters
+    call = Call.of(apply, inputs=2)
 
-    def apply_model(params, x, key):
-        return apply(params, x, key=key) if takes_key else apply(params, x)
+    def apply_model(params, x, key, **further):
+        return apply(params, x, **{**call.keywords(key), **further})
 
-    return Model(lambda key, x: init(key), apply_model)
+    return Model(lambda key, x: init(key), apply_model, switches=call.switches)

@@ -6,45 +6,104 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
-from lr_batch.problem.calling_convention import Model, refuse_state
+from lr_batch.problem.calling_convention import Call, Model, refuse_state
+from lr_batch.problem.depends import depends_on
+from lr_batch.problem.model import rates, same
+
+# State that is neither trained nor drawn from, nor what `sow` leaves behind: written by a call, never read.
+OTHER = nnx.Not(nnx.Any(nnx.Param, nnx.RngState, nnx.Intermediate))
 
 
-def from_nnx(model: Any) -> Model | None:
+def from_nnx(model: Any, x: np.ndarray) -> Model | None:
     """An nnx module, or a function `rngs -> nnx module`, as a `Model`; None if `model` is neither."""
     if isinstance(model, nnx.Module):
-        return _from_maker(lambda rngs: nnx.clone(model))
+        return _from_maker(lambda rngs: nnx.clone(model), x)
     is_other_class = inspect.isclass(model) and not issubclass(model, nnx.Module)
-    return _from_maker(model) if callable(model) and not is_other_class else None
+    return _from_maker(model, x) if callable(model) and not is_other_class else None
 
 
-def _from_maker(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
-    def init(key, x):
-        del x  # nnx modules know their shapes.
-        module = _checked_module(make(nnx.Rngs(key)))
-        return nnx.to_pure_dict(nnx.state(module, nnx.Param))
+def _from_maker(make: Callable[[nnx.Rngs], nnx.Module], x: np.ndarray) -> Model:
+    call = Call.of(_module(make, 0), inputs=1)
 
-    def apply(params, x, key):
+    def run(params, constants, x, key, training, further):
         # The module is built inside the trace, because nnx lets no other trace reseed its random streams;
         # its initial parameters are replaced at once and so never computed.
-        module = make(nnx.Rngs(0))
+        module = _module(make, 0)
         nnx.update(module, params)
-        if key is None:
-            module.eval()
-        else:
-            module.train()
-            nnx.reseed(module, default=key, dropout=key)
-        return module(x)
+        nnx.update(module, constants)
+        if key is not None:
+            reseed(module, key)
+        module.train() if training else module.eval()
+        rngs = nnx.Rngs(key) if training else None
+        outputs = module(x, **{**call.keywords(key if training else None, rngs), **further})
+        return outputs, nnx.to_pure_dict(nnx.state(module, OTHER))
 
-    return Model(init, apply)
+    def params_of(key):
+        return nnx.to_pure_dict(nnx.state(_module(make, key), nnx.Param))
+
+    constants = _constants(make, params_of, run, x)
+
+    def apply(params, x, key, **further):
+        return run(params, constants, x, key, key is not None, further)[0]
+
+    def dropout(params, x):
+        del params, x
+        graph = nnx.iter_graph(_module(make, 0))
+        layers = (node for _, node in graph if type(node).__module__.startswith("flax."))
+        return next(
+            (said for node in layers for said in rates(type(node).__name__, getattr(node, "__dict__", {}))),
+            "",
+        )
+
+    _refuse_noise_in_evaluation(
+        params_of, lambda params, x, key: run(params, constants, x, key, False, {})[0], x
+    )
+    return Model(lambda key, x: params_of(key), apply, dropout, call.switches)
 
 
-def _checked_module(module: Any) -> nnx.Module:
+def reseed(module: nnx.Module, key: jax.Array) -> None:
+    """Every random stream of the module from one key, each folded with its number, so that no two are alike."""
+    streams = [node for _, node in nnx.iter_graph(module) if isinstance(node, nnx.RngStream)]
+    for number, stream in enumerate(streams):
+        own, shape = jax.random.fold_in(key, number), stream.key.shape
+        stream.key.set_value(jax.random.split(own, shape) if shape else own)
+        stream.count.set_value(jnp.zeros(shape, jnp.uint32))
+
+
+def _module(make: Callable[[nnx.Rngs], nnx.Module], key: Any) -> nnx.Module:
+    module = make(nnx.Rngs(key))
     if not isinstance(module, nnx.Module):
         raise ValueError(
             f"from_arrays: a model function must return an nnx module, got {type(module).__name__}"
         )
-    state = nnx.to_flat_state(nnx.state(module, nnx.Not(nnx.Any(nnx.Param, nnx.RngState))))
-    refuse_state({type(variable).__name__ for _, variable in state})
     return module
+
+
+def _constants(make: Callable, params_of: Callable, run: Callable, x: np.ndarray) -> Any:
+    """State beside the parameters, which no call may change: all seeds have that of key 0."""
+    kinds = {type(variable).__name__ for _, variable in nnx.to_flat_state(nnx.state(_module(make, 0), OTHER))}
+    if not kinds:
+        return {}
+
+    def before_and_after():
+        before = nnx.to_pure_dict(nnx.state(_module(make, 0), OTHER))
+        return before, run(params_of(jax.random.key(0)), before, x, jax.random.key(0), True, {})[1]
+
+    before, after = jax.device_get(jax.jit(before_and_after)())
+    refuse_state(set() if same(before, after) else kinds)
+    return before
+
+
+def _refuse_noise_in_evaluation(params_of: Callable, evaluated: Callable, x: np.ndarray) -> None:
+    """An nnx module brings its own keys: noise that `eval()` leaves on would be one fixed draw."""
+    key = jax.random.key(0)
+    if depends_on(lambda key: evaluated(params_of(jax.random.key(0)), x, key), key):
+        raise ValueError(
+            "from_arrays: the model draws random numbers in evaluation too; switch its noise off where "
+            "eval() sets deterministic, or by a keyword of __call__ such as deterministic"
+        )
