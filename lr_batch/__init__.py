@@ -1,38 +1,69 @@
-"""Measures which learning rate and which batch size a training problem wants."""
+"""Measures which learning rate and which batch size a training problem wants.
+
+Public is what this module lists, and four sub-packages: `lr_batch.workloads` and `lr_batch.schedules` (factories by
+name), `lr_batch.data` (data sets on this machine) and `lr_batch.engine` (the compiled chunk, for what is built on it
+or takes it apart). Everything else may change from one version to the next.
+"""
 
 from lr_batch.analysis.critical_batch import CriticalBatchSize, critical_batch_size
 from lr_batch.analysis.learning_rate_law import LearningRateLaw, learning_rate_law
 from lr_batch.analysis.noise_scale import gradient_noise_scale, measure_noise_scale
-from lr_batch.analysis.optimum import Optimum, best_settings
+from lr_batch.analysis.optimum import Estimate, Optimum, best_settings
+from lr_batch.analysis.strength import BestStrength, StrengthRow, best_strengths, estimate, strength_rows
+from lr_batch.engine.chunk import ChunkStore
+from lr_batch.engine.programs import Programs
+from lr_batch.errors import StudyError
+from lr_batch.generalization import ArrayStore, Generalization, generalize
 from lr_batch.grid import log_grid
 from lr_batch.problem.from_arrays import from_arrays
-from lr_batch.problem.workload import Goal, Workload
+from lr_batch.problem.regularized import RegularizedOptimizer
+from lr_batch.problem.workload import Goal, Workload, num_examples
 from lr_batch.resolve import as_optimizer, as_workload
-from lr_batch.result import Result, Trial
+from lr_batch.result import BUDGET, DIVERGED, REACHED, Curve, EngineReport, Result, Trial
 from lr_batch.schedules import SCHEDULES
 from lr_batch.study import Study
-from lr_batch.sweep import run
+from lr_batch.sweep import Progress, run
 from lr_batch.workloads import WORKLOADS
 
 __all__ = [
+    "BUDGET",
+    "DIVERGED",
+    "REACHED",
     "SCHEDULES",
     "WORKLOADS",
+    "ArrayStore",
+    "BestStrength",
+    "ChunkStore",
     "CriticalBatchSize",
+    "Curve",
+    "EngineReport",
+    "Estimate",
+    "Generalization",
     "Goal",
     "LearningRateLaw",
     "Optimum",
+    "Programs",
+    "Progress",
+    "RegularizedOptimizer",
     "Result",
+    "StrengthRow",
     "Study",
+    "StudyError",
     "Trial",
     "Workload",
     "as_optimizer",
     "as_workload",
     "best_settings",
+    "best_strengths",
     "critical_batch_size",
+    "estimate",
     "from_arrays",
+    "generalize",
     "gradient_noise_scale",
     "learning_rate_law",
     "log_grid",
     "measure_noise_scale",
+    "num_examples",
     "run",
+    "strength_rows",
 ]

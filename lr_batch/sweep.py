@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from lr_batch.engine.chunk_run import ChunkStatus, run_chunk
 from lr_batch.engine.execution_choice import choose_execution
 from lr_batch.engine.identity import identity
 from lr_batch.engine.memory import chunk_memory, chunk_width
-from lr_batch.engine.programs import ADVANCE, START, Engine
+from lr_batch.engine.programs import ADVANCE, START, Engine, Programs
 from lr_batch.engine.workers import run_tasks, worker_devices
 from lr_batch.extension import ROUNDS as EXTENSIONS
 from lr_batch.extension import describe, rates_to_add
@@ -67,6 +66,7 @@ def run(
     on_chunk: Callable[[Progress], None] | None = None,
     *,
     workers: int | None = None,
+    programs: Programs | None = None,
 ) -> Result:
     """Trains every trial of `study`.
 
@@ -76,6 +76,7 @@ def run(
       on_chunk: called in this thread whenever a chunk has got further. If it raises, the chunks in flight are
         finished and stored, and the exception goes on.
       workers: programs run at the same time; one for each accelerator or CPU core where None.
+      programs: keeps what is compiled, and takes from it what another run has compiled before.
 
     Returns:
       The trials, in the order of batch sizes, seeds and settings, whatever the order they finished in.
@@ -87,18 +88,25 @@ def run(
     if study.regularizer and study.regularizer.stop:
         raise ValueError(
             f"run: {study.regularizer.name} ends trials, and so does the race to the goal; measure it with "
-            "lr_batch.generalization.generalize or lr-batch regularize"
+            "lr_batch.generalize or lr-batch regularize"
         )
-    return _Sweep(study, store, on_chunk or (lambda progress: None), worker_devices(workers)).run()
+    on_chunk = on_chunk or (lambda progress: None)
+    return _Sweep(study, store, on_chunk, worker_devices(workers), programs or Programs()).run()
 
 
 class _Sweep:
     """The state of one call of `run`."""
 
     def __init__(
-        self, study: Study, store: ChunkStore | None, on_chunk: Callable, devices: Sequence[jax.Device]
+        self,
+        study: Study,
+        store: ChunkStore | None,
+        on_chunk: Callable,
+        devices: Sequence[jax.Device],
+        programs: Programs,
     ):
         self.study, self.store, self.on_chunk, self.devices = study, store, on_chunk, devices
+        self.programs, self.compiled_before = programs, len(programs.compile_seconds)
         self.began = time.monotonic()
         self.cadence = evaluation_steps(study.budget)
         described = identity(study, width=0, execution=study.lanes)  # first: says what cannot be compiled
@@ -106,8 +114,6 @@ class _Sweep:
         self.execution = choose_execution(study, self.width)
         self.identity = described | {"width": self.width, "lanes": self.execution}
         self.lane_bytes = chunk_memory(study).lane(self.width, self.execution)
-        self.engines: dict[int, Engine] = {}
-        self.engines_lock = threading.Lock()
         self.rows: dict[str, tuple[Chunk, ChunkResult]] = {}  # by the id of the chunk
         self.status: Counter[str] = Counter()  # of the trials in `rows`
         self.flying: dict[str, ChunkStatus] = {}
@@ -201,12 +207,7 @@ class _Sweep:
         return [Task(narrow._replace(settings=part), width, task.first) for part in parts]
 
     def _engine(self, width: int) -> Engine:
-        with self.engines_lock:
-            if width not in self.engines:
-                self.engines[width] = Engine.of(
-                    self.study, width, self.execution, max_evals=len(self.cadence)
-                )
-            return self.engines[width]
+        return self.programs.engine(self.study, width, self.execution, max_evals=len(self.cadence))
 
     def _terms(self, task: Task) -> Terms:
         settings = task.chunk.settings
@@ -270,7 +271,7 @@ class _Sweep:
 
     def _engine_report(self) -> EngineReport:
         seconds = time.monotonic() - self.began
-        compiled = [t for engine in self.engines.values() for t in engine.compile_seconds]
+        compiled = self.programs.compile_seconds[self.compiled_before :]
         return EngineReport(
             seconds=seconds,
             compile_seconds=sum(compiled),

@@ -105,8 +105,8 @@ def exit_code(error: Exception) -> int | None:
         return USAGE  # at once: the imports below take seconds
     import jax
 
+    from lr_batch import StudyError
     from lr_batch.data import DataNotPrepared
-    from lr_batch.errors import StudyError
     from runs.store import StoreError, StudyChanged
 
     if isinstance(error, StudyChanged | StudyError):

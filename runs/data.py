@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from lr_batch.data.idx import read_idx
-from lr_batch.data.prepared import Images, load_prepared, tfds_folder
+from lr_batch.data import Images, load_prepared, read_idx, tfds_folder
 
 MNIST_FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),

@@ -45,7 +45,7 @@ def values(option: str, text: str) -> tuple[float, ...]:
     >>> values("--learning-rates", "0.01:1:3")
     (0.01, 0.1, 1.0)
     """
-    from lr_batch.grid import log_grid
+    from lr_batch import log_grid
 
     form = f"{option}: must look like 0.1,0.3 or LOW:HIGH:NUM such as 1e-3:4:16, got {text!r}"
     if ":" not in text:

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import IO
 
-from lr_batch.sweep import Progress
+from lr_batch import Progress
 
 PLAIN_SECONDS = 5.0  # between two plain lines
 

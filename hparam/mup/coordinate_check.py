@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +20,11 @@ import optax
 from flax import linen as nn
 from jaxtyping import Float
 
-from lr_batch.problem.workload import Key, PyTree, Workload
+from lr_batch import Workload
 from optim import Optimizer
+
+PyTree = Any
+Key = jax.Array
 
 NUM_STEPS = 4
 BATCH_SIZE = 64

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from lr_batch.problem.workload import Workload
+from lr_batch import Workload
 
 PyTree = Any
 

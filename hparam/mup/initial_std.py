@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hparam.mup.fan_growth import Fans, shapes
-from lr_batch.problem.workload import Workload
+from lr_batch import Workload
 
 PyTree = Any
 

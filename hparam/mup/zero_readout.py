@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from hparam.mup.fan_growth import Fans, FansRule, default_fans, fans_of
-from lr_batch.problem.workload import Workload
+from lr_batch import Workload
 
 
 def zero_readout(workload: Workload, other_width: Workload, fans: FansRule = default_fans) -> Workload:

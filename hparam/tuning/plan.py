@@ -16,9 +16,7 @@ from jaxtyping import Int
 from hparam import SEARCHES, Search, Space
 from hparam.registry import Strategy
 from lr_batch import Study
-from lr_batch.engine.cadence import GROWTH, evaluation_steps
-from lr_batch.engine.chunk import fingerprint
-from lr_batch.engine.identity import identity
+from lr_batch.engine import GROWTH, evaluation_steps, fingerprint, identity
 
 # Without a goal only the end of a trial decides; evaluations as dense as for a goal would be half of the
 # work. A few are left, since a long trial can be checkpointed only there.

@@ -12,16 +12,24 @@ from jaxtyping import Float
 
 from hparam import FRESH, FULL, Proposal
 from hparam.tuning.plan import TuningPlan
-from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
-from lr_batch.engine.chunk_run import run_chunk
-from lr_batch.engine.execution_choice import choose_execution
-from lr_batch.engine.programs import Engine
-from lr_batch.engine.segments import Source, gather_lanes, run_segment, segment_cadence
-from lr_batch.engine.workers import run_tasks, worker_devices
-from lr_batch.errors import StudyError
-from lr_batch.lanes.lane import make_lane
-from lr_batch.lanes.race import Carry, Terms, state_axes
-from lr_batch.result import DIVERGED, REACHED
+from lr_batch import DIVERGED, REACHED, ChunkStore, StudyError
+from lr_batch.engine import (
+    Carry,
+    Chunk,
+    ChunkResult,
+    Engine,
+    Source,
+    Terms,
+    choose_execution,
+    gather_lanes,
+    make_lane,
+    run_chunk,
+    run_segment,
+    run_tasks,
+    segment_cadence,
+    state_axes,
+    worker_devices,
+)
 
 
 class Task(NamedTuple):

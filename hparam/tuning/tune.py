@@ -13,7 +13,7 @@ from hparam import FULL, Proposal, State
 from hparam.tuning.confirm import Finalist, confirm
 from hparam.tuning.plan import TuningPlan
 from hparam.tuning.trainer import Trainer
-from lr_batch.engine.chunk import ChunkStore
+from lr_batch import ChunkStore
 
 
 class Told(NamedTuple):

@@ -1,1 +1,65 @@
-"""Compiles the programs of a study and runs its chunks: clocks, threads, memory."""
+"""Compiles the programs of a study and runs its chunks: clocks, threads, memory.
+
+This is the door for what is built on the compiled chunk (a store, `hparam.tuning`) or takes it apart (`runs.bench`):
+the plan of a chunk and its programs from here, and what is traced from `lr_batch.lanes`.
+"""
+
+from lr_batch.engine.cadence import GROWTH, evaluation_steps
+from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore, Lanes, fingerprint
+from lr_batch.engine.chunk_run import run_chunk
+from lr_batch.engine.execution_choice import choose_execution
+from lr_batch.engine.identity import identity, program_hash
+from lr_batch.engine.live_bytes import used_equations
+from lr_batch.engine.memory import chunk_memory, chunk_width
+from lr_batch.engine.programs import Engine, Programs
+from lr_batch.engine.segments import Source, gather_lanes, run_segment, segment_cadence
+from lr_batch.engine.workers import Program, run_tasks, worker_devices
+from lr_batch.lanes.execution import over_lanes
+from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
+from lr_batch.lanes.lane import Draw, Lane, LaneState, batch_value_and_grad, make_lane
+from lr_batch.lanes.micro_batch import MicroBatch, micro_batches_of
+from lr_batch.lanes.order import epoch_order
+from lr_batch.lanes.race import Carry, Terms, crossing_step, state_axes
+from lr_batch.problem.workload import AUTO
+
+__all__ = [
+    "AUTO",
+    "EVAL_BLOCK",
+    "GROWTH",
+    "Carry",
+    "Chunk",
+    "ChunkResult",
+    "ChunkStore",
+    "Draw",
+    "Engine",
+    "Lane",
+    "LaneState",
+    "Lanes",
+    "MicroBatch",
+    "Program",
+    "Programs",
+    "Source",
+    "Terms",
+    "batch_value_and_grad",
+    "choose_execution",
+    "chunk_memory",
+    "chunk_width",
+    "crossing_step",
+    "epoch_order",
+    "evaluation_steps",
+    "fingerprint",
+    "gather_lanes",
+    "identity",
+    "in_blocks",
+    "make_lane",
+    "micro_batches_of",
+    "over_lanes",
+    "program_hash",
+    "run_chunk",
+    "run_segment",
+    "run_tasks",
+    "segment_cadence",
+    "state_axes",
+    "used_equations",
+    "worker_devices",
+]

@@ -2,52 +2,64 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any, TypeVar
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 
 from lr_batch.study import Study
 
 T = TypeVar("T")
+MAX_VALUES = 256  # that each function remembers; the oldest is forgotten
 
 
 def once_per_program(*fields: str) -> Callable[[Callable[[Study], T]], Callable[[Study], T]]:
     """Makes `study -> value` remember its values for studies that train by the same program.
 
     Args:
-      fields: names of what else of the study the value depends on, beside its functions, the shapes of its data,
-        its largest micro-batch, its metric and the names of its hyperparameters.
+      fields: names of what else of the study the value depends on, beside what `program_key` holds.
     """
 
     def remembering(function: Callable[[Study], T]) -> Callable[[Study], T]:
-        values: dict[str, tuple[tuple, T]] = {}  # with the functions, so that no other ones get their ids
+        @functools.lru_cache(MAX_VALUES)
+        def value(asked: _Asked) -> T:
+            return function(asked.study())
 
         @functools.wraps(function)
         def remembered(study: Study) -> T:
-            functions = functions_of(study)
-            shapes = jax.tree.map(
-                lambda leaf: (leaf.shape, leaf.dtype), (study.workload.train_data, study.workload.eval_data)
-            )
-            also: tuple[Any, ...] = (study.workload.micro_batch, *(getattr(study, name) for name in fields))
-            key = repr((*map(id, functions), study.goal.metric, tuple(study.space), shapes, also))
-            if key not in values:
-                values[key] = functions, function(study)
-            return values[key][1]
+            also = tuple(getattr(study, name) for name in fields)
+            return value(_Asked((program_key(study), also), weakref.ref(study)))
 
         return remembered
 
     return remembering
 
 
-def functions_of(study: Study) -> tuple:
-    workload, optimizer = study.workload, study.optimizer
+def program_key(study: Study) -> Hashable:
+    """Equal for studies whose lanes are the same program: functions, shapes, micro-batch, metric, hyperparameters."""
+    workload = study.workload
+    shapes = [
+        (leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves((workload.train_data, workload.eval_data))
+    ]
+    structure = jax.tree.structure((workload.train_data, workload.eval_data))
     return (
-        workload.init,
-        workload.loss,
-        workload.evaluate,
-        optimizer.make,
-        optimizer.eval_params,
-        study.regularizer,
+        *(workload.init, workload.loss, workload.evaluate, workload.micro_batch),
+        *(_functions(study.optimizer), _functions(study.regularizer or ())),
+        *(study.goal.metric, tuple(study.space), tuple(shapes), structure),
     )
+
+
+def _functions(row: NamedTuple | tuple) -> tuple:
+    """Those of a row of `optim` or `reg`; its default grid and its source do not change a program."""
+    return tuple(field for field in row if callable(field))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """The key of a value, and the study to work it out from: not kept, since its data may be large."""
+
+    key: Hashable
+    study: Callable[[], Any] = dataclasses.field(compare=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
+from lr_batch.engine.memo import program_key
 from lr_batch.engine.memory import chunk_memory
 from lr_batch.engine.workers import Once, Program
 from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
@@ -165,6 +166,36 @@ class Engine:
         """Both programs want them, and looking for them takes a trace."""
         lane = make_lane(self.workload, self.optimizer, self.metric)
         return self._lane_axes.get(lambda: state_axes(lane, self.hparams, self.workload.train_data))
+
+
+class Programs:
+    """The engines of studies, each made when it is first asked for.
+
+    Handed to `lr_batch.run` again, it runs a study without compiling. Studies that train on the same data by the same
+    program, at the same width and number of evaluations, share an engine. Safe to use from several threads.
+    """
+
+    def __init__(self):
+        self._engines: dict[Hashable, Engine] = {}
+        self._lock = threading.Lock()
+
+    def engine(self, study: Study, width: int, execution: str, *, max_evals: int) -> Engine:
+        """The engine of a study's chunks of `width` lanes; nothing is compiled yet."""
+        workload = study.workload
+        sizes = micro_batches_of(study.batch_sizes, workload.micro_batch)
+        data = tuple(
+            map(id, jax.tree.leaves((workload.train_data, workload.eval_data)))
+        )  # which the engine keeps
+        key = (program_key(study), data, sizes, width, execution, max_evals)
+        with self._lock:
+            if key not in self._engines:
+                self._engines[key] = Engine.of(study, width, execution, max_evals=max_evals)
+            return self._engines[key]
+
+    @property
+    def compile_seconds(self) -> tuple[float, ...]:
+        """Of every program compiled so far."""
+        return tuple(seconds for engine in list(self._engines.values()) for seconds in engine.compile_seconds)
 
 
 def _shape(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from lr_batch.problem.workload import Workload
 from lr_batch.workloads.digits import digits_cnn, digits_mlp
 from lr_batch.workloads.fully_connected import fashion_mnist_fc, mnist_fc
+from lr_batch.workloads.mlp import MLP
 from lr_batch.workloads.noisy_quadratic import noisy_quadratic
 from lr_batch.workloads.published import resnet8_cifar10, simple_cnn_fashion_mnist, simple_cnn_mnist
-from lr_batch.workloads.pydoc_lm import pydoc_lm
+from lr_batch.workloads.pydoc_lm import CharTransformer, pydoc_lm
 from optim.names import Registry
 
 WORKLOADS: Mapping[str, Callable[[], Workload]] = Registry(
@@ -26,3 +27,5 @@ WORKLOADS: Mapping[str, Callable[[], Workload]] = Registry(
         "resnet8_cifar10": resnet8_cifar10,
     },
 )
+
+__all__ = ["MLP", "WORKLOADS", "CharTransformer", *WORKLOADS]

@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lr_batch.engine.execution_choice import choose_execution
-from lr_batch.engine.memory import chunk_width
-from lr_batch.engine.workers import worker_devices
+from lr_batch.engine import choose_execution, chunk_width, worker_devices
 from runs.bench import pieces
 from runs.bench.child import serve
 from runs.bench.memory import memory

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import runs
-from lr_batch.errors import StudyError
+from lr_batch import StudyError
 from runs.xla_flags import FLAGS
 
 

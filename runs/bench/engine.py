@@ -17,8 +17,6 @@ from typing import Any
 
 import lr_batch
 from lr_batch import Result, Study
-from lr_batch.engine.workers import worker_devices
-from lr_batch.sweep import _Sweep
 from runs import Store
 from runs.bench.child import serve
 from runs.bench.work import Work
@@ -49,19 +47,11 @@ def whole(study: Study, emit: Callable[..., None], repeats: int) -> None:
     """The study as `lr-batch curve` runs it before it draws, then `repeats` times compiled and without a
     store."""
     with tempfile.TemporaryDirectory() as folder, Store(folder) as store:
-        timed = TimedStore(store)
-        sweep = _sweep(study, timed)
-        result = sweep.run()
+        timed, programs = TimedStore(store), lr_batch.Programs()
+        result = lr_batch.run(study, timed, programs=programs)
         emit(cold=described(result) | {"store_seconds": timed.seconds})
     for _ in range(repeats):
-        again = _sweep(study)
-        again.engines = sweep.engines  # the compiled programs
-        emit(warm=again.run().engine.seconds)
-
-
-def _sweep(study: Study, store: TimedStore | None = None) -> _Sweep:
-    """What `lr_batch.run` makes; here because `run` does not give its programs away."""
-    return _Sweep(study, store, lambda progress: None, worker_devices())
+        emit(warm=lr_batch.run(study, programs=programs).engine.seconds)
 
 
 def described(result: Result) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from typing import Annotated, Any, Literal, get_args
 import numpy as np
 import tyro
 
+from lr_batch import StudyError
 from lr_batch.data import DataNotPrepared
-from lr_batch.errors import StudyError
 from runs.bench import compare
 from runs.bench.child import plain_environment, run_child, sweep_environment
 from runs.bench.compare import QUICK, Effort, request

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from lr_batch.result import BUDGET
+from lr_batch import BUDGET
 
 Trials = Mapping[str, np.ndarray]
 ORDERS = 400  # random orders of the trials of a cell, over which the cost of its race is averaged

@@ -7,9 +7,7 @@ from typing import Any
 import jax
 
 from lr_batch import Study
-from lr_batch.engine.cadence import evaluation_steps
-from lr_batch.engine.memory import chunk_memory
-from lr_batch.engine.programs import Engine
+from lr_batch.engine import Engine, chunk_memory, evaluation_steps
 
 
 def memory(study: Study, width: int, execution: str) -> dict[str, Any]:

@@ -15,13 +15,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lr_batch import Study
-from lr_batch.lanes.execution import over_lanes
-from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
-from lr_batch.lanes.lane import Draw, Lane, LaneState, batch_value_and_grad, make_lane
-from lr_batch.lanes.micro_batch import MicroBatch, micro_batches_of
-from lr_batch.lanes.race import state_axes
-from lr_batch.problem.workload import num_examples
+from lr_batch import Study, num_examples
+from lr_batch.engine import (
+    EVAL_BLOCK,
+    Draw,
+    Lane,
+    LaneState,
+    MicroBatch,
+    batch_value_and_grad,
+    in_blocks,
+    make_lane,
+    micro_batches_of,
+    over_lanes,
+    state_axes,
+)
 from runs.bench.products import Product, product_loop, products
 
 Loop = tuple[Callable[[jax.Array, Any], Any], Any]

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from lr_batch.engine.live_bytes import used_equations
+from lr_batch.engine import used_equations
 
 
 class Product(NamedTuple):

@@ -19,9 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lr_batch import Study
-from lr_batch.engine.cadence import evaluation_steps
-from lr_batch.problem.workload import num_examples
+from lr_batch import Study, num_examples
+from lr_batch.engine import evaluation_steps
 from runs.bench.child import serve
 from runs.bench.trial_loop import Plan, Trainer, run_trial
 from runs.bench.work import Work

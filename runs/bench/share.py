@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lr_batch.engine.execution_choice import choose_execution
-from lr_batch.engine.memory import chunk_width
+from lr_batch.engine import choose_execution, chunk_width
 from runs.bench import pieces
 from runs.bench.child import serve
 from runs.bench.step_time import StepTimer

@@ -9,9 +9,7 @@ import jax
 import numpy as np
 
 from lr_batch import Study
-from lr_batch.engine.programs import Engine
-from lr_batch.engine.workers import worker_devices
-from lr_batch.lanes.race import Terms
+from lr_batch.engine import Engine, Terms, worker_devices
 from runs.bench.stopwatch import last_of, whole_periods
 
 EVALS = 2  # before the first step and after the last

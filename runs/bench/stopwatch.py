@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lr_batch.engine.workers import Program, worker_devices
+from lr_batch.engine import Program, worker_devices
 
 REFRESH_PERIOD = 10  # steps from one refresh of their matrices to the next, in Shampoo and SOAP as registered
 

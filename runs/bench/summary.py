@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lr_batch.engine.cadence import evaluation_steps
+from lr_batch.engine import evaluation_steps
 from runs.bench.compare import Effort, Runs, Turn, agreement
 from runs.bench.loads import Load, columns, foretold_loads, raced_loads, unraced_loads
 from runs.bench.projection import estimate

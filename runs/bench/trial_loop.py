@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from lr_batch.lanes.order import epoch_order
+from lr_batch.engine import epoch_order
 
 REACHED, DIVERGED, BUDGET, RACE, TIME = "reached", "diverged", "budget", "race", "time"
 

@@ -27,7 +27,7 @@ class Compare:
     output: Annotated[OutputOptions, tyro.conf.arg(name="")] = OutputOptions()
 
     def __call__(self) -> None:
-        from lr_batch.errors import StudyError
+        from lr_batch import StudyError
         from runs.compare.run import compare, print_comparison, write_comparison
 
         names = [name.strip() for name in self.optimizers.split(",") if name.strip()]
@@ -50,7 +50,7 @@ class Compare:
 
 def run_all(studies: dict, folder: Path, *, add: bool) -> tuple[list[tuple[Result, Analysis]], list[str]]:
     """Runs one study after the other; one that cannot be compiled is reported and left out."""
-    from lr_batch.errors import StudyError
+    from lr_batch import StudyError
     from runs.curve.run import run_in_folder, write_outcome
 
     outcomes, failures = [], []

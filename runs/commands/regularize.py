@@ -15,8 +15,7 @@ from runs import parse
 from runs.commands.options import WHOLE, Settings, optional
 
 if TYPE_CHECKING:
-    from lr_batch import Study
-    from lr_batch.generalization import Generalization
+    from lr_batch import Generalization, Study
     from reg import Regularizer
 
 
@@ -70,7 +69,7 @@ class Regularize:
         """The study that the options describe."""
         import lr_batch
         import reg
-        from lr_batch.problem.workload import Goal
+        from lr_batch import Goal
 
         if self.seeds < 2:
             raise ValueError(f"--seeds: needs at least 2, since intervals are over seeds, got {self.seeds}")
@@ -105,7 +104,7 @@ class Regularize:
 
 def run(study: Study, epochs: float, folder: Path) -> Generalization:
     """Trains what the folder does not hold yet, with a line of progress on stderr."""
-    from lr_batch.generalization import generalize
+    from lr_batch import generalize
     from runs.regularize.array_store import ArrayStore
 
     def report(done: int, planned: int) -> None:

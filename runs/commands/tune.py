@@ -81,7 +81,7 @@ class Tune:
         import lr_batch
         from hparam.tuning import TuningPlan
         from hparam.tuning.plan import study_of
-        from lr_batch.problem.workload import num_examples
+        from lr_batch import num_examples
 
         workload = lr_batch.as_workload(parse.named_or_loaded("workload", self.workload))
         optimizer = lr_batch.as_optimizer(parse.named_or_loaded("--optimizer", self.optimizer))

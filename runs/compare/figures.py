@@ -9,9 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lr_batch.analysis.critical_batch import CriticalBatchSize
-from lr_batch.analysis.optimum import Optimum, best_settings
-from lr_batch.result import Result
+from lr_batch import CriticalBatchSize, Optimum, Result, best_settings
 from runs.plots import style
 
 # Nine colours of Tol's "muted" scheme, made for colour-blind readers, and three that stay apart from them.

@@ -12,8 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from lr_batch.analysis.critical_batch import CriticalBatchSize
-from lr_batch.result import Result
+from lr_batch import CriticalBatchSize, Result
 from runs.compare.figures import compare_rates, compare_steps
 from runs.curve.analysis import Analysis
 from runs.write import write_atomically

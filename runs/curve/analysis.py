@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from lr_batch.analysis.critical_batch import CriticalBatchSize, critical_batch_size
-from lr_batch.analysis.learning_rate_law import LearningRateLaw, learning_rate_law
-from lr_batch.analysis.optimum import Optimum, best_settings
-from lr_batch.errors import StudyError
-from lr_batch.result import DIVERGED, Result
+from lr_batch import (
+    DIVERGED,
+    CriticalBatchSize,
+    LearningRateLaw,
+    Optimum,
+    Result,
+    StudyError,
+    best_settings,
+    critical_batch_size,
+    learning_rate_law,
+)
 from runs.curve.advice import advice
 from runs.curve.summary import summarize
 

@@ -11,14 +11,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from lr_batch.engine.chunk import fingerprint
-from lr_batch.engine.execution_choice import choose_execution
-from lr_batch.engine.identity import identity, program_hash
-from lr_batch.engine.memory import chunk_width
-from lr_batch.problem.workload import AUTO, Goal
-from lr_batch.result import EngineReport, Result, Trial
-from lr_batch.study import Study
-from lr_batch.sweep import run
+from lr_batch import EngineReport, Goal, Result, Study, Trial, run
+from lr_batch.engine import AUTO, choose_execution, chunk_width, fingerprint, identity, program_hash
 from runs.cache import remembered
 from runs.curve.analysis import Analysis, analyse
 from runs.progress import ProgressLine

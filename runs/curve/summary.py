@@ -6,10 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from lr_batch.analysis.critical_batch import CriticalBatchSize
-from lr_batch.analysis.learning_rate_law import LearningRateLaw
-from lr_batch.analysis.optimum import Optimum
-from lr_batch.result import DIVERGED, REACHED, Result
+from lr_batch import DIVERGED, REACHED, CriticalBatchSize, LearningRateLaw, Optimum, Result
 
 
 def summarize(

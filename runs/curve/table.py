@@ -9,10 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from lr_batch.analysis.critical_batch import CriticalBatchSize
-from lr_batch.analysis.learning_rate_law import LearningRateLaw
-from lr_batch.analysis.optimum import Optimum
-from lr_batch.result import Result
+from lr_batch import CriticalBatchSize, LearningRateLaw, Optimum, Result
 from runs.curve.analysis import Analysis
 
 

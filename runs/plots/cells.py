@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from lr_batch.result import DIVERGED, REACHED, Result
+from lr_batch import DIVERGED, REACHED, Result
 
 # What became of a cell, best first: of cells that share a place in a figure the smallest is shown.
 REACHED_CELL, OUTPACED_CELL, BUDGET_CELL, DIVERGED_CELL, NOT_RUN = range(5)

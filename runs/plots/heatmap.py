@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from lr_batch.result import Result
+from lr_batch import Result
 from runs.plots import style
 from runs.plots.cells import (
     BUDGET_CELL,

@@ -9,9 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lr_batch.analysis.learning_rate_law import LearningRateLaw
-from lr_batch.analysis.optimum import Optimum, best_settings
-from lr_batch.result import Result
+from lr_batch import LearningRateLaw, Optimum, Result, best_settings
 from runs.plots import style
 from runs.plots.cells import DIVERGED_CELL, RateGrid, cells, rate_grid
 

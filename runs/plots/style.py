@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from lr_batch.result import Result
+from lr_batch import Result
 from runs.write import write_atomically
 
 # Okabe and Ito (2008): told apart with every common colour vision deficiency.

@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lr_batch.result import Curve, Result
+from lr_batch import Curve, Result
 from runs.plots import style
 from runs.plots.cells import cells
 

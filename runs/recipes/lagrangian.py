@@ -13,7 +13,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 import reg
-from lr_batch.problem.regularized import RegularizedOptimizer
+from lr_batch import RegularizedOptimizer
 from optim import OPTIMIZERS
 from runs.plots import style
 from runs.recipes.ridge import diabetes

@@ -12,8 +12,7 @@ from jaxtyping import Array, Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lr_batch import WORKLOADS, Workload
-from lr_batch.problem.workload import num_examples
+from lr_batch import WORKLOADS, Workload, num_examples
 from optim import OPTIMIZERS
 from runs.plots import style
 from runs.recipes.descend import descend

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 import lr_batch
-from lr_batch.analysis.critical_batch import CriticalBatchSize, critical_batch_size
+from lr_batch import CriticalBatchSize, critical_batch_size
 from runs.compare.figures import compare_steps
 from runs.curve.run import run_in_folder
 from runs.write import write_atomically

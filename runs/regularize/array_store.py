@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lr_batch.engine.chunk import Chunk
+from lr_batch.engine import Chunk
 from runs.write import write_atomically
 
 

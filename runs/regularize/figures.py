@@ -11,9 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import ndtri
 
-from lr_batch.analysis.optimum import Estimate
-from lr_batch.analysis.strength import BestStrength, StrengthRow, estimate
-from lr_batch.generalization import Generalization
+from lr_batch import BestStrength, Estimate, Generalization, StrengthRow, estimate
 from runs.plots import style
 
 COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)

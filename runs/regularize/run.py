@@ -7,9 +7,7 @@ import math
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from lr_batch.analysis.optimum import Estimate
-from lr_batch.analysis.strength import BestStrength, StrengthRow, best_strengths, strength_rows
-from lr_batch.generalization import Generalization
+from lr_batch import BestStrength, Estimate, Generalization, StrengthRow, best_strengths, strength_rows
 from runs.write import write_atomically
 
 

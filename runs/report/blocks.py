@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lr_batch.analysis.optimum import Optimum
-from lr_batch.result import Result
+from lr_batch import Optimum, Result
 from runs.plots import style
 
 Spec = dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lr_batch.result import Result
+from lr_batch import Result
 from runs.plots import style
 from runs.plots.cells import (
     BUDGET_CELL,

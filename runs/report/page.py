@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lr_batch.analysis.critical_batch import CriticalBatchSize
-from lr_batch.analysis.learning_rate_law import LearningRateLaw
-from lr_batch.result import Result
+from lr_batch import CriticalBatchSize, LearningRateLaw, Result
 from runs.report.blocks import Spec
 from runs.report.heatmap import heatmap_chart
 from runs.report.scaling import rate_chart, steps_chart

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lr_batch.analysis.critical_batch import CriticalBatchSize
-from lr_batch.analysis.learning_rate_law import LearningRateLaw
-from lr_batch.analysis.optimum import best_settings
-from lr_batch.result import Result
+from lr_batch import CriticalBatchSize, LearningRateLaw, Result, best_settings
 from runs.plots import style
 from runs.plots.cells import cells, rate_grid
 from runs.plots.learning_rate import GUIDES, exponent_text, lowest_diverged

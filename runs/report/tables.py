@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lr_batch.analysis.critical_batch import CriticalBatchSize
-from lr_batch.analysis.learning_rate_law import LearningRateLaw
-from lr_batch.result import Result
+from lr_batch import CriticalBatchSize, LearningRateLaw, Result
 from runs.plots.style import count
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from lr_batch.engine.chunk import Lanes
+from lr_batch.engine import Lanes
 from runs.store.errors import StoreError
 from runs.write import sync_folder, sync_tree, write_atomically
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import NamedTuple, TypeVar
 
-from lr_batch.engine.chunk import Chunk, ChunkResult
+from lr_batch.engine import Chunk, ChunkResult
 from runs.store.rows import ChunkRow, TrialRow, is_intact, result_of, same_outcome
 
 TABLES = {"chunks": ChunkRow, "trials": TrialRow}

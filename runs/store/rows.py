@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lr_batch.engine.chunk import Chunk, ChunkResult
-from lr_batch.result import BUDGET, DIVERGED, REACHED, Curve, Trial
+from lr_batch import BUDGET, DIVERGED, REACHED, Curve, Trial
+from lr_batch.engine import Chunk, ChunkResult
 
 # Fixed byte orders, so that a store can be carried between machines.
 STEPS, VALUES = np.dtype("<i8"), np.dtype("<f4")

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lr_batch.engine.chunk import Chunk, ChunkResult, Lanes
-from lr_batch.result import Trial
+from lr_batch import Trial
+from lr_batch.engine import Chunk, ChunkResult, Lanes
 from runs.store.checkpoint import discard_lanes, load_lanes, save_lanes
 from runs.store.connection import as_store_error
 from runs.store.database import NAME, open_database

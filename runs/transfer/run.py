@@ -17,10 +17,17 @@ from scipy.stats import t as student_t
 
 import hparam
 import optim
-from lr_batch import Goal, Study, Workload, as_optimizer, as_workload
-from lr_batch.analysis.optimum import Estimate
-from lr_batch.problem.workload import num_examples
-from lr_batch.result import DIVERGED, Result
+from lr_batch import (
+    DIVERGED,
+    Estimate,
+    Goal,
+    Result,
+    Study,
+    Workload,
+    as_optimizer,
+    as_workload,
+    num_examples,
+)
 from lr_batch.schedules import linear
 from runs.curve.run import run_in_folder
 

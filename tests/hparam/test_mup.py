@@ -16,9 +16,7 @@ from hparam.mup.coordinate_check import exponent, outputs_of_layers
 from hparam.mup.fan_growth import Fans, default_fans
 from hparam.mup.initial_std import Spread, std_ratio
 from hparam.mup.mup import Factors, width_factors
-from lr_batch.workloads import digits_cnn, pydoc_lm
-from lr_batch.workloads.mlp import MLP
-from lr_batch.workloads.pydoc_lm import CharTransformer
+from lr_batch.workloads import MLP, CharTransformer, digits_cnn, pydoc_lm
 
 WIDTHS = (16, 256)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lr_batch
-from lr_batch.result import REACHED
+from lr_batch import REACHED
 from optim import OPTIMIZERS
 
 SHORT = ("lion", "shampoo", "muon")

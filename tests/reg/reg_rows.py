@@ -11,7 +11,7 @@ import optax
 from flax import linen as nn
 
 from lr_batch import Goal, Workload, from_arrays
-from lr_batch.lanes.micro_batch import MicroBatch
+from lr_batch.engine import MicroBatch
 from reg import REGULARIZERS, Regularizer
 
 STEPS = 18  # past the second time that pruning chooses
@@ -100,7 +100,7 @@ def tiny() -> Workload:
 
 def train(workload: Workload, optimizer, hparams, num_steps: int = STEPS, seed: int = 1):
     """Parameters to evaluate after some steps of one lane of the engine."""
-    from lr_batch.lanes.lane import Draw, make_lane
+    from lr_batch.engine import Draw, make_lane
 
     lane = make_lane(workload, optimizer, "loss", micro_batches=(MicroBatch(4),))
     seed = jnp.int32(seed)

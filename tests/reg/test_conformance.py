@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from reg_rows import ROWS, tiny, train
 
-from lr_batch import Study
-from lr_batch.problem.regularized import RegularizedOptimizer
+from lr_batch import RegularizedOptimizer, Study
 from optim import OPTIMIZERS
 from reg import REGULARIZERS
 

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from reg_rows import tiny, train
 
-from lr_batch import Study
-from lr_batch.analysis.strength import best_strengths, estimate, strength_rows
-from lr_batch.generalization import EVALS, generalize
+from lr_batch import Study, best_strengths, estimate, generalize, strength_rows
+from lr_batch.generalization import EVALS
 from optim import OPTIMIZERS
 from reg.early_stopping import NEVER
 
@@ -136,7 +135,7 @@ def synthetic(values):
     )
     curve = values.ravel()[:, None].astype(float)
     ones = np.ones(len(s), bool)
-    from lr_batch.generalization import Generalization
+    from lr_batch import Generalization
 
     empty = np.zeros((len(s), 0))
     return Generalization(

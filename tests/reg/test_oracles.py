@@ -10,7 +10,7 @@ import pytest
 from sklearn.linear_model import ElasticNet
 
 import reg
-from lr_batch.problem.regularized import RegularizedOptimizer
+from lr_batch import RegularizedOptimizer
 from optim import OPTIMIZERS
 from reg import REGULARIZERS
 from reg.pruning import REFRESH

@@ -11,8 +11,7 @@ from reg_rows import tiny
 
 import lr_batch
 import reg
-from lr_batch import Goal, Study, from_arrays
-from lr_batch.generalization import generalize
+from lr_batch import Goal, Study, from_arrays, generalize
 from reg.registry import REGULARIZERS
 from reg.ridge import ridge
 

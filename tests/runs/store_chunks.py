@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from lr_batch.engine.chunk import Chunk, ChunkResult, Lanes
+from lr_batch.engine import Chunk, ChunkResult, Lanes
 from runs.store import Store
 
 IDENTITY = {"workload": "toy", "data": "0f", "goal": ["loss", 0.2], "width": 4}

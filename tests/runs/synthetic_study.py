@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lr_batch.problem.workload import Goal
-from lr_batch.result import BUDGET, DIVERGED, REACHED, Curve, EngineReport, Result
+from lr_batch import BUDGET, DIVERGED, REACHED, Curve, EngineReport, Goal, Result
 
 GOAL = Goal("loss", 0.2)
 BATCH_SIZES = tuple(2**i for i in range(11))

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 import lr_batch
-from lr_batch.engine.cadence import evaluation_steps
-from lr_batch.lanes.lane import Draw
+from lr_batch.engine import Draw, evaluation_steps
 from lr_batch.workloads.patch_conv import lane_by_lane, of_patches
 from runs.__main__ import main
 from runs.bench import (
@@ -79,7 +78,7 @@ def test_a_trial_ends_when_its_time_is_over():
 
 
 def test_crossing_is_interpolated_as_in_the_engine():
-    from lr_batch.lanes.race import crossing_step
+    from lr_batch.engine import crossing_step
 
     arguments = (4, 2.0, 8, 0.5)
     engine = crossing_step(jnp.int32(4), jnp.array([2.0]), jnp.int32(8), jnp.array([0.5]), jnp.float32(1.25))

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from lr_batch.engine.chunk import Chunk
+from lr_batch.engine import Chunk
 from runs.export import export
 from runs.store import Store, StoreError
 from tests.runs.store_chunks import make_chunk, make_result

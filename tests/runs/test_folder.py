@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lr_batch
-from lr_batch.errors import StudyError
+from lr_batch import StudyError
 from runs.curve import run as folder
 from runs.curve.run import (
     default_folder,

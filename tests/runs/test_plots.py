@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 from synthetic_study import BATCH_SIZES, RATES, synthetic_result
 
-from lr_batch.analysis.critical_batch import critical_batch_size
-from lr_batch.analysis.learning_rate_law import learning_rate_law
-from lr_batch.analysis.optimum import best_settings
-from lr_batch.result import Result
+from lr_batch import Result, best_settings, critical_batch_size, learning_rate_law
 from runs.compare.figures import compare_rates, compare_steps, spread
 from runs.plots import (
     heatmap,

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from lr_batch.sweep import Progress
+from lr_batch import Progress
 from runs import progress
 from runs.progress import ProgressLine, describe
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import reg
-from lr_batch.analysis.strength import BestStrength, Estimate
-from lr_batch.engine.chunk import Chunk
+from lr_batch import BestStrength, Estimate
+from lr_batch.engine import Chunk
 from runs.__main__ import DONE, USAGE, main
 from runs.recipes import lagrangian, ridge
 from runs.regularize.array_store import ArrayStore

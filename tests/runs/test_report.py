@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 from synthetic_study import synthetic_result
 
-from lr_batch.analysis.critical_batch import critical_batch_size
-from lr_batch.analysis.learning_rate_law import learning_rate_law
-from lr_batch.analysis.optimum import best_settings
+from lr_batch import best_settings, critical_batch_size, learning_rate_law
 from runs.curve.summary import summarize
 from runs.plots.cells import cells, rate_grid
 from runs.report import write_report

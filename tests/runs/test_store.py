@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 
-from lr_batch.engine.chunk import Chunk, Lanes
+from lr_batch.engine import Chunk, Lanes
 from runs.store import Store, StoreError, StoreInUse, StudyChanged
 from runs.store.study import difference
 from tests.runs.store_chunks import IDENTITY, assert_leaves, assert_same, make_chunk, make_result

@@ -11,7 +11,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from lr_batch.engine.chunk import Lanes
+from lr_batch.engine import Lanes
 from runs.store import Store, StoreError
 from tests.runs.store_chunks import (
     assert_leaves,

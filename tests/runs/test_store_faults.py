@@ -18,7 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from lr_batch.engine.chunk import Lanes
+from lr_batch.engine import Lanes
 from runs.store import Store, StoreError, probe, schema
 from runs.write import write_atomically
 from tests.runs.store_chunks import assert_nothing_wrong, assert_same, filled, make_chunk, make_result

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import optim
-from lr_batch.result import Curve
+from lr_batch import Curve
 from lr_batch.workloads import digits_mlp
 from runs.commands.transfer import Transfer, sized
 from runs.parse import UsageError
