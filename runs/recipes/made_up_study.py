@@ -10,11 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lr_batch import BUDGET, DIVERGED, REACHED, Curve, EngineReport, Goal, Result, log_grid
 from lr_batch.analysis import rate_fit
-from lr_batch.engine.cadence import evaluation_steps
-from lr_batch.grid import log_grid
-from lr_batch.problem.workload import Goal
-from lr_batch.result import BUDGET, DIVERGED, REACHED, Curve, EngineReport, Result
+from lr_batch.engine import evaluation_steps
 
 BATCH_SIZES = tuple(2**i for i in range(11))
 RATES = log_grid(1e-3, 4.0, 16)
