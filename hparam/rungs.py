@@ -46,9 +46,9 @@ def fill(
             return Plan(segments)
 
 
-def go_on(identity: int, segment: Segment, steps: int) -> Segment:
+def go_on(segment_id: int, segment: Segment, steps: int) -> Segment:
     """The same trial from where `segment` ended up to `steps`."""
-    return segment._replace(start=segment.steps, steps=steps, continues=identity, loss=None)
+    return segment._replace(start=segment.steps, steps=steps, continues=segment_id, loss=None)
 
 
 def finished(members: Members, steps: int, size: int) -> list[tuple[int, Segment]] | None:

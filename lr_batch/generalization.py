@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float, Int
 
 import reg
 from lr_batch.engine.chunk import Chunk
-from lr_batch.engine.identity import identity
+from lr_batch.engine.identity import Identity
+from lr_batch.engine.terms import padded
 from lr_batch.engine.workers import Once, Program, run_tasks, worker_devices
 from lr_batch.lanes.fit import FitData, make_fit
 from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
@@ -110,7 +111,7 @@ class _Runner:
     def __init__(self, study: Study, epochs: float):
         self.study, self.epochs = study, epochs
         self.width = min(MAX_WIDTH, len(study.settings))
-        self.identity = identity(study, self.width, VMAP) | {"epochs": float(epochs), "evals": EVALS}
+        self.identity = Identity.of(study, self.width, VMAP)._replace(epochs=float(epochs), evals=EVALS)
         workload = study.workload
         held_out, mask = in_blocks(workload.eval_data, EVAL_BLOCK)
         size = min(num_examples(workload.eval_data), num_examples(workload.train_data))
@@ -132,8 +133,7 @@ class _Runner:
         return np.round(np.linspace(0, steps, EVALS + 1)).astype(np.int32)
 
     def run(self, chunk: Chunk, device: jax.Device) -> Arrays:
-        padded = chunk.settings + chunk.settings[-1:] * (self.width - len(chunk.settings))
-        hparams = {name: np.array([s[name] for s in padded], np.float32) for name in self.study.space}
+        hparams = padded(chunk.settings, self.width)
         cadence = self.cadence(chunk.batch_size)
         args = jax.device_put(
             (hparams, np.int32(chunk.seed), np.int32(chunk.batch_size), cadence, self.data), device

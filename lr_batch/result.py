@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,12 @@ class Curve(NamedTuple):
 
     steps: Int[np.ndarray, " evals"]
     values: Float[np.ndarray, " evals"]
+
+    @classmethod
+    def while_alive(cls, steps: Int[np.ndarray, " evals"], values: Float[np.ndarray, " evals"]) -> Curve:
+        """Without the evaluations, NaN, at which the trial had diverged or was no longer trained."""
+        alive = np.isfinite(values)
+        return cls(steps[alive], values[alive])
 
 
 class Trial(NamedTuple):
@@ -70,6 +76,51 @@ class Result(NamedTuple):
     status: np.ndarray
     curves: tuple[Curve, ...]
     engine: EngineReport
+
+    @classmethod
+    def from_trials(
+        cls,
+        trials: Iterable[Trial],
+        *,
+        workload: str,
+        optimizer: str,
+        goal: Goal,
+        budget: int,
+        hparams: Iterable[str],
+        engine: EngineReport,
+    ) -> Result:
+        """The trials in the order of batch sizes, seeds and settings, whatever the order they come in.
+
+        Args:
+          trials: each with all of `hparams`.
+          workload, optimizer: their names.
+          goal: of all trials.
+          budget: of all trials, in steps.
+          hparams: names, by whose values settings are ordered, the first one first.
+          engine: what the machine did for the trials.
+        """
+        names = tuple(hparams)
+        place = lambda trial: (trial.batch_size, trial.seed, *(trial.hparams[name] for name in names))
+        trials = sorted(trials, key=place)
+        column = lambda of, dtype: np.array([of(trial) for trial in trials], dtype)
+        return cls(
+            workload=workload,
+            optimizer=optimizer,
+            goal=goal,
+            budget=budget,
+            batch_size=column(lambda trial: trial.batch_size, np.int64),
+            seed=column(lambda trial: trial.seed, np.int64),
+            hparams={
+                name: column(lambda trial, name=name: trial.hparams[name], np.float64) for name in names
+            },
+            steps_to_goal=column(
+                lambda trial: np.nan if trial.steps_to_goal is None else trial.steps_to_goal, np.float64
+            ),
+            steps=column(lambda trial: trial.steps, np.int64),
+            status=column(lambda trial: trial.status, object),
+            curves=tuple(trial.curve for trial in trials),
+            engine=engine,
+        )
 
     @property
     def num_trials(self) -> int:

@@ -14,15 +14,16 @@ from lr_batch.engine.cadence import evaluation_steps
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.chunk_run import ChunkStatus, run_chunk
 from lr_batch.engine.execution_choice import choose_execution
-from lr_batch.engine.identity import identity
+from lr_batch.engine.identity import Identity
 from lr_batch.engine.memory import chunk_memory, chunk_width
 from lr_batch.engine.programs import ADVANCE, START, Engine, Programs
+from lr_batch.engine.terms import terms_of
 from lr_batch.engine.workers import run_tasks, worker_devices
 from lr_batch.extension import ROUNDS as EXTENSIONS
 from lr_batch.extension import describe, rates_to_add
 from lr_batch.grid import product
 from lr_batch.lanes.race import Terms
-from lr_batch.result import DIVERGED, REACHED, Curve, EngineReport, Result
+from lr_batch.result import DIVERGED, REACHED, EngineReport, Result
 from lr_batch.study import Study
 
 
@@ -109,10 +110,10 @@ class _Sweep:
         self.programs, self.compiled_before = programs, len(programs.compile_seconds)
         self.began = time.monotonic()
         self.cadence = evaluation_steps(study.budget)
-        described = identity(study, width=0, execution=study.lanes)  # first: says what cannot be compiled
+        identity = Identity.of(study, width=0, execution=study.lanes)  # first: says what cannot be compiled
         self.width = chunk_width(study)
         self.execution = choose_execution(study, self.width)
-        self.identity = described | {"width": self.width, "lanes": self.execution}
+        self.identity = identity._replace(width=self.width, lanes=self.execution)
         self.lane_bytes = chunk_memory(study).lane(self.width, self.execution)
         self.rows: dict[str, tuple[Chunk, ChunkResult]] = {}  # by the id of the chunk
         self.status: Counter[str] = Counter()  # of the trials in `rows`
@@ -203,22 +204,20 @@ class _Sweep:
         parts = [chunk.settings[i : i + width] for i in range(0, len(chunk.settings), width)]
         self.events.append(f"{where}: out of memory with {task.width} lanes, went on with {width}")
         self.planned += len(parts)
-        narrow = chunk._replace(identity={**chunk.identity, "width": width})
+        narrow = chunk._replace(identity=chunk.identity._replace(width=width))
         return [Task(narrow._replace(settings=part), width, task.first) for part in parts]
 
     def _engine(self, width: int) -> Engine:
         return self.programs.engine(self.study, width, self.execution, max_evals=len(self.cadence))
 
     def _terms(self, task: Task) -> Terms:
-        settings = task.chunk.settings
-        padded = settings + settings[-1:] * (task.width - len(settings))
-        return Terms(
-            hparams={name: np.array([s[name] for s in padded], np.float32) for name in self.study.space},
-            batch_size=np.int32(task.chunk.batch_size),
+        return terms_of(
+            task.chunk.settings,
+            task.width,
+            batch_size=task.chunk.batch_size,
             cadence=self.cadence,
-            num_evals=np.int32(len(self.cadence)),
-            threshold=np.float32(self.study.goal.threshold),
-            slack=np.float32(self.study.slack),
+            threshold=self.study.goal.threshold,
+            slack=self.study.slack,
         )
 
     def _note(self, chunk: Chunk, outcome: ChunkStatus | ChunkResult) -> None:
@@ -247,25 +246,13 @@ class _Sweep:
         )
 
     def _result(self) -> Result:
-        order = sorted(self.rows.values(), key=lambda row: (row[0].batch_size, row[0].seed))
-        lanes = [(chunk, rows, i) for chunk, rows in order for i in range(len(chunk.settings))]
-        lanes.sort(key=lambda lane: (lane[0].batch_size, lane[0].seed, *lane[0].settings[lane[2]].values()))
-        column = lambda of, dtype: np.array([of(*lane) for lane in lanes], dtype)
-        return Result(
+        return Result.from_trials(
+            (trial for chunk, rows in self.rows.values() for trial in rows.trials(chunk)),
             workload=self.study.workload.name,
             optimizer=self.study.optimizer_name,
             goal=self.study.goal,
             budget=self.study.budget,
-            batch_size=column(lambda chunk, rows, i: chunk.batch_size, np.int64),
-            seed=column(lambda chunk, rows, i: chunk.seed, np.int64),
-            hparams={
-                name: column(lambda chunk, rows, i, name=name: chunk.settings[i][name], np.float64)
-                for name in self.study.space
-            },
-            steps_to_goal=column(lambda chunk, rows, i: rows.steps_to_goal[i], np.float64),
-            steps=column(lambda chunk, rows, i: rows.steps[i], np.int64),
-            status=column(lambda chunk, rows, i: rows.status[i], object),
-            curves=tuple(curve(rows, i) for _, rows, i in lanes),
+            hparams=self.study.space,
             engine=self._engine_report(),
         )
 
@@ -297,10 +284,3 @@ def best_by_cell(result: Result) -> dict[tuple[int, int], float]:
         if np.isfinite(steps):
             cells[size, seed] = min(steps, cells.get((size, seed), np.inf))
     return cells
-
-
-def curve(rows: ChunkResult, lane: int) -> Curve:
-    """The evaluations of one lane while it was alive."""
-    values = rows.values[:, lane]
-    known = np.isfinite(values)
-    return Curve(rows.eval_steps[known], values[known])

@@ -16,7 +16,7 @@ from jaxtyping import Int
 from hparam import SEARCHES, Search, Space
 from hparam.registry import Strategy
 from lr_batch import Study
-from lr_batch.engine import GROWTH, evaluation_steps, fingerprint, identity
+from lr_batch.engine import Identity, evaluation_steps, fingerprint
 
 # Without a goal only the end of a trial decides; evaluations as dense as for a goal would be half of the
 # work. A few are left, since a long trial can be checkpointed only there.
@@ -119,19 +119,18 @@ class TuningPlan:
         """The same for a trial that ends earlier."""
         return self.loss_name if self.to_goal else f"held-out {self.study.goal.metric} at step {steps:,}"
 
-    def identity(self, execution: str) -> dict[str, Any]:
-        """What decides a trial's numbers beside setting, seed and segment; see `lr_batch.engine.identity`."""
-        goal = self.study.goal
-        return identity(self.study, self.width, execution) | {
-            "evaluation_growth": GROWTH if self.to_goal else None,
-            "goal": [goal.metric, goal.threshold if self.to_goal else None],
-        }
+    def trial_identity(self, execution: str) -> Identity:
+        """What decides a trial's numbers beside setting, seed and segment."""
+        identity, goal = Identity.of(self.study, self.width, execution), self.study.goal
+        return (
+            identity if self.to_goal else identity._replace(evaluation_growth=None, goal=(goal.metric, None))
+        )
 
     @functools.cached_property
     def description(self) -> dict[str, Any]:
         """The search as its store knows it. Not its cost: a search that is asked to cost more goes on."""
         return {
-            **self.identity(self.study.lanes),
+            **self.trial_identity(self.study.lanes).described(),
             "batch_size": self.study.batch_sizes[0],
             "space": str(self.space),
             "fixed": dict(self.fixed),

@@ -60,7 +60,7 @@ class Trainer:
         self.devices = worker_devices(workers)
         self.cadence = plan.cadence
         execution = choose_execution(study, plan.width)
-        self.identity = plan.identity(execution)
+        self.identity = plan.trial_identity(execution)
         self.engine = Engine.of(study, plan.width, execution, max_evals=len(self.cadence))
         lane = make_lane(study.workload, study.lane_optimizer, study.goal.metric)
         self.axes = state_axes(lane, list(study.space), study.workload.train_data)
@@ -107,7 +107,7 @@ class Trainer:
         continues = tuple(rows.continues.tolist())
         # An id stands for all that went before, so these describe the lanes that go on completely.
         segment = {"steps": steps, "continues": [] if continues[0] == FRESH else list(continues)}
-        identity = {**self.identity, "segment": segment}
+        identity = self.identity._replace(segment=segment)
         chunk = Chunk(identity, self.plan.study.batch_sizes[0], self.plan.first_seed + repeat, settings)
         return Task(chunk, tuple(rows.id.tolist()), continues, start, steps)
 
@@ -151,14 +151,13 @@ class Trainer:
     def _terms(self, task: Task) -> Terms:
         study, settings = self.plan.study, task.chunk.settings
         cadence, num = segment_cadence(self.cadence, task.start, task.steps or study.budget)
-        padded = [*settings, *settings[-1:] * (self.plan.width - len(settings))]
-        return Terms(
-            hparams={name: np.array([s[name] for s in padded], np.float32) for name in study.space},
-            batch_size=np.int32(task.chunk.batch_size),
+        return terms_of(
+            settings,
+            self.plan.width,
+            batch_size=task.chunk.batch_size,
             cadence=cadence,
-            num_evals=np.int32(num),
-            threshold=np.float32(study.goal.threshold if self.plan.to_goal else -np.inf),
-            slack=np.float32(np.inf),
+            num_evals=num,
+            threshold=study.goal.threshold if self.plan.to_goal else -np.inf,
         )
 
     def _losses(self, task: Task, result: ChunkResult) -> dict[int, float]:

@@ -8,11 +8,12 @@ from lr_batch.engine.cadence import GROWTH, evaluation_steps
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore, Lanes, fingerprint
 from lr_batch.engine.chunk_run import run_chunk
 from lr_batch.engine.execution_choice import choose_execution
-from lr_batch.engine.identity import identity, program_hash
+from lr_batch.engine.identity import Identity, program_hash
 from lr_batch.engine.live_bytes import used_equations
 from lr_batch.engine.memory import chunk_memory, chunk_width
 from lr_batch.engine.programs import Engine, Programs
 from lr_batch.engine.segments import Source, gather_lanes, run_segment, segment_cadence
+from lr_batch.engine.terms import padded, terms_of
 from lr_batch.engine.workers import Program, run_tasks, worker_devices
 from lr_batch.lanes.execution import over_lanes
 from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
@@ -32,6 +33,7 @@ __all__ = [
     "ChunkStore",
     "Draw",
     "Engine",
+    "Identity",
     "Lane",
     "LaneState",
     "Lanes",
@@ -49,17 +51,18 @@ __all__ = [
     "evaluation_steps",
     "fingerprint",
     "gather_lanes",
-    "identity",
     "in_blocks",
     "make_lane",
     "micro_batches_of",
     "over_lanes",
+    "padded",
     "program_hash",
     "run_chunk",
     "run_segment",
     "run_tasks",
     "segment_cadence",
     "state_axes",
+    "terms_of",
     "used_equations",
     "worker_devices",
 ]

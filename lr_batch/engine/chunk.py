@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
+
+from lr_batch.engine.identity import Identity
+from lr_batch.result import Curve, Trial
 
 
 def fingerprint(description: Any) -> str:
@@ -22,22 +25,22 @@ def fingerprint(description: Any) -> str:
 
 
 class Chunk(NamedTuple):
-    """`settings[i]` are the hyperparameters of lane i; `identity` describes all that
-    decides a trial's numbers beside batch size, seed and setting (workload and data
-    hash, optimizer, goal, budget, race, width, precision): JSON-like."""
+    """`settings[i]` are the hyperparameters of lane i; `identity` is all that decides a trial's numbers beside batch
+    size, seed and setting."""
 
-    identity: Mapping[str, Any]
+    identity: Identity
     batch_size: int
     seed: int
     settings: tuple[Mapping[str, float], ...]
 
     @property
     def id(self) -> str:
-        return fingerprint([self.identity, self.batch_size, self.seed, [dict(s) for s in self.settings]])
+        settings = [dict(setting) for setting in self.settings]
+        return fingerprint([self.identity.described(), self.batch_size, self.seed, settings])
 
     def config_hash(self, lane: int) -> str:
         """Identity of one trial without its seed."""
-        return fingerprint([self.identity, self.batch_size, dict(self.settings[lane])])
+        return fingerprint([self.identity.described(), self.batch_size, dict(self.settings[lane])])
 
 
 class Lanes(NamedTuple):
@@ -65,6 +68,20 @@ class ChunkResult(NamedTuple):
     precision: str
     seconds: float
     events: tuple[str, ...] = ()
+
+    def trials(self, chunk: Chunk) -> Iterator[Trial]:
+        """The trials of `chunk`, whose rows these are, in the order of its settings."""
+        for lane, setting in enumerate(chunk.settings):
+            steps_to_goal = float(self.steps_to_goal[lane])
+            yield Trial(
+                batch_size=chunk.batch_size,
+                seed=chunk.seed,
+                hparams=setting,
+                steps_to_goal=None if np.isnan(steps_to_goal) else steps_to_goal,
+                status=self.status[lane],
+                curve=Curve.while_alive(self.eval_steps, self.values[:, lane]),
+                steps=int(self.steps[lane]),
+            )
 
 
 class ChunkStore(Protocol):

@@ -13,8 +13,8 @@ import numpy as np
 
 from lr_batch.engine.memory import chunk_memory
 from lr_batch.engine.programs import Engine
+from lr_batch.engine.terms import terms_of
 from lr_batch.lanes.execution import block_size
-from lr_batch.lanes.race import Terms
 from lr_batch.problem.workload import AUTO, BLOCKS, MAP, VMAP
 from lr_batch.study import Study
 
@@ -63,14 +63,7 @@ def _measured(study: Study, width: int) -> str:
     device = jax.local_devices()[0]
     batch_size = study.batch_sizes[len(study.batch_sizes) // 2]
     middle, setting = dataclasses.replace(study, batch_sizes=(batch_size,)), study.settings[0]
-    terms = Terms(
-        hparams={name: np.full(width, value, np.float32) for name, value in setting.items()},
-        batch_size=np.int32(batch_size),
-        cadence=np.array([0, STEPS], np.int32),
-        num_evals=np.int32(2),
-        threshold=np.float32(-np.inf),
-        slack=np.float32(np.inf),
-    )
+    terms = terms_of([setting], width, batch_size=batch_size, cadence=np.array([0, STEPS], np.int32))
 
     def program(execution: str):
         engine = Engine.of(middle, width, execution, max_evals=2)

@@ -1,9 +1,10 @@
-"""What decides the numbers of a study's trials, as a description that can be hashed and compared."""
+"""What decides the numbers of a trial beside its batch size, seed and setting."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,25 +18,68 @@ from lr_batch.problem.workload import num_examples
 from lr_batch.study import Study
 
 
-def identity(study: Study, width: int, execution: str) -> dict[str, Any]:
+class Identity(NamedTuple):
     """Everything beside batch size, seed and setting. Two studies that agree in it can share trials.
 
     The code of model, loss and optimizer enters as a hash of the program that they compile to, so that an edited
     file is never taken for the old one. That hash differs between versions of JAX, and so do the last bits of results.
+
+    A field with a default is left out of the description where it holds it: chunks that were stored before the
+    field was there keep their hashes. What changes the numbers of every trial, such as another rule for reaching a
+    goal, becomes a further field whose default stands for what was done before.
+
+    Attributes:
+      workload, optimizer: their names.
+      data: hash of the examples.
+      program: hash of the lowered program.
+      goal: metric and threshold; None where no threshold plays a part.
+      budget: in steps.
+      slack: of the race, as text, since it may be infinite.
+      evaluation_growth: of the cadence of evaluations; None where a search evaluates at other steps.
+      width: lanes of a chunk.
+      lanes: how they are executed.
+      jax: its version.
+      epochs, evals: of a training without a goal, see `lr_batch.generalize`.
+      segment: of a trial that is trained in several, see `hparam.tuning`.
     """
-    return {
-        "workload": study.workload.name,
-        "data": data_hash(study.workload),
-        "optimizer": study.optimizer_name,
-        "program": program_hash(study),
-        "goal": [study.goal.metric, study.goal.threshold],
-        "budget": study.budget,
-        "slack": repr(float(study.slack)),
-        "evaluation_growth": GROWTH,
-        "width": width,
-        "lanes": execution,
-        "jax": jax.__version__,
-    }
+
+    workload: str
+    data: str
+    optimizer: str
+    program: str
+    goal: tuple[str, float | None]
+    budget: int
+    slack: str
+    evaluation_growth: float | None
+    width: int
+    lanes: str
+    jax: str
+    epochs: float | None = None
+    evals: int | None = None
+    segment: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, study: Study, width: int, execution: str) -> Identity:
+        """Of the trials of a study."""
+        return cls(
+            workload=study.workload.name,
+            data=data_hash(study.workload),
+            optimizer=study.optimizer_name,
+            program=program_hash(study),
+            goal=tuple(study.goal),
+            budget=study.budget,
+            slack=repr(float(study.slack)),
+            evaluation_growth=GROWTH,
+            width=width,
+            lanes=execution,
+            jax=jax.__version__,
+        )
+
+    def described(self) -> dict[str, Any]:
+        """As it is hashed and stored, JSON-like."""
+        defaults = self._field_defaults
+        kept = {name: value for name, value in self._asdict().items() if defaults.get(name, self) != value}
+        return kept | {"goal": list(self.goal)}
 
 
 @once_per_program()

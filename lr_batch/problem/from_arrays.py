@@ -78,10 +78,13 @@ def from_arrays(
     check_rows_alike(train_data, eval_data)
     goal, rows = parse_goal(goal), jnp.asarray(train_data["x"][:ROWS])
     as_pure = _model(model, rows)
+    first = jnp.asarray(
+        train_data["x"][:1]
+    )  # cut here: a slice that is traced would be part of every program
     all_metrics = {"loss": loss, **checked_metrics(metrics)}
     workload = Workload(
         name=name,
-        init=lambda key: as_pure.init(key, rows[:1]),
+        init=lambda key: as_pure.init(key, first),
         loss=lambda params, batch, key: loss(as_pure.apply(params, batch["x"], key), batch["y"]),
         evaluate=_evaluate(as_pure, with_error(all_metrics, train_data["y"])),
         train_data=train_data,

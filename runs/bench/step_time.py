@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from lr_batch import Study
-from lr_batch.engine import Engine, Terms, worker_devices
+from lr_batch.engine import Engine, terms_of, worker_devices
 from runs.bench.stopwatch import last_of, whole_periods
 
 EVALS = 2  # before the first step and after the last
@@ -53,14 +53,7 @@ class StepTimer:
 
     def _begin(self, device, batch_size, steps):
         settings = (self.study.settings * self.width)[: self.width]
-        terms = Terms(
-            hparams={name: np.array([s[name] for s in settings], np.float32) for name in self.study.space},
-            batch_size=np.int32(batch_size),
-            cadence=np.array([0, steps], np.int32),
-            num_evals=np.int32(EVALS),
-            threshold=np.float32(-np.inf),
-            slack=np.float32(np.inf),
-        )
+        terms = terms_of(settings, self.width, batch_size=batch_size, cadence=np.array([0, steps], np.int32))
         valid = np.ones(self.width, bool)
         return jax.block_until_ready(self.engine.start(device, terms, 0, valid, np.inf)), terms
 

@@ -9,10 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import jax
-import numpy as np
 
 from lr_batch import EngineReport, Goal, Result, Study, Trial, run
-from lr_batch.engine import AUTO, choose_execution, chunk_width, fingerprint, identity, program_hash
+from lr_batch.engine import AUTO, Identity, choose_execution, chunk_width, fingerprint, program_hash
 from runs.cache import remembered
 from runs.curve.analysis import Analysis, analyse
 from runs.progress import ProgressLine
@@ -26,7 +25,7 @@ LANES = "lanes are executed by "  # event of the store
 def description(study: Study) -> dict:
     """The study as it is written into its store and hashed for its folder."""
     return {
-        **identity(study, width=0, execution=study.lanes),
+        **Identity.of(study, width=0, execution=study.lanes).described(),
         "space": {name: list(values) for name, values in study.space.items()},
         "batch_sizes": list(study.batch_sizes),
         "seeds": study.seeds,
@@ -77,24 +76,14 @@ def stored_result(folder: Path) -> Result:
         device = sorted({row.device for row in store.trial_rows()})
     if not study or not trials:
         raise ValueError(f"report: {folder} holds no finished trials yet")
-    names = sorted({name for trial in trials for name in trial.hparams})
-    trials.sort(key=lambda trial: (trial.batch_size, trial.seed, *(trial.hparams[name] for name in names)))
-    column = lambda of, dtype: np.array([of(trial) for trial in trials], dtype)
     seconds = sum(chunk.seconds for chunk in chunks)
-    return Result(
+    return Result.from_trials(
+        trials,
         workload=study["workload"],
         optimizer=study["optimizer"],
         goal=Goal(*study["goal"]),
         budget=study["budget"],
-        batch_size=column(lambda trial: trial.batch_size, np.int64),
-        seed=column(lambda trial: trial.seed, np.int64),
-        hparams={name: column(lambda trial, name=name: trial.hparams[name], np.float64) for name in names},
-        steps_to_goal=column(
-            lambda trial: np.nan if trial.steps_to_goal is None else trial.steps_to_goal, np.float64
-        ),
-        steps=column(lambda trial: trial.steps, np.int64),
-        status=column(lambda trial: trial.status, object),
-        curves=tuple(trial.curve for trial in trials),
+        hparams=study["space"],
         engine=EngineReport(
             seconds=seconds,
             compile_seconds=0.0,

@@ -67,7 +67,7 @@ def is_intact(row: TrialRow | ChunkRow) -> bool:
 def chunk_row(chunk: Chunk, result: ChunkResult) -> ChunkRow:
     columns = (
         chunk.id,
-        json.dumps(chunk.identity, sort_keys=True),
+        json.dumps(chunk.identity.described(), sort_keys=True),
         int(chunk.batch_size),
         int(chunk.seed),
         float(result.seconds),
@@ -118,15 +118,13 @@ def curve_of(row: TrialRow) -> Curve:
 
 def trial_of(row: TrialRow) -> Trial:
     """The trial, its curve without the evaluations at which it was no longer alive."""
-    steps, values = curve_of(row)
-    alive = np.isfinite(values)
     return Trial(
         batch_size=row.batch_size,
         seed=row.seed,
         hparams=json.loads(row.hparams),
         steps_to_goal=row.steps_to_goal,
         status=row.status,
-        curve=Curve(steps[alive], values[alive]),
+        curve=Curve.while_alive(*curve_of(row)),
         steps=row.steps,
     )
 

@@ -11,8 +11,9 @@ from lr_batch.engine.cadence import evaluation_steps
 from lr_batch.engine.chunk import Chunk
 from lr_batch.engine.programs import Engine
 from lr_batch.engine.segments import gather_lanes, run_segment, segment_cadence
+from lr_batch.engine.terms import terms_of
 from lr_batch.lanes.lane import make_lane
-from lr_batch.lanes.race import Terms, state_axes
+from lr_batch.lanes.race import state_axes
 
 WIDTH, BUDGET, BATCH = 4, 60, 7  # ten epochs of 40 examples: the order turns over within segments
 CADENCE = evaluation_steps(BUDGET)
@@ -40,16 +41,9 @@ def axes():
 
 def train(engine, rates, start, stop, *, seed=0, carry=None):
     cadence, num = segment_cadence(CADENCE, start, stop)
-    padded = [*rates, *rates[-1:] * (WIDTH - len(rates))]
-    terms = Terms(
-        {"learning_rate": np.array(padded, np.float32)},
-        np.int32(BATCH),
-        cadence,
-        np.int32(num),
-        np.float32(-np.inf),
-        np.float32(np.inf),
-    )
-    chunk = Chunk({}, BATCH, seed, tuple({"learning_rate": rate} for rate in rates))
+    settings = tuple({"learning_rate": rate} for rate in rates)
+    terms = terms_of(settings, WIDTH, batch_size=BATCH, cadence=cadence, num_evals=num)
+    chunk = Chunk(None, BATCH, seed, settings)
     return run_segment(engine, DEVICE, chunk, terms, carry)
 
 

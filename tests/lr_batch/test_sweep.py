@@ -76,7 +76,7 @@ def test_programs_do_not_grow_with_batch_sizes_rates_or_seeds(result):
 
 
 def test_each_program_is_compiled_once_before_the_first_chunk():
-    chunks = [Chunk({}, size, seed, ({},)) for size in (40, 6, 1) for seed in (0, 1)]
+    chunks = [Chunk(None, size, seed, ({},)) for size in (40, 6, 1) for seed in (0, 1)]
     wanted = sweep.compilations([sweep.Task(chunk, 4, np.inf) for chunk in chunks])
     assert wanted == [(4, "advance"), (4, "start")]
 

@@ -7,10 +7,22 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from lr_batch.engine import Chunk, ChunkResult, Lanes
+from lr_batch.engine import Chunk, ChunkResult, Identity, Lanes
 from runs.store import Store
 
-IDENTITY = {"workload": "toy", "data": "0f", "goal": ["loss", 0.2], "width": 4}
+IDENTITY = Identity(
+    workload="toy",
+    data="0f",
+    optimizer="sgd",
+    program="0e",
+    goal=("loss", 0.2),
+    budget=100,
+    slack="2.0",
+    evaluation_growth=0.08,
+    width=4,
+    lanes="vmap",
+    jax="0.10.0",
+)
 
 
 def make_chunk(batch_size=8, seed=0, rates=(0.1, 0.2, 0.4, 0.8)) -> Chunk:

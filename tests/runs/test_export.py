@@ -13,7 +13,7 @@ import pytest
 from lr_batch.engine import Chunk
 from runs.export import export
 from runs.store import Store, StoreError
-from tests.runs.store_chunks import make_chunk, make_result
+from tests.runs.store_chunks import IDENTITY, make_chunk, make_result
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_parquet_without_pyarrow_is_one_line_and_no_file(study, tmp_path, monkey
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_text_that_looks_like_a_formula_is_escaped_and_numbers_are_not(tmp_path, start):
     device = f'{start}HYPERLINK("x"),1'
-    chunk = Chunk({}, 1, 0, ({"learning_rate": -0.5},))
+    chunk = Chunk(IDENTITY, 1, 0, ({"learning_rate": -0.5},))
     with Store(tmp_path / "study") as store:
         store.save(chunk, make_result(chunk)._replace(device=device, status=("reached",)))
     export(tmp_path / "study", tmp_path / "out.csv", "csv")
@@ -80,7 +80,7 @@ def test_text_that_looks_like_a_formula_is_escaped_and_numbers_are_not(tmp_path,
 def test_trials_with_different_hyperparameters_share_a_table(tmp_path):
     with Store(tmp_path / "study") as store:
         for settings in ({"learning_rate": 0.1}, {"learning_rate": 0.1, "momentum": 0.9}):
-            chunk = Chunk({}, len(settings), 0, (settings,))
+            chunk = Chunk(IDENTITY, len(settings), 0, (settings,))
             store.save(chunk, make_result(chunk)._replace(status=("reached",)))
     export(tmp_path / "study", tmp_path / "out.json", "json")
     assert [row["hparam.momentum"] for row in json.loads((tmp_path / "out.json").read_text())] == [None, 0.9]

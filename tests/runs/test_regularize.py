@@ -15,6 +15,7 @@ from runs.__main__ import DONE, USAGE, main
 from runs.recipes import lagrangian, ridge
 from runs.regularize.array_store import ArrayStore
 from runs.regularize.run import sentence
+from tests.runs.store_chunks import IDENTITY
 
 PNG = b"\x89PNG"
 ARGUMENTS = [
@@ -64,7 +65,7 @@ def test_sentence_says_so_where_nothing_is_better_than_off():
 
 
 def test_a_damaged_chunk_counts_as_absent(tmp_path):
-    store, chunk = ArrayStore(tmp_path), Chunk({"workload": "w"}, 8, 0, ({"learning_rate": 0.1},))
+    store, chunk = ArrayStore(tmp_path), Chunk(IDENTITY, 8, 0, ({"learning_rate": 0.1},))
     assert store.load(chunk) is None
     store.save(chunk, {"train.loss": np.arange(300.0)})
     np.testing.assert_array_equal(store.load(chunk)["train.loss"], np.arange(300.0))

@@ -86,7 +86,7 @@ def test_every_row_says_where_it_was_made(tmp_path):
     assert (row.width, row.device, row.precision) == (4, "cpu", "float32")
     assert set(json.loads(row.versions)) == {"jax", "jaxlib", "optax", "numpy", "lr-batch"}
     assert json.loads(row.versions)["jax"] == jax.__version__
-    assert json.loads(chunk_row.identity) == IDENTITY
+    assert json.loads(chunk_row.identity) == IDENTITY.described()
     assert (chunk_row.id, chunk_row.seconds, json.loads(chunk_row.events)) == (chunk.id, 1.5, ["halved"])
 
 
@@ -244,7 +244,7 @@ def test_paths_with_spaces_unicode_and_marks(tmp_path):
 
 
 def test_names_inside_the_folder_are_hashes(tmp_path):
-    chunk = Chunk({"workload": "../../escape"}, 1, 0, ({"../learning rate": 0.1},))
+    chunk = Chunk(IDENTITY._replace(workload="../../escape"), 1, 0, ({"../learning rate": 0.1},))
     with Store(tmp_path / "store") as store:
         store.save(chunk, Lanes(1, {"../../x": np.zeros(3)}))
         store.save(make_chunk(), make_result(make_chunk()))

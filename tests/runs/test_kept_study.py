@@ -1,0 +1,79 @@
+"""A study that an older version wrote: it is read, reported and resumed, or refused with the reason.
+
+Written by the version before identities were typed, with `kept_study/linear.py` in the working folder, by
+`lr-batch curve linear.py:workload --batch-sizes 4,40 --learning-rates 0.03,0.3,3 --seeds 2 --no-extend --lanes vmap`.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import pytest
+
+from runs import Store
+from runs.__main__ import main
+
+KEPT = Path(__file__).parent / "kept_study"
+STUDY = "--learning-rates 0.03,0.3,3 --seeds 2 --no-extend --lanes vmap --json --out study".split()
+COMMAND = ["curve", "linear.py:workload", "--batch-sizes", "4,40", *STUDY]
+WRITTEN = {"workload": "linear", "optimizer": "sgd", "budget": 200, "trials": 12, "reached": 4, "diverged": 0}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study").mkdir()
+    shutil.copy(KEPT / "linear.py", tmp_path)
+    shutil.copy(KEPT / "store.sqlite", tmp_path / "study")
+    return tmp_path
+
+
+@pytest.fixture
+def same_jax(here):
+    """The program's hash, and with it the study, differs between versions of JAX."""
+    with Store(here / "study", read_only=True) as store:
+        written_by = store.description["jax"]
+    if jax.__version__ != written_by:
+        pytest.skip(f"the kept study is of JAX {written_by}")
+
+
+def without_engine(summary: dict) -> dict:
+    return {name: value for name, value in summary.items() if name != "engine"}
+
+
+def test_it_is_read_and_reported(here):
+    with Store(here / "study", read_only=True) as store:
+        assert len(list(store.trials())) == 12 and store.verify() == []
+    assert main(["report", "study"]) == 0
+    reported = json.loads((here / "study" / "summary.json").read_text())
+    assert reported == reported | WRITTEN and len(reported["steps_to_goal"]) == 2
+
+
+@pytest.mark.usefixtures("same_jax")
+def test_the_same_command_trains_nothing(here, capsys):
+    assert main(["report", "study"]) == 0
+    reported = json.loads((here / "study" / "summary.json").read_text())
+    capsys.readouterr()
+    assert main(COMMAND) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["engine"]["programs_compiled"] == summary["engine"]["examples"] == 0
+    assert without_engine(summary) == without_engine(reported)
+
+
+@pytest.mark.usefixtures("same_jax")
+def test_a_further_batch_size_is_added_to_it(here, capsys):
+    assert main(["curve", "linear.py:workload", "--batch-sizes", "4,20,40", *STUDY, "--add"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["engine"]["examples"] > 0
+    with Store(here / "study", read_only=True) as store:
+        trials = list(store.trials())
+    assert len(trials) == 18 and {trial.batch_size for trial in trials} == {4, 20, 40}
+
+
+def test_under_another_version_of_jax_it_is_refused(here, capsys, monkeypatch):
+    monkeypatch.setattr(jax, "__version__", "0.0.1")
+    assert main(COMMAND) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert "study: holds another study (" in err and "jax: " in err and "-> 0.0.1" in err
