@@ -37,6 +37,7 @@ VALLEYS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])  # q
 BOWLS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])  # c
 SKEWS = (-1.0, 0.0, 1.0)  # s
 SHIFT_SD = 0.1  # spread of log best rate from one seed to another
+MISFIT = 0.0
 SD_START, SD_MIN, SD_MAX = 0.1, 0.01, 0.5  # error of a single lane, in log steps
 LEVEL_STEPS = 2  # Newton steps of the levels: enough, they start from the reached lanes
 LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
@@ -53,21 +54,28 @@ class RateCells(NamedTuple):
 
 
 class RateFit(NamedTuple):
-    """Posterior of one batch size: the best log rate with its interval, the log
-    steps there of each seed (NaN where the seed never reached the goal), and
-    `shape_sd`, what not knowing the optimum adds to the error of all seeds alike."""
+    """One batch size. Row 0 of `log_rate` and `log_steps` is the fit to all seeds, row 1 + i the fit
+    without seed i.
 
-    log_rate: float
-    log_rate_low: float
-    log_rate_high: float
-    log_steps: Float[np.ndarray, " seeds"]
+    Attributes:
+      log_rate: best log rate.
+      log_steps: log steps there of each seed; NaN where the seed never reached the goal.
+      rate_sd: posterior standard deviation of the best log rate of these seeds.
+      shape_sd: standard deviation that not knowing optimum and shape adds to the log steps of all seeds.
+    """
+
+    log_rate: Float[np.ndarray, " fits"]
+    log_steps: Float[np.ndarray, "fits seeds"]
+    rate_sd: float
     shape_sd: float
 
 
 class _Grid(NamedTuple):
-    cost: np.ndarray  # [centers shapes], minus log likelihood
+    """For every optimum on the grid, shape and seed; seeds are independent, so a fit without one leaves it out."""
+
+    cost: np.ndarray  # [centers shapes seeds], minus log likelihood
     levels: np.ndarray  # [centers shapes seeds]
-    chi_sq: np.ndarray  # [centers shapes], sum of squared standardised errors of reached lanes
+    chi_sq: np.ndarray  # [centers shapes seeds], sum of squared standardised errors of reached lanes
 
 
 def best_fraction(shape: np.ndarray) -> np.ndarray:
@@ -129,7 +137,7 @@ def _grid(cells: RateCells, sd: float) -> _Grid:
     value, slope = basins(cells.log_rate - _centers(cells)[:, None, None])
     inside = np.isfinite(value)
     value = np.where(inside, value, 0.0)
-    var = sd**2 + np.minimum(SHIFT_SD * np.maximum(slope, 0.0), 0.5) ** 2
+    var = sd**2 + np.minimum(SHIFT_SD * np.maximum(slope, 0.0), 0.5) ** 2 + (MISFIT * value) ** 2
     reached = np.isfinite(cells.log_steps)
     weight = inside / var
     total = np.maximum(weight @ reached.T, 1e-12)
@@ -143,8 +151,8 @@ def _grid(cells: RateCells, sd: float) -> _Grid:
             levels = levels + _newton(gap, log_tail, reached, inside / sd_of)
     hit = np.where(inside, 0.5 * gap**2 + np.log(sd_of / sd), COST_MAX)
     miss = np.where(inside, -log_tail, 0.0)
-    cost = np.minimum(np.where(reached, hit, miss), COST_MAX).sum((-1, -2))
-    chi_sq = np.where(reached & inside, np.minimum(gap**2, 2 * COST_MAX), 0.0).sum((-1, -2))
+    cost = np.minimum(np.where(reached, hit, miss), COST_MAX).sum(-1)
+    chi_sq = np.where(reached & inside, np.minimum(gap**2, 2 * COST_MAX), 0.0).sum(-1)
     return _Grid(cost, levels, chi_sq)
 
 
@@ -159,47 +167,48 @@ def _newton(gap: np.ndarray, log_tail: np.ndarray, reached: np.ndarray, scale: n
     return score.sum(-1) / np.maximum(information.sum(-1), 1e-9)
 
 
-def _weights(grid: _Grid, prior: np.ndarray) -> np.ndarray:
-    """Posterior probabilities [centers shapes], the shapes having probabilities `prior`."""
-    log_weight = np.log(prior) - grid.cost
-    return np.exp(log_weight - scipy.special.logsumexp(log_weight))
+def _weights(cost: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Posterior probabilities [fits centers shapes] from `cost` of the same shape and `prior` [fits shapes]."""
+    log_weight = np.log(prior)[:, None, :] - cost
+    return np.exp(log_weight - scipy.special.logsumexp(log_weight, axis=(1, 2), keepdims=True))
 
 
-def _shape_prior(grids: Sequence[_Grid]) -> np.ndarray:
-    """Probabilities of the shapes under which all batch sizes are likeliest (expectation
+def _shape_prior(costs: Sequence[np.ndarray]) -> np.ndarray:
+    """Probabilities [fits shapes] of the shapes under which all batch sizes are likeliest (expectation
     maximisation), with one batch size's worth of mass spread evenly."""
-    evidence = np.stack([scipy.special.logsumexp(-grid.cost, axis=0) for grid in grids])
-    num_shapes = evidence.shape[1]
-    prior = np.full(num_shapes, 1.0 / num_shapes)
+    evidence = np.stack([scipy.special.logsumexp(-cost, axis=1) for cost in costs])
+    num_shapes = evidence.shape[-1]
+    prior = np.full(evidence.shape[1:], 1.0 / num_shapes)
     for _ in range(20):
         log_weight = np.log(prior) + evidence
-        votes = np.exp(log_weight - scipy.special.logsumexp(log_weight, axis=1, keepdims=True)).sum(0)
-        prior = (votes + 1.0 / num_shapes) / (len(grids) + 1.0)
+        votes = np.exp(log_weight - scipy.special.logsumexp(log_weight, axis=-1, keepdims=True)).sum(0)
+        prior = (votes + 1.0 / num_shapes) / (len(costs) + 1.0)
     return prior
 
 
-def _lane_sd(sd: float, grids: Sequence[_Grid], cells: Sequence[RateCells], prior: np.ndarray) -> float:
+def _lane_sd(sd: float, grids: Sequence[_Grid], cells: Sequence[RateCells]) -> float:
     """Error of a single lane from the residuals of all batch sizes."""
-    chi_sq = sum(float((_weights(grid, prior) * grid.chi_sq).sum()) for grid in grids)
+    costs = [grid.cost.sum(-1)[None] for grid in grids]
+    prior = _shape_prior(costs)
+    chi_sq = sum(
+        float((_weights(cost, prior)[0] * grid.chi_sq.sum(-1)).sum())
+        for cost, grid in zip(costs, grids, strict=True)
+    )
     # Each seed's level and, per batch size, optimum and shape are fitted.
     free = sum(np.isfinite(c.log_steps).sum() - len(c.log_steps) - 2 for c in cells)
     return float(np.clip(sd * np.sqrt(chi_sq / free), SD_MIN, SD_MAX)) if free > 4 else sd
 
 
-def _summary(cells: RateCells, grid: _Grid, prior: np.ndarray, level: float) -> RateFit:
-    """Posterior median and quantiles of the optimum, posterior mean of the levels."""
-    weights, centers = _weights(grid, prior), _centers(cells)
+def _summary(cells: RateCells, grid: _Grid, weights: np.ndarray) -> RateFit:
+    """Posterior median of the optimum, posterior mean of the levels."""
+    centers, mass = _centers(cells), weights.sum(2)
     # Half of a point's own mass lies on either side of it.
-    mass = weights.sum(1)
-    below = np.cumsum(mass) - 0.5 * mass
-    low, middle, high = np.interp([0.5 - level / 2, 0.5, 0.5 + level / 2], below, centers)
-    # The grid knows the optimum of these seeds; their mean differs from that of all seeds.
-    drift = scipy.special.ndtri(0.5 + level / 2) * SHIFT_SD / np.sqrt(len(cells.log_steps))
-    low, high = middle - np.hypot(middle - low, drift), middle + np.hypot(high - middle, drift)
-    levels = np.einsum("cl,cls->s", weights, grid.levels)
-    common = grid.levels.mean(-1)
-    shape_sd = np.sqrt((weights * (common - levels.mean()) ** 2).sum())
-    return RateFit(float(middle), float(low), float(high), levels, float(shape_sd))
+    below = np.cumsum(mass, axis=1) - 0.5 * mass
+    log_rate = np.array([np.interp(0.5, row, centers) for row in below])
+    rate_sd = np.sqrt(mass[0] @ (centers - mass[0] @ centers) ** 2)
+    levels = np.einsum("fcl,cls->fs", weights, grid.levels)
+    shape_sd = np.sqrt((weights[0] * (grid.levels.mean(-1) - levels[0].mean()) ** 2).sum())
+    return RateFit(log_rate, levels, float(rate_sd), float(shape_sd))
 
 
 def _informative(cells: RateCells) -> tuple[RateCells, np.ndarray]:
@@ -213,27 +222,41 @@ def _informative(cells: RateCells) -> tuple[RateCells, np.ndarray]:
 
 def _with_silent_seeds(fit: RateFit, heard: np.ndarray) -> RateFit:
     """Put NaN back for the seeds that never reached the goal."""
-    log_steps = np.full(len(heard), np.nan)
-    log_steps[heard] = fit.log_steps
+    log_steps = np.full((len(fit.log_steps), len(heard)), np.nan)
+    log_steps[:, heard] = fit.log_steps
     return fit._replace(log_steps=log_steps)
 
 
-def fit_rates(cells: Sequence[RateCells], *, level: float = 0.9) -> tuple[RateFit, ...]:
-    """Best rate and steps there, for each of several batch sizes.
+def _kept(heard: np.ndarray, seeds: Sequence[int], everyone: Sequence[int]) -> np.ndarray:
+    """Which of the heard seeds each fit keeps [fits heard]: all of them, then all but one. A fit that would
+    keep none keeps all."""
+    own = np.asarray(seeds)[heard]
+    kept = np.vstack([np.ones(len(own), bool), np.asarray(everyone)[:, None] != own])
+    return kept | ~kept.any(1, keepdims=True)
+
+
+def fit_rates(cells: Sequence[RateCells], seeds: Sequence[Sequence[int]]) -> tuple[RateFit, ...]:
+    """Best rate and steps there, for each of several batch sizes, with all seeds and without each one.
 
     Args:
       cells: trials per batch size; each must have at least one that reached the goal.
-      level: probability of the intervals of the best rate, in (0, 1).
+      seeds: the seeds of the rows of each of the `cells`. Row 1 + i of every fit is without the i-th of all
+        seeds, in ascending order, also where a batch size does not have it.
     """
     if not cells:
         return ()
+    everyone = sorted({seed for row in seeds for seed in row})
     cells, heard = zip(*map(_informative, cells), strict=True)
-    sd, grids, prior = SD_START, [], np.zeros(0)
+    sd, grids = SD_START, []
     for _ in range(3):  # The error and the fit depend on each other; this settles to a few per cent.
         grids = [_grid(c, sd) for c in cells]
-        prior = _shape_prior(grids)
-        fitted_sd, sd = sd, _lane_sd(sd, grids, cells, prior)
+        fitted_sd, sd = sd, _lane_sd(sd, grids, cells)
         if abs(np.log(sd / fitted_sd)) < 0.1:
             break
-    fits = (_summary(c, g, prior, level) for c, g in zip(cells, grids, strict=True))
+    costs = [
+        np.einsum("cls,fs->fcl", grid.cost, _kept(h, own, everyone).astype(float))
+        for grid, h, own in zip(grids, heard, seeds, strict=True)
+    ]
+    prior = _shape_prior(costs)
+    fits = (_summary(c, g, _weights(cost, prior)) for c, g, cost in zip(cells, grids, costs, strict=True))
     return tuple(_with_silent_seeds(fit, h) for fit, h in zip(fits, heard, strict=True))

@@ -1,0 +1,104 @@
+"""Confidence intervals: Student's, with the seed as the unit of replication.
+
+An answer theta is computed once from all seeds and once without each of them, through everything that lies
+between the trials and the answer. The spread of these n values gives its standard error (jackknife, Tukey,
+1958; Efron and Stein, 1981):
+
+    se^2 = (n - 1) / n  sum_i (theta_(i) - mean theta_(i))^2
+
+More seeds do not reduce what the grid of learning rates leaves open. That error is common to all seeds; it is
+given as shifts theta_j of the answer, one for each independent error, and adds sum_j (theta_j - theta)^2. The
+degrees of freedom are Satterthwaite's (1946): n - 1 for the seeds, infinite for the shifts.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy  # loads scipy.special at its first use
+from jaxtyping import Float
+
+LEVEL = 0.9  # of every interval that is printed, unless the caller asks for another
+
+
+class Estimate(NamedTuple):
+    """A number with its confidence interval."""
+
+    best: float
+    low: float
+    high: float
+
+
+class Replicates(NamedTuple):
+    """An answer, or several side by side: [answers], [seeds answers] and [shifts answers].
+
+    Attributes:
+      best: from all seeds.
+      without: from all seeds but one.
+      shifts: from all seeds, each moved by one independent error that is common to all of them.
+    """
+
+    best: Float[np.ndarray, " answers"]
+    without: Float[np.ndarray, "seeds answers"]
+    shifts: Float[np.ndarray, "shifts answers"]
+
+    def map(self, function) -> Replicates:
+        """The replicates of a function of the answers; it takes and gives arrays [rows answers]."""
+        return Replicates(function(self.best[None])[0], function(self.without), function(self.shifts))
+
+
+def standard_errors(replicates: Replicates) -> tuple[np.ndarray, np.ndarray]:
+    """(standard error, degrees of freedom) of each answer; infinite error for a single seed."""
+    best, without, shifts = replicates
+    n = len(without)
+    if n < 2:
+        return np.full(len(best), np.inf), np.ones(len(best))
+    seeds = (n - 1) / n * ((without - without.mean(0)) ** 2).sum(0)
+    grid = ((shifts - best) ** 2).sum(0)
+    total = np.maximum(seeds + grid, 1e-30)
+    df = np.where(seeds > 0, total**2 * (n - 1) / np.maximum(seeds**2, 1e-60), np.inf)
+    return np.sqrt(total), np.minimum(df, 1e6)
+
+
+def half_widths(replicates: Replicates, level: float = LEVEL) -> Float[np.ndarray, " answers"]:
+    """Half the width of Student's interval of each answer."""
+    error, df = standard_errors(replicates)
+    return scipy.special.stdtrit(df, 0.5 + level / 2) * error
+
+
+def exp_estimates(replicates: Replicates, level: float = LEVEL) -> list[Estimate]:
+    """Estimates and intervals of exp(answers); (0, inf) where a single seed allows none."""
+    half = half_widths(replicates, level)
+    ends = np.exp(np.stack([replicates.best, replicates.best - half, replicates.best + half], axis=1))
+    return [Estimate(*row) for row in ends.tolist()]
+
+
+def mean_estimate(values: Float[np.ndarray, " n"], level: float = LEVEL) -> Estimate:
+    """Mean of independent values with Student's interval; infinite where one of them is not finite."""
+    if not np.isfinite(values).all():
+        return Estimate(np.inf, np.inf, np.inf)
+    mean, n = float(values.mean()), len(values)
+    half = float(scipy.special.stdtrit(n - 1, 0.5 + level / 2) * values.std(ddof=1) / n**0.5)
+    return Estimate(mean, mean - half, mean + half)
+
+
+def p_values(replicates: Replicates) -> Float[np.ndarray, " answers"]:
+    """Two-sided, of the answers being zero."""
+    error, df = standard_errors(replicates)
+    return 2.0 * scipy.special.stdtr(df, -np.abs(replicates.best) / error)
+
+
+def holm(p: Float[np.ndarray, " tests"], level: float = LEVEL) -> np.ndarray:
+    """Which of several hypotheses are refuted, all of them right together with probability `level` (Holm, 1979).
+
+    >>> holm(np.array([0.001, 0.04, 0.06]), 0.9).tolist()
+    [True, True, True]
+    >>> holm(np.array([0.04, 0.06, 0.2]), 0.9).tolist()
+    [False, False, False]
+    """
+    order = np.argsort(p, kind="stable")
+    passed = np.asarray(p)[order] <= (1.0 - level) / np.arange(len(p), 0, -1)
+    refuted = np.zeros(len(p), bool)
+    refuted[order] = np.logical_and.accumulate(passed)
+    return refuted
