@@ -5,11 +5,12 @@ name), `lr_batch.data` (data sets on this machine) and `lr_batch.engine` (the co
 or takes it apart). Everything else may change from one version to the next.
 """
 
-from lr_batch.analysis.critical_batch import CriticalBatchSize, critical_batch_size
+from lr_batch.analysis.critical_batch import CriticalBatchSize, Ratio, critical_batch_size, ratio
+from lr_batch.analysis.intervals import LEVEL, Estimate, estimate, holm
 from lr_batch.analysis.learning_rate_law import LearningRateLaw, learning_rate_law
 from lr_batch.analysis.noise_scale import gradient_noise_scale, measure_noise_scale
-from lr_batch.analysis.optimum import Estimate, Optimum, best_settings
-from lr_batch.analysis.strength import BestStrength, StrengthRow, best_strengths, estimate, strength_rows
+from lr_batch.analysis.optimum import Optimum, best_settings
+from lr_batch.analysis.strength import BestStrength, StrengthRow, best_strengths, strength_rows
 from lr_batch.engine.chunk import ChunkStore
 from lr_batch.engine.programs import Programs
 from lr_batch.errors import StudyError
@@ -36,6 +37,7 @@ __all__ = [
     "ChunkStore",
     "CriticalBatchSize",
     "Curve",
+    "LEVEL",
     "EngineReport",
     "Estimate",
     "Generalization",
@@ -44,6 +46,7 @@ __all__ = [
     "Optimum",
     "Programs",
     "Progress",
+    "Ratio",
     "RegularizedOptimizer",
     "Result",
     "StrengthRow",
@@ -60,10 +63,12 @@ __all__ = [
     "from_arrays",
     "generalize",
     "gradient_noise_scale",
+    "holm",
     "learning_rate_law",
     "log_grid",
     "measure_noise_scale",
     "num_examples",
+    "ratio",
     "run",
     "strength_rows",
 ]

@@ -13,12 +13,14 @@ degrees of freedom are Satterthwaite's (1946): n - 1 for the seeds, infinite for
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import scipy  # loads scipy.special at its first use
 from jaxtyping import Float
 
+MAX_DF = 1e6  # degrees of freedom that stand for infinitely many
 LEVEL = 0.9  # of every interval that is printed, unless the caller asks for another
 
 
@@ -43,7 +45,7 @@ class Replicates(NamedTuple):
     without: Float[np.ndarray, "seeds answers"]
     shifts: Float[np.ndarray, "shifts answers"]
 
-    def map(self, function) -> Replicates:
+    def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Replicates:
         """The replicates of a function of the answers; it takes and gives arrays [rows answers]."""
         return Replicates(function(self.best[None])[0], function(self.without), function(self.shifts))
 
@@ -56,9 +58,10 @@ def standard_errors(replicates: Replicates) -> tuple[np.ndarray, np.ndarray]:
         return np.full(len(best), np.inf), np.ones(len(best))
     seeds = (n - 1) / n * ((without - without.mean(0)) ** 2).sum(0)
     grid = ((shifts - best) ** 2).sum(0)
-    total = np.maximum(seeds + grid, 1e-30)
-    df = np.where(seeds > 0, total**2 * (n - 1) / np.maximum(seeds**2, 1e-60), np.inf)
-    return np.sqrt(total), np.minimum(df, 1e6)
+    total = seeds + grid
+    df = np.full(len(best), MAX_DF)
+    np.divide(total**2 * (n - 1), seeds**2, out=df, where=seeds > 0)
+    return np.sqrt(total), np.minimum(df, MAX_DF)
 
 
 def half_widths(replicates: Replicates, level: float = LEVEL) -> Float[np.ndarray, " answers"]:
@@ -68,13 +71,14 @@ def half_widths(replicates: Replicates, level: float = LEVEL) -> Float[np.ndarra
 
 
 def exp_estimates(replicates: Replicates, level: float = LEVEL) -> list[Estimate]:
-    """Estimates and intervals of exp(answers); (0, inf) where a single seed allows none."""
+    """Estimates and intervals of exp(answers); the ends are NaN where a single seed allows none."""
     half = half_widths(replicates, level)
+    half = np.where(np.isfinite(half), half, np.nan)
     ends = np.exp(np.stack([replicates.best, replicates.best - half, replicates.best + half], axis=1))
     return [Estimate(*row) for row in ends.tolist()]
 
 
-def mean_estimate(values: Float[np.ndarray, " n"], level: float = LEVEL) -> Estimate:
+def estimate(values: Float[np.ndarray, " n"], level: float = LEVEL) -> Estimate:
     """Mean of independent values with Student's interval; infinite where one of them is not finite."""
     if not np.isfinite(values).all():
         return Estimate(np.inf, np.inf, np.inf)
@@ -83,10 +87,32 @@ def mean_estimate(values: Float[np.ndarray, " n"], level: float = LEVEL) -> Esti
     return Estimate(mean, mean - half, mean + half)
 
 
+def difference(
+    one: Replicates, seeds: Sequence[int], other: Replicates, other_seeds: Sequence[int]
+) -> Replicates:
+    """`one` minus `other`, which were computed from `seeds` and `other_seeds`, both ascending.
+
+    A seed that both have is left out of both at once: what it does to both alike cancels. Leaving out a seed that
+    only one of them has leaves the other as it is.
+    """
+    everyone = sorted({*seeds, *other_seeds})
+    left = [_rows(part, list(own), everyone) for part, own in ((one, seeds), (other, other_seeds))]
+    best = one.best - other.best
+    shifts = np.concatenate([best + one.shifts - one.best, best - (other.shifts - other.best)])
+    return Replicates(best, left[0] - left[1], shifts)
+
+
+def _rows(part: Replicates, seeds: list[int], everyone: list[int]) -> np.ndarray:
+    """Answers without each seed of `everyone`."""
+    return np.array([part.without[seeds.index(s)] if s in seeds else part.best for s in everyone])
+
+
 def p_values(replicates: Replicates) -> Float[np.ndarray, " answers"]:
     """Two-sided, of the answers being zero."""
     error, df = standard_errors(replicates)
-    return 2.0 * scipy.special.stdtr(df, -np.abs(replicates.best) / error)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.where(replicates.best == 0.0, 0.0, np.abs(replicates.best) / error)
+    return 2.0 * scipy.special.stdtr(df, -size)
 
 
 def holm(p: Float[np.ndarray, " tests"], level: float = LEVEL) -> np.ndarray:

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-import scipy  # loads scipy.special at its first use
 from jaxtyping import Float
 
+from lr_batch.analysis.censoring import censored_mean
+from lr_batch.analysis.intervals import LEVEL, Estimate, Replicates, exp_estimates, standard_errors
 from lr_batch.analysis.rate_fit import RateCells, RateFit, fit_rates
 from lr_batch.result import DIVERGED, Result
 
 RATE = "learning_rate"
 PRIOR_DF = 4.0  # weight of the spread over seeds at the other batch sizes, in degrees of freedom
 SPREAD_MIN = 0.005  # log steps; keeps weights finite where all seeds agree exactly
+WITHIN = 2.0  # lanes slower than this, relative to the fastest of their seed, only bound: no slack of 2 or more matters
+# What is not known between the rates of a grid with log spacing h. Error of log steps: GRID_STEPS h^2; so that the
+# intervals of `python -m runs.recipes.coverage` cover, whose truth has a grid three times as fine.
+GRID_STEPS = 0.12
 
 
-class Estimate(NamedTuple):
-    """A number with its confidence interval."""
+class LeftOut(NamedTuple):
+    """A number from all seeds, and without each seed of the study; `grid_sd` is its error from measuring only at
+    the rates of the grid, common to all seeds."""
 
-    best: float
-    low: float
-    high: float
+    best: float = float("nan")
+    without: tuple[float, ...] = ()
+    grid_sd: float = 0.0
+
+    @property
+    def replicates(self) -> Replicates:
+        column = np.array(self.without)[:, None]
+        return Replicates(np.array([self.best]), column, np.array([[self.best + self.grid_sd]]))
 
 
 class Optimum(NamedTuple):
@@ -32,8 +43,8 @@ class Optimum(NamedTuple):
       batch_size: examples per step.
       steps: median over seeds of the steps to the goal at the best rate; None
         where fewer than half of the seeds reached it.
-      low, high: confidence interval of `steps`. Where `steps` is None, `low` is
-        a lower bound (None if every trial diverged) and `high` is None.
+      low, high: confidence interval of `steps`; NaN where a single seed allows none. Where `steps` is None,
+        `low` is a lower bound (None if every trial diverged) and `high` is None.
       examples: steps * batch_size, or None.
       learning_rate: best rate with its interval, or None (not reached, or not searched).
       edge: "low" or "high" where the best rate is the first or last measured one.
@@ -41,7 +52,8 @@ class Optimum(NamedTuple):
       n_seeds, n_reached: seeds measured, and those that reached the goal.
       seeds, seed_steps: seeds and steps of each at the best rate (NaN: not reached).
       spread: standard deviation of log steps over seeds, moderated by the other batch sizes.
-      shape_sd: error of log steps common to all seeds, from not knowing the best rate exactly.
+      log_steps, log_rate: log of `steps` and of the best rate, from all seeds and without each seed of the study,
+        ascending (`study_seeds`); empty where `steps` is None.
     """
 
     batch_size: int
@@ -57,12 +69,42 @@ class Optimum(NamedTuple):
     seeds: tuple[int, ...]
     seed_steps: tuple[float, ...]
     spread: float
-    shape_sd: float
+    log_steps: LeftOut
+    log_rate: LeftOut
 
     @property
     def log_se(self) -> float:
-        """Standard error of log steps."""
-        return float(np.hypot(self.spread / np.sqrt(self.n_reached), self.shape_sd))
+        """Standard error of log steps with the moderated spread, for weights."""
+        return float(np.hypot(self.spread / np.sqrt(self.n_reached), self.log_steps.grid_sd))
+
+
+class RateTable(NamedTuple):
+    """Best log rates of the batch sizes that have one: with standard error and degrees of freedom (infinite error
+    for a single seed), and without each seed."""
+
+    log_batch: Float[np.ndarray, " sizes"]
+    log_rate: Float[np.ndarray, " sizes"]
+    standard_error: Float[np.ndarray, " sizes"]
+    df: Float[np.ndarray, " sizes"]
+    without: Float[np.ndarray, "seeds sizes"]
+
+
+def rate_table(optima: Sequence[Optimum]) -> RateTable:
+    """What laws of the best rate are fitted to; `optima` without a learning rate are left out."""
+    rows = [o for o in optima if o.learning_rate is not None]
+    errors = [standard_errors(o.log_rate.replicates) for o in rows]
+    return RateTable(
+        log_batch=np.log([float(o.batch_size) for o in rows]),
+        log_rate=np.array([o.log_rate.best for o in rows]),
+        standard_error=np.array([float(error[0]) for error, _ in errors]),
+        df=np.array([float(df[0]) for _, df in errors]),
+        without=np.array([o.log_rate.without for o in rows]).T,
+    )
+
+
+def study_seeds(optima: Sequence[Optimum]) -> tuple[int, ...]:
+    """All seeds of a study, ascending."""
+    return tuple(sorted({seed for o in optima for seed in o.seeds}))
 
 
 class _Plane(NamedTuple):
@@ -79,7 +121,8 @@ class _Plane(NamedTuple):
 
 
 def _plane(result: Result, rows: np.ndarray, others: Mapping[str, float]) -> _Plane:
-    """Columns to a matrix. Cells that were never run bound nothing (log bound -inf)."""
+    """Columns to a matrix. Cells that were never run bound nothing (log bound -inf); a lane that took more than
+    `WITHIN` times the fastest of its seed counts as one that the race had cut there."""
     rate = result.hparams[RATE] if RATE in result.hparams else np.ones(result.num_trials)
     seeds, at_seed = np.unique(result.seed[rows], return_inverse=True)
     rates, at_rate = np.unique(rate[rows], return_inverse=True)
@@ -91,8 +134,14 @@ def _plane(result: Result, rows: np.ndarray, others: Mapping[str, float]) -> _Pl
     np.maximum.at(longest, at_seed, np.where(diverged, 1, result.steps[rows]))
     trained = np.where(diverged, longest[at_seed], result.steps[rows])
     log_bound[at_seed, at_rate] = np.log(np.maximum(trained, 1))
-    cells = RateCells(np.log(rates), log_steps, log_bound)
+    cells = RateCells(np.log(rates), *_cut(log_steps, log_bound))
     return _Plane(int(result.batch_size[rows][0]), others, seeds, cells)
+
+
+def _cut(log_steps: np.ndarray, log_bound: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(log steps, log bounds) as a race with slack `WITHIN` would have left them."""
+    end = _fewest(log_steps)[:, None] + np.log(WITHIN)
+    return np.where(log_steps <= end, log_steps, np.nan), np.minimum(log_bound, end)
 
 
 def _best_plane(result: Result, rows: np.ndarray) -> _Plane:
@@ -123,73 +172,71 @@ def _edge(cells: RateCells) -> Literal["low", "high"] | None:
     return {0: "low", len(median) - 1: "high"}.get(cell)
 
 
-def censored_mean(
-    values: Float[np.ndarray, " n"], bounds: Float[np.ndarray, " n"], sd: float
-) -> tuple[float, Float[np.ndarray, " n"]]:
-    """Maximum-likelihood mean of normal values of known `sd`, some known only to exceed their bound.
-
-    Args:
-      values: observations, NaN where censored; at least one is not.
-      bounds: lower bounds of the censored ones.
-      sd: standard deviation.
-
-    Returns:
-      The mean, and the values with the censored ones replaced by their expectation
-      (expectation maximisation for the Tobit model).
-    """
-    censored = np.isnan(values)
-    filled = np.where(censored, np.maximum(bounds, np.nanmean(values)), values)
-    for _ in range(50 if censored.any() else 0):
-        mean = filled.mean()
-        gap = (bounds - mean) / sd
-        hazard = np.exp(-0.5 * gap**2 - 0.5 * np.log(2 * np.pi) - scipy.special.log_ndtr(-gap))
-        filled = np.where(censored, mean + sd * hazard, values)
-    return float(filled.mean()), filled
-
-
-def _spreads(fits: list[RateFit]) -> list[tuple[float, float]]:
-    """(standard deviation over seeds, its degrees of freedom) per batch size.
+def _spreads(fits: Sequence[RateFit]) -> list[float]:
+    """Standard deviation over seeds per batch size.
 
     Four seeds tell little about a spread, so each variance is averaged with the
     pooled one, which counts for PRIOR_DF degrees of freedom (Smyth, 2004, with a
     fixed prior weight).
     """
-    squares, dfs = [], []
-    for fit in fits:
-        reached = fit.log_steps[np.isfinite(fit.log_steps)]
-        squares.append(float(((reached - reached.mean()) ** 2).sum()))
-        dfs.append(len(reached) - 1)
+    reached = [fit.log_steps[0][np.isfinite(fit.log_steps[0])] for fit in fits]
+    squares = [float(((row - row.mean()) ** 2).sum()) for row in reached]
+    dfs = [len(row) - 1 for row in reached]
     pooled = sum(squares) / max(sum(dfs), 1)
     prior_df = min(PRIOR_DF, sum(dfs))
-    totals = [max(prior_df + df, 1.0) for df in dfs]
     return [
-        (max(np.sqrt((prior_df * pooled + square) / total), SPREAD_MIN), total)
-        for square, total in zip(squares, totals, strict=True)
+        max(np.sqrt((prior_df * pooled + square) / max(prior_df + df, 1.0)), SPREAD_MIN)
+        for square, df in zip(squares, dfs, strict=True)
     ]
 
 
-def _reached_row(plane: _Plane, fit: RateFit, spread: float, df: float, level: float) -> Optimum:
-    log_bound = plane.cells.log_bound.max(1)
-    center, _ = censored_mean(fit.log_steps, log_bound, spread)
-    n_reached = int(plane.reached.sum())
-    half = scipy.special.stdtrit(df, 0.5 + level / 2) * np.hypot(spread / np.sqrt(n_reached), fit.shape_sd)
-    rate = Estimate(*np.exp([fit.log_rate, fit.log_rate_low, fit.log_rate_high]).tolist())
+def _spacing(cells: RateCells, log_rate: float) -> float:
+    """Distance of the measured log rates on either side of `log_rate`; 0 where there is one rate."""
+    if len(cells.log_rate) < 2:
+        return 0.0
+    right = int(np.clip(np.searchsorted(cells.log_rate, log_rate), 1, len(cells.log_rate) - 1))
+    return float(cells.log_rate[right] - cells.log_rate[right - 1])
+
+
+def _left_out(plane: _Plane, fit: RateFit, spread: float, everyone: Sequence[int]) -> tuple[LeftOut, LeftOut]:
+    """(log steps, log rate). The steps are the mean over seeds, one that did not reach the goal being censored."""
+    bound = plane.cells.log_bound.max(1)
+    kept = np.vstack([np.ones(len(plane.seeds), bool), np.asarray(everyone)[:, None] != plane.seeds])
+    steps = [
+        censored_mean(row[keep], bound[keep], spread)[0]
+        if np.isfinite(row[keep]).any()
+        else float(np.nanmean(row))
+        for row, keep in zip(fit.log_steps, kept, strict=True)
+    ]
+    grid_sd = max(fit.shape_sd, GRID_STEPS * _spacing(plane.cells, fit.log_rate[0]) ** 2)
+    return (
+        LeftOut(steps[0], tuple(steps[1:]), grid_sd),
+        LeftOut(float(fit.log_rate[0]), tuple(fit.log_rate[1:].tolist()), fit.rate_sd),
+    )
+
+
+def _reached_row(
+    plane: _Plane, fit: RateFit, spread: float, everyone: Sequence[int], level: float
+) -> Optimum:
+    log_steps, log_rate = _left_out(plane, fit, spread, everyone)
+    (steps,), (rate,) = (exp_estimates(part.replicates, level) for part in (log_steps, log_rate))
     searched = len(plane.cells.log_rate) > 1
     return Optimum(
         batch_size=plane.batch_size,
-        steps=float(np.exp(center)),
-        low=float(np.exp(center - half)),
-        high=float(np.exp(center + half)),
-        examples=float(np.exp(center)) * plane.batch_size,
+        steps=steps.best,
+        low=steps.low,
+        high=steps.high,
+        examples=steps.best * plane.batch_size,
         learning_rate=rate if searched else None,
         edge=_edge(plane.cells),
         others=plane.others,
         n_seeds=len(plane.seeds),
-        n_reached=n_reached,
+        n_reached=int(plane.reached.sum()),
         seeds=tuple(plane.seeds.tolist()),
-        seed_steps=tuple(np.exp(fit.log_steps).tolist()),
+        seed_steps=tuple(np.exp(fit.log_steps[0]).tolist()),
         spread=float(spread),
-        shape_sd=fit.shape_sd,
+        log_steps=log_steps,
+        log_rate=log_rate,
     )
 
 
@@ -209,19 +256,20 @@ def _censored_row(plane: _Plane) -> Optimum:
         seeds=tuple(plane.seeds.tolist()),
         seed_steps=tuple(np.where(plane.reached, np.exp(_fewest(plane.cells.log_steps)), np.nan).tolist()),
         spread=float("nan"),
-        shape_sd=float("nan"),
+        log_steps=LeftOut(),
+        log_rate=LeftOut(),
     )
 
 
-def best_settings(result: Result, *, level: float = 0.9) -> tuple[Optimum, ...]:
+def best_settings(result: Result, *, level: float = LEVEL) -> tuple[Optimum, ...]:
     """Best rate, and steps to the goal there, at every batch size, ascending.
 
     The rate is not the cell with the fewest steps but the minimum of a smooth fit
     over all seeds (see `lr_batch.analysis.rate_fit`); the other hyperparameters take their
     best measured value. The steps are the median over seeds under a log-normal
     law: the mean of the logs, in which a seed that did not reach the goal counts
-    as censored. Intervals are Student's, from the spread over seeds and the
-    uncertainty of the optimum.
+    as censored. Intervals are Student's (`lr_batch.analysis.intervals`): everything is
+    computed again without each seed, and what the grid of rates leaves open is added.
 
     Args:
       result: trials; the rate is the hyperparameter "learning_rate".
@@ -231,9 +279,10 @@ def best_settings(result: Result, *, level: float = 0.9) -> tuple[Optimum, ...]:
         raise ValueError(f"best_settings: level must be in (0, 1), got {level}")
     planes = [_best_plane(result, result.batch_size == size) for size in np.unique(result.batch_size)]
     kept = [plane for plane in planes if 2 * plane.reached.sum() >= len(plane.seeds)]
-    fits = list(fit_rates([plane.cells for plane in kept], level=level))
+    everyone = sorted({int(seed) for plane in planes for seed in plane.seeds})
+    fits = fit_rates([plane.cells for plane in kept], [plane.seeds for plane in kept], everyone)
     rows = {
-        plane.batch_size: _reached_row(plane, fit, spread, df, level)
-        for plane, fit, (spread, df) in zip(kept, fits, _spreads(fits), strict=True)
+        plane.batch_size: _reached_row(plane, fit, spread, everyone, level)
+        for plane, fit, spread in zip(kept, fits, _spreads(fits), strict=True)
     }
     return tuple(rows.get(plane.batch_size) or _censored_row(plane) for plane in planes)

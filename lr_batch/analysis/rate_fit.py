@@ -29,7 +29,9 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy  # loads scipy.special at its first use
-from jaxtyping import Float
+from jaxtyping import Float, Int
+
+from lr_batch.analysis.censoring import LOG_SQRT_2PI
 
 NUM_CENTERS = 64  # grid points for the optimum, about 4 % in rate for the default study
 CLIFFS = np.geomspace(0.05, 200.0, 11)  # L
@@ -37,10 +39,10 @@ VALLEYS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])  # q
 BOWLS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])  # c
 SKEWS = (-1.0, 0.0, 1.0)  # s
 SHIFT_SD = 0.1  # spread of log best rate from one seed to another
-MISFIT = 0.0
+MISFIT = 0.1  # error of a shape, as a fraction of the log steps above its minimum: near lanes decide
+SEEDS_MAX = 4.0  # seeds' worth of evidence about optimum and shape: more of them share the error of the shape
 SD_START, SD_MIN, SD_MAX = 0.1, 0.01, 0.5  # error of a single lane, in log steps
 LEVEL_STEPS = 2  # Newton steps of the levels: enough, they start from the reached lanes
-LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
 COST_MAX = 8.0  # one lane can say no more than four standard deviations
 
 
@@ -137,7 +139,8 @@ def _grid(cells: RateCells, sd: float) -> _Grid:
     value, slope = basins(cells.log_rate - _centers(cells)[:, None, None])
     inside = np.isfinite(value)
     value = np.where(inside, value, 0.0)
-    var = sd**2 + np.minimum(SHIFT_SD * np.maximum(slope, 0.0), 0.5) ** 2 + (MISFIT * value) ** 2
+    shift = np.minimum(SHIFT_SD * np.maximum(slope, 0.0), 0.5)
+    var = sd**2 + shift**2 + (MISFIT * value) ** 2
     reached = np.isfinite(cells.log_steps)
     weight = inside / var
     total = np.maximum(weight @ reached.T, 1e-12)
@@ -161,9 +164,9 @@ def _newton(gap: np.ndarray, log_tail: np.ndarray, reached: np.ndarray, scale: n
 
     Without it, slow lanes that the race cut would leave the lucky ones to set the level.
     """
-    hazard = np.exp(-0.5 * gap**2 - LOG_SQRT_2PI - log_tail)
-    score = scale * np.where(reached, gap, hazard)
-    information = scale**2 * np.where(reached, 1.0, hazard * (hazard - gap))
+    mills = np.exp(-0.5 * gap**2 - LOG_SQRT_2PI - log_tail)
+    score = scale * np.where(reached, gap, mills)
+    information = scale**2 * np.where(reached, 1.0, mills * (mills - gap))
     return score.sum(-1) / np.maximum(information.sum(-1), 1e-9)
 
 
@@ -200,12 +203,10 @@ def _lane_sd(sd: float, grids: Sequence[_Grid], cells: Sequence[RateCells]) -> f
 
 
 def _summary(cells: RateCells, grid: _Grid, weights: np.ndarray) -> RateFit:
-    """Posterior median of the optimum, posterior mean of the levels."""
+    """Posterior means of optimum and levels: a median would jump from one rate of the grid to the next."""
     centers, mass = _centers(cells), weights.sum(2)
-    # Half of a point's own mass lies on either side of it.
-    below = np.cumsum(mass, axis=1) - 0.5 * mass
-    log_rate = np.array([np.interp(0.5, row, centers) for row in below])
-    rate_sd = np.sqrt(mass[0] @ (centers - mass[0] @ centers) ** 2)
+    log_rate = mass @ centers
+    rate_sd = np.sqrt(mass[0] @ (centers - log_rate[0]) ** 2)
     levels = np.einsum("fcl,cls->fs", weights, grid.levels)
     shape_sd = np.sqrt((weights[0] * (grid.levels.mean(-1) - levels[0].mean()) ** 2).sum())
     return RateFit(log_rate, levels, float(rate_sd), float(shape_sd))
@@ -227,25 +228,27 @@ def _with_silent_seeds(fit: RateFit, heard: np.ndarray) -> RateFit:
     return fit._replace(log_steps=log_steps)
 
 
-def _kept(heard: np.ndarray, seeds: Sequence[int], everyone: Sequence[int]) -> np.ndarray:
-    """Which of the heard seeds each fit keeps [fits heard]: all of them, then all but one. A fit that would
-    keep none keeps all."""
-    own = np.asarray(seeds)[heard]
+def _seed_weights(heard: np.ndarray, seeds: np.ndarray, everyone: Sequence[int]) -> np.ndarray:
+    """What each seed that was heard counts in each fit [fits heard]: all of them, then all but one. A fit that
+    would keep none keeps all. Together they count for at most `SEEDS_MAX`."""
+    own = seeds[heard]
     kept = np.vstack([np.ones(len(own), bool), np.asarray(everyone)[:, None] != own])
-    return kept | ~kept.any(1, keepdims=True)
+    kept |= ~kept.any(1, keepdims=True)
+    return kept * np.minimum(1.0, SEEDS_MAX / kept.sum(1, keepdims=True))
 
 
-def fit_rates(cells: Sequence[RateCells], seeds: Sequence[Sequence[int]]) -> tuple[RateFit, ...]:
+def fit_rates(
+    cells: Sequence[RateCells], seeds: Sequence[Int[np.ndarray, " _"]], everyone: Sequence[int]
+) -> tuple[RateFit, ...]:
     """Best rate and steps there, for each of several batch sizes, with all seeds and without each one.
 
     Args:
       cells: trials per batch size; each must have at least one that reached the goal.
-      seeds: the seeds of the rows of each of the `cells`. Row 1 + i of every fit is without the i-th of all
-        seeds, in ascending order, also where a batch size does not have it.
+      seeds: the seeds of the rows of each of the `cells`.
+      everyone: all seeds. Row 1 + i of every fit is without the i-th of them, also where a batch size lacks it.
     """
     if not cells:
         return ()
-    everyone = sorted({seed for row in seeds for seed in row})
     cells, heard = zip(*map(_informative, cells), strict=True)
     sd, grids = SD_START, []
     for _ in range(3):  # The error and the fit depend on each other; this settles to a few per cent.
@@ -254,7 +257,7 @@ def fit_rates(cells: Sequence[RateCells], seeds: Sequence[Sequence[int]]) -> tup
         if abs(np.log(sd / fitted_sd)) < 0.1:
             break
     costs = [
-        np.einsum("cls,fs->fcl", grid.cost, _kept(h, own, everyone).astype(float))
+        np.einsum("cls,fs->fcl", grid.cost, _seed_weights(h, own, everyone))
         for grid, h, own in zip(grids, heard, seeds, strict=True)
     ]
     prior = _shape_prior(costs)

@@ -2,7 +2,7 @@
 
     S(B) = S_min (1 + (B_crit / B)^a)^(1/a)
 
-a = 1 is the published hyperbola (McCandlish et al., 2018, eq. 2.11 [mem]); a larger
+a = 1 is the published hyperbola (McCandlish et al., 2018, eq. 2.11); a larger
 sharpness a has a sharper knee between the same asymptotes, B_crit S_min / B and S_min.
 Many data sets are fitted at once, so that a bootstrap costs a few array operations.
 """
@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # loads scipy.special at its first use
 from jaxtyping import Bool, Float
+
+from lr_batch.analysis.censoring import hazard
 
 SHARPNESS_SD = 0.5  # of the normal prior on log sharpness, around the published hyperbola
 SHARPNESS_RANGE = (0.3, 6.0)
@@ -38,7 +40,7 @@ def log_steps(parameters: np.ndarray, log_b: np.ndarray) -> np.ndarray:
     return log_s + np.logaddexp(0.0, a * (log_crit - log_b)) / a
 
 
-def _jacobian(parameters: np.ndarray, log_b: np.ndarray) -> np.ndarray:
+def jacobian(parameters: np.ndarray, log_b: np.ndarray) -> np.ndarray:
     """d log S / d parameters [fits points 3]."""
     _, log_crit, log_a = np.moveaxis(parameters[..., None], -2, 0)
     a = np.exp(log_a)
@@ -82,7 +84,7 @@ def _least_squares(
     best = np.clip(_start(log_b, log_y, weight) if start is None else start, low, high)
     cost, damping = _cost(best, log_b, log_y, weight), np.full(len(log_y), 1e-3)
     for _ in range(25):
-        slope = _jacobian(best, log_b) * (low < high)  # a fixed parameter has no slope
+        slope = jacobian(best, log_b) * (low < high)  # a fixed parameter has no slope
         gradient = np.einsum("fpk,fp->fk", slope, weight * (log_y - log_steps(best, log_b)))
         gradient[:, 2] -= best[:, 2] / SHARPNESS_SD**2
         hessian = np.einsum("fpk,p,fpl->fkl", slope, weight, slope) + np.diag([0.0, 0.0, SHARPNESS_SD**-2])
@@ -116,9 +118,8 @@ def fit_curve(
     # Expectation maximisation: a censored point moves to its expectation given the curve.
     for _ in range(CENSORED_ROUNDS if points.censored.any() else 0):
         mean = log_steps(parameters, points.log_b)
-        gap = (log_y - mean) / points.se
-        hazard = np.exp(-0.5 * gap**2 - 0.5 * np.log(2 * np.pi) - scipy.special.log_ndtr(-gap))
-        filled = np.where(points.censored, mean + points.se * hazard, log_y)
+        expected = mean + points.se * hazard((log_y - mean) / points.se)
+        filled = np.where(points.censored, expected, log_y)
         before, parameters = parameters, _least_squares(points.log_b, filled, weight, sharpness, parameters)
         if np.abs(parameters - before).max() < CONVERGED:
             break

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import scipy  # loads scipy.special at its first use
 from jaxtyping import Float, Int
 
-from lr_batch.analysis.optimum import Estimate
+from lr_batch.analysis.intervals import LEVEL, Estimate, estimate
 from lr_batch.generalization import Generalization
 
 
@@ -44,7 +43,7 @@ class BestStrength(NamedTuple):
     gain: Estimate | None
 
 
-def strength_rows(fits: Generalization, *, level: float = 0.95) -> tuple[StrengthRow, ...]:
+def strength_rows(fits: Generalization, *, level: float = LEVEL) -> tuple[StrengthRow, ...]:
     """One row for each batch size and strength, both ascending. Needs at least two seeds."""
     metric = fits.study.goal.metric
     held_out, train = fits.outcome(fits.held_out[metric]), fits.outcome(fits.train[metric])
@@ -63,7 +62,7 @@ def strength_rows(fits: Generalization, *, level: float = 0.95) -> tuple[Strengt
     return tuple(rows)
 
 
-def best_strengths(fits: Generalization, *, level: float = 0.95) -> tuple[BestStrength, ...]:
+def best_strengths(fits: Generalization, *, level: float = LEVEL) -> tuple[BestStrength, ...]:
     """The best strength of each batch size; differences between strengths are taken within each seed."""
     return tuple(_best(fits, batch_size, level) for batch_size in fits.study.batch_sizes)
 
@@ -83,15 +82,6 @@ def _best(fits: Generalization, batch_size: int, level: float) -> BestStrength:
 
 def strengths(fits: Generalization) -> tuple[float, ...]:
     return tuple(fits.study.space[fits.study.regularizer.strength])
-
-
-def estimate(values: Float[np.ndarray, " seeds"], level: float) -> Estimate:
-    """Mean and Student's interval over seeds; infinite where a seed diverged."""
-    if not np.isfinite(values).all():
-        return Estimate(np.inf, np.inf, np.inf)
-    mean, n = float(values.mean()), len(values)
-    half = float(scipy.special.stdtrit(n - 1, (1 + level) / 2) * values.std(ddof=1) / n**0.5)
-    return Estimate(mean, mean - half, mean + half)
 
 
 def _cells(fits: Generalization, batch_size: int, strength: float) -> Int[np.ndarray, "others seeds"]:

@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+import lr_batch
 from lr_batch import CriticalBatchSize, Result
 from runs.compare.figures import compare_rates, compare_steps
 from runs.curve.analysis import Analysis
@@ -19,7 +20,10 @@ from runs.write import write_atomically
 
 
 class Difference(NamedTuple):
-    """`quantity` of `optimizer` over that of `baseline`: a ratio with its interval; `clear` if that excludes 1."""
+    """`quantity` of `optimizer` over that of `baseline`: a ratio with its interval.
+
+    `clear` where it differs from 1 with all comparisons with this baseline taken together (Holm, 1979).
+    """
 
     quantity: str
     optimizer: str
@@ -27,10 +31,8 @@ class Difference(NamedTuple):
     ratio: float
     low: float
     high: float
-
-    @property
-    def clear(self) -> bool:
-        return self.low > 1 or self.high < 1
+    p_value: float
+    clear: bool
 
 
 class Comparison(NamedTuple):
@@ -42,33 +44,32 @@ class Comparison(NamedTuple):
 
 
 def compare(outcomes: Sequence[tuple[Result, Analysis]]) -> Comparison:
-    """Ratios of S_min and of B_crit between all pairs, from the resampled fits of both."""
+    """Ratios of S_min and of B_crit between all pairs; optimizers see the same seeds, which are paired."""
     fitted = [(result.optimizer, outcome.critical) for result, outcome in outcomes if outcome.critical]
     differences = tuple(
         difference
         for i, (baseline, base) in enumerate(fitted)
-        for optimizer, critical in fitted[i + 1 :]
-        for difference in _differences(optimizer, critical, baseline, base)
+        for difference in _differences(fitted[i + 1 :], baseline, base)
     )
     summary = {
         "optimizers": [outcome.summary for _, outcome in outcomes],
-        "differences": [difference._asdict() | {"clear": difference.clear} for difference in differences],
+        "differences": [difference._asdict() for difference in differences],
     }
     return Comparison(tuple(outcomes), differences, summary)
 
 
 def _differences(
-    optimizer: str, critical: CriticalBatchSize, baseline: str, base: CriticalBatchSize
+    others: Sequence[tuple[str, CriticalBatchSize]], baseline: str, base: CriticalBatchSize
 ) -> list[Difference]:
-    num = min(len(critical.draws), len(base.draws))
-    # The two were resampled with one stream of random numbers; turned over, the draws are independent.
-    log_ratio = critical.draws[:num] - base.draws[:num][::-1]
-    tails = 0.5 - critical.level / 2, 0.5 + critical.level / 2
-    low, high = np.exp(np.quantile(log_ratio, tails, axis=0))
-    best = (critical.s_min / base.s_min, critical.value / base.value)
+    found = [
+        (quantity, name, ratio)
+        for name, critical in others
+        for quantity, ratio in lr_batch.ratio(critical, base).items()
+    ]
+    clear = lr_batch.holm(np.array([ratio.p_value for *_, ratio in found]), base.level)
     return [
-        Difference(quantity, optimizer, baseline, float(best[i]), float(low[i]), float(high[i]))
-        for i, quantity in enumerate(("s_min", "critical_batch_size"))
+        Difference(quantity, name, baseline, *ratio, bool(differs))
+        for (quantity, name, ratio), differs in zip(found, clear, strict=True)
     ]
 
 

@@ -26,10 +26,10 @@ def advice(
     chosen = below[-1] if below else reached[0]
     parts = [
         _train(result, chosen),
-        f"Up to a batch of about {critical.regimes.perfect_scaling_until:,.0f}, doubling the batch nearly "
+        f"Up to a batch of about {critical.regimes.perfect_scaling_until.best:,.0f}, doubling the batch nearly "
         f"halves the steps at no cost in examples; at the critical batch size, {critical.value:,.0f} "
         f"({critical.low:,.0f} to {critical.high:,.0f}), the returns are diminishing.",
-        f"Beyond {critical.regimes.flat_from:,.0f} more hardware buys nothing: no batch size needs fewer "
+        f"Beyond {critical.regimes.flat_from.best:,.0f} more hardware buys nothing: no batch size needs fewer "
         f"than about {critical.s_min:,.0f} steps.",
     ]
     if law is not None:

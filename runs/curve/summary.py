@@ -31,7 +31,8 @@ def summarize(
             "diverged": int((result.status == DIVERGED).sum()),
             "steps_to_goal": [_row(optimum) for optimum in optima],
             "critical_batch_size": critical and _critical(critical),
-            "regimes": critical and critical.regimes._asdict(),
+            "regimes": critical
+            and {name: limit._asdict() for name, limit in critical.regimes._asdict().items()},
             "learning_rate_law": law and _law(law),
             "engine": result.engine._asdict(),
             "notes": [*(critical.notes if critical else ()), *_law_notes(law), *refusals],

@@ -55,7 +55,7 @@ def _cells(row: Optimum) -> tuple[str, ...]:
         _interval(row),
         "" if row.examples is None else short(row.examples),
         f"{rate.best:.3g}" if rate else "",
-        f"{rate.low:.2g} - {rate.high:.2g}" if rate else "",
+        f"{rate.low:.2g} - {rate.high:.2g}" if rate and rate.low < rate.high else "",
         f"{row.n_reached}/{row.n_seeds}",
         row.edge or "",
     )
@@ -64,7 +64,9 @@ def _cells(row: Optimum) -> tuple[str, ...]:
 def _interval(row: Optimum) -> str:
     if row.steps is None:
         return f"> {short(row.low)}" if row.low else ""
-    return f"{short(row.low)} - {short(row.high)}"
+    return (
+        f"{short(row.low)} - {short(row.high)}" if row.low < row.high else ""
+    )  # a single seed has no interval
 
 
 def short(number: float) -> str:
@@ -89,8 +91,8 @@ def _critical_lines(critical: CriticalBatchSize | None, law: LearningRateLaw | N
             f"({short(critical.s_min_low)} to {short(critical.s_min_high)})",
             f"fewest examples      {short(critical.e_min)} "
             f"({short(critical.e_min_low)} to {short(critical.e_min_high)})",
-            f"perfect scaling      until batch {short(critical.regimes.perfect_scaling_until)}; "
-            f"plateau from batch {short(critical.regimes.flat_from)}",
+            f"perfect scaling      until batch {short(critical.regimes.perfect_scaling_until.best)}; "
+            f"plateau from batch {short(critical.regimes.flat_from.best)}",
         ]
     if law:
         interval = f"({law.low:.2f} to {law.high:.2f})"

@@ -16,7 +16,7 @@ from runs.plots import style
 _REGIMES = (
     ("#cfe3f1", "perfect scaling", "perfect"),
     ("#e6ecf1", "diminishing returns", "diminishing"),
-    ("#f4e3d7", "maximal data parallelism", "plateau"),
+    ("#f4e3d7", "maximal data parallelism", "maximal"),
 )
 
 
@@ -55,10 +55,10 @@ def seed_points(optima: Sequence[Optimum]) -> np.ndarray:
 
 def steps_range(optima: Sequence[Optimum], critical: CriticalBatchSize | None) -> tuple[float, float]:
     """Limits of the y-axis: all that is drawn, and room for two lines of text below it."""
-    ends = [bound for row in optima if row.steps is not None for bound in (row.low, row.high)]
+    ends = [bound for row in optima if row.steps is not None for bound in (row.steps, row.low, row.high)]
     ends += [2 * row.low for row in optima if row.steps is None and row.low]
     ends += list(seed_points(optima)[:, 2]) + ([critical.s_min] if critical else [])
-    return (min(ends) / 2.3, max(ends) * 1.6) if ends else (1.0, 1000.0)
+    return (np.nanmin(ends) / 2.3, np.nanmax(ends) * 1.6) if ends else (1.0, 1000.0)
 
 
 def _draw_points(axes: Axes, optima: Sequence[Optimum]) -> None:
@@ -171,7 +171,7 @@ def _name_slope(axes: Axes, critical: CriticalBatchSize, left: float, name: str)
 
 def _name_plateau(axes: Axes, critical: CriticalBatchSize, late: bool) -> None:
     axes.annotate(
-        f"plateau: {style.count(critical.s_min)} steps",
+        f"fewest: {style.count(critical.s_min)} steps",
         (0.012 if late else 0.988, critical.s_min),
         (0, 3 if late else -14),
         xycoords=axes.get_yaxis_transform(),
@@ -212,7 +212,9 @@ def critical_text(critical: CriticalBatchSize) -> str:
 def _name_regimes(axes: Axes, critical: CriticalBatchSize, left: float, right: float) -> None:
     """A strip above the axes: where perfect scaling ends and where the plateau begins."""
     bounds = np.clip(
-        [left, critical.regimes.perfect_scaling_until, critical.regimes.flat_from, right], left, right
+        [left, critical.regimes.perfect_scaling_until.best, critical.regimes.flat_from.best, right],
+        left,
+        right,
     )
     for start, end, (colour, *names) in zip(bounds, bounds[1:], _REGIMES, strict=False):
         axes.axvspan(start, end, 1.012, 1.05, color=colour, linewidth=0, clip_on=False)

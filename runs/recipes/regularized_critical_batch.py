@@ -125,11 +125,9 @@ def title(name: str) -> str:
 
 
 def ratio(critical: CriticalBatchSize, plain: CriticalBatchSize) -> dict[str, float]:
-    """The critical batch size over the plain one, with an interval from the resamples of both."""
-    apart = np.random.default_rng(0).permutation(critical.draws[:, 1]) - plain.draws[:, 1]
-    tails = 0.5 - critical.level / 2, 0.5 + critical.level / 2
-    low, high = np.exp(np.quantile(apart, tails)).tolist()
-    return {"value": critical.value / plain.value, "low": low, "high": high}
+    """The critical batch size over the plain one, with its interval; the seeds of both are paired."""
+    change = lr_batch.ratio(critical, plain)["critical_batch_size"]
+    return {"value": change.best, "low": change.low, "high": change.high}
 
 
 if __name__ == "__main__":

@@ -29,10 +29,14 @@ def cards(critical: CriticalBatchSize | None, law: LearningRateLaw | None) -> st
                 critical.e_min,
                 f"{level} {_span(critical.e_min_low, critical.e_min_high)}",
             ),
-            ("perfect scaling until batch", regimes.perfect_scaling_until, "at most 20% over linear scaling"),
+            (
+                "perfect scaling until batch",
+                regimes.perfect_scaling_until.best,
+                "at most 20% over linear scaling",
+            ),
             (
                 "plateau from batch",
-                regimes.flat_from,
+                regimes.flat_from.best,
                 f"within 20% of S<sub>min</sub>; sharpness {critical.sharpness:.2g}",
             ),
         )
