@@ -1,36 +1,65 @@
-"""Search strategies (ask and tell) and parameterizations (muP)."""
+"""Search strategies (ask and tell), tuning with them, and parameterizations (`hparam.mup`).
 
-from hparam.asha import asha as asha
-from hparam.bayes import bayes as bayes
-from hparam.coarse_to_fine import coarse_to_fine as coarse_to_fine
-from hparam.config_hash import config_hash as config_hash
-from hparam.dimension import Dimension as Dimension
-from hparam.dimension import choice as choice
-from hparam.dimension import integer as integer
-from hparam.dimension import linear as linear
-from hparam.dimension import log as log
-from hparam.dimension import log1m as log1m
-from hparam.grid import grid as grid
-from hparam.hyperband import hyperband as hyperband
-from hparam.mup.coordinate_check import CoordinateCheck as CoordinateCheck
-from hparam.mup.coordinate_check import coordinate_check as coordinate_check
-from hparam.mup.mup import Mup as Mup
-from hparam.mup.mup import mup as mup
-from hparam.mup.zero_readout import zero_readout as zero_readout
-from hparam.optuna import optuna as optuna
-from hparam.parse import parse_space as parse_space
-from hparam.population import population as population
-from hparam.quasi_random import quasi_random as quasi_random
-from hparam.random import random as random
-from hparam.registry import SEARCHES as SEARCHES
-from hparam.registry import Strategy as Strategy
-from hparam.search import FRESH as FRESH
-from hparam.search import FULL as FULL
-from hparam.search import Proposal as Proposal
-from hparam.search import Search as Search
-from hparam.search import Segment as Segment
-from hparam.search import State as State
-from hparam.search import best as best
-from hparam.search import from_settings as from_settings
-from hparam.space import Space as Space
-from hparam.successive_halving import successive_halving as successive_halving
+`tune(plan)` searches; it prints and stores nothing by itself.
+"""
+
+from hparam.asha import asha
+from hparam.bayes import bayes
+from hparam.coarse_to_fine import coarse_to_fine
+from hparam.config_hash import config_hash
+from hparam.dimension import Dimension, choice, integer, linear, log, log1m
+from hparam.grid import grid
+from hparam.hyperband import hyperband
+from hparam.mup import CoordinateCheck, Mup, coordinate_check, mup, zero_readout
+from hparam.optuna import optuna
+from hparam.parse import parse_space
+from hparam.population import population
+from hparam.quasi_random import quasi_random
+from hparam.random import random
+from hparam.registry import SEARCHES, Strategy
+from hparam.search import FRESH, FULL, Proposal, Search, Segment, State, best, from_settings
+from hparam.space import Space
+from hparam.successive_halving import successive_halving
+from hparam.tuning import Finalist, Tuning, TuningPlan, study_of, tune
+
+__all__ = [
+    "CoordinateCheck",
+    "Dimension",
+    "FRESH",
+    "FULL",
+    "Finalist",
+    "Mup",
+    "Proposal",
+    "SEARCHES",
+    "Search",
+    "Segment",
+    "Space",
+    "State",
+    "Strategy",
+    "Tuning",
+    "TuningPlan",
+    "asha",
+    "bayes",
+    "best",
+    "choice",
+    "coarse_to_fine",
+    "config_hash",
+    "coordinate_check",
+    "from_settings",
+    "grid",
+    "hyperband",
+    "integer",
+    "linear",
+    "log",
+    "log1m",
+    "mup",
+    "optuna",
+    "parse_space",
+    "population",
+    "quasi_random",
+    "random",
+    "study_of",
+    "successive_halving",
+    "tune",
+    "zero_readout",
+]

@@ -12,18 +12,18 @@ from jaxtyping import Bool, Float, Int
 
 import reg
 from lr_batch.engine.chunk import Chunk
-from lr_batch.engine.identity import Identity
+from lr_batch.engine.layout import Layout, Task, run_within_memory
 from lr_batch.engine.terms import padded
 from lr_batch.engine.workers import Once, Program, run_tasks, worker_devices
+from lr_batch.errors import StudyError
 from lr_batch.lanes.fit import FitData, make_fit
 from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
 from lr_batch.lanes.micro_batch import micro_batches_of
 from lr_batch.lanes.race import Data
-from lr_batch.problem.workload import VMAP, num_examples
+from lr_batch.problem.workload import num_examples
 from lr_batch.study import Study
 
 EVALS = 40  # evaluations after the start, evenly over the training
-MAX_WIDTH = 64  # lanes of a chunk
 
 Arrays = dict[str, np.ndarray]
 
@@ -87,65 +87,76 @@ def generalize(
     if not (np.isfinite(epochs) and epochs > 0):
         raise ValueError(f"generalize: epochs must be above 0, got {epochs!r}")
     began = time.monotonic()
-    runner = _Runner(study, epochs)
-    chunks = runner.plan()
-    done = {chunk.id: known for chunk in chunks if store and (known := store.load(chunk))}
-    on_chunk(len(done), len(chunks))
-
-    def run(chunk, device, emit):
-        arrays = runner.run(chunk, device)
-        if store:
-            store.save(chunk, arrays)
-        emit((chunk, arrays))
-        return []
-
-    for chunk, arrays in run_tasks([c for c in chunks if c.id not in done], run, worker_devices()):
-        done[chunk.id] = arrays
-        on_chunk(len(done), len(chunks))
-    return _gather(study, epochs, chunks, [done[chunk.id] for chunk in chunks], time.monotonic() - began)
+    runner = _Runner(study, epochs, store)
+    done = [(task.chunk, known) for task in runner.plan() if store and (known := store.load(task.chunk))]
+    known = {chunk.id for chunk, _ in done}
+    missing = [task for task in runner.plan() if task.chunk.id not in known]
+    planned = len(done) + len(missing)
+    on_chunk(len(done), planned)
+    for finished in run_tasks(missing, runner.run, worker_devices()):
+        done.append(finished)
+        on_chunk(len(done), planned + runner.halved)
+    return _gather(study, epochs, done, time.monotonic() - began)
 
 
 class _Runner:
     """The plan of a study, and its programs, each compiled by the worker that first needs it."""
 
-    def __init__(self, study: Study, epochs: float):
-        self.study, self.epochs = study, epochs
-        self.width = min(MAX_WIDTH, len(study.settings))
-        self.identity = Identity.of(study, self.width, VMAP)._replace(epochs=float(epochs), evals=EVALS)
+    def __init__(self, study: Study, epochs: float, store: ArrayStore | None):
+        self.study, self.epochs, self.store = study, epochs, store
+        layout = Layout.of(study)
+        self.layout = layout._replace(identity=layout.identity._replace(epochs=float(epochs), evals=EVALS))
+        self.halved = 0  # chunks that did not fit into memory, each now two
         workload = study.workload
         held_out, mask = in_blocks(workload.eval_data, EVAL_BLOCK)
         size = min(num_examples(workload.eval_data), num_examples(workload.train_data))
         part, part_mask = in_blocks(jax.tree.map(lambda leaf: leaf[:size], workload.train_data), EVAL_BLOCK)
         self.data = FitData(Data(workload.train_data, held_out, mask), part, part_mask)
-        self.programs: dict[jax.Device, Once] = {}
+        self.programs: dict[tuple[jax.Device, int], Once] = {}
 
-    def plan(self) -> list[Chunk]:
-        settings = self.study.settings
+    def plan(self) -> list[Task]:
         return [
-            Chunk(self.identity, batch_size, seed, settings[start : start + self.width])
+            task
             for batch_size in self.study.batch_sizes
             for seed in range(self.study.seeds)
-            for start in range(0, len(settings), self.width)
+            for task in self.layout.tasks(batch_size, seed, self.study.settings)
         ]
 
     def cadence(self, batch_size: int) -> Int[np.ndarray, " evals"]:
         steps = max(1, round(self.epochs * num_examples(self.study.workload.train_data) / batch_size))
         return np.round(np.linspace(0, steps, EVALS + 1)).astype(np.int32)
 
-    def run(self, chunk: Chunk, device: jax.Device) -> Arrays:
-        hparams = padded(chunk.settings, self.width)
+    def run(self, task: Task, device: jax.Device, emit: Callable) -> list[Task]:
+        """In a worker's thread. Returns the two halves of a chunk that did not fit into memory."""
+
+        def finish(task):
+            chunk = task.chunk  # a half may have been finished by an earlier run
+            arrays = (self.store and self.store.load(chunk)) or self._train(chunk, task.width, device)
+            if self.store:
+                self.store.save(chunk, arrays)
+            emit((chunk, arrays))
+
+        return run_within_memory(task, finish, self._note_halves)
+
+    def _note_halves(self, halves: list[Task], event: str) -> None:
+        if not halves:
+            raise StudyError(f"generalize: {event}")
+        self.halved += len(halves) - 1
+
+    def _train(self, chunk: Chunk, width: int, device: jax.Device) -> Arrays:
+        hparams = padded(chunk.settings, width)
         cadence = self.cadence(chunk.batch_size)
         args = jax.device_put(
             (hparams, np.int32(chunk.seed), np.int32(chunk.batch_size), cadence, self.data), device
         )
-        fit = jax.device_get(self._program(device, args)(*args))
+        fit = jax.device_get(self._program(device, width, args)(*args))
         lanes = len(chunk.settings)
         arrays = {"steps": np.tile(cadence, (lanes, 1))}
         for path, leaf in jax.tree.leaves_with_path(fit.curves):
             arrays[jax.tree_util.keystr(path, simple=True, separator=".")] = leaf.T[:lanes]
         return arrays | {name: getattr(fit, name)[:lanes] for name in fit._fields[1:]}
 
-    def _program(self, device: jax.Device, args: tuple) -> Program:
+    def _program(self, device: jax.Device, width: int, args: tuple) -> Program:
         def compile_it():
             fit = make_fit(
                 self.study.workload,
@@ -155,10 +166,11 @@ class _Runner:
                 hparams=tuple(self.study.space),
                 micro_batches=micro_batches_of(self.study.batch_sizes, self.study.workload.micro_batch),
                 num_classes=self._classes(),
+                execution=self.layout.execution,
             )
             return Program(jax.jit(fit).lower(*args))
 
-        return self.programs.setdefault(device, Once()).get(compile_it)
+        return self.programs.setdefault((device, width), Once()).get(compile_it)
 
     def _stopping_rule(self) -> Callable[[Mapping[str, jax.Array]], reg.EarlyStopping] | None:
         regularizer, optimizer = self.study.regularizer, self.study.lane_optimizer
@@ -179,9 +191,12 @@ class _Runner:
         return classes
 
 
-def _gather(
-    study: Study, epochs: float, chunks: list[Chunk], rows: list[Arrays], seconds: float
-) -> Generalization:
+def _gather(study: Study, epochs: float, done: list[tuple[Chunk, Arrays]], seconds: float) -> Generalization:
+    """The trials in the order of batch sizes, seeds and settings, whatever the order that chunks were finished in."""
+    places = {tuple(setting.values()): place for place, setting in enumerate(study.settings)}
+    place = lambda chunk: (chunk.batch_size, chunk.seed, places[tuple(chunk.settings[0].values())])
+    done = sorted(done, key=lambda pair: place(pair[0]))
+    chunks, rows = [chunk for chunk, _ in done], [arrays for _, arrays in done]
     settings = [setting for chunk in chunks for setting in chunk.settings]
     column = lambda value: np.concatenate([np.full(len(c.settings), value(c)) for c in chunks])
     arrays = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}

@@ -13,9 +13,8 @@ import numpy as np
 from lr_batch.engine.cadence import evaluation_steps
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.chunk_run import ChunkStatus, run_chunk
-from lr_batch.engine.execution_choice import choose_execution
-from lr_batch.engine.identity import Identity
-from lr_batch.engine.memory import chunk_memory, chunk_width
+from lr_batch.engine.layout import Layout, Task, is_out_of_memory, run_within_memory
+from lr_batch.engine.memory import chunk_memory
 from lr_batch.engine.programs import ADVANCE, START, Engine, Programs
 from lr_batch.engine.terms import terms_of
 from lr_batch.engine.workers import run_tasks, worker_devices
@@ -44,14 +43,6 @@ class Progress(NamedTuple):
     seconds: float
     width: int = 0
     lane_bytes: float = 0.0
-
-
-class Task(NamedTuple):
-    """A chunk to run, the lanes of its program, and the best steps to goal known at its batch size and seed."""
-
-    chunk: Chunk
-    width: int
-    first: float
 
 
 class Compilation(NamedTuple):
@@ -110,11 +101,8 @@ class _Sweep:
         self.programs, self.compiled_before = programs, len(programs.compile_seconds)
         self.began = time.monotonic()
         self.cadence = evaluation_steps(study.budget)
-        identity = Identity.of(study, width=0, execution=study.lanes)  # first: says what cannot be compiled
-        self.width = chunk_width(study)
-        self.execution = choose_execution(study, self.width)
-        self.identity = identity._replace(width=self.width, lanes=self.execution)
-        self.lane_bytes = chunk_memory(study).lane(self.width, self.execution)
+        self.layout = Layout.of(study)
+        self.lane_bytes = chunk_memory(study).lane(self.layout.width, self.layout.execution)
         self.rows: dict[str, tuple[Chunk, ChunkResult]] = {}  # by the id of the chunk
         self.status: Counter[str] = Counter()  # of the trials in `rows`
         self.flying: dict[str, ChunkStatus] = {}
@@ -137,14 +125,13 @@ class _Sweep:
     def _plan(
         self, rates: Mapping[int, Sequence[float]], best: Mapping[tuple[int, int], float]
     ) -> list[Task]:
-        """Chunks of every batch size, seed and run of at most `width` settings."""
+        """Chunks of every batch size and seed."""
         tasks = []
         for batch_size, values in rates.items():
             settings = product({**self.study.space, "learning_rate": values})
             for seed in range(self.study.seeds):
-                for start in range(0, len(settings), self.width):
-                    chunk = Chunk(self.identity, batch_size, seed, settings[start : start + self.width])
-                    tasks.append(Task(chunk, self.width, best.get((batch_size, seed), np.inf)))
+                first = best.get((batch_size, seed), np.inf)
+                tasks += self.layout.tasks(batch_size, seed, settings, first=first)
         return tasks
 
     def _run_tasks(self, tasks: list[Task]) -> None:
@@ -169,46 +156,38 @@ class _Sweep:
 
     def _run_task(self, task: Task | Compilation, device: jax.Device, emit: Callable) -> list[Task]:
         """In a worker's thread. Returns the two halves of a chunk that did not fit into memory."""
+        if isinstance(task, Compilation):
+            self._compile(task, device)
+            return []
+        return run_within_memory(task, lambda task: self._train(task, device, emit), self._note_halves)
+
+    def _compile(self, wanted: Compilation, device: jax.Device) -> None:
         try:
-            if isinstance(task, Compilation):
-                self._engine(task.width).prepare(device, task.program)
-                return []
-            outcome = run_chunk(
-                self._engine(task.width),
-                device,
-                task.chunk,
-                self._terms(task),
-                first=task.first,
-                store=self.store,
-                on_slice=lambda status: emit((task.chunk, status)),
-            )
+            self._engine(wanted.width).prepare(device, wanted.program)
         except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
+            if not is_out_of_memory(error):  # which the chunks that need the program meet again
                 raise
-            # A program that cannot be compiled for want of memory is met again by the chunks that need it.
-            return [] if isinstance(task, Compilation) else self._halves(task)
+
+    def _train(self, task: Task, device: jax.Device, emit: Callable) -> None:
+        outcome = run_chunk(
+            self._engine(task.width),
+            device,
+            task.chunk,
+            self._terms(task),
+            first=task.first,
+            store=self.store,
+            on_slice=lambda status: emit((task.chunk, status)),
+        )
         if self.store:
             self.store.save(task.chunk, outcome)
         emit((task.chunk, outcome))
-        return []
 
-    def _halves(self, task: Task) -> list[Task]:
-        chunk, width = task.chunk, -(-task.width // 2)
-        where = f"batch size {chunk.batch_size}, seed {chunk.seed}"
-        self.planned -= 1
-        if task.width == 1:
-            self.events.append(
-                f"{where}: infeasible, out of memory with a single trial: {dict(chunk.settings[0])}"
-            )
-            return []
-        parts = [chunk.settings[i : i + width] for i in range(0, len(chunk.settings), width)]
-        self.events.append(f"{where}: out of memory with {task.width} lanes, went on with {width}")
-        self.planned += len(parts)
-        narrow = chunk._replace(identity=chunk.identity._replace(width=width))
-        return [Task(narrow._replace(settings=part), width, task.first) for part in parts]
+    def _note_halves(self, halves: list[Task], event: str) -> None:
+        self.events.append(event)
+        self.planned += len(halves) - 1
 
     def _engine(self, width: int) -> Engine:
-        return self.programs.engine(self.study, width, self.execution, max_evals=len(self.cadence))
+        return self.programs.engine(self.study, width, self.layout.execution, max_evals=len(self.cadence))
 
     def _terms(self, task: Task) -> Terms:
         return terms_of(
@@ -240,7 +219,7 @@ class _Sweep:
                 diverged=self.status[DIVERGED],
                 alive=sum(s.alive - s.reached for s in self.flying.values()),
                 seconds=time.monotonic() - self.began,
-                width=self.width,
+                width=self.layout.width,
                 lane_bytes=self.lane_bytes,
             )
         )
@@ -265,7 +244,7 @@ class _Sweep:
             programs_compiled=len(compiled),
             examples=self.trained_examples,
             device=f"{len(self.devices)} x {self.devices[0].device_kind}",
-            chunk_width=self.width,
+            chunk_width=self.layout.width,
             trials_per_second=self.trained_trials / seconds,
             events=tuple(self.events),
         )

@@ -1,6 +1,7 @@
-"""Tuning: a search strategy whose proposals are lanes of chunks."""
+"""Tuning: a search strategy whose proposals are lanes of chunks. Nothing is printed, and stored only where one asks."""
 
-from hparam.tuning.plan import TuningPlan
-from hparam.tuning.tune import Tuning, tune
+from hparam.tuning.confirm import Finalist
+from hparam.tuning.plan import TuningPlan, study_of
+from hparam.tuning.tune import Told, Tuning, tune
 
-__all__ = ["Tuning", "TuningPlan", "tune"]
+__all__ = ["Finalist", "Told", "Tuning", "TuningPlan", "study_of", "tune"]

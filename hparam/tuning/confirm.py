@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from hparam import FRESH, FULL, Proposal, Segment, Space, State
-from hparam.search import mean_losses, segment_id, to_proposal
+from hparam.search import FRESH, FULL, Proposal, Segment, State, mean_losses, segment_id, to_proposal
+from hparam.space import Space
 from hparam.tuning.plan import TuningPlan
 
 LEVEL = 0.95

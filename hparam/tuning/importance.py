@@ -9,10 +9,9 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from hparam import FRESH, FULL, Segment, State
 from hparam.bayes import Cells, cells_of, models
 from hparam.gaussian_process import Posterior, predict
-from hparam.search import generator
+from hparam.search import FRESH, FULL, Segment, State, generator
 from hparam.tuning.plan import TuningPlan
 from hparam.untried import sobol
 

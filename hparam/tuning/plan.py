@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from hparam import SEARCHES, Search, Space
-from hparam.registry import Strategy
+from hparam.registry import SEARCHES, Strategy
+from hparam.search import Search
+from hparam.space import Space
 from lr_batch import Study
 from lr_batch.engine import Identity, evaluation_steps, fingerprint
 
@@ -119,18 +120,17 @@ class TuningPlan:
         """The same for a trial that ends earlier."""
         return self.loss_name if self.to_goal else f"held-out {self.study.goal.metric} at step {steps:,}"
 
-    def trial_identity(self, execution: str) -> Identity:
-        """What decides a trial's numbers beside setting, seed and segment."""
-        identity, goal = Identity.of(self.study, self.width, execution), self.study.goal
-        return (
-            identity if self.to_goal else identity._replace(evaluation_growth=None, goal=(goal.metric, None))
-        )
+    def trial_identity(self, identity: Identity) -> Identity:
+        """What decides a trial's numbers beside setting, seed and segment: its study's, less what plays no part."""
+        if self.to_goal:
+            return identity
+        return identity._replace(evaluation_growth=None, goal=(self.study.goal.metric, None))
 
     @functools.cached_property
     def description(self) -> dict[str, Any]:
         """The search as its store knows it. Not its cost: a search that is asked to cost more goes on."""
         return {
-            **self.trial_identity(self.study.lanes).described(),
+            **self.trial_identity(Identity.of(self.study, self.width, self.study.lanes)).described(),
             "batch_size": self.study.batch_sizes[0],
             "space": str(self.space),
             "fixed": dict(self.fixed),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -10,34 +9,33 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from hparam import FRESH, FULL, Proposal
+from hparam.search import FRESH, FULL, Proposal
 from hparam.tuning.plan import TuningPlan
-from lr_batch import DIVERGED, REACHED, ChunkStore, StudyError
+from lr_batch import DIVERGED, REACHED, ChunkStore, Programs, StudyError
 from lr_batch.engine import (
     Carry,
-    Chunk,
     ChunkResult,
-    Engine,
+    Layout,
     Source,
+    Task,
     Terms,
-    choose_execution,
     gather_lanes,
-    make_lane,
     run_chunk,
     run_segment,
     run_tasks,
+    run_within_memory,
     segment_cadence,
-    state_axes,
+    terms_of,
     worker_devices,
 )
 
 
-class Task(NamedTuple):
-    """One chunk of segments: lane i will be known as `ids[i]`, and goes on from segment `continues[i]`."""
+class Origin(NamedTuple):
+    """Where a lane comes from: it will be known as `id`, goes on from segment `continues`, and is trained from step
+    `start` to `steps`."""
 
-    chunk: Chunk
-    ids: tuple[int, ...]
-    continues: tuple[int, ...]
+    id: int
+    continues: int
     start: int
     steps: int
 
@@ -52,39 +50,34 @@ class Trainer:
       plan: whose proposals come.
       store: keeps the rows of finished chunks.
       workers: as for `lr_batch.run`.
+      programs: as for `lr_batch.run`.
     """
 
-    def __init__(self, plan: TuningPlan, store: ChunkStore | None = None, *, workers: int | None = None):
-        self.plan, self.store = plan, store
-        study = plan.study
-        self.devices = worker_devices(workers)
-        self.cadence = plan.cadence
-        execution = choose_execution(study, plan.width)
-        self.identity = plan.trial_identity(execution)
-        self.engine = Engine.of(study, plan.width, execution, max_evals=len(self.cadence))
-        lane = make_lane(study.workload, study.lane_optimizer, study.goal.metric)
-        self.axes = state_axes(lane, list(study.space), study.workload.train_data)
+    def __init__(
+        self,
+        plan: TuningPlan,
+        store: ChunkStore | None = None,
+        *,
+        workers: int | None = None,
+        programs: Programs | None = None,
+    ):
+        self.plan, self.store, self.programs = plan, store, programs or Programs()
+        self.devices, self.cadence = worker_devices(workers), plan.cadence
+        layout = Layout.of(plan.study, useful=plan.width)
+        self.layout = layout._replace(identity=plan.trial_identity(layout.identity))
         self.tasks: dict[int, Task] = {}  # by the ids of their segments
         self.lanes: dict[int, Source] = {}  # of segments that may go on, by id
         self.trained_steps = 0  # of all lanes, in this process
-
-    def sharing_programs(self, plan: TuningPlan) -> Trainer:
-        """A trainer of another search over the same study at the same width, without compiling again."""
-        same = lambda plan: (id(plan.study), plan.width, plan.to_goal)
-        if same(plan) != same(self.plan):
-            raise ValueError("sharing_programs: study, width and to_goal must be the same")
-        other = copy.copy(self)
-        other.plan, other.tasks, other.lanes, other.trained_steps = plan, {}, {}, 0
-        return other
+        self.events: list[str] = []
 
     def train(self, proposal: Proposal) -> Float[np.ndarray, " n"]:
         """The loss of every row, infinite where the trial diverged."""
         losses: dict[int, float] = {}
         missing = []
         for task in self._tasks_of(proposal):
-            self.tasks |= dict.fromkeys(task.ids, task)
-            known = self.store.load(task.chunk) if self.store else None
-            if isinstance(known, ChunkResult):
+            self.tasks |= {origin.id: task for origin in task.origins}
+            known = self._stored(task)
+            if known:
                 losses |= self._losses(task, known)
             else:
                 missing.append(task)
@@ -92,31 +85,38 @@ class Trainer:
             losses |= self._losses(task, result)
         return np.array([losses[i] for i in proposal.id.tolist()])
 
+    def _stored(self, task: Task) -> ChunkResult | None:
+        known = self.store.load(task.chunk) if self.store else None
+        return known if isinstance(known, ChunkResult) else None
+
     def _tasks_of(self, proposal: Proposal) -> Iterable[Task]:
         """Groups in lock-step, cut to the width of the program."""
         for group in proposal.chunks():
-            for first in range(0, len(group), self.plan.width):
-                yield self._task(proposal.take(group[first : first + self.plan.width]))
+            for first in range(0, len(group), self.layout.width):
+                yield self._task(proposal.take(group[first : first + self.layout.width]))
 
     def _task(self, rows: Proposal) -> Task:
-        start, steps, repeat = int(rows.start[0]), int(rows.steps[0]), int(rows.repeat[0])
+        steps, repeat = int(rows.steps[0]), int(rows.repeat[0])
         settings = tuple(
             {name: float(column[i]) for name, column in rows.settings.items()} | dict(self.plan.fixed)
             for i in range(len(rows))
         )
-        continues = tuple(rows.continues.tolist())
+        columns = (rows.id, rows.continues, rows.start, rows.steps)
+        origins = tuple(map(Origin, *(column.tolist() for column in columns)))
+        continues = [origin.continues for origin in origins]
         # An id stands for all that went before, so these describe the lanes that go on completely.
-        segment = {"steps": steps, "continues": [] if continues[0] == FRESH else list(continues)}
-        identity = self.identity._replace(segment=segment)
-        chunk = Chunk(identity, self.plan.study.batch_sizes[0], self.plan.first_seed + repeat, settings)
-        return Task(chunk, tuple(rows.id.tolist()), continues, start, steps)
+        segment = {"steps": steps, "continues": [] if continues[0] == FRESH else continues}
+        layout = self.layout._replace(identity=self.layout.identity._replace(segment=segment))
+        seed = self.plan.first_seed + repeat
+        (task,) = layout.tasks(self.plan.study.batch_sizes[0], seed, settings, origins=origins)
+        return task
 
     def _run(self, tasks: list[Task]) -> Iterable[tuple[Task, ChunkResult]]:
-        self._bring_back({i for task in tasks for i in task.continues} - {FRESH})
+        self._bring_back({origin.continues for task in tasks for origin in task.origins} - {FRESH})
         for task, result, carry in run_tasks(tasks, self._run_task, self.devices):
             if carry is not None:
-                self.lanes |= {i: (carry, lane) for lane, i in enumerate(task.ids)}
-            self.trained_steps += int(np.maximum(result.steps - task.start, 0).sum())
+                self.lanes |= {origin.id: (carry, lane) for lane, origin in enumerate(task.origins)}
+            self.trained_steps += int(np.maximum(result.steps - task.origins[0].start, 0).sum())
             yield task, result
 
     def _bring_back(self, ids: set[int]) -> None:
@@ -126,34 +126,40 @@ class Trainer:
             list(self._run(list(lost.values())))
 
     def _run_task(self, task: Task, device: jax.Device, emit: Callable) -> list[Task]:
-        """In a worker's thread."""
-        try:
+        """In a worker's thread. Returns the two halves of a chunk that did not fit into memory."""
+
+        def finish(task):
             result, carry = self._train_chunk(task, device)
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            width = self.plan.width
-            advice = f"try --width {width // 2}" if width > 1 else "a single trial does not fit"
-            raise StudyError(f"tune: out of memory with {width} trials side by side; {advice}") from error
-        if self.store:
-            self.store.save(task.chunk, result)
-        emit((task, result, carry))
-        return []
+            if self.store:
+                self.store.save(task.chunk, result)
+            emit((task, result, carry))
+
+        return run_within_memory(task, finish, self._note_halves)
+
+    def _note_halves(self, halves: list[Task], event: str) -> None:
+        if not halves:
+            raise StudyError(f"tune: {event}")
+        self.events.append(event)
 
     def _train_chunk(self, task: Task, device: jax.Device) -> tuple[ChunkResult, Carry | None]:
+        engine = self.programs.engine(
+            self.plan.study, task.width, self.layout.execution, max_evals=len(self.cadence)
+        )
         terms = self._terms(task)
-        if task.steps == FULL:  # nothing goes on from its end, and a long one is checkpointed on its way
-            return run_chunk(self.engine, device, task.chunk, terms, store=self.store), None
-        sources = [self.lanes[i] for i in task.continues if i != FRESH]
-        carry = gather_lanes(sources, self.axes, self.plan.width) if sources else None
-        return run_segment(self.engine, device, task.chunk, terms, carry)
+        if (
+            task.origins[0].steps == FULL
+        ):  # nothing goes on from its end, and a long one is checkpointed on its way
+            return run_chunk(engine, device, task.chunk, terms, store=self.store), None
+        sources = [self.lanes[origin.continues] for origin in task.origins if origin.continues != FRESH]
+        carry = gather_lanes(sources, engine.axes, task.width) if sources else None
+        return run_segment(engine, device, task.chunk, terms, carry)
 
     def _terms(self, task: Task) -> Terms:
-        study, settings = self.plan.study, task.chunk.settings
-        cadence, num = segment_cadence(self.cadence, task.start, task.steps or study.budget)
+        study, origin = self.plan.study, task.origins[0]
+        cadence, num = segment_cadence(self.cadence, origin.start, origin.steps or study.budget)
         return terms_of(
-            settings,
-            self.plan.width,
+            task.chunk.settings,
+            task.width,
             batch_size=task.chunk.batch_size,
             cadence=cadence,
             num_evals=num,
@@ -161,7 +167,7 @@ class Trainer:
         )
 
     def _losses(self, task: Task, result: ChunkResult) -> dict[int, float]:
-        return {i: self._loss(result, lane) for lane, i in enumerate(task.ids)}
+        return {origin.id: self._loss(result, lane) for lane, origin in enumerate(task.origins)}
 
     def _loss(self, result: ChunkResult, lane: int) -> float:
         """The metric at the end or the steps to the goal; infinite where the trial diverged.

@@ -9,11 +9,11 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from hparam import FULL, Proposal, State
+from hparam.search import FULL, Proposal, State
 from hparam.tuning.confirm import Finalist, confirm
 from hparam.tuning.plan import TuningPlan
 from hparam.tuning.trainer import Trainer
-from lr_batch import ChunkStore
+from lr_batch import ChunkStore, Programs
 
 
 class Told(NamedTuple):
@@ -33,6 +33,7 @@ class Tuning(NamedTuple):
       state: of the search, with everything that was told.
       finalists: the best settings, best first, trained again on fresh seeds.
       trained_steps: steps that this process trained; 0 where all was stored.
+      events: chunks that did not fit into memory.
     """
 
     plan: TuningPlan
@@ -40,11 +41,13 @@ class Tuning(NamedTuple):
     state: State
     finalists: tuple[Finalist, ...]
     trained_steps: int
+    events: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the search had to say, each once."""
-        return tuple(dict.fromkeys(note for told in self.rounds for note in told.proposal.notes))
+        """What the search and the engine had to say, each once."""
+        said = (note for told in self.rounds for note in told.proposal.notes)
+        return tuple(dict.fromkeys((*said, *self.events)))
 
 
 def tune(
@@ -53,7 +56,7 @@ def tune(
     on_round: Callable[[State, int], None] = lambda state, cost: None,
     *,
     workers: int | None = None,
-    trainer: Trainer | None = None,
+    programs: Programs | None = None,
 ) -> Tuning:
     """Searches until `plan.trials` full-length trials are paid for.
 
@@ -65,15 +68,15 @@ def tune(
       store: keeps finished chunks.
       on_round: called with the state and its cost in steps after each round.
       workers: as for `lr_batch.run`.
-      trainer: of this plan, with programs compiled before; then `store` and `workers` are its own.
+      programs: as for `lr_batch.run`; searches over the same study at the same width share them.
     """
-    trainer = Trainer(plan, store, workers=workers) if trainer is None else trainer
+    trainer = Trainer(plan, store, workers=workers, programs=programs)
     rounds, state = [], plan.make_search().init()
     for told, state in search_rounds(plan, trainer.train):  # the last state is the search's
         rounds.append(told)
         on_round(state, told.cost)
     finalists = confirm(plan, state, trainer.train)
-    return Tuning(plan, tuple(rounds), state, finalists, trainer.trained_steps)
+    return Tuning(plan, tuple(rounds), state, finalists, trainer.trained_steps, tuple(trainer.events))
 
 
 def search_rounds(

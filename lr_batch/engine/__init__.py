@@ -9,6 +9,7 @@ from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore, Lanes, fingerp
 from lr_batch.engine.chunk_run import run_chunk
 from lr_batch.engine.execution_choice import choose_execution
 from lr_batch.engine.identity import Identity, program_hash
+from lr_batch.engine.layout import Layout, Task, run_within_memory
 from lr_batch.engine.live_bytes import used_equations
 from lr_batch.engine.memory import chunk_memory, chunk_width
 from lr_batch.engine.programs import Engine, Programs
@@ -37,10 +38,12 @@ __all__ = [
     "Lane",
     "LaneState",
     "Lanes",
+    "Layout",
     "MicroBatch",
     "Program",
     "Programs",
     "Source",
+    "Task",
     "Terms",
     "batch_value_and_grad",
     "choose_execution",
@@ -60,6 +63,7 @@ __all__ = [
     "run_chunk",
     "run_segment",
     "run_tasks",
+    "run_within_memory",
     "segment_cadence",
     "state_axes",
     "terms_of",

@@ -79,14 +79,15 @@ def chunk_memory(study: Study) -> ChunkMemory:
     )
 
 
-def chunk_width(study: Study, *, budget: float | None = None) -> int:
+def chunk_width(study: Study, *, useful: int | None = None, budget: float | None = None) -> int:
     """Lanes of a chunk: the whole grid where it is small, fewer where memory binds.
 
     Args:
       study: what is to be measured.
+      useful: lanes that there are trials for; None for all settings of the study.
       budget: bytes that a chunk and the data may take; None for the share of a worker of `lr_batch.run`.
     """
-    useful = min(MAX_WIDTH, len(study.settings))
+    useful = min(MAX_WIDTH, len(study.settings)) if useful is None else useful
     need, budget = chunk_memory(study), budget or memory_budget()
     widths = range(useful, 1, -1)
     return next((width for width in widths if need.chunk(width, study.lanes) + need.data <= budget), 1)

@@ -147,7 +147,7 @@ class Engine:
 
     def _lower_advance(self, device: jax.Device) -> jax.stages.Lowered:
         lane = make_lane(self.workload, self.optimizer, self.metric, self.micro_batches)
-        advance = jax.jit(make_advance(lane, self._axes(), self.execution), donate_argnums=0)
+        advance = jax.jit(make_advance(lane, self.axes, self.execution), donate_argnums=0)
         carry = jax.eval_shape(self._start(), *self._start_shapes())
         count, number = _shape(jnp.int32), _shape(jnp.float32)
         cadence = _shape(jnp.int32, self.max_evals)
@@ -156,14 +156,15 @@ class Engine:
 
     def _start(self) -> Callable[..., Carry]:
         lane = make_lane(self.workload, self.optimizer, self.metric)
-        return make_start(lane, self._axes(), num_examples(self.workload.train_data), self.max_evals)
+        return make_start(lane, self.axes, num_examples(self.workload.train_data), self.max_evals)
 
     def _start_shapes(self) -> tuple:
         hparams = dict.fromkeys(self.hparams, _shape(jnp.float32, self.width))
         return hparams, _shape(jnp.int32), _shape(jnp.bool_, self.width), _shape(jnp.float32)
 
-    def _axes(self) -> LaneState:
-        """Both programs want them, and looking for them takes a trace."""
+    @property
+    def axes(self) -> LaneState:
+        """Where the lane axis of each leaf of a lane's state is. Looked for once, since that takes a trace."""
         lane = make_lane(self.workload, self.optimizer, self.metric)
         return self._lane_axes.get(lambda: state_axes(lane, self.hparams, self.workload.train_data))
 

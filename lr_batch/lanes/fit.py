@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 import reg
+from lr_batch.lanes.execution import over_lanes
 from lr_batch.lanes.lane import Draw, LaneOptimizer, LaneState, freeze, make_lane
 from lr_batch.lanes.micro_batch import MicroBatch
 from lr_batch.lanes.race import Data, make_train, state_axes
-from lr_batch.problem.workload import PyTree, Workload, num_examples
+from lr_batch.problem.workload import VMAP, PyTree, Workload, num_examples
 
 CONFIDENCE_BINS = 20
 ZERO = 0.0  # sparsity counts weights that are exactly this
@@ -63,6 +64,7 @@ def make_fit(
     hparams: Sequence[str],
     micro_batches: Sequence[MicroBatch],
     num_classes: int | None,
+    execution: str = VMAP,
 ) -> Callable[..., Fit]:
     """`(hparams, seed, batch_size, cadence, data) -> Fit`; `cadence[e]` is the step of evaluation e, the
     first 0.
@@ -70,10 +72,11 @@ def make_fit(
     Args:
       stop: an early-stopping rule on the held-out `metric`, or None.
       num_classes: of a cross entropy of class labels, else None.
+      execution: of the lanes, see `lr_batch.lanes.execution`.
     """
     lane = make_lane(workload, optimizer, metric, micro_batches)
     axes = state_axes(lane, hparams, workload.train_data)
-    train = make_train(lane, axes)
+    train = make_train(lane, axes, execution)
     rule = stop or (lambda values: reg.early_stopping(jnp.inf))
 
     def fit(hparams, seed, batch_size, cadence, data):
@@ -86,7 +89,9 @@ def make_fit(
             state, draw, stopping = carry
             num_steps = step - draw.step
             state, draw = train(hparams, state, draw, num_steps, batch_size, data.held_out.train)
-            measures = jax.vmap(lambda s: measure(workload, lane.outcome(s), data), in_axes=(axes,))(state)
+            measures = over_lanes(lambda s: measure(workload, lane.outcome(s), data), (axes,), 0, execution)(
+                state
+            )
             state, stopping = jax.vmap(
                 lambda h, s, e, m: judge(
                     rule(h), s, e, lane.outcome(s), m.held_out[metric], number, bool(stop)
@@ -107,7 +112,7 @@ def make_fit(
             stopping.step if stop else jnp.full(width, last),
             stopping.stopped,
             state.alive | stopping.stopped,
-            *jax.vmap(tally)(kept),
+            *over_lanes(tally, (0,), 0, execution)(kept),
         )
 
     return fit

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import linen
+from flax.core.scope import LazyRng
 
 from lr_batch.problem.calling_convention import Call, Model, refuse_state
 
@@ -53,9 +54,12 @@ def as_model(model: Any, x: np.ndarray) -> Model:
     )
 
 
-def streams(key: jax.Array) -> dict[str, jax.Array]:
-    """Random streams of a linen module's step: dropout's is the step's key, others have one of their own."""
-    others = {name: jax.random.fold_in(key, number) for number, name in enumerate((*STREAMS, "params"))}
+def streams(key: jax.Array) -> dict[str, jax.Array | LazyRng]:
+    """Random streams of a linen module's step: dropout's is the step's key, others have one of their own.
+
+    Those that no module asks for are not computed, and so are no part of the program, whose hash identifies a study.
+    """
+    others = {name: LazyRng.create(key, name) for name in (*STREAMS, "params")}
     return {DROPOUT: key, **others}
 
 

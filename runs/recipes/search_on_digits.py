@@ -20,7 +20,7 @@ from hparam.tuning import Tuning, TuningPlan, tune
 from hparam.tuning.plan import study_of
 from hparam.tuning.trainer import Trainer
 from hparam.tuning.tune import steps_of
-from lr_batch import Study
+from lr_batch import Programs, Study
 from runs.plots import style
 from runs.write import write_atomically
 
@@ -91,18 +91,20 @@ def run_all(
     """Runs what is missing of every method and repeat; each method has a table in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     trained = study(workload, budget=27 if quick else BUDGET)
-    shared = Trainer(plan_of(trained, RANDOM, FRESH))
+    programs = Programs()
     paths = {method: folder / f"{workload}-{method.name}.csv" for method in methods}
     for repeat, method in itertools.product(range(repeats), methods):
         done = read(paths[method])
         if len(done) == repeat:
             plan = plan_of(trained, method, repeat, quick=quick)
-            done.append(summarize(method, repeat, tune(plan, trainer=shared.sharing_programs(plan))))
+            done.append(summarize(method, repeat, tune(plan, programs=programs)))
             write(paths[method], done)
             note(f"{method.name}, repeat {repeat}: {done[-1].best[-1]:.4f}", flush=True)
     for path in paths.values():
         if any(np.isnan(run.fresh) for run in read(path)):
-            write(path, on_fresh_seeds(read(path), shared))
+            write(
+                path, on_fresh_seeds(read(path), Trainer(plan_of(trained, RANDOM, FRESH), programs=programs))
+            )
     return [run for path in paths.values() for run in read(path)[:repeats]]
 
 

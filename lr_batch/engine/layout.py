@@ -1,0 +1,117 @@
+"""How trials are laid out in chunks, and what becomes of a chunk that does not fit into memory.
+
+The one planner of sweeps, of `lr_batch.generalize` and of `hparam.tuning`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from lr_batch.engine.chunk import Chunk
+from lr_batch.engine.execution_choice import choose_execution
+from lr_batch.engine.identity import Identity
+from lr_batch.engine.memory import chunk_width
+from lr_batch.study import Study
+
+
+class Task(NamedTuple):
+    """A chunk to run, and the lanes of its program.
+
+    `first` is the best steps to goal known at its batch size and seed; `origins[i]` says whatever the caller has to
+    know of lane i, and stays with it when the chunk is cut.
+    """
+
+    chunk: Chunk
+    width: int
+    first: float = np.inf
+    origins: tuple[Any, ...] = ()
+
+    def halves(self) -> list[Task]:
+        """The same trials in chunks of half the width; none where a single trial was too large."""
+        if self.width == 1:
+            return []
+        width = -(-self.width // 2)
+        narrow = self.chunk._replace(identity=self.chunk.identity._replace(width=width))
+        cuts = [slice(start, start + width) for start in range(0, len(narrow.settings), width)]
+        return [
+            self._replace(
+                chunk=narrow._replace(settings=narrow.settings[cut]), width=width, origins=self.origins[cut]
+            )
+            for cut in cuts
+        ]
+
+    def __str__(self) -> str:
+        return f"batch size {self.chunk.batch_size}, seed {self.chunk.seed}"
+
+
+class Layout(NamedTuple):
+    """Lanes of a chunk, how they are executed, and what the trials have in common."""
+
+    width: int
+    execution: str
+    identity: Identity
+
+    @classmethod
+    def of(cls, study: Study, *, useful: int | None = None) -> Layout:
+        """As wide as memory allows, and no wider than is useful.
+
+        Args:
+          study: what is to be trained.
+          useful: lanes; None for as many as the study has settings.
+
+        Raises:
+          StudyError: if the model, loss or optimizer cannot be compiled.
+        """
+        identity = Identity.of(study, width=0, execution=study.lanes)  # first: says what cannot be compiled
+        width = chunk_width(study, useful=useful)
+        execution = choose_execution(study, width)
+        return cls(width, execution, identity._replace(width=width, lanes=execution))
+
+    def tasks(
+        self,
+        batch_size: int,
+        seed: int,
+        settings: Sequence[Mapping[str, float]],
+        *,
+        first: float = np.inf,
+        origins: Sequence[Any] = (),
+    ) -> list[Task]:
+        """The settings in chunks of at most `width`."""
+        cuts = [slice(start, start + self.width) for start in range(0, len(settings), self.width)]
+        chunks = [Chunk(self.identity, batch_size, seed, tuple(settings[cut])) for cut in cuts]
+        parts = [tuple(origins[cut]) for cut in cuts]
+        return [Task(chunk, self.width, first, part) for chunk, part in zip(chunks, parts, strict=True)]
+
+
+def run_within_memory(
+    task: Task, run: Callable[[Task], None], on_halved: Callable[[list[Task], str], None]
+) -> list[Task]:
+    """Runs a task; what is left to run: nothing, or its halves where memory did not suffice.
+
+    Args:
+      task: to run.
+      run: of it, which may raise a JaxRuntimeError.
+      on_halved: told the halves, none where a single trial does not fit, and an event in one line.
+    """
+    try:
+        run(task)
+        return []
+    except jax.errors.JaxRuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    halves = task.halves()
+    event = (
+        f"{task}: out of memory with {task.width} lanes, went on with {halves[0].width}"
+        if halves
+        else (f"{task}: infeasible, out of memory with a single trial: {dict(task.chunk.settings[0])}")
+    )
+    on_halved(halves, event)
+    return halves
+
+
+def is_out_of_memory(error: jax.errors.JaxRuntimeError) -> bool:
+    return "RESOURCE_EXHAUSTED" in str(error)
