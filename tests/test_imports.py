@@ -23,12 +23,13 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = [{"optim"}, {"reg"}, {"lr_batch"}, {"hparam"}, {"runs"}]
 # From the bottom: a room imports from rooms of lower rows, or from itself.
 ROOMS = [
-    {"errors", "grid", "schedules"},
+    {"compiled", "errors", "grid", "schedules"},
     {"problem"},
     {"lanes", "data", "result"},
     {"workloads"},
     {"resolve"},
     {"study"},
+    {"checks"},
     {"engine"},
     {"generalization"},
     {"analysis"},

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import queue
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import jax
+
+from lr_batch.compiled import compiled
 
 
 def cores() -> int:
@@ -44,21 +45,6 @@ class Program:
         with LAPACK_TURNS if self._lapack else nullcontext():
             results = self.compiled(*args)
             return jax.block_until_ready(results) if self._lapack else results
-
-
-def compiled(lowered: jax.stages.Lowered, options: Mapping[str, Any]) -> jax.stages.Compiled:
-    """With those of `options` that this version of the compiler has: they only save time, and names come and go.
-
-    Raises:
-      jax.errors.JaxRuntimeError: for an option's value that it does not take, or a program that it cannot compile.
-    """
-    try:
-        return lowered.compile(compiler_options=dict(options))
-    except jax.errors.JaxRuntimeError as error:
-        unknown = re.search(r"No such compile option: '(\w+)'", str(error))
-        if not unknown:
-            raise
-    return compiled(lowered, {name: value for name, value in options.items() if name != unknown[1]})
 
 
 class Once:

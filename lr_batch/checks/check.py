@@ -1,0 +1,55 @@
+"""All checks of a study, in one place and with one report."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import jax
+
+from lr_batch.checks import examples, labels, start, switches
+from lr_batch.checks import optimizer as optimizers
+from lr_batch.checks.probe import Probe
+from lr_batch.study import Study
+
+REMEMBERED = 64  # studies; their functions and data stay alive as long
+_passed: OrderedDict[str, tuple[Any, tuple[str, ...]]] = OrderedDict()
+
+
+def check(study: Study, *, to_goal: bool = True) -> tuple[str, ...]:
+    """Checks a study on real rows of its data; nothing is trained. A study that passed is not checked again.
+
+    Args:
+      study: what is to be trained.
+      to_goal: whether trials are trained to the study's goal, so that it must not be met at the start.
+
+    Returns:
+      One line for each thing that was checked.
+
+    Raises:
+      StudyError: one line: what is wrong, what is allowed, the way out.
+    """
+    switches.check_switches()
+    parts = _parts(study)
+    key = repr((*map(id, parts), study.space, study.goal, study.seeds, study.budget, to_goal))
+    if key not in _passed:
+        _passed[key] = parts, _checked(study, to_goal)
+        while len(_passed) > REMEMBERED:
+            _passed.popitem(last=False)
+    return _passed[key][1]
+
+
+def _checked(study: Study, to_goal: bool) -> tuple[str, ...]:
+    said = optimizers.check_optimizer(study)
+    probe = Probe(study.workload)
+    said += start.check_training_loss(probe)
+    said += labels.check_labels(probe)
+    said += examples.check_independent(probe)
+    said += start.check_metrics(probe, study.goal, study.seeds, to_goal)
+    return tuple(said)
+
+
+def _parts(study: Study) -> tuple:
+    workload, optimizer = study.workload, study.optimizer
+    functions = (workload.init, workload.loss, workload.evaluate, optimizer.make, optimizer.eval_params)
+    return (*functions, study.regularizer, *jax.tree.leaves((workload.train_data, workload.eval_data)))

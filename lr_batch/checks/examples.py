@@ -1,0 +1,80 @@
+"""Whether the examples of a batch are independent of each other.
+
+Batches are cut into micro-batches and filled up with masked rows. A loss or a layer in which examples meet
+(contrastive losses, hand-written batch normalization, squared errors that broadcast) would see other examples than
+the batch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from lr_batch.checks.probe import ROWS, Probe, spread, take
+from lr_batch.errors import StudyError
+from lr_batch.problem.workload import PyTree, num_examples
+
+Values = dict[str, Float[np.ndarray, " m"]]
+
+
+def check_independent(probe: Probe) -> list[str]:
+    """Other rows beside an example must not change its value, and neither must its being alone.
+
+    Raises:
+      StudyError: naming the loss or the metric, and a row.
+    """
+    workload, said = probe.workload, []
+    loss = lambda params, batch: {"loss": probe.loss(params, batch, probe.keys[0])}
+    noisy = is_noisy(probe)
+    noise = "differs" if noisy else "does not differ"
+    said.append(f"noise: the training loss {noise} from key to key")
+    _check_rows(probe, "training", loss, workload.train_data, alone=not noisy)
+    _check_rows(probe, "held-out", probe.metrics, workload.eval_data, alone=True)
+    return [*said, "examples: the value of each does not depend on the others of its batch"]
+
+
+def is_noisy(probe: Probe) -> bool:
+    """Whether the training loss depends on the key of the step."""
+    batch = take(probe.workload.train_data, spread(probe.workload.train_data, ROWS))
+    return any(
+        not np.array_equal(*(probe.loss(params, batch, key) for key in probe.keys), equal_nan=True)
+        for params in probe.params
+    )
+
+
+def _check_rows(
+    probe: Probe, part: str, values_of: Callable[[PyTree, PyTree], Values], data: PyTree, *, alone: bool
+) -> None:
+    total, rows = num_examples(data), spread(data, ROWS)
+    if total < 2:
+        return
+    odd = np.arange(len(rows)) % 2 == 1
+    others = np.where(odd, (rows + max(1, total // 3)) % total, rows)
+    for params in probe.params:
+        together = values_of(params, take(data, rows))
+        _compare(
+            probe, part, rows[~odd], _at(together, ~odd), _at(values_of(params, take(data, others)), ~odd)
+        )
+        for place in (0, len(rows) - 1) if alone else ():
+            single = values_of(params, take(data, rows[place : place + 1]))
+            _compare(probe, part, rows[[place]], _at(together, [place]), single)
+
+
+def _at(values: Values, places: object) -> Values:
+    return {name: value[places] for name, value in values.items()}
+
+
+def _compare(probe: Probe, part: str, rows: Int[np.ndarray, " m"], before: Values, after: Values) -> None:
+    for name, value in before.items():
+        other = after[name]
+        size = np.abs(value) + np.abs(other)
+        apart = np.abs(value - other) > probe.tolerance * (size + np.median(size)) + 1e-6
+        if apart.any():
+            i = int(np.argmax(apart))
+            raise StudyError(
+                f"{probe.workload.name}: the {name} of {part} row {rows[i]} is {value[i]:.6g}, and {other[i]:.6g} among "
+                "other rows: examples must be independent, since batches are cut into micro-batches; let no layer "
+                "or loss mix the rows of a batch, and check that outputs and targets have the same shape"
+            )

@@ -1,0 +1,189 @@
+"""Whether a user's optimizer can be built, reads what is searched, and steps as parameters want it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lr_batch.errors import StudyError, first_line
+from lr_batch.lanes.lane import Draw, make_lane
+from lr_batch.problem.depends import batched_leaves
+from lr_batch.problem.workload import PyTree, num_examples
+from lr_batch.study import Study
+
+NUMBER = jax.ShapeDtypeStruct((), jnp.float32)
+TRACED = (
+    "hyperparameters are traced, so that trials share a program: no if, no float(); see lr_batch.SCHEDULES for a "
+    "schedule that takes a traced peak"
+)
+ROUNDS = 4  # of a step, until what depends on a hyperparameter stays the same
+
+
+def check_optimizer(study: Study) -> list[str]:
+    """Traces the optimizer on the workload's parameters; nothing is compiled.
+
+    Raises:
+      StudyError: if it cannot be built or traced, ignores a hyperparameter, or changes shapes or dtypes.
+    """
+    own = set(study.regularizer.hparams) if study.regularizer else set()
+    names = [name for name in study.space if name not in own]
+    params = jax.eval_shape(study.workload.init, jax.random.key(0))
+    toy = Toy(study, names, params)
+    toy.check_shapes()
+    unread = [name for name in names if not toy.reaches(name)]
+    if not (study.regularizer and study.regularizer.stop):  # such a rule ends training and changes no step
+        unread += [name for name in study.space if name in own and not _reaches_lane(study, name)]
+    if unread:
+        raise StudyError(
+            f"{study.optimizer_name} does not read {unread[0]}: all its values would train the same trial; "
+            f"use hparams[{unread[0]!r}] in it, or leave {unread[0]} out"
+            + ("" if unread[0] != "learning_rate" else " of its chain and scale by hparams['learning_rate']")
+        )
+    return [f"optimizer: {study.optimizer_name} reads {', '.join(study.space)}; shapes and dtypes stay"]
+
+
+class Toy:
+    """The optimizer on the workload's parameters, with a gradient that costs nothing to trace."""
+
+    def __init__(self, study: Study, names: list[str], params: PyTree):
+        self.optimizer, self.params = study.optimizer, params
+        self.hparams = dict.fromkeys(names, NUMBER)
+
+    def init(self, hparams: Mapping[str, Any], params: PyTree) -> Any:
+        return params, self._transformation(hparams).init(params)
+
+    def step(self, hparams: Mapping[str, Any], state: Any) -> Any:
+        params, opt_state = state
+        updates, opt_state = self.update(hparams, params, opt_state)
+        return optax.apply_updates(params, updates), opt_state
+
+    def update(self, hparams: Mapping[str, Any], params: PyTree, opt_state: Any) -> Any:
+        value = lambda params: sum(
+            jnp.sum(jnp.square(leaf)).astype(jnp.float32) for leaf in jax.tree.leaves(params)
+        )
+        grads = jax.tree.map(jnp.sin, params)
+        tx = optax.with_extra_args_support(self._transformation(hparams))
+        extra = {"value": value(params), "grad": grads, "value_fn": value, "grad_fn": jax.grad(value)}
+        return tx.update(grads, opt_state, params, **extra)
+
+    def check_shapes(self) -> None:
+        """Updates must have the shapes of the parameters, and the state must keep its own."""
+        _, before = self._traced(self.init, self.hparams, self.params)
+        updates, after = self._traced(self.update, self.hparams, self.params, before)
+        name = self.optimizer.name
+        _check_alike(f"{name}: the update of", "its parameter", updates, self.params, dtypes=False)
+        _check_alike(f"{name}: after a step its state", "before it", after, before, dtypes=True)
+
+    def reaches(self, name: str) -> bool:
+        """Whether parameters to evaluate at depend on a hyperparameter, sooner or later."""
+        rest = {other: number for other, number in self.hparams.items() if other != name}
+        two = jax.ShapeDtypeStruct((2,), jnp.float32)
+        outcome = lambda state: self.optimizer.eval_params(state[1], state[0])
+        init = lambda value, rest, params: self.init({**rest, name: value}, params)
+        step = lambda value, rest, state: self.step({**rest, name: value}, state)
+        return _reaches(init, step, outcome, two, rest, self.params)
+
+    def _transformation(self, hparams: Mapping[str, Any]) -> optax.GradientTransformation:
+        tx = self.optimizer(hparams)
+        if not (callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None))):
+            raise StudyError(
+                f"{self.optimizer.name} must return an optax.GradientTransformation, got {type(tx).__name__}"
+            )
+        return tx
+
+    def _traced(self, function: Callable, *args: Any) -> Any:
+        try:
+            return jax.eval_shape(function, *args)
+        except StudyError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise StudyError(_cannot_be_built(self.optimizer, list(self.hparams), error)) from error
+
+
+def _reaches(init: Callable, step: Callable, outcome: Callable, two: Any, rest: Any, params: PyTree) -> bool:
+    """Whether the outcome differs between lanes that differ in one number alone."""
+    state = jax.eval_shape(lambda number, rest, params: init(number, rest, params), NUMBER, rest, params)
+    differs = batched_leaves(init, (0, None, None), (two, rest, params))
+    for _ in range(ROUNDS):
+        axes = jax.tree.map(lambda d: 0 if d else None, differs)
+        stacked = jax.tree.map(
+            lambda d, leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype) if d else leaf, differs, state
+        )
+        if any(jax.tree.leaves(differs)) and any(
+            jax.tree.leaves(batched_leaves(outcome, (axes,), (stacked,)))
+        ):
+            return True
+        after = batched_leaves(step, (0, None, axes), (two, rest, stacked))
+        merged = jax.tree.map(lambda a, b: a or b, differs, after)
+        if merged == differs:
+            return False
+        differs = merged
+    return True
+
+
+def _reaches_lane(study: Study, name: str) -> bool:
+    """The same of a regularizer's strength, which may act through the loss."""
+    workload = study.workload
+    lane = make_lane(workload, study.lane_optimizer, study.goal.metric)
+    rest = {other: NUMBER for other in study.space if other != name}
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), workload.train_data)
+
+    def init(value, rest, data):
+        del data
+        return lane.init({**rest, name: value}, jnp.int32(0), jnp.bool_(True))
+
+    def step(value, rest, state):
+        one = jnp.int32(1)
+        data = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return lane.step(
+            {**rest, name: value}, state, Draw.first(one, num_examples(workload.train_data)), one, data
+        )
+
+    two = jax.ShapeDtypeStruct((2,), jnp.float32)
+    return _reaches(init, step, lane.outcome, two, rest, shapes)
+
+
+def _check_alike(what: str, than: str, new: PyTree, old: PyTree, *, dtypes: bool) -> None:
+    """Raises StudyError where two trees differ in structure, shapes or dtypes."""
+    if jax.tree.structure(new) != jax.tree.structure(old):
+        raise StudyError(f"{what} the parameters is another tree than {than}: return one leaf for each")
+    for (path, a), b in zip(jax.tree.leaves_with_path(new), jax.tree.leaves(old), strict=True):
+        name = jax.tree_util.keystr(path, simple=True, separator="/") or "the parameters"
+        if a.shape != b.shape:
+            raise StudyError(f"{what} {name} has shape {a.shape}, {than} {b.shape}: it must keep it")
+        wrong = a.dtype != b.dtype if dtypes else not jnp.can_cast(a.dtype, b.dtype, "same_kind")
+        if wrong:
+            raise StudyError(f"{what} {name} is {a.dtype}, {than} {b.dtype}: it must keep it")
+
+
+def _cannot_be_built(optimizer: Any, names: list[str], error: BaseException) -> str:
+    """What the user's factory failed with, where, and the way out."""
+    said = f"{optimizer.name} cannot be built: {first_line(error)}"
+    if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
+        return (
+            f"{said}; searched are {', '.join(names)}: use one of these names, or set {error.args[0]!r} too"
+        )
+    if isinstance(error, jax.errors.ConcretizationTypeError | jax.errors.TracerArrayConversionError):
+        return f"{said}; {TRACED}"
+    if isinstance(error, jax.errors.TracerIntegerConversionError):
+        return f"{said}; {TRACED}"
+    if _takes_rate(optimizer.make):
+        call = f"lambda hparams: {optimizer.name}(hparams['learning_rate'])"
+        return f"{said}; an optimizer is a function of hyperparameters by name: write {call}"
+    return said
+
+
+def _takes_rate(make: Callable) -> bool:
+    """Whether a function looks like one of Optax's own, `(learning_rate, ...) -> transformation`."""
+    try:
+        first = next(iter(inspect.signature(make).parameters), "")
+    except (TypeError, ValueError):
+        return False
+    return first in ("learning_rate", "lr", "step_size") or getattr(make, "__module__", "").startswith(
+        "optax"
+    )

@@ -1,0 +1,121 @@
+"""Real rows of a workload and its functions, each compiled for one size of batch and for single rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from lr_batch.compiled import compiled
+from lr_batch.errors import StudyError, first_line
+from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
+
+ROWS = 64  # of a batch
+NUDGE = 0.1  # of parameters, relative and absolute, away from zeros and other special points
+# A quarter of the time to compile; what is computed may differ in the last bits.
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+COARSE = 2e-2  # tolerance in 16-bit arithmetic
+FINE = 1e-4
+
+
+class OncePerShapes:
+    """A function compiled quickly, once for the shapes of its arguments: it is called a few times."""
+
+    def __init__(self, function: Callable):
+        self._jitted, self._programs = jax.jit(function), {}
+
+    def __call__(self, *args: Any) -> Any:
+        options = QUICKLY if jax.default_backend() == "cpu" else {}
+        key = str(jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), args))
+        if key not in self._programs:
+            self._programs[key] = compiled(self._jitted.lower(*args), options)
+        return self._programs[key](*args)
+
+
+class Probe:
+    """What checks ask of a workload."""
+
+    def __init__(self, workload: Workload):
+        self.workload = workload
+        self.keys = [jax.random.key(number) for number in (1, 2)]
+        self._init, self._loss, self._evaluate = map(
+            OncePerShapes, (workload.init, workload.loss, workload.evaluate)
+        )
+
+    def init(self, seed: int) -> PyTree:
+        """Parameters before the first step, as a lane starts from them."""
+        return self._called("init", self._init, jax.random.key(seed))
+
+    @cached_property
+    def params(self) -> tuple[PyTree, PyTree]:
+        """Initial ones, and these moved a little at random."""
+        initial = self.init(0)
+        return initial, nudged(initial)
+
+    def loss(self, params: PyTree, batch: PyTree, key: Key) -> Float[np.ndarray, " m"]:
+        return np.asarray(self._called("loss", self._loss, params, batch, key), np.float64)
+
+    def metrics(self, params: PyTree, batch: PyTree) -> dict[str, Float[np.ndarray, " n"]]:
+        values = self._called("evaluate", self._evaluate, params, batch)
+        return {name: np.asarray(value, np.float64) for name, value in values.items()}
+
+    def gradient(self, params: PyTree, batch: PyTree) -> PyTree:
+        """Of the mean loss."""
+        return self._called("gradient of the loss", self._gradient, params, batch, self.keys[0])
+
+    @cached_property
+    def _gradient(self) -> Callable:
+        return OncePerShapes(
+            jax.grad(lambda params, batch, key: jnp.mean(self.workload.loss(params, batch, key)))
+        )
+
+    @cached_property
+    def tolerance(self) -> float:
+        """Relative: what rounding may change, at the precision of parameters and data."""
+        leaves = jax.tree.leaves((self.params, self.workload.train_data))
+        floats = [leaf.dtype for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
+        return COARSE if any(dtype.itemsize < 4 for dtype in floats) else FINE
+
+    def _called(self, what: str, function: Callable, *args: Any) -> Any:
+        try:
+            return jax.device_get(function(*args))
+        except Exception as error:
+            raise StudyError(
+                f"{self.workload.name}: the {what} cannot be computed: {first_line(error)}"
+            ) from error
+
+
+def nudged(params: PyTree) -> PyTree:
+    """Parameters moved at random, the same way every time."""
+    rng = np.random.default_rng(0)
+
+    def nudge(leaf):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return leaf
+        moved = leaf.astype(np.float32) * (1 + NUDGE * rng.normal(size=leaf.shape))
+        return (moved + NUDGE * rng.normal(size=leaf.shape)).astype(leaf.dtype)
+
+    return jax.tree.map(nudge, jax.device_get(params))
+
+
+def take(data: PyTree, rows: Int[np.ndarray, " m"]) -> PyTree:
+    """The rows of a data set."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[rows], data)
+
+
+def spread(data: PyTree, count: int) -> Int[np.ndarray, " m"]:
+    """At most `count` row numbers, evenly over the data."""
+    total = num_examples(data)
+    return np.unique(np.linspace(0, total - 1, min(count, total)).astype(np.int64))
+
+
+def blocks(rows: Int[np.ndarray, " n"], size: int) -> Iterator[Int[np.ndarray, " size"]]:
+    """Rows in portions of one size; the last one repeats its last row."""
+    for first in range(0, len(rows), size):
+        part = rows[first : first + size]
+        yield np.concatenate([part, np.repeat(part[-1:], size - len(part))])

@@ -1,0 +1,76 @@
+"""The untrained model: losses, gradient and metrics are finite, and the goal is still to be reached."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from lr_batch.checks.probe import ROWS, Probe, blocks, spread, take
+from lr_batch.errors import StudyError
+from lr_batch.problem.workload import Goal, num_examples
+
+TRAINING_ROWS = 4_096  # of which the loss is computed
+SEEDS = 8  # whose initial parameters are evaluated
+CAUSE = "check labels, indices and targets, no learning rate mends it"
+
+
+def check_training_loss(probe: Probe) -> list[str]:
+    """Raises StudyError where a training loss or a gradient is not finite, or all gradients are zero."""
+    data, params = probe.workload.train_data, probe.params[0]
+    rows = spread(data, TRAINING_ROWS)
+    values = [probe.loss(params, take(data, part), probe.keys[0]) for part in blocks(rows, ROWS)]
+    _check_finite(probe, "loss", "training", rows, np.concatenate(values)[: len(rows)])
+    batch = take(data, spread(data, ROWS))
+    gradients = [jax.tree.leaves_with_path(probe.gradient(params, batch)) for params in probe.params]
+    for path, leaf in gradients[0]:
+        if not np.isfinite(np.asarray(leaf, np.float32)).all():
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise StudyError(
+                f"{probe.workload.name}: the gradient of {name or 'the parameters'} is not finite at the first step, "
+                "though the loss is: look for sqrt, norm, log or a division at zero"
+            )
+    if not any(np.asarray(leaf, np.float32).any() for some in gradients for _, leaf in some):
+        raise StudyError(
+            f"{probe.workload.name}: the gradient of the loss is zero: nothing would be trained; look for argmax, "
+            "rounding, comparisons or stop_gradient between the parameters and the loss"
+        )
+    return [f"training loss: finite before the first step, and so is its gradient ({len(rows):,} rows)"]
+
+
+def check_metrics(probe: Probe, goal: Goal, seeds: int, to_goal: bool) -> list[str]:
+    """Raises StudyError where a held-out metric is not finite, or meets the goal already."""
+    rows = np.arange(num_examples(probe.workload.eval_data))
+    starts = []
+    for seed in range(min(seeds, SEEDS)):
+        values = _held_out(probe, probe.init(seed), rows)
+        for name in (goal.metric, *sorted(set(values) - {goal.metric})):
+            _check_finite(probe, name, "held-out", rows, values[name])
+        starts.append(float(values[goal.metric].mean()))
+        if to_goal and starts[-1] < goal.threshold:
+            raise StudyError(
+                f"{probe.workload.name}: held-out {goal.metric} is {starts[-1]:.4g} before the first step (seed {seed}): "
+                f"the goal {goal} is met already; take a lower one"
+            )
+    start = f"{goal.metric} {min(starts):.4g}" + (f" to {max(starts):.4g}" if len(starts) > 1 else "")
+    return [
+        f"held-out metrics: finite; {start} before the first step" + (f", goal {goal}" if to_goal else "")
+    ]
+
+
+def _held_out(
+    probe: Probe, params: object, rows: Int[np.ndarray, " n"]
+) -> dict[str, Float[np.ndarray, " n"]]:
+    parts = [probe.metrics(params, take(probe.workload.eval_data, part)) for part in blocks(rows, ROWS)]
+    return {name: np.concatenate([part[name] for part in parts])[: len(rows)] for name in parts[0]}
+
+
+def _check_finite(
+    probe: Probe, name: str, part: str, rows: Int[np.ndarray, " n"], values: Float[np.ndarray, " n"]
+) -> None:
+    wrong: Bool[np.ndarray, " n"] = ~np.isfinite(values)
+    if wrong.any():
+        raise StudyError(
+            f"{probe.workload.name}: {name} of {wrong.sum():,} of {len(rows):,} {part} examples is not finite before "
+            f"the first step (first: row {rows[np.argmax(wrong)]}): {CAUSE}"
+        )
