@@ -11,6 +11,7 @@ from lr_batch.analysis.learning_rate_law import LearningRateLaw, learning_rate_l
 from lr_batch.analysis.noise_scale import gradient_noise_scale, measure_noise_scale
 from lr_batch.analysis.optimum import Optimum, best_settings
 from lr_batch.analysis.strength import BestStrength, StrengthRow, best_strengths, strength_rows
+from lr_batch.checks import check
 from lr_batch.engine.chunk import ChunkStore
 from lr_batch.engine.programs import Programs
 from lr_batch.errors import StudyError
@@ -58,6 +59,7 @@ __all__ = [
     "as_workload",
     "best_settings",
     "best_strengths",
+    "check",
     "critical_batch_size",
     "estimate",
     "from_arrays",

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 import reg
+from lr_batch.checks import check
 from lr_batch.engine.chunk import Chunk
 from lr_batch.engine.layout import Layout, Task, run_within_memory
 from lr_batch.engine.terms import padded
@@ -103,6 +104,7 @@ class _Runner:
     """The plan of a study, and its programs, each compiled by the worker that first needs it."""
 
     def __init__(self, study: Study, epochs: float, store: ArrayStore | None):
+        check(study, to_goal=False)
         self.study, self.epochs, self.store = study, epochs, store
         layout = Layout.of(study)
         self.layout = layout._replace(identity=layout.identity._replace(epochs=float(epochs), evals=EVALS))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
 
 
 def log_grid(low: float, high: float, num: int) -> tuple[float, ...]:
@@ -36,3 +38,30 @@ def product(space: Mapping[str, Sequence[float]]) -> tuple[dict[str, float], ...
     ({'learning_rate': 0.1, 'momentum': 0.9}, {'learning_rate': 1.0, 'momentum': 0.9})
     """
     return tuple(dict(zip(space, values, strict=True)) for values in itertools.product(*space.values()))
+
+
+def in_float32(what: str, values: Collection[float]) -> list[float]:
+    """Values as lanes hold them.
+
+    Args:
+      what: begins the message.
+      values: finite numbers.
+
+    Raises:
+      ValueError: where some vanish, overflow or become equal.
+
+    >>> in_float32("study: learning_rate", (0.1, 0.1000000001))
+    Traceback (most recent call last):
+    ValueError: study: learning_rate 0.1 and 0.1000000001 are the same number in float32; leave one out
+    """
+    smallest, largest = map(float, (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
+    first: dict[float, float] = {}
+    for value in values:
+        if value and not smallest <= abs(value) <= largest:
+            becomes = "0" if abs(value) < 1 else "infinite"
+            raise ValueError(
+                f"{what} {value!r} becomes {becomes} in float32: take numbers of {smallest:.2g} to {largest:.2g}"
+            )
+        if (other := first.setdefault(float(np.float32(value)), value)) != value:
+            raise ValueError(f"{what} {other!r} and {value!r} are the same number in float32; leave one out")
+    return [float(np.float32(value)) for value in values]

@@ -11,7 +11,7 @@ import numpy as np
 
 import optim
 import reg
-from lr_batch.grid import product
+from lr_batch.grid import in_float32, product
 from lr_batch.problem.goal import parse_goal
 from lr_batch.problem.regularized import RegularizedOptimizer, check_regularizer
 from lr_batch.problem.shapes import check_shapes
@@ -73,6 +73,7 @@ class Study:
             kind = type(self.regularizer).__name__
             raise ValueError(f"study: regularizer must be a name or a reg.Regularizer, got {kind}")
         put("goal", parse_goal(self.workload.goal if self.goal is None else self.goal))
+        in_float32("study: threshold of the goal", [self.goal.threshold])
         budget = self.workload.budget if self.budget is None else self.budget
         put("budget", _whole("budget", budget, low=1, high=MAX_BUDGET))
         put("seeds", _whole("seeds", self.seeds, low=1))
@@ -86,7 +87,7 @@ class Study:
         put("lanes", self.workload.lanes if self.lanes is None else self.lanes)
         if self.lanes not in EXECUTIONS:
             raise ValueError(f"study: {unknown('lanes', self.lanes, EXECUTIONS)}")
-        if not self.slack >= 1:
+        if not isinstance(self.slack, int | float | np.number) or not self.slack >= 1:
             raise ValueError(f"study: slack must be >= 1 (infinite: no racing), got {self.slack!r}")
         self._check_size()
         self._check_settings()
@@ -144,8 +145,12 @@ def check_settings(
     for field, values in space.items():
         if field not in ranges and not further:
             raise ValueError(unknown(f"hyperparameter of {owner}", field, ranges))
+        valid = ranges.get(field, optim.Range())
         for value in values:
-            ranges.get(field, optim.Range()).check(owner, field, value)
+            valid.check(owner, field, value)
+        for value, cast in zip(values, in_float32(f"{owner}: {field}", values), strict=True):
+            if not valid.contains(cast):
+                raise ValueError(f"{owner}: {field} {value!r} is {cast:g} in float32, and must be in {valid}")
 
 
 def _whole(field: str, value: Any, low: int, high: float = math.inf) -> int:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from lr_batch.checks import check
 from lr_batch.engine.cadence import evaluation_steps
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.chunk_run import ChunkStatus, run_chunk
@@ -74,7 +75,7 @@ def run(
       The trials, in the order of batch sizes, seeds and settings, whatever the order they finished in.
 
     Raises:
-      StudyError: if the model, loss or optimizer cannot be compiled.
+      StudyError: if a check of `lr_batch.check` fails, or the model, loss or optimizer cannot be compiled.
       ValueError: for early stopping, which would end trials by another rule than the race.
     """
     if study.regularizer and study.regularizer.stop:
@@ -101,6 +102,7 @@ class _Sweep:
         self.programs, self.compiled_before = programs, len(programs.compile_seconds)
         self.began = time.monotonic()
         self.cadence = evaluation_steps(study.budget)
+        check(study)
         self.layout = Layout.of(study)
         self.lane_bytes = chunk_memory(study).lane(self.layout.width, self.layout.execution)
         self.rows: dict[str, tuple[Chunk, ChunkResult]] = {}  # by the id of the chunk

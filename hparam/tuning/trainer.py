@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from hparam.search import FRESH, FULL, Proposal
 from hparam.tuning.plan import TuningPlan
-from lr_batch import DIVERGED, REACHED, ChunkStore, Programs, StudyError
+from lr_batch import DIVERGED, REACHED, ChunkStore, Programs, StudyError, check
 from lr_batch.engine import (
     Carry,
     ChunkResult,
@@ -63,6 +63,7 @@ class Trainer:
     ):
         self.plan, self.store, self.programs = plan, store, programs or Programs()
         self.devices, self.cadence = worker_devices(workers), plan.cadence
+        check(plan.study, to_goal=plan.to_goal)
         layout = Layout.of(plan.study, useful=plan.width)
         self.layout = layout._replace(identity=plan.trial_identity(layout.identity))
         self.tasks: dict[int, Task] = {}  # by the ids of their segments

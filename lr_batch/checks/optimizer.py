@@ -40,7 +40,7 @@ def check_optimizer(study: Study) -> list[str]:
         unread += [name for name in study.space if name in own and not _reaches_lane(study, name)]
     if unread:
         raise StudyError(
-            f"{study.optimizer_name} does not read {unread[0]}: all its values would train the same trial; "
+            f"{study.optimizer_name} does not read {unread[0]} for these parameters: all its values would train the same trial; "
             f"use hparams[{unread[0]!r}] in it, or leave {unread[0]} out"
             + ("" if unread[0] != "learning_rate" else " of its chain and scale by hparams['learning_rate']")
         )

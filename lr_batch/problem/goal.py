@@ -24,7 +24,7 @@ def parse_goal(goal: Goal | str) -> Goal:
         goal = Goal(match[1], _threshold(match[2]))
     if not math.isfinite(_threshold(goal.threshold)):
         raise ValueError(f"goal: threshold must be a finite number, got {goal.threshold!r}")
-    return goal
+    return goal._replace(threshold=float(goal.threshold))
 
 
 def _threshold(text: str | float) -> float:

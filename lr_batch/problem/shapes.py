@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lr_batch.errors import first_line
 from lr_batch.problem.workload import Workload
@@ -27,6 +28,7 @@ def check_shapes(owner: str, workload: Workload, metric: str) -> None:
       ValueError: one line, if a function fails or returns anything but one value for each example, if the
         training loss is not a float, or if `metric` is unknown.
     """
+    _check_micro_batch(owner, workload.micro_batch)
     key = jax.eval_shape(jax.random.key, 0)
     params = _shapes_of(owner, "the model's init", workload.init, key)
     train, held_out = _rows(workload.train_data), _rows(workload.eval_data)
@@ -35,6 +37,8 @@ def check_shapes(owner: str, workload: Workload, metric: str) -> None:
     if not jnp.issubdtype(loss.dtype, jnp.floating):  # its gradient would be zero: nothing would be trained
         raise ValueError(f"{owner}: loss must return floating-point numbers, got {loss.dtype}")
     metrics = _shapes_of(owner, "the model with its metrics", workload.evaluate, params, held_out)
+    if not isinstance(metrics, Mapping):
+        raise ValueError(f"{owner}: evaluate must return metrics by name, got {type(metrics).__name__}")
     for name, value in metrics.items():
         _check_per_example(owner, name, value)
     if metric not in metrics:
@@ -52,6 +56,11 @@ def _shapes_of(owner: str, what: str, function: Callable, *args: Any) -> Any:
         if str(error).startswith("from_arrays: "):  # one of our own, made while tracing
             raise
         raise ValueError(f"{owner}: {what} failed: {first_line(error)}") from error
+
+
+def _check_micro_batch(owner: str, size: Any) -> None:
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+        raise ValueError(f"{owner}: micro_batch must be a whole number >= 1, got {size!r}")
 
 
 def _check_per_example(owner: str, name: str, value: Any) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jax
 
-from lr_batch import EngineReport, Goal, Result, Study, Trial, run
+from lr_batch import EngineReport, Goal, Result, Study, Trial, check, run
 from lr_batch.engine import AUTO, Identity, choose_execution, chunk_width, fingerprint, program_hash
 from runs.cache import remembered
 from runs.curve.analysis import Analysis, analyse
@@ -46,6 +46,7 @@ def run_in_folder(study: Study, folder: Path | None = None, *, add: bool = False
       runs.store.StoreError: if the folder cannot be used or holds another study.
       KeyboardInterrupt: with all that is finished stored, see `runs.interrupts`.
     """
+    check(study)
     described = description(study)  # before a folder is made for what cannot be compiled
     folder = default_folder(study) if folder is None else folder
     with Store(folder) as store:

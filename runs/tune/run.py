@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hparam.tuning.plan import TuningPlan
 from hparam.tuning.tune import Tuning, tune
+from lr_batch import check
 from runs.curve.run import RESULTS
 from runs.store import Store
 from runs.tune.live import LiveBest
@@ -26,6 +27,7 @@ def tune_in_folder(plan: TuningPlan, folder: Path | None = None) -> tuple[Path, 
       runs.store.StoreError: if the folder cannot be used or holds another search.
       KeyboardInterrupt: with all that is finished stored.
     """
+    check(plan.study, to_goal=plan.to_goal)  # before a folder is made for what cannot be trained
     folder = default_folder(plan) if folder is None else folder
     with Store(folder) as store:
         store.describe(plan.description)
