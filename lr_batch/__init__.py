@@ -14,7 +14,7 @@ from lr_batch.analysis.strength import BestStrength, StrengthRow, best_strengths
 from lr_batch.checks import check
 from lr_batch.engine.chunk import ChunkStore
 from lr_batch.engine.programs import Programs
-from lr_batch.errors import StudyError
+from lr_batch.errors import StudyError, first_line
 from lr_batch.generalization import ArrayStore, Generalization, generalize
 from lr_batch.grid import log_grid
 from lr_batch.problem.from_arrays import from_arrays
@@ -62,6 +62,7 @@ __all__ = [
     "check",
     "critical_batch_size",
     "estimate",
+    "first_line",
     "from_arrays",
     "generalize",
     "gradient_noise_scale",

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import difflib
-import importlib.util
-import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 REPEATABLE = ("--set", "--space", "--option")  # options that may be given several times
@@ -90,56 +85,6 @@ def settings(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
             raise UsageError(f"--set: {name} is given twice; list its values as in {name}=0.1,0.2")
         space[name] = values(f"--set {name}", listed)
     return space
-
-
-def named_or_loaded(what: str, text: str) -> Any:
-    """A name of the registry as it is, or the object that "FILE.py:NAME" names.
-
-    Raises:
-      UsageError: if the file or the name is not there, or running the file fails.
-    """
-    if ".py" not in text:
-        return text
-    file, _, name = text.rpartition(":")
-    path = Path(file)
-    if not file.endswith(".py") or not name:
-        raise UsageError(f"{what}: must be a registered name or look like FILE.py:NAME, got {text!r}")
-    if not path.is_file():
-        raise UsageError(f"{what}: there is no file {file!r}")
-    module = _run_file(what, path)
-    if not hasattr(module, name):
-        own = [known for known in vars(module) if not known.startswith("_")]
-        raise UsageError(f"{what}: {file!r} has no {name!r}{_nearest(name, own)}")
-    return getattr(module, name)
-
-
-def _run_file(what: str, path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent.absolute()))  # its own imports, as for a script
-    try:
-        with _one_line_for(f"{what}: running {str(path)!r}"):
-            spec.loader.exec_module(module)
-    finally:
-        sys.path.pop(0)
-    return module
-
-
-@contextlib.contextmanager
-def _one_line_for(what: str) -> Iterator[None]:
-    """The user's own code may raise whatever it likes, and leave the process too."""
-    try:
-        yield
-    except UsageError:
-        raise
-    except (Exception, SystemExit) as error:
-        first = str(error).strip().partition("\n")[0]
-        raise UsageError(f"{what} failed: {type(error).__name__}: {first}") from error
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _parts(text: str, separator: str, form: str, count: int | None = None) -> list[str]:

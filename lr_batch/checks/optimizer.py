@@ -40,8 +40,8 @@ def check_optimizer(study: Study) -> list[str]:
         unread += [name for name in study.space if name in own and not _reaches_lane(study, name)]
     if unread:
         raise StudyError(
-            f"{study.optimizer_name} does not read {unread[0]} for these parameters: all its values would train the same trial; "
-            f"use hparams[{unread[0]!r}] in it, or leave {unread[0]} out"
+            f"{study.optimizer_name} does not read {unread[0]} for these parameters: all its values would train the same "
+            f"trial; use hparams[{unread[0]!r}] in it, or leave {unread[0]} out"
             + ("" if unread[0] != "learning_rate" else " of its chain and scale by hparams['learning_rate']")
         )
     return [f"optimizer: {study.optimizer_name} reads {', '.join(study.space)}; shapes and dtypes stay"]

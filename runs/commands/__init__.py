@@ -1,6 +1,7 @@
 """The commands of `lr-batch`, one a file. Nothing heavy is imported before a command runs."""
 
 from runs.commands.bench import Bench
+from runs.commands.check import Check
 from runs.commands.compare import Compare
 from runs.commands.curve import Curve
 from runs.commands.data import Data
@@ -11,6 +12,7 @@ from runs.commands.transfer import Transfer
 from runs.commands.tune import Tune
 
 COMMANDS = {
+    "check": Check,
     "curve": Curve,
     "compare": Compare,
     "regularize": Regularize,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from runs import parse
+from runs import load, parse
 
 if TYPE_CHECKING:
     from lr_batch import Study
@@ -63,9 +63,9 @@ class StudyOptions:
         """The study for one optimizer: a registered name, or FILE.py:NAME."""
         import lr_batch
 
-        row = lr_batch.as_optimizer(parse.named_or_loaded("--optimizer", optimizer))
+        row = lr_batch.as_optimizer(load.named_or_loaded("--optimizer", optimizer))
         return lr_batch.Study(
-            workload=parse.named_or_loaded("workload", self.workload),
+            workload=load.named_or_loaded("workload", self.workload),
             optimizer=row,
             batch_sizes=None if self.batch_sizes is None else parse.batch_sizes(self.batch_sizes),
             space=self._space(row.space),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from runs import parse
+from runs import load, parse
 from runs.commands.options import WHOLE, Settings, optional
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class Regularize:
         if self.seeds < 2:
             raise ValueError(f"--seeds: needs at least 2, since intervals are over seeds, got {self.seeds}")
         regularizer = reg.REGULARIZERS[self.regularizer]
-        workload = lr_batch.as_workload(parse.named_or_loaded("workload", self.workload))
-        optimizer = lr_batch.as_optimizer(parse.named_or_loaded("--optimizer", self.optimizer))
+        workload = lr_batch.as_workload(load.named_or_loaded("workload", self.workload))
+        optimizer = lr_batch.as_optimizer(load.named_or_loaded("--optimizer", self.optimizer))
         return lr_batch.Study(
             workload=workload,
             optimizer=optimizer,

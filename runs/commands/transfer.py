@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from runs import parse
+from runs import load, parse
 
 if TYPE_CHECKING:
     from runs.transfer.run import Family, Plan
@@ -69,7 +69,7 @@ class Transfer:
         from lr_batch import as_optimizer
         from runs.transfer.run import Family, Plan
 
-        optimizer = as_optimizer(parse.named_or_loaded("--optimizer", self.optimizer))
+        optimizer = as_optimizer(load.named_or_loaded("--optimizer", self.optimizer))
         checked_kind(optimizer)
         rates = optimizer.space["learning_rate"]
         if self.learning_rates:
@@ -96,7 +96,7 @@ def sized(what: str, name: str, options: dict[str, int]) -> Any:
 
     takes = lambda make: inspect.signature(make).parameters
     known = {key: make for key, make in WORKLOADS.items() if "width" in takes(make)}
-    make = parse.named_or_loaded(what, name)
+    make = load.named_or_loaded(what, name)
     make = Registry("workload with a width", known)[make] if isinstance(make, str) else make
     for option in ("width", *options):
         if not callable(make) or option not in takes(make):

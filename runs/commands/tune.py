@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from runs import parse
+from runs import load, parse
 from runs.commands.options import WHOLE, Settings
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ class Tune:
         from hparam.tuning.plan import study_of
         from lr_batch import num_examples
 
-        workload = lr_batch.as_workload(parse.named_or_loaded("workload", self.workload))
-        optimizer = lr_batch.as_optimizer(parse.named_or_loaded("--optimizer", self.optimizer))
+        workload = lr_batch.as_workload(load.named_or_loaded("workload", self.workload))
+        optimizer = lr_batch.as_optimizer(load.named_or_loaded("--optimizer", self.optimizer))
         space, fixed = self._space(optimizer)
         epochs = -(-EPOCHS * num_examples(workload.train_data) // max(1, self.batch_size))
         study = study_of(

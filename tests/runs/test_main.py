@@ -139,8 +139,8 @@ WRONG = {
     "my.py:numpy_loss": "the model with its loss failed: TracerArrayConversionError",
     "my.py:workload --optimizer my.py:nope": "'my.py' has no 'nope'",
     "my.py:workload --optimizer my.py:seven": "optimizer must be a name or a function .* got int",
-    "my.py:workload --optimizer my.py:broken": "cannot be compiled: RuntimeError: my optimizer is broken$",
-    "my.py:workload --optimizer my.py:no_such_name": "cannot be compiled: KeyError: 'lr'",
+    "my.py:workload --optimizer my.py:broken": r"cannot be built: RuntimeError: my .* broken \(my.py, line \d+\)$",
+    "my.py:workload --optimizer my.py:no_such_name": r"'lr' \(my.py, line \d+\); searched are learning_rate",
 }
 
 
