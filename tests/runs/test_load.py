@@ -103,8 +103,8 @@ def test_what_cannot_be_loaded_is_one_line_that_says_where(text, here):
 
 def test_the_command_line_takes_a_module_of_the_working_directory(here):
     (here / "project" / "nets" / "model.py").write_text(
-        "from .sizes import OUTPUTS\nimport jax.numpy as jnp, lr_batch, numpy as np, optax\n"
-        "x = np.random.default_rng(0).normal(size=(96, 5)).astype('float32')\ny = np.argmax(x[:, :3], 1).astype('int32')\n"
+        "from .sizes import OUTPUTS\nimport jax.numpy as jnp\nimport lr_batch, numpy as np, optax\n"
+        "x = np.random.default_rng(0).normal(size=(96, 5))\ny = np.argmax(x[:, :3], 1).astype('int32')\n"
         "model = (lambda key: jnp.zeros((5, OUTPUTS)), lambda params, x: x @ params)\n"
         "workload = lr_batch.from_arrays(model, train=(x, y), held_out=(x, y), goal='loss<0.8',\n"
         "    loss=optax.softmax_cross_entropy_with_integer_labels, name='in_package')\n"
