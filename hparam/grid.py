@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from hparam.search import Plan, Search, Segment, make_search
 from hparam.space import Space
 
+LEVELS = 8  # points per dimension, where their number is free
 
-def grid(space: Space, levels: int | Mapping[str, int] = 8) -> Search:
+
+def grid(space: Space, levels: int | Mapping[str, int] = LEVELS) -> Search:
     """Every combination of evenly spaced levels, row by row; then all of them again with the next seed.
 
     Args:
@@ -18,8 +20,7 @@ def grid(space: Space, levels: int | Mapping[str, int] = 8) -> Search:
         is even on the dimension's own scale. A choice always has all its values,
         an integer at most as many as there are.
     """
-    counts = level_counts(space, levels)
-    cells = space.product([space.dimensions[name].levels(num) for name, num in counts.items()])
+    cells = grid_cells(space, levels)
     hashes = [space.hash(cell) for cell in cells]
 
     def plan(key, state, n):
@@ -32,6 +33,31 @@ def grid(space: Space, levels: int | Mapping[str, int] = 8) -> Search:
         return Plan([Segment(cells[i], repeat=repeat) for repeat, i in taken])
 
     return make_search(space, plan)
+
+
+def grid_cells(space: Space, levels: int | Mapping[str, int]) -> list[tuple[float, ...]]:
+    """Every setting of a grid."""
+    counts = level_counts(space, levels)
+    return space.product([space.dimensions[name].levels(num) for name, num in counts.items()])
+
+
+def affordable_levels(space: Space, trials: int) -> int:
+    """Most points per dimension, at most `LEVELS`, of which the whole grid fits into so many trials.
+
+    Raises:
+      ValueError: where not even the ends of all ranges do.
+
+    >>> from hparam.dimension import log
+    >>> affordable_levels(Space({"learning_rate": log(1e-3, 1), "eps": log(1e-8, 1)}), 24)
+    4
+    """
+    for levels in range(LEVELS, 1, -1):
+        if len(grid_cells(space, levels)) <= trials:
+            return levels
+    raise ValueError(
+        f"grid: the ends of all ranges are {len(grid_cells(space, 2)):,} settings, more than {trials:,} trials; ask for "
+        "more trials, search fewer hyperparameters, or take a search that samples, such as quasi_random"
+    )
 
 
 def level_counts(space: Space, levels: int | Mapping[str, int]) -> dict[str, int]:

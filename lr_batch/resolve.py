@@ -9,6 +9,7 @@ import optax
 
 import optim
 from lr_batch.errors import first_line
+from lr_batch.problem.evaluated import evaluated_params
 from lr_batch.problem.workload import Workload
 from lr_batch.workloads import WORKLOADS
 
@@ -50,7 +51,8 @@ def as_optimizer(optimizer: optim.Optimizer | str | Callable[[Mapping[str, Any]]
     """The registry's row of `optimizer`, or a row around a user's own function.
 
     A function `hparams -> optax.GradientTransformation` may say more of itself by attributes, each optional:
-    `eval_params`, `(opt_state, params) -> params` to evaluate at, for a method that averages its iterates;
+    `eval_params`, `(opt_state, params) -> params` to evaluate at, for a method that averages its iterates (by
+    default the average of a schedule-free method, ours or Optax's, that is found in the state);
     `space`, the default grid (else that of SGD); `hparams`, an `optim.Range` for each hyperparameter (else the
     learning rate must be positive and any other number is allowed); `name`; and `step_kind`, "sgd" or "adam", for
     muP.
@@ -61,7 +63,7 @@ def as_optimizer(optimizer: optim.Optimizer | str | Callable[[Mapping[str, Any]]
     Raises:
       ValueError: one line: an unknown name, something that cannot be called, or an attribute of a wrong kind.
 
-    >>> as_optimizer("adam").eval_params is as_optimizer(lambda hparams: optax.sgd(0.1)).eval_params
+    >>> as_optimizer(lambda hparams: optax.sgd(hparams["learning_rate"])).space == optim.OPTIMIZERS["sgd"].space
     True
     """
     if isinstance(optimizer, str):
@@ -88,6 +90,7 @@ def as_optimizer(optimizer: optim.Optimizer | str | Callable[[Mapping[str, Any]]
         space=said.pop("space", optim.OPTIMIZERS["sgd"].space),
         paper="",
         further=getattr(optimizer, "hparams", None) is None,
+        eval_params=said.pop("eval_params", evaluated_params),
         **said,
     )
 

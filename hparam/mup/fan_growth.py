@@ -29,6 +29,8 @@ class Fans(NamedTuple):
         return self.fan_in != 1 and self.fan_out != 1
 
 
+# What says which axes are whose, where shapes do not.
+SAY = "say with `fans` (--fans FILE.py:NAME), (path, base shape, target shape) -> growth of (fan-in, fan-out)"
 FansRule = Callable[[str, tuple[int, ...], tuple[int, ...]], tuple[float, float]]
 
 
@@ -71,6 +73,21 @@ def fans_of(base: Workload, target: Workload, rule: FansRule) -> PyTree:
         return Fans(*rule(name, narrow.shape, wide.shape))
 
     return jax.tree_util.tree_map_with_path(of, before, after)
+
+
+def check_readout(owner: str, growth: PyTree, rule: FansRule) -> None:
+    """Raises ValueError where widths differ and nothing maps from the width to a fixed size.
+
+    Weights that are tied, such as an embedding that is also the readout, count as input weights, and the output
+    would need a factor 1 / width. Whoever gives a `rule` of their own has said what they mean.
+    """
+    fans = jax.tree.leaves(growth, is_leaf=lambda node: isinstance(node, Fans))
+    grows = any(fan != Fans(1.0, 1.0) for fan in fans)
+    if grows and rule is default_fans and not any(fan.is_readout for fan in fans):
+        raise ValueError(
+            f"{owner}: no output weights, of which only the fan-in grows with the width: untie them from the embedding "
+            f"(tied ones need a factor 1 / width on the output), or {SAY}"
+        )
 
 
 def shapes(workload: Workload) -> PyTree:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hparam.mup.fan_growth import Fans, shapes
+from hparam.mup.fan_growth import SAY, Fans, FansRule, default_fans, path_name, shapes
 from lr_batch import Workload
 
 PyTree = Any
@@ -31,6 +31,39 @@ def std_ratios(base: Workload, target: Workload, fans: PyTree) -> PyTree:
     """
     is_leaf = lambda node: isinstance(node, Fans)
     return jax.tree.map(std_ratio, fans, initial_stds(base), initial_stds(target), is_leaf=is_leaf)
+
+
+def check_vectors(base: Workload, target: Workload, fans: PyTree, rule: FansRule) -> None:
+    """Raises ValueError for a parameter with one axis that is taken for a bias and starts smaller where wider.
+
+    Biases and gains start as constants, or with a spread that the width does not change; output weights of shape
+    (width,) do not.
+    """
+    if rule is not default_fans:
+        return
+    is_leaf = lambda node: isinstance(node, Fans)
+    vectors = jax.tree.map(
+        lambda fan, shape: fan.fan_out != 1 and shape.ndim == 1, fans, shapes(target), is_leaf=is_leaf
+    )
+    if not any(jax.tree.leaves(vectors)):
+        return
+    before, after = initial_stds(base), initial_stds(target)
+    found = jax.tree.map(lambda vector, b, a: vector and _falls(b, a), vectors, before, after)
+    for path, falls in jax.tree.leaves_with_path(found):
+        if falls and not path_name(path).endswith("bias"):
+            raise ValueError(
+                f"mup: {path_name(path)!r} has one axis, the width, and initial values that fall with it: it is no bias; "
+                f"{SAY}; for output weights (growth, 1)"
+            )
+
+
+def _falls(before: Spread, after: Spread) -> bool:
+    """Whether the spread is smaller after, or before where that is the wider one, beyond sampling error."""
+    if not (before.std > 0 and after.std > 0):
+        return False
+    wider_over_narrower = (after.std / before.std) ** (1 if after.count > before.count else -1)
+    error = np.sqrt(0.5 / before.count + 0.5 / after.count)
+    return bool(np.log(wider_over_narrower) < -SAMPLING_ERRORS * error)
 
 
 def std_ratio(fans: Fans, before: Spread, after: Spread) -> float:

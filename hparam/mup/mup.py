@@ -10,8 +10,8 @@ import jax
 import optax
 
 import optim
-from hparam.mup.fan_growth import Fans, FansRule, default_fans, fans_of, path_name
-from hparam.mup.initial_std import std_ratios
+from hparam.mup.fan_growth import Fans, FansRule, check_readout, default_fans, fans_of, path_name
+from hparam.mup.initial_std import check_vectors, std_ratios
 from lr_batch import Workload, as_optimizer
 
 PyTree = Any
@@ -133,7 +133,7 @@ def mup(
         is wrong: the last axis is the output; of two growing axes the first is the input.
 
     Raises:
-      ValueError: if the two are not one network at two widths.
+      ValueError: if the two are not one network at two widths, or no parameter maps from the width to a fixed size.
 
     >>> from lr_batch.workloads import digits_mlp
     >>> wide = mup(digits_mlp(width=64), digits_mlp(width=256))
@@ -145,6 +145,8 @@ def mup(
     if not depth > 0:
         raise ValueError(f"mup: depth must be above 0, got {depth!r}")
     growth = fans_of(base, target, fans)
+    check_vectors(base, target, growth, fans)
+    check_readout("mup", growth, fans)
 
     def of(path, fan, ratio):
         width = width_factors(fan, ratio, multiplied=readout == "multiplier")

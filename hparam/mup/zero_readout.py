@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from hparam.mup.fan_growth import Fans, FansRule, default_fans, fans_of
+from hparam.mup.fan_growth import Fans, FansRule, check_readout, default_fans, fans_of
+from hparam.mup.initial_std import check_vectors
 from lr_batch import Workload
 
 
@@ -26,9 +27,9 @@ def zero_readout(workload: Workload, other_width: Workload, fans: FansRule = def
       ValueError: if nothing differs like this.
     """
     growth = fans_of(workload, other_width, fans)
+    check_vectors(workload, other_width, growth, fans)  # before their initial values are gone
+    check_readout("zero_readout", growth, fans)
     is_leaf = lambda node: isinstance(node, Fans)
-    if not any(fan.is_readout for fan in jax.tree.leaves(growth, is_leaf=is_leaf)):
-        raise ValueError("zero_readout: no output weights, of which only the fan-in differs between the two")
 
     def init(key):
         zeroed = lambda fan, leaf: jnp.zeros_like(leaf) if fan.is_readout else leaf

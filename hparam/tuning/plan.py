@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from hparam.grid import affordable_levels, grid_cells
 from hparam.registry import SEARCHES, Strategy
 from hparam.search import Search
 from hparam.space import Space
@@ -87,7 +88,21 @@ class TuningPlan:
                 listed = ", ".join(known) or "none"
                 raise ValueError(f"tune: {self.search} has no option {name!r} (known: {listed})")
         lengths = {name: value for name, value in self._lengths().items() if name in known}
-        return strategy(self.space, **{**lengths, **self.options})
+        return strategy(self.space, **{**lengths, **self._levels(), **self.options})
+
+    def _levels(self) -> dict[str, int]:
+        """Of a grid: the resolution at which the trials cover the space, unless the options say one."""
+        if self.search != "grid":
+            return {}
+        if "levels" not in self.options:
+            return {"levels": affordable_levels(self.space, self.trials)}
+        cells = len(grid_cells(self.space, self.options["levels"]))
+        if cells > self.trials:
+            raise ValueError(
+                f"tune: levels={self.options['levels']} is a grid of {cells:,} settings, of which {self.trials:,} trials "
+                f"would leave {cells - self.trials:,} out; ask for {cells:,} trials or fewer levels"
+            )
+        return {}
 
     def _lengths(self) -> dict[str, int]:
         """Options of strategies with rungs that follow from the budget."""

@@ -44,6 +44,9 @@ class Transfer:
     """Whose final loss is compared."""
     zero_readout: bool = True
     """Whether output weights start at zero under muP, as its authors advise."""
+    fans: Annotated[str | None, tyro.conf.arg(metavar="FILE.py:NAME")] = None
+    """Your own function (path, base shape, target shape) -> growth of (fan-in, fan-out) of a parameter, where
+    shapes alone do not tell which axis is its input."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder of the results. The same command again resumes there."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -65,6 +68,7 @@ class Transfer:
         print(f"\nfigures, summary.json and the stores: {folder}")
 
     def _family_and_plan(self) -> tuple[Family, Plan]:
+        from hparam.mup.fan_growth import default_fans
         from hparam.mup.mup import checked_kind
         from lr_batch import as_optimizer
         from runs.transfer.run import Family, Plan
@@ -84,7 +88,10 @@ class Transfer:
         )
         options = {} if self.layers is None else {"layers": self.layers}
         make = sized("workload", self.workload, options)
-        return Family(make, optimizer, plan.widths[0], options, self.zero_readout, self.loss), plan
+        fans = default_fans if self.fans is None else load.named_or_loaded("--fans", self.fans)
+        if not callable(fans):
+            raise ValueError(f"--fans: must look like FILE.py:NAME and name a function, got {self.fans!r}")
+        return Family(make, optimizer, plan.widths[0], options, self.zero_readout, self.loss, fans), plan
 
 
 def sized(what: str, name: str, options: dict[str, int]) -> Any:

@@ -27,6 +27,7 @@ from runs.transfer.run import (
     Plan,
     best_rates,
     losses_after,
+    studies_of,
     train_all,
 )
 from runs.write import write_atomically
@@ -76,10 +77,9 @@ def main(out: str | None = None, quick: bool = False) -> Surface:
     kept = RESULTS if out is None else Path(out)
     stores = Path("lr-batch-results") / "joint-surface" if out is None else kept
 
-    def final(name, width):
-        return losses_after(plan.steps, train_all(family, plan, name, width, stores), plan)
-
-    losses = {name: np.stack([final(name, width) for width in plan.widths]) for name in PARAMETERIZATIONS}
+    results = train_all(studies_of(family, plan), stores)
+    final = lambda result: losses_after(plan.steps, result, plan)
+    losses = {name: np.stack([final(result) for result in results[name]]) for name in PARAMETERIZATIONS}
     surface = Surface(plan, losses)
     kept.mkdir(parents=True, exist_ok=True)
     write_atomically(kept / "joint_surface.json", json.dumps(as_json(surface)).encode())

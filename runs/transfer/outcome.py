@@ -24,6 +24,7 @@ from runs.transfer.run import (
     check_coordinates,
     horizons,
     losses_after,
+    studies_of,
     train_all,
     wider_is_worse,
 )
@@ -34,10 +35,7 @@ def measure(family: Family, plan: Plan, folder: Path) -> dict[str, Any]:
     """Trains every width in both parameterizations, checks coordinates, draws, and returns the summary."""
     from runs.transfer import figures as draw
 
-    results = {
-        name: [train_all(family, plan, name, width, folder) for width in plan.widths]
-        for name in PARAMETERIZATIONS
-    }
+    results = train_all(studies_of(family, plan), folder)
 
     def after(steps):
         return {

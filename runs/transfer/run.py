@@ -17,6 +17,7 @@ from scipy.stats import t as student_t
 
 import hparam
 import optim
+from hparam.mup.fan_growth import FansRule, default_fans
 from lr_batch import (
     DIVERGED,
     Estimate,
@@ -49,6 +50,7 @@ class Family(NamedTuple):
       options: further arguments of `make`, such as `layers`.
       zero_readout: output weights of muP start at zero, at the base width too.
       measured: "training" or "held-out": whose loss.
+      fans: which axes of a parameter are its input and its output, see `hparam.mup`.
     """
 
     make: Callable[..., Workload]
@@ -57,13 +59,14 @@ class Family(NamedTuple):
     options: Mapping[str, int] = {}
     zero_readout: bool = True
     measured: str = "training"
+    fans: FansRule = default_fans
 
     def member(self, parameterization: str, width: int) -> tuple[Workload, optim.Optimizer]:
         """Workload and optimizer of one width."""
         if parameterization == STANDARD:
             workload, optimizer = self._network(width), as_optimizer(self.optimizer)
         else:
-            scaled = hparam.mup(self._under_mup(self.base_width), self._under_mup(width))
+            scaled = hparam.mup(self._under_mup(self.base_width), self._under_mup(width), fans=self.fans)
             workload, optimizer = scaled.workload(), scaled.optimizer(self.optimizer)
         return workload._replace(name=f"{workload.name}, width {width}, {parameterization}"), optimizer
 
@@ -72,7 +75,9 @@ class Family(NamedTuple):
         takes_base = "base_width" in inspect.signature(self.make).parameters
         own = {"base_width": self.base_width} if takes_base else {}
         network = self._network(width, **own)
-        return hparam.zero_readout(network, self._network(2 * width)) if self.zero_readout else network
+        if not self.zero_readout:
+            return network
+        return hparam.zero_readout(network, self._network(2 * width, **own), self.fans)
 
     def _network(self, width: int, **own: int) -> Workload:
         workload = as_workload(self.make, width=width, **self.options, **own)
@@ -123,10 +128,19 @@ class BestRate(NamedTuple):
     edge: bool
 
 
-def train_all(family: Family, plan: Plan, parameterization: str, width: int, folder: Path) -> Result:
+def studies_of(family: Family, plan: Plan) -> dict[tuple[str, int], Study]:
+    """That of every parameterization and width: all are derived before any is trained."""
+    return {
+        (name, width): study_of(family, plan, name, width)
+        for name in PARAMETERIZATIONS
+        for width in plan.widths
+    }
+
+
+def study_of(family: Family, plan: Plan, parameterization: str, width: int) -> Study:
     """Every trial of one width, for `plan.steps` steps."""
     workload, optimizer = family.member(parameterization, width)
-    study = Study(
+    return Study(
         workload=workload,
         optimizer=scheduled(optimizer, plan),
         batch_sizes=plan.batch_sizes,
@@ -137,8 +151,14 @@ def train_all(family: Family, plan: Plan, parameterization: str, width: int, fol
         slack=math.inf,
         extend=False,
     )
-    _, result = run_in_folder(study, folder / f"{parameterization}-{width}")
-    return result
+
+
+def train_all(studies: Mapping[tuple[str, int], Study], folder: Path) -> dict[str, list[Result]]:
+    """The results of each parameterization, by width."""
+    results: dict[str, list[Result]] = {name: [] for name in PARAMETERIZATIONS}
+    for (name, width), study in studies.items():
+        results[name].append(run_in_folder(study, folder / f"{name}-{width}")[1])
+    return results
 
 
 def scheduled(optimizer: optim.Optimizer, plan: Plan) -> optim.Optimizer:

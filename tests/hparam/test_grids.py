@@ -9,6 +9,7 @@ from scipy.stats import kstest, qmc
 from search_rows import FINITE, LINE, MIXED
 
 from hparam import coarse_to_fine, grid, parse_space, quasi_random, random
+from hparam.grid import affordable_levels
 
 KEY = jax.random.key(0)
 PLANE = parse_space(["lr=log(1e-4,1)", "momentum=log1m(0.9,0.999)"])
@@ -131,3 +132,16 @@ def test_seeds_beyond_a_finite_space_go_to_the_best():
 def test_settings_are_columns_of_float64():
     proposal, _ = random(MIXED).ask(KEY, random(MIXED).init(), 3)
     assert {column.dtype for column in proposal.settings.values()} == {np.dtype(np.float64)}
+
+
+@pytest.mark.parametrize(("trials", "levels"), [(4, 2), (24, 4), (63, 7), (64, 8), (1000, 8)])
+def test_a_grid_covers_the_space_with_the_trials_there_are(trials, levels):
+    assert affordable_levels(PLANE, trials) == levels
+    proposal, _ = grid(PLANE, levels).ask(KEY, grid(PLANE).init(), levels**2)
+    for name, ends in (("lr", (1e-4, 1)), ("momentum", (0.9, 0.999))):
+        np.testing.assert_allclose((proposal.settings[name].min(), proposal.settings[name].max()), ends)
+
+
+def test_a_grid_that_trials_cannot_pay_is_refused():
+    with pytest.raises(ValueError, match="the ends of all ranges are 4 settings, more than 3 trials"):
+        affordable_levels(PLANE, 3)

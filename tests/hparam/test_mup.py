@@ -295,3 +295,56 @@ def test_exponents_are_slopes_in_logs():
     assert exponent(widths, np.array([1.0, np.nan, 1.0])) == np.inf
     assert exponent(widths, np.array([1.0, 0.0, 0.0])) == np.inf
     assert exponent(widths, np.zeros(3)) == 0
+
+
+class VectorReadout(nn.Module):
+    """A network whose output weights have one axis, or two."""
+
+    width: int
+    column: bool
+
+    @nn.compact
+    def __call__(self, x):
+        h = nn.tanh(nn.Dense(self.width)(x))
+        shape = (self.width, 1) if self.column else (self.width,)
+        return (h @ self.param("v", nn.initializers.normal(self.width**-0.5), shape)).reshape(len(x))
+
+
+class Tied(nn.Module):
+    width: int
+
+    @nn.compact
+    def __call__(self, x):
+        embed = nn.Embed(7, self.width)
+        return embed.attend(nn.Dense(self.width)(embed(x)))
+
+
+def network_of(model, x):
+    y = np.zeros(len(x), np.float32)
+    loss = lambda outputs, y: (outputs.reshape(len(y), -1)[:, 0] - y) ** 2
+    return lr_batch.from_arrays(model, train=(x, y), held_out=(x, y), loss=loss, goal="loss<0.1")
+
+
+@pytest.mark.parametrize("zero", [True, False])
+def test_what_shapes_do_not_tell_is_asked_for_before_anything_is_trained(zero):
+    x = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
+    tokens = np.arange(8, dtype="int32") % 7
+
+    def derived(make):
+        networks = [make(width) for width in (16, 32, 64)]
+        if zero:
+            networks = [hparam.zero_readout(make(width), make(2 * width)) for width in (16, 32, 64)]
+        return hparam.mup(networks[0], networks[2])
+
+    assert derived(lambda width: network_of(VectorReadout(width, True), x)).tree("adam")["v"] == 0.25
+    with pytest.raises(ValueError, match="'v' has one axis.*it is no bias; say with `fans`"):
+        derived(lambda width: network_of(VectorReadout(width, False), x))
+    with pytest.raises(ValueError, match="no output weights.*untie them.*`fans`"):
+        derived(lambda width: network_of(Tied(width), tokens))
+
+
+def test_fans_tell_what_shapes_do_not():
+    x = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
+    narrow, wide = (network_of(VectorReadout(width, False), x) for width in (16, 64))
+    rule = lambda path, base, target: (4.0, 1.0) if path == "v" else default_fans(path, base, target)
+    assert hparam.mup(narrow, wide, fans=rule).tree("adam")["v"] == 0.25

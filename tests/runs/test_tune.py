@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "lr_batch"))
 from tiny import sgd, tiny_workload
 
 import lr_batch
-from hparam import FULL, SEARCHES, Space, from_settings, log, log1m
+from hparam import FULL, SEARCHES, Space, from_settings, log, log1m, parse_space
 from hparam.gaussian_process import fit
 from hparam.tuning import TuningPlan, tune
 from hparam.tuning.confirm import Finalist, lineage, train_again
@@ -117,6 +117,18 @@ def test_search_that_may_cost_more_goes_on():
     longer = tune(plan(), store)
     assert outcome(longer)[0][0][1][:6] == outcome(short)[0][0][1]
     assert outcome(longer) == outcome(whole("random")[0])
+
+
+def test_a_grid_trains_the_whole_space_or_says_what_it_would_leave_out():
+    space = parse_space(["learning_rate=log(1e-3,1)", "momentum=linear(0,0.9)"])
+    study = study_of(space, {}, workload=tiny_workload(), optimizer="momentum", batch_sizes=(8,), budget=2)
+    planned = plan(study=study, space=space, search="grid", options={}, trials=5, confirm=0)
+    settings = tune(planned).rounds[0].proposal.settings
+    assert set(settings["learning_rate"]) >= {1e-3, 1.0} and set(settings["momentum"]) >= {0.0, 0.9}
+    with pytest.raises(
+        ValueError, match="levels=8 is a grid of 64 settings, of which 24 trials would leave 40 out"
+    ):
+        plan(study=study, space=space, search="grid", options={"levels": 8}, trials=24)
 
 
 @pytest.mark.parametrize(("goal", "to_goal"), [("loss<1e-9", False), ("loss<0.6", True)])
