@@ -7,7 +7,7 @@ import numpy as np
 from hparam.rungs import go_on, rungs
 from hparam.search import Plan, Search, Segment, State, make_search
 from hparam.space import Space
-from hparam.untried import fresh_segments
+from hparam.untried import untried_segments
 
 
 def asha(
@@ -33,7 +33,7 @@ def asha(
                 return Plan(ready[:n])
             promoted += [] if full_chunks else ready
         promoted = promoted[:n]
-        return Plan(promoted + fresh_segments(space, key, state, n - len(promoted), steps=ladder[0]))
+        return Plan(promoted + untried_segments(space, key, state, n - len(promoted), steps=ladder[0]))
 
     return make_search(space, plan)
 

@@ -11,7 +11,7 @@ from hparam.acquisition import choose_batch
 from hparam.gaussian_process import Posterior, fantasize, fit
 from hparam.search import Plan, Search, Segment, State, generator, make_search
 from hparam.space import Space
-from hparam.untried import fresh_segments
+from hparam.untried import untried_segments
 
 # Losses further above the median than this many times (median - best) count as
 # that far: a loss just short of divergence would flatten all else.
@@ -58,12 +58,12 @@ def bayes(space: Space, initial: int | None = None, explore: float = 0.1) -> Sea
         reason = _unusable(cells, initial)
         if reason:
             notes = (f"bayes: {reason}; quasi-random points",) if len(cells.loss) else ()
-            return Plan(fresh_segments(space, key, state, n), notes)
+            return Plan(untried_segments(space, key, state, n), notes)
         rng = generator(key, len(state.segments))
         asked = [segment.setting for segment in state.segments.values()]
         num_explore = int(explore * n)
         first = choose_batch(space, *models(cells, rng), n, num_explore=num_explore, taken=asked, rng=rng)
-        return Plan(fresh_segments(space, key, state, n, first=first))
+        return Plan(untried_segments(space, key, state, n, first=first))
 
     return make_search(space, plan)
 

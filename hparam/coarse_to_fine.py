@@ -13,7 +13,7 @@ from jaxtyping import Float
 from hparam.grid import level_counts
 from hparam.search import FRESH, Key, Plan, Search, Segment, State, make_search
 from hparam.space import Space, rows
-from hparam.untried import fresh_segments, sobol
+from hparam.untried import sobol, untried_segments
 
 Setting = tuple[float, ...]
 
@@ -64,10 +64,10 @@ def _plan(space: Space, counts: dict[str, int], tolerance: float, key: Key, stat
         note = f"stage {stage}: {_interval(space, box)}"
         if None in known:
             points = itertools.chain(cells, _filler(space, key, box, stage, n))
-            return Plan(fresh_segments(space, key, state, n, first=points, label=stage), (note,))
+            return Plan(untried_segments(space, key, state, n, first=points, label=stage), (note,))
         if not np.isfinite(min(known)):
             note += "; every cell diverged: quasi-random points over the whole space"
-            return Plan(fresh_segments(space, key, state, n, label=stage), (note,))
+            return Plan(untried_segments(space, key, state, n, label=stage), (note,))
         if _small(space, box, tolerance):
             return Plan(_further_seeds(space, state, cells, known, n, stage), (note + "; done",))
         box = _zoom(space, counts, box, cells[int(np.argmin(known))])

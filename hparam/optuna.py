@@ -12,7 +12,7 @@ import numpy as np
 
 from hparam.search import Key, Plan, Search, State, generator, make_search
 from hparam.space import Space, rows
-from hparam.untried import fresh_segments
+from hparam.untried import untried_segments
 
 SAMPLERS = {"gp": "GPSampler", "tpe": "TPESampler", "cma": "CmaEsSampler", "random": "RandomSampler"}
 
@@ -29,7 +29,7 @@ def optuna(space: Space, sampler: str = "tpe") -> Search:
 
     def plan(key, state, n) -> Plan:
         first = rows(space.from_unit(_ask(space, sampler, key, state, n)))
-        return Plan(fresh_segments(space, key, state, n, first=first))
+        return Plan(untried_segments(space, key, state, n, first=first))
 
     return make_search(space, plan)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from hparam.search import FRESH, Key, Plan, Segment, State, segment_id
 from hparam.space import Space
-from hparam.untried import fresh_segments
+from hparam.untried import untried_segments
 
 Members = dict[int, Segment]  # by id
 
@@ -41,7 +41,7 @@ def fill(
         size, steps = first_rung(cohort)
         started = sum(s.continues == FRESH and s.steps == steps for s in members.values())
         room = max(min(size - started, n - len(segments)), 0)
-        segments += fresh_segments(space, key, state, room, planned=segments, steps=steps, label=cohort)
+        segments += untried_segments(space, key, state, room, planned=segments, steps=steps, label=cohort)
         if len(segments) == n:
             return Plan(segments)
 

@@ -23,7 +23,7 @@ def sobol(key: Key, dims: int, start: int, num: int) -> Float[np.ndarray, "num d
     return qmc.Sobol(dims, scramble=True, rng=generator(key)).random_base2(power)[start : start + num]
 
 
-def fresh_segments(
+def untried_segments(
     space: Space,
     key: Key,
     state: State,

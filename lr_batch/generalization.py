@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 import reg
 from lr_batch.checks import check
 from lr_batch.engine.chunk import Chunk
-from lr_batch.engine.layout import Layout, Task, run_within_memory
+from lr_batch.engine.chunk_plan import ChunkPlan, Task, run_within_memory
 from lr_batch.engine.terms import padded
 from lr_batch.engine.workers import Once, Program, run_tasks, worker_devices
 from lr_batch.errors import StudyError
@@ -106,8 +106,10 @@ class _Runner:
     def __init__(self, study: Study, epochs: float, store: ArrayStore | None):
         check(study, to_goal=False)
         self.study, self.epochs, self.store = study, epochs, store
-        layout = Layout.of(study)
-        self.layout = layout._replace(identity=layout.identity._replace(epochs=float(epochs), evals=EVALS))
+        chunk_plan = ChunkPlan.of(study)
+        self.plan = chunk_plan._replace(
+            identity=chunk_plan.identity._replace(epochs=float(epochs), evals=EVALS)
+        )
         self.halved = 0  # chunks that did not fit into memory, each now two
         workload = study.workload
         held_out, mask = in_blocks(workload.eval_data, EVAL_BLOCK)
@@ -121,7 +123,7 @@ class _Runner:
             task
             for batch_size in self.study.batch_sizes
             for seed in range(self.study.seeds)
-            for task in self.layout.tasks(batch_size, seed, self.study.settings)
+            for task in self.plan.tasks(batch_size, seed, self.study.settings)
         ]
 
     def cadence(self, batch_size: int) -> Int[np.ndarray, " evals"]:
@@ -168,7 +170,7 @@ class _Runner:
                 hparams=tuple(self.study.space),
                 micro_batches=micro_batches_of(self.study.batch_sizes, self.study.workload.micro_batch),
                 num_classes=self._classes(),
-                execution=self.layout.execution,
+                execution=self.plan.execution,
             )
             return Program(jax.jit(fit).lower(*args))
 

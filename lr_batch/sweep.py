@@ -13,8 +13,8 @@ import numpy as np
 from lr_batch.checks import check
 from lr_batch.engine.cadence import evaluation_steps
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
+from lr_batch.engine.chunk_plan import ChunkPlan, Task, is_out_of_memory, run_within_memory
 from lr_batch.engine.chunk_run import ChunkStatus, run_chunk
-from lr_batch.engine.layout import Layout, Task, is_out_of_memory, run_within_memory
 from lr_batch.engine.memory import chunk_memory
 from lr_batch.engine.programs import ADVANCE, START, Engine, Programs
 from lr_batch.engine.terms import terms_of
@@ -31,7 +31,7 @@ class Progress(NamedTuple):
     """How far a study is.
 
     `trials_done` counts trials, `trials_trained` those of them that this run trained; `alive` are in training and
-    have not reached the goal. A chunk has `width` lanes of `lane_bytes` each, as reckoned by `lr_batch.engine.memory`.
+    have not reached the goal. A chunk has `width` lanes of `lane_bytes` each, as `lr_batch.engine.memory` estimates.
     """
 
     chunks_done: int
@@ -103,8 +103,8 @@ class _Sweep:
         self.began = time.monotonic()
         self.cadence = evaluation_steps(study.budget)
         check(study)
-        self.layout = Layout.of(study)
-        self.lane_bytes = chunk_memory(study).lane(self.layout.width, self.layout.execution)
+        self.plan = ChunkPlan.of(study)
+        self.lane_bytes = chunk_memory(study).lane(self.plan.width, self.plan.execution)
         self.rows: dict[str, tuple[Chunk, ChunkResult]] = {}  # by the id of the chunk
         self.status: Counter[str] = Counter()  # of the trials in `rows`
         self.flying: dict[str, ChunkStatus] = {}
@@ -133,7 +133,7 @@ class _Sweep:
             settings = product({**self.study.space, "learning_rate": values})
             for seed in range(self.study.seeds):
                 first = best.get((batch_size, seed), np.inf)
-                tasks += self.layout.tasks(batch_size, seed, settings, first=first)
+                tasks += self.plan.tasks(batch_size, seed, settings, first=first)
         return tasks
 
     def _run_tasks(self, tasks: list[Task]) -> None:
@@ -189,7 +189,7 @@ class _Sweep:
         self.planned += len(halves) - 1
 
     def _engine(self, width: int) -> Engine:
-        return self.programs.engine(self.study, width, self.layout.execution, max_evals=len(self.cadence))
+        return self.programs.engine(self.study, width, self.plan.execution, max_evals=len(self.cadence))
 
     def _terms(self, task: Task) -> Terms:
         return terms_of(
@@ -221,7 +221,7 @@ class _Sweep:
                 diverged=self.status[DIVERGED],
                 alive=sum(s.alive - s.reached for s in self.flying.values()),
                 seconds=time.monotonic() - self.began,
-                width=self.layout.width,
+                width=self.plan.width,
                 lane_bytes=self.lane_bytes,
             )
         )
@@ -246,7 +246,7 @@ class _Sweep:
             programs_compiled=len(compiled),
             examples=self.trained_examples,
             device=f"{len(self.devices)} x {self.devices[0].device_kind}",
-            chunk_width=self.layout.width,
+            chunk_width=self.plan.width,
             trials_per_second=self.trained_trials / seconds,
             events=tuple(self.events),
         )

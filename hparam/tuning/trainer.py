@@ -14,8 +14,8 @@ from hparam.tuning.plan import TuningPlan
 from lr_batch import DIVERGED, REACHED, ChunkStore, Programs, StudyError, check
 from lr_batch.engine import (
     Carry,
+    ChunkPlan,
     ChunkResult,
-    Layout,
     Source,
     Task,
     Terms,
@@ -64,8 +64,8 @@ class Trainer:
         self.plan, self.store, self.programs = plan, store, programs or Programs()
         self.devices, self.cadence = worker_devices(workers), plan.cadence
         check(plan.study, to_goal=plan.to_goal)
-        layout = Layout.of(plan.study, useful=plan.width)
-        self.layout = layout._replace(identity=plan.trial_identity(layout.identity))
+        chunk_plan = ChunkPlan.of(plan.study, useful=plan.width)
+        self.chunk_plan = chunk_plan._replace(identity=plan.trial_identity(chunk_plan.identity))
         self.tasks: dict[int, Task] = {}  # by the ids of their segments
         self.lanes: dict[int, Source] = {}  # of segments that may go on, by id
         self.trained_steps = 0  # of all lanes, in this process
@@ -93,8 +93,8 @@ class Trainer:
     def _tasks_of(self, proposal: Proposal) -> Iterable[Task]:
         """Groups in lock-step, cut to the width of the program."""
         for group in proposal.chunks():
-            for first in range(0, len(group), self.layout.width):
-                yield self._task(proposal.take(group[first : first + self.layout.width]))
+            for first in range(0, len(group), self.chunk_plan.width):
+                yield self._task(proposal.take(group[first : first + self.chunk_plan.width]))
 
     def _task(self, rows: Proposal) -> Task:
         steps, repeat = int(rows.steps[0]), int(rows.repeat[0])
@@ -107,9 +107,9 @@ class Trainer:
         continues = [origin.continues for origin in origins]
         # An id stands for all that went before, so these describe the lanes that go on completely.
         segment = {"steps": steps, "continues": [] if continues[0] == FRESH else continues}
-        layout = self.layout._replace(identity=self.layout.identity._replace(segment=segment))
+        chunk_plan = self.chunk_plan._replace(identity=self.chunk_plan.identity._replace(segment=segment))
         seed = self.plan.first_seed + repeat
-        (task,) = layout.tasks(self.plan.study.batch_sizes[0], seed, settings, origins=origins)
+        (task,) = chunk_plan.tasks(self.plan.study.batch_sizes[0], seed, settings, origins=origins)
         return task
 
     def _run(self, tasks: list[Task]) -> Iterable[tuple[Task, ChunkResult]]:
@@ -144,7 +144,7 @@ class Trainer:
 
     def _train_chunk(self, task: Task, device: jax.Device) -> tuple[ChunkResult, Carry | None]:
         engine = self.programs.engine(
-            self.plan.study, task.width, self.layout.execution, max_evals=len(self.cadence)
+            self.plan.study, task.width, self.chunk_plan.execution, max_evals=len(self.cadence)
         )
         terms = self._terms(task)
         if (

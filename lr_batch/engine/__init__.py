@@ -6,10 +6,10 @@ the plan of a chunk and its programs from here, and what is traced from `lr_batc
 
 from lr_batch.engine.cadence import GROWTH, evaluation_steps
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore, Lanes, fingerprint
+from lr_batch.engine.chunk_plan import ChunkPlan, Task, run_within_memory
 from lr_batch.engine.chunk_run import run_chunk
 from lr_batch.engine.execution_choice import choose_execution
 from lr_batch.engine.identity import Identity, program_hash
-from lr_batch.engine.layout import Layout, Task, run_within_memory
 from lr_batch.engine.live_bytes import used_equations
 from lr_batch.engine.memory import chunk_memory, chunk_width
 from lr_batch.engine.programs import Engine, Programs
@@ -38,7 +38,7 @@ __all__ = [
     "Lane",
     "LaneState",
     "Lanes",
-    "Layout",
+    "ChunkPlan",
     "MicroBatch",
     "Program",
     "Programs",

@@ -38,7 +38,7 @@ class Chunk(NamedTuple):
         settings = [dict(setting) for setting in self.settings]
         return fingerprint([self.identity.described(), self.batch_size, self.seed, settings])
 
-    def config_hash(self, lane: int) -> str:
+    def trial_hash(self, lane: int) -> str:
         """Identity of one trial without its seed."""
         return fingerprint([self.identity.described(), self.batch_size, dict(self.settings[lane])])
 

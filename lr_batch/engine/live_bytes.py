@@ -1,4 +1,4 @@
-"""How many bytes a function holds at once while it runs, reckoned from its jaxpr: nothing is compiled or run.
+"""How many bytes a function holds at once while it runs, estimated from its jaxpr: nothing is compiled or run.
 
 A model of what a compiler does: results of products, reductions, gathers and the like lie in memory from
 the operation that makes them to the last one that reads them. Elementwise operations are merged into those

@@ -1,4 +1,4 @@
-"""How much memory a chunk takes, reckoned before anything is compiled, and how wide it may be."""
+"""How much memory a chunk takes, estimated before anything is compiled, and how wide it may be."""
 
 from __future__ import annotations
 
@@ -103,8 +103,11 @@ def memory_budget() -> float:
 
 def _working(function: Callable, hparams: PyTree, state: PyTree, *shared: PyTree) -> tuple[int, int]:
     """Bytes that each lane holds while it runs, and bytes that all lanes hold once."""
-    per_lane = live_bytes(lambda own, shared: function(*own, *shared), (hparams, state), shared)
-    return per_lane, live_bytes(lambda own, _: function(*own), (hparams, state, *shared), ()) - per_lane
+    of_a_lane = live_bytes(lambda own, shared: function(*own, *shared), (hparams, state), shared)
+    # As if nothing were shared every result counts. What that adds depends on the shared arguments alone, such as
+    # slices of the examples: it is computed once for all lanes.
+    of_everything = live_bytes(lambda own, _: function(*own), (hparams, state, *shared), ())
+    return of_a_lane, of_everything - of_a_lane
 
 
 def _shapes(tree: PyTree) -> PyTree:

@@ -27,7 +27,7 @@ START, ADVANCE = "start", "advance"
 # (For the program "advance" the first saves nothing, and without the second its steps are slower.)
 QUICKLY_COMPILED = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
 # On a GPU: the compiler takes the kernels that it thinks best and tries none out, which would take it 2 to 4 seconds.
-# A chunk of less than so many bytes stays in the caches: its steps are as fast then, as starting kernels takes the time.
+# The steps of a chunk below so many bytes, which stays in the caches, take as long: launch overhead dominates them.
 UNTUNED, UNTUNED_BYTES = {"xla_gpu_autotune_level": 0}, 100e6
 
 

@@ -21,7 +21,7 @@ class Ladder(NamedTuple):
 
 
 class MicroBatch(NamedTuple):
-    """So many examples at once; `repeated` in a loop, else every batch that takes it is a single one of it."""
+    """Examples differentiated at once; `repeated` in a loop, or unrolled where each batch needs exactly one."""
 
     examples: int
     repeated: bool = True

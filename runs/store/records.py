@@ -45,7 +45,7 @@ def find_damage(db: sqlite3.Connection) -> list[BadRow]:
 
 def find_result(db: sqlite3.Connection, chunk: Chunk) -> ChunkResult | None:
     """The rows of `chunk`, whichever chunks they were accepted from; None if one is missing."""
-    rows = [find_trial(db, chunk.config_hash(lane), chunk.seed) for lane in range(len(chunk.settings))]
+    rows = [find_trial(db, chunk.trial_hash(lane), chunk.seed) for lane in range(len(chunk.settings))]
     if not all(rows):
         return None
     common = find_chunk(db, chunk.id) or find_chunk(db, rows[0].chunk)

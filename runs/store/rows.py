@@ -79,7 +79,7 @@ def chunk_row(chunk: Chunk, result: ChunkResult) -> ChunkRow:
 def trial_row(chunk: Chunk, result: ChunkResult, lane: int) -> TrialRow:
     steps_to_goal = float(result.steps_to_goal[lane])
     columns = (
-        chunk.config_hash(lane),
+        chunk.trial_hash(lane),
         int(chunk.seed),
         chunk.id,
         lane,

@@ -10,27 +10,30 @@ from hparam import Space, TuningPlan, log, study_of, tune
 from hparam.tuning import trainer
 from lr_batch import StudyError, generalization
 from lr_batch.engine import Identity
-from lr_batch.engine.layout import Layout, run_within_memory
+from lr_batch.engine.chunk_plan import ChunkPlan, run_within_memory
 
 FULL = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes")
 SETTINGS = tuple({"learning_rate": rate} for rate in (0.1, 0.2, 0.3, 0.4, 0.5))
 
 
 @pytest.fixture(scope="module")
-def layout():
-    return Layout.of(tiny_study(lanes="vmap"), useful=3)
+def chunk_plan():
+    return ChunkPlan.of(tiny_study(lanes="vmap"), useful=3)
 
 
-def test_trials_are_cut_into_chunks_of_the_width(layout):
-    assert layout.width == layout.identity.width == 3 and layout.identity.lanes == layout.execution == "vmap"
-    tasks = layout.tasks(8, 1, SETTINGS, first=9.0, origins="abcde")
+def test_trials_are_cut_into_chunks_of_the_width(chunk_plan):
+    assert (
+        chunk_plan.width == chunk_plan.identity.width == 3
+        and chunk_plan.identity.lanes == chunk_plan.execution == "vmap"
+    )
+    tasks = chunk_plan.tasks(8, 1, SETTINGS, first=9.0, origins="abcde")
     assert [task.chunk.settings for task in tasks] == [SETTINGS[:3], SETTINGS[3:]]
     assert [task.origins for task in tasks] == [("a", "b", "c"), ("d", "e")]
     assert {(task.width, task.first, task.chunk.seed) for task in tasks} == {(3, 9.0, 1)}
 
 
-def test_halves_hold_the_same_trials_and_say_their_width(layout):
-    (task, _) = layout.tasks(8, 1, SETTINGS, origins="abcde")
+def test_halves_hold_the_same_trials_and_say_their_width(chunk_plan):
+    (task, _) = chunk_plan.tasks(8, 1, SETTINGS, origins="abcde")
     halves = task.halves()
     assert [half.chunk.settings for half in halves] == [SETTINGS[:2], SETTINGS[2:3]]
     assert [half.origins for half in halves] == [("a", "b"), ("c",)]
@@ -39,8 +42,8 @@ def test_halves_hold_the_same_trials_and_say_their_width(layout):
     assert single.width == 1 and single.halves() == []
 
 
-def test_only_memory_that_does_not_suffice_cuts_a_chunk(layout):
-    task, told = layout.tasks(8, 1, SETTINGS)[0], []
+def test_only_memory_that_does_not_suffice_cuts_a_chunk(chunk_plan):
+    task, told = chunk_plan.tasks(8, 1, SETTINGS)[0], []
 
     def failing(error):
         def run(task):
@@ -94,8 +97,8 @@ def test_generalization_executes_lanes_as_the_study_says():
     np.testing.assert_allclose(single.held_out["loss"], batched.held_out["loss"], rtol=1e-5)
     study = tiny_study(batch_sizes=(8,), lanes="map")
     runner = generalization._Runner(study, 2, None)
-    assert runner.layout.execution == runner.plan()[0].chunk.identity.lanes == "map"
-    assert runner.layout.identity.epochs == 2.0 and isinstance(runner.layout.identity, Identity)
+    assert runner.chunk_plan.execution == runner.plan()[0].chunk.identity.lanes == "map"
+    assert runner.chunk_plan.identity.epochs == 2.0 and isinstance(runner.chunk_plan.identity, Identity)
 
 
 def test_a_search_goes_on_with_half_the_lanes(monkeypatch):

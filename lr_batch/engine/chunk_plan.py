@@ -48,7 +48,7 @@ class Task(NamedTuple):
         return f"batch size {self.chunk.batch_size}, seed {self.chunk.seed}"
 
 
-class Layout(NamedTuple):
+class ChunkPlan(NamedTuple):
     """Lanes of a chunk, how they are executed, and what the trials have in common."""
 
     width: int
@@ -56,7 +56,7 @@ class Layout(NamedTuple):
     identity: Identity
 
     @classmethod
-    def of(cls, study: Study, *, useful: int | None = None) -> Layout:
+    def of(cls, study: Study, *, useful: int | None = None) -> ChunkPlan:
         """As wide as memory allows, and no wider than is useful.
 
         Args:
