@@ -89,9 +89,9 @@ def generalize(
         raise ValueError(f"generalize: epochs must be above 0, got {epochs!r}")
     began = time.monotonic()
     runner = _Runner(study, epochs, store)
-    done = [(task.chunk, known) for task in runner.plan() if store and (known := store.load(task.chunk))]
+    done = [(task.chunk, known) for task in runner.tasks() if store and (known := store.load(task.chunk))]
     known = {chunk.id for chunk, _ in done}
-    missing = [task for task in runner.plan() if task.chunk.id not in known]
+    missing = [task for task in runner.tasks() if task.chunk.id not in known]
     planned = len(done) + len(missing)
     on_chunk(len(done), planned)
     for finished in run_tasks(missing, runner.run, worker_devices()):
@@ -118,7 +118,7 @@ class _Runner:
         self.data = FitData(Data(workload.train_data, held_out, mask), part, part_mask)
         self.programs: dict[tuple[jax.Device, int], Once] = {}
 
-    def plan(self) -> list[Task]:
+    def tasks(self) -> list[Task]:
         return [
             task
             for batch_size in self.study.batch_sizes

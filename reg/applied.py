@@ -65,7 +65,7 @@ def where_active(active: bool | jax.Array, changed: LossFn, plain: LossFn) -> Lo
     """`changed` where active, else `plain`: bit for bit, value and gradient.
 
     Both are computed, and of each its gradient; this costs up to twice the work. One loss that equals `plain`
-    when it is off would do but for the last bits: the compiler fuses and multiplies in another order what has
+    when it is off would agree with it up to rounding only: the compiler fuses and multiplies in another order what has
     passed through it, and examples that each lane has changed for itself are no longer one shared matrix.
     """
 

@@ -26,7 +26,7 @@ def pool_threads() -> int:
 
 
 # A program holds a thread of XLA's pool, and a batched LAPACK call within it waits until other threads have done parts of
-# the batch: if every thread waits so, all do for ever. Hence one is always left over.
+# the batch: all threads can wait on each other, a deadlock. Hence one is always left over.
 LAPACK_TURNS = threading.Semaphore(max(1, pool_threads() - 1))
 
 

@@ -105,9 +105,11 @@ class Regularize:
 def run(study: Study, epochs: float, folder: Path) -> Generalization:
     """Trains what the folder does not hold yet, with a line of progress on stderr."""
     from lr_batch import generalize
+    from runs.curve.run import remembered_choice
     from runs.regularize.array_store import ArrayStore
 
     def report(done: int, planned: int) -> None:
         print(f"chunks {done}/{planned}", file=sys.stderr, flush=True)
 
-    return generalize(study, epochs, ArrayStore(folder), report)
+    chosen = dataclasses.replace(study, lanes=remembered_choice(study))
+    return generalize(chosen, epochs, ArrayStore(folder), report)

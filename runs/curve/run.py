@@ -64,10 +64,17 @@ def with_lanes(study: Study, store: Store) -> Study:
         return study
     made = [event.removeprefix(LANES) for event in store.events if event.startswith(LANES)]
     if not made:
-        key = " ".join([program_hash(study), jax.local_devices()[0].device_kind, str(len(study.settings))])
-        made = [remembered(key, lambda: choose_execution(study, chunk_width(study)))]
+        made = [remembered_choice(study)]
         store.record(LANES + made[0])
     return dataclasses.replace(study, lanes=made[0])
+
+
+def remembered_choice(study: Study) -> str:
+    """How lanes are executed, as it was chosen on this machine before: measured again, it might come out otherwise."""
+    if study.lanes != AUTO:
+        return study.lanes
+    key = " ".join([program_hash(study), jax.local_devices()[0].device_kind, str(len(study.settings))])
+    return remembered(key, lambda: choose_execution(study, chunk_width(study)))
 
 
 def stored_result(folder: Path) -> Result:

@@ -22,10 +22,8 @@ def chunk_plan():
 
 
 def test_trials_are_cut_into_chunks_of_the_width(chunk_plan):
-    assert (
-        chunk_plan.width == chunk_plan.identity.width == 3
-        and chunk_plan.identity.lanes == chunk_plan.execution == "vmap"
-    )
+    assert chunk_plan.width == chunk_plan.identity.width == 3
+    assert chunk_plan.execution == chunk_plan.identity.lanes == "vmap"
     tasks = chunk_plan.tasks(8, 1, SETTINGS, first=9.0, origins="abcde")
     assert [task.chunk.settings for task in tasks] == [SETTINGS[:3], SETTINGS[3:]]
     assert [task.origins for task in tasks] == [("a", "b", "c"), ("d", "e")]
@@ -97,8 +95,8 @@ def test_generalization_executes_lanes_as_the_study_says():
     np.testing.assert_allclose(single.held_out["loss"], batched.held_out["loss"], rtol=1e-5)
     study = tiny_study(batch_sizes=(8,), lanes="map")
     runner = generalization._Runner(study, 2, None)
-    assert runner.chunk_plan.execution == runner.plan()[0].chunk.identity.lanes == "map"
-    assert runner.chunk_plan.identity.epochs == 2.0 and isinstance(runner.chunk_plan.identity, Identity)
+    assert runner.plan.execution == runner.tasks()[0].chunk.identity.lanes == "map"
+    assert runner.plan.identity.epochs == 2.0 and isinstance(runner.plan.identity, Identity)
 
 
 def test_a_search_goes_on_with_half_the_lanes(monkeypatch):
