@@ -1,6 +1,9 @@
-"""Updates and state in the dtypes that they came in."""
+"""Updates and state in the dtypes that they came in, arithmetic in float32 at least."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,16 +13,50 @@ import optax
 def keep_dtypes(inner: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
     """Casts updates to the dtypes of the gradients, and state to the dtypes it had.
 
-    A hyperparameter that is traced is a strongly typed float32: without the cast it
-    turns bfloat16 moments into float32 ones after a step, which `lax.scan` refuses.
+    A hyperparameter that is traced is a strongly typed float32: without the cast it changes the type of a
+    state after a step, which `lax.scan` refuses.
+
+    Floating point numbers of less than 32 bits are widened before `inner` sees them, so that its state and
+    its arithmetic are float32: in bfloat16 a second moment with decay 0.999 stops at twice its value, since
+    what a step adds is below the last bit, and in float16 the usual eps = 1e-8 is 0. Options such as `mu_dtype`
+    make single parts of the state narrow again. Numbers of Python become arrays.
+
+    >>> state = keep_dtypes(optax.scale_by_adam()).init({"w": jnp.ones(2, jnp.bfloat16)})
+    >>> state.nu["w"].dtype
+    dtype('float32')
     """
     inner = optax.with_extra_args_support(inner)
 
-    def cast_like(new, old):
-        return jax.tree.map(lambda n, o: jnp.asarray(n, dtype=jnp.result_type(o)), new, old)
+    def init_fn(params):
+        return inner.init(_widened(params))
 
     def update_fn(updates, state, params=None, **extra):
-        new_updates, new_state = inner.update(updates, state, params, **extra)
-        return cast_like(new_updates, updates), cast_like(new_state, state)
+        wide_extra = _widened_extra(extra, params)
+        new_updates, new_state = inner.update(_widened(updates), state, _widened(params), **wide_extra)
+        return _cast_like(new_updates, updates), _cast_like(new_state, state)
 
-    return optax.GradientTransformationExtraArgs(inner.init, update_fn)
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def _cast_like(new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda n, o: jnp.asarray(n, dtype=jnp.result_type(o)), new, old)
+
+
+def _widened(tree: Any) -> Any:
+    def wide(leaf):
+        leaf = leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf)
+        narrow = jnp.issubdtype(leaf.dtype, jnp.floating) and jnp.finfo(leaf.dtype).bits < 32
+        return leaf.astype(jnp.float32) if narrow else leaf
+
+    return jax.tree.map(wide, tree)
+
+
+def _widened_extra(extra: dict[str, Any], params: Any) -> dict[str, Any]:
+    """The arguments of line searches and of SAM: functions still see parameters of their own dtypes."""
+
+    def of_own_params(function: Callable) -> Callable:
+        return lambda p, **given: _widened(function(_cast_like(p, params), **given))
+
+    functions = {name: of_own_params(extra[name]) for name in ("value_fn", "grad_fn") if extra.get(name)}
+    values = {name: _widened(extra[name]) for name in ("value", "grad") if name in extra}
+    return {**extra, **functions, **values}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
 
-from optim.masks import matrices
-from optim.range import DECAY, NON_NEGATIVE, POSITIVE, Scalar, ScalarOrSchedule, hyperparameters
+from optim.hyperparameters import hyperparameters
+from optim.masks import where
+from optim.range import DECAY, FLOAT_TYPE, MASK, NON_NEGATIVE, POSITIVE, DTypeLike, Scalar, ScalarOrSchedule
 
 
 @hyperparameters(max_norm=POSITIVE)
@@ -16,6 +19,13 @@ def scale_by_weight_norm(max_norm: Scalar | None = None) -> optax.GradientTransf
 
     You et al. (2020), algorithm 2, line 10. Their experiments use the identity; a bound of
     10 is NVIDIA's and TensorFlow's first version. Where a norm is 0 the ratio is 1.
+
+    Args:
+      max_norm: bound of |w|, in the units of the weights, in (0, inf), or None.
+
+    >>> tx = scale_by_weight_norm(2.0)
+    >>> print(f"{tx.update(0.1, tx.init(4.0), 4.0)[0]:.1f}")
+    2.0
     """
 
     def scale(u, w):
@@ -31,7 +41,14 @@ def scale_by_weight_norm(max_norm: Scalar | None = None) -> optax.GradientTransf
 
 
 @hyperparameters(
-    learning_rate=POSITIVE, b1=DECAY, b2=DECAY, eps=POSITIVE, weight_decay=NON_NEGATIVE, max_norm=POSITIVE
+    learning_rate=POSITIVE,
+    b1=DECAY,
+    b2=DECAY,
+    eps=POSITIVE,
+    weight_decay=NON_NEGATIVE,
+    max_norm=POSITIVE,
+    mask=MASK,
+    mu_dtype=FLOAT_TYPE,
 )
 def lamb(
     learning_rate: ScalarOrSchedule,
@@ -41,21 +58,34 @@ def lamb(
     weight_decay: Scalar = 0.0,
     max_norm: Scalar | None = None,
     *,
-    mask=matrices,
+    mask: Any = "matrices",
+    mu_dtype: DTypeLike = None,
 ) -> optax.GradientTransformation:
     """LAMB, theta <- theta - lr phi(|theta|) u / |u|, u = adam + wd theta (You et al., 2020, algorithm 2).
 
     Adam's moments are bias-corrected as in the paper's algorithm. Leaves outside `mask`, by
     default biases and norms, take plain Adam steps without decay, as the authors' code does;
-    `mask=None` treats all leaves alike, as the algorithm is written.
+    `mask="all"` treats all leaves alike, as the algorithm is written.
+
+    Args:
+      learning_rate: lr, the share of its norm that a layer moves in a step, in (0, inf); a number or a
+        schedule.
+      b1: decay of the first moment, in [0, 1).
+      b2: decay of the second moment, in [0, 1).
+      eps: in units of the gradient, in (0, inf).
+      weight_decay: wd, in [0, inf).
+      max_norm: bound of |theta| in phi, in (0, inf), or None.
+      mask: which leaves are scaled and decay: "matrices", None or "all", a function of the parameters, a
+        tree of booleans.
+      mu_dtype: data type in which the first moment is kept; default that of the parameters, float32 at least.
+
+    >>> tx = lamb(0.1, mask="all")
+    >>> print(f"{tx.update(2.0, tx.init(4.0), 4.0)[0]:.2f}")
+    -0.40
     """
-
-    def select(transformation):
-        return transformation if mask is None else optax.masked(transformation, mask)
-
     return optax.chain(
-        optax.scale_by_adam(b1, b2, eps),
-        select(optax.add_decayed_weights(weight_decay)),
-        select(scale_by_weight_norm(max_norm)),
+        optax.scale_by_adam(b1, b2, eps, mu_dtype=mu_dtype),
+        where(mask, optax.add_decayed_weights(weight_decay)),
+        where(mask, scale_by_weight_norm(max_norm)),
         optax.scale_by_learning_rate(learning_rate),
     )

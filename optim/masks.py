@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import optax
 
 
 def matrices(params):
@@ -13,3 +16,18 @@ def matrices(params):
     {'bias': False, 'kernel': True}
     """
     return jax.tree.map(lambda leaf: jnp.ndim(leaf) >= 2, params)
+
+
+def where(mask: Any, transformation: optax.GradientTransformation) -> optax.GradientTransformation:
+    """The transformation on the leaves of a mask, None for all; the others pass as they are."""
+    return transformation if mask is None else optax.masked(transformation, mask)
+
+
+def refuse_parts(owner: str, params: optax.Params) -> None:
+    """Raises ValueError where leaves are hidden: what calls the loss needs the whole tree."""
+    hidden = lambda node: isinstance(node, optax.MaskedNode)
+    if any(map(hidden, jax.tree.leaves(params, is_leaf=hidden))):
+        raise ValueError(
+            f"{owner}: sees a part of the parameters, but calls the loss, which needs all of them; take it out "
+            "of optax.masked or optax.partition, and mask what follows it"
+        )

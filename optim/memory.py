@@ -39,7 +39,7 @@ def num_bytes(leaf: Any) -> int:
     return leaf.size * leaf.dtype.itemsize
 
 
-def slot(path: tuple) -> str:
+def _slot(path: tuple) -> str:
     """The first field that says what is stored: `mu` in `inner_states/adamw/inner_state/mu/kernel`."""
     wrappers = ("inner_state", "inner_states", "inner_opt_state", "base")
     fields = [key.name for key in path if isinstance(key, jax.tree_util.GetAttrKey)]
@@ -61,7 +61,7 @@ def state_bytes(optimizer: optax.GradientTransformation, params: Any) -> StateBy
     state = jax.eval_shape(optimizer.init, shapes)
     by_slot: dict[str, int] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
-        by_slot[slot(path)] = by_slot.get(slot(path), 0) + num_bytes(leaf)
+        by_slot[_slot(path)] = by_slot.get(_slot(path), 0) + num_bytes(leaf)
     leaves = jax.tree.leaves(shapes)
     weights = sum(num_bytes(leaf) for leaf in leaves)
     return StateBytes(sum(leaf.size for leaf in leaves), weights, weights, MappingProxyType(by_slot))

@@ -2,134 +2,98 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 
-from optim.blocks import matrix_shape
-from optim.from_optax import adamw
+from optim.adam import adamw
+from optim.blocks import gathered, scattered_as
+from optim.hidden import input_axes, is_hidden_matrix, path_name
+from optim.hyperparameters import hyperparameters
+from optim.newton_schulz import TABLE, Coefficients, orthogonalize
 from optim.range import (
+    COUNT,
     DECAY,
+    FLOAT_TYPE,
     NON_NEGATIVE,
     POSITIVE,
+    Choice,
+    DTypeLike,
     Scalar,
     ScalarOrSchedule,
-    check_choice,
-    check_count,
-    hyperparameters,
+    Whole,
 )
 
-Coefficients = tuple[tuple[float, float, float], ...]
-
-# Jordan et al. (2024): steepest at zero; leaves singular values in [0.68, 1.13].
-JORDAN: Coefficients = ((3.4445, -4.7750, 2.0315),)
-# Amsel et al. (2025), algorithm 1: minimax polynomials for singular values in [1e-3, 1]; the last repeats.
-POLAR_EXPRESS: Coefficients = (
-    (8.28721201814563, -23.595886519098837, 17.300387312530933),
-    (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
-    (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
-    (3.3184196573706015, -2.488488024314874, 0.51004894012372),
-    (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
-    (1.891301407787398, -1.2679958271945868, 0.37680408948524835),
-    (1.8750014808534479, -1.2500016453999487, 0.3750001645474248),
-    (1.875, -1.25, 0.375),
-)
-POLAR_SAFETY = 1.01  # ibid., section 3.4: keeps rounding from pushing singular values beyond 1
 SCALES = {
     "jordan": lambda rows, columns: max(1.0, columns / rows) ** 0.5,
     "moonshot": lambda rows, columns: 0.2 * max(rows, columns) ** 0.5,
 }
 
 
-def polynomials(coefficients: str, num_steps: int) -> Coefficients:
-    """(a, b, c) of p(x) = a x + b x^3 + c x^5 for each of the steps."""
-    if coefficients == "jordan":
-        return JORDAN * num_steps
-    safe = [(a / POLAR_SAFETY, b / POLAR_SAFETY**3, c / POLAR_SAFETY**5) for a, b, c in POLAR_EXPRESS[:-1]]
-    table = (*safe, *POLAR_EXPRESS[-1:] * num_steps)
-    return table[:num_steps]
-
-
-def orthogonalize(matrix: jax.Array, coefficients: str = "jordan", num_steps: int = 5) -> jax.Array:
-    """About U V^T of a matrix U S V^T [m, n], by X <- a X + (b A + c A^2) X, A = X X^T (Newton-Schulz).
-
-    Jordan et al. (2024), in float32 at least where theirs is bfloat16, and without the 1e-7 that they add
-    to the norm. Zero stays zero.
-    """
-    x = matrix.astype(jnp.promote_types(matrix.dtype, jnp.float32))
-    x = x.T if matrix.shape[0] > matrix.shape[1] else x  # the smaller Gram matrix
-    margin = POLAR_SAFETY if coefficients == "polar_express" else 1.0
-    norm = optax.tree.norm(x)
-    x = x / (margin * jnp.where(norm > 0, norm, 1.0))
-    for a, b, c in polynomials(coefficients, num_steps):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
-
-
 class ScaleByMuonState(NamedTuple):
     momentum: optax.Updates  # moving average of the gradient; as params
 
 
-@hyperparameters(b1=DECAY)
+@hyperparameters(b1=DECAY, coefficients=TABLE, num_steps=COUNT, scale=Choice(SCALES), mu_dtype=FLOAT_TYPE)
 def scale_by_muon(
     b1: Scalar = 0.95,
     *,
     nesterov: bool = True,
-    coefficients: str = "jordan",
-    num_steps: int = 5,
+    coefficients: str | Coefficients = "jordan",
+    num_steps: int | Whole = Whole(5),
     scale: str = "jordan",
+    mu_dtype: DTypeLike = None,
 ) -> optax.GradientTransformation:
     """U = s orth(b1 M + (1 - b1) G) with M <- b1 M + (1 - b1) G (Jordan et al., 2024).
 
     M is an average as in the authors' code; a sum, v <- b1 v + g, gives the same U, since orth
     drops the norm. Tensors need two dimensions or more; kernels (H, W, I, O) are taken as
-    matrices (H W I, O), where the authors' are (O, I H W).
+    matrices (H W I, O), where the authors' are (O, I H W); query, key and value of attention, (I, heads,
+    features), as matrices (I, heads features).
 
     Args:
+      b1: decay of M, in [0, 1).
       nesterov: False orthogonalizes M itself.
-      coefficients: "jordan", or "polar_express" (Amsel et al., 2025): closer to orthogonal.
-      num_steps: iterations.
+      coefficients: "jordan", "polar_express" or rows (a, b, c), as in `orthogonalize`.
+      num_steps: iterations, >= 1.
       scale: "jordan" is s = max(1, fan_out / fan_in)^0.5; "moonshot" s = 0.2 max(fan_out, fan_in)^0.5,
         the root mean square of an Adam step (Liu et al., 2025), so that Adam's rates carry over.
+      mu_dtype: data type in which M is kept; default that of the parameters, float32 at least.
+
+    Raises:
+      ValueError: from `init`, where a parameter has less than two dimensions.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_muon(coefficients="polar_express", num_steps=8)
+    >>> grads = {"kernel": jnp.diag(jnp.array([3.0, 4.0]))}
+    >>> print(tx.update(grads, tx.init(grads))[0]["kernel"].round(3))
+    [[1. 0.]
+     [0. 1.]]
     """
-    check_choice("scale_by_muon", "coefficients", coefficients, ("jordan", "polar_express"))
-    check_choice("scale_by_muon", "scale", scale, SCALES)
-    check_count("scale_by_muon", "num_steps", num_steps)
 
     def init_fn(params):
         if any(leaf.ndim < 2 for leaf in jax.tree.leaves(params)):
             raise ValueError("scale_by_muon: params must have at least 2 dimensions; muon splits a tree")
-        return ScaleByMuonState(jax.tree.map(jnp.zeros_like, params))
+        return ScaleByMuonState(optax.tree.zeros_like(params, dtype=mu_dtype))
 
-    def step(grad, momentum):
+    def step(path, grad, momentum):
+        if not grad.size:
+            return grad
         direction = b1 * momentum + (1 - b1) * grad if nesterov else momentum
-        matrix = direction.reshape(matrix_shape(grad.shape))
+        inputs = input_axes(path_name(path), grad)
+        matrix = gathered(direction).reshape(math.prod(grad.shape[:inputs]), math.prod(grad.shape[inputs:]))
         orthogonal = orthogonalize(matrix, coefficients, num_steps)
-        return SCALES[scale](*matrix.shape) * orthogonal.reshape(grad.shape)
+        return SCALES[scale](*matrix.shape) * scattered_as(orthogonal.reshape(grad.shape), grad)
 
     def update_fn(updates, state, params=None):
         del params
         momentum = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.momentum, updates)
-        return jax.tree.map(step, updates, momentum), ScaleByMuonState(momentum)
+        return jax.tree.map_with_path(step, updates, momentum), ScaleByMuonState(momentum)
 
     return optax.GradientTransformation(init_fn, update_fn)
-
-
-def times(rate: ScalarOrSchedule, factor: Scalar) -> ScalarOrSchedule:
-    """A rate or a schedule, times a factor."""
-    return (lambda count: factor * rate(count)) if callable(rate) else factor * rate
-
-
-NOT_HIDDEN = ("embed", "head", "readout", "output", "logits")
-
-
-def is_hidden_matrix(path: str, leaf: jax.Array) -> bool:
-    """Two dimensions or more, and no part of the path names an embedding or an output layer."""
-    return leaf.ndim >= 2 and not any(name in path.lower() for name in NOT_HIDDEN)
 
 
 @hyperparameters(
@@ -139,6 +103,10 @@ def is_hidden_matrix(path: str, leaf: jax.Array) -> bool:
     adamw_ratio=POSITIVE,
     adamw_b1=DECAY,
     adamw_b2=DECAY,
+    coefficients=TABLE,
+    num_steps=COUNT,
+    scale=Choice(SCALES),
+    mu_dtype=FLOAT_TYPE,
 )
 def muon(
     learning_rate: ScalarOrSchedule,
@@ -149,32 +117,61 @@ def muon(
     adamw_b2: Scalar = 0.95,
     *,
     nesterov: bool = True,
-    coefficients: str = "jordan",
-    num_steps: int = 5,
+    coefficients: str | Coefficients = "jordan",
+    num_steps: int | Whole = Whole(5),
     scale: str = "jordan",
-    hidden: Callable[[str, jax.Array], bool] = is_hidden_matrix,
+    hidden: Callable[[str, jax.Array], bool] | None = None,
+    mu_dtype: DTypeLike = None,
 ) -> optax.GradientTransformation:
     """Hidden matrices by `scale_by_muon`, all other parameters by AdamW (Jordan et al., 2024).
 
     Both decay by theta <- theta - rate (u + wd theta). The rate of AdamW is `adamw_ratio` times
-    lr. The authors' example (recalled) has 3e-4 beside 0.02; with scale "moonshot" 1 is right.
+    lr. The authors' example has 3e-4 beside 0.02; with scale "moonshot" 1 is right.
 
     Args:
-      hidden: (path, leaf) -> whether Muon trains it, the path as in "Dense_0/kernel". The default
-        takes tensors of order 2 and more, except where the path says embedding or output.
+      learning_rate: lr, the size of a step's singular values for square matrices, in (0, inf); a number or a
+        schedule.
+      b1: decay of Muon's momentum, in [0, 1).
+      weight_decay: wd, in [0, inf).
+      adamw_ratio: AdamW's rate in units of lr, in (0, inf).
+      adamw_b1: decay of AdamW's first moment, in [0, 1).
+      adamw_b2: decay of AdamW's second moment, in [0, 1).
+      nesterov, coefficients, num_steps, scale: as in `scale_by_muon`.
+      hidden: (path, leaf) -> whether Muon trains it, the path as in "Dense_0/kernel"; None for
+        `is_hidden_matrix`.
+      mu_dtype: data type in which both first moments are kept; default that of the parameters, float32 at least.
+
+    >>> import jax.numpy as jnp
+    >>> tx = muon(0.1, coefficients="polar_express", num_steps=8)
+    >>> grads = {"kernel": jnp.diag(jnp.array([3.0, 4.0])), "bias": jnp.ones(1)}
+    >>> updates, _ = tx.update(grads, tx.init(grads), grads)
+    >>> print(updates["kernel"].round(3).diagonal(), updates["bias"].round(3))
+    [-0.1 -0.1] [-0.01]
     """
     muon_chain = optax.chain(
-        scale_by_muon(b1, nesterov=nesterov, coefficients=coefficients, num_steps=num_steps, scale=scale),
+        scale_by_muon(
+            b1,
+            nesterov=nesterov,
+            coefficients=coefficients,
+            num_steps=num_steps,
+            scale=scale,
+            mu_dtype=mu_dtype,
+        ),
         optax.add_decayed_weights(weight_decay),
         optax.scale_by_learning_rate(learning_rate),
     )
-    adamw_rate = times(learning_rate, adamw_ratio)
-    rest = adamw(adamw_rate, adamw_b1, adamw_b2, weight_decay=weight_decay, decay="rate")
+    adamw_rate = _times(learning_rate, adamw_ratio)
+    rest = adamw(adamw_rate, adamw_b1, adamw_b2, weight_decay=weight_decay, decay="rate", mu_dtype=mu_dtype)
+    is_hidden = is_hidden_matrix if hidden is None else hidden
 
     def labels(params):
-        def label(path, leaf):
-            return "muon" if hidden(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) else "adamw"
-
-        return jax.tree_util.tree_map_with_path(label, params)
+        return jax.tree.map_with_path(
+            lambda path, leaf: "muon" if is_hidden(path_name(path), leaf) else "adamw", params
+        )
 
     return optax.partition({"muon": muon_chain, "adamw": rest}, labels)
+
+
+def _times(rate: ScalarOrSchedule, factor: Scalar) -> ScalarOrSchedule:
+    """A rate or a schedule, times a factor."""
+    return (lambda count: factor * rate(count)) if callable(rate) else factor * rate

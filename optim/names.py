@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 
@@ -32,3 +32,29 @@ class Registry(dict):
 
     def __missing__(self, name: str) -> Any:
         raise ValueError(unknown(self.kind, name, self))
+
+
+class FrozenMapping(Mapping):
+    """A mapping that nobody can change; unlike `MappingProxyType` it can be pickled, copied and hashed.
+
+    >>> FrozenMapping({"a": 1})
+    FrozenMapping({'a': 1})
+    """
+
+    def __init__(self, items: Mapping[str, Any]):
+        self._items = dict(items)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._items[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._items.items()))
+
+    def __repr__(self) -> str:
+        return f"FrozenMapping({self._items})"

@@ -1,22 +1,29 @@
-"""Valid ranges of hyperparameters, checked when an optimizer is built."""
+"""Valid values of the arguments of a factory: numbers that may be searched, and choices that may not.
+
+Each kind has `check(owner, name, value)`, which returns the value to use or raises ValueError in one line.
+`optim.hyperparameters` calls it; `optim` and `reg` state every valid range with these.
+"""
 
 from __future__ import annotations
 
-import functools
-import inspect
 import math
-from collections.abc import Callable, Collection
-from types import MappingProxyType
+import operator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 
-from optim.keep_dtypes import keep_dtypes
+from optim.masks import matrices
 from optim.names import unknown
 
 Scalar = float | jax.Array
 ScalarOrSchedule = Scalar | optax.Schedule
+Mask = Callable[[optax.Params], Any]
+DTypeLike = Any  # what `jnp.dtype` takes
+STATIC = "under optax.inject_hyperparams name it in static_args"
 
 
 class Range(NamedTuple):
@@ -44,13 +51,13 @@ class Range(NamedTuple):
         below = value < self.high if self.high_open else value <= self.high
         return math.isfinite(value) and above and below
 
-    def check(self, owner: str, name: str, value: Any) -> None:
-        """Raises ValueError unless `value` is a scalar of the interval.
+    def check(self, owner: str, name: str, value: Any) -> Any:
+        """`value`, if it is a scalar of the interval; else ValueError.
 
         Traced values and schedules pass: what they will be is not known yet.
         """
         if isinstance(value, jax.core.Tracer) or callable(value):
-            return
+            return value
         number = not isinstance(value, (str, bytes)) and getattr(value, "ndim", 0) == 0
         try:
             valid = number and self.contains(float(value))
@@ -58,51 +65,110 @@ class Range(NamedTuple):
             valid = False
         if not valid:
             raise ValueError(f"{owner}: {name} must be in {self}, got {value!r}")
+        return value
 
 
 POSITIVE = Range(low=0.0, low_open=True)
 NON_NEGATIVE = Range(low=0.0)
 DECAY = Range(low=0.0, high=1.0, high_open=True)  # of an exponential moving average
+PROBABILITY = DECAY  # of leaving something out: at 1 nothing would be left
 
 
-def check_choice(owner: str, name: str, value: Any, known: Collection[str]) -> None:
-    """Raises ValueError unless `value` is one of `known`."""
-    if value not in known:
-        raise ValueError(f"{owner}: {unknown(name, value, known)}")
+class Whole:
+    """A whole number as the default of an argument that sets a shape.
 
+    `optax.inject_hyperparams` makes a traced array of every default that is an `int`; it leaves this alone.
 
-def check_count(owner: str, name: str, value: Any) -> None:
-    """Raises ValueError unless `value` is an integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{owner}: {name} must be an integer >= 1, got {value!r}")
-
-
-def hyperparameters(**ranges: Range) -> Callable[[Callable], Callable]:
-    """Decorates the factory of a transformation: the named arguments are hyperparameters.
-
-    They are checked against their ranges when the factory is called, may be traced
-    arrays that differ between lanes, and are listed with their defaults in the
-    attribute `hyperparameters` of the factory. A default of None means "left out".
+    >>> Whole(128), range(Whole(3)), Whole(3) == 3
+    (128, range(0, 3), True)
     """
 
-    def decorate(factory: Callable) -> Callable:
-        signature = inspect.signature(factory)
+    def __init__(self, value: int):
+        self.value = value
 
-        required = {n: p.default is inspect.Parameter.empty for n, p in signature.parameters.items()}
-        defaults = {n: None if required[n] else signature.parameters[n].default for n in ranges}
+    def __index__(self) -> int:
+        return self.value
 
-        @functools.wraps(factory)
-        def checked(*args, **kwargs):
-            for name, value in signature.bind(*args, **kwargs).arguments.items():
-                left_out = value is None and not required[name] and defaults.get(name) is None
-                if name in ranges and not left_out:
-                    ranges[name].check(factory.__name__, name, value)
-            # A traced rate is a strongly typed float32, which would promote bfloat16 state.
-            return keep_dtypes(factory(*args, **kwargs))
+    def __repr__(self) -> str:
+        return repr(self.value)
 
-        checked.hyperparameters = MappingProxyType(
-            {name: valid._replace(default=defaults[name]) for name, valid in ranges.items()}
-        )
-        return checked
+    def __eq__(self, other: object) -> bool:
+        return self.value == (other.value if isinstance(other, Whole) else other)
 
-    return decorate
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+
+class Count(NamedTuple):
+    """Whole numbers of at least `low`, known when the program is built.
+
+    >>> Count().check("shampoo", "interval", 0)
+    Traceback (most recent call last):
+    ValueError: shampoo: interval must be an integer >= 1, got 0
+    """
+
+    low: int = 1
+
+    def check(self, owner: str, name: str, value: Any) -> int:
+        """`value` as an `int`; ValueError where it is none, too small, or an array."""
+        whole = not isinstance(value, (bool, np.bool_, jax.Array)) and hasattr(value, "__index__")
+        if whole and operator.index(value) >= self.low:
+            return operator.index(value)
+        found = f"an array; {STATIC}" if isinstance(value, jax.Array) else repr(value)
+        raise ValueError(f"{owner}: {name} must be an integer >= {self.low}, got {found}")
+
+
+class Choice(tuple):
+    """One of several names.
+
+    >>> Choice(("paper", "sum")).check("lars", "denominator", "papr")
+    Traceback (most recent call last):
+    ValueError: lars: unknown denominator 'papr'; did you mean 'paper'? (known: paper, sum)
+    """
+
+    def check(self, owner: str, name: str, value: Any) -> Any:
+        """`value`, if it is one of the names; else ValueError with the nearest."""
+        if not isinstance(value, str) or value not in self:
+            raise ValueError(f"{owner}: {unknown(name, value, self)}")
+        return value
+
+
+class Leaves(NamedTuple):
+    """Which leaves of the parameters: "matrices", "all" or None, a function of the parameters, or a tree."""
+
+    def check(self, owner: str, name: str, value: Any) -> Any:
+        """What `optax.masked` takes: a function, a tree of booleans, or None for all leaves."""
+        if value is None or value == "all":
+            return None
+        if isinstance(value, str) and value == "matrices":
+            return matrices
+        if isinstance(value, (str, bool, int, float, jax.Array, np.ndarray, np.generic)):
+            raise ValueError(
+                f"{owner}: {name} must be 'matrices', 'all', a function of the parameters or a tree of "
+                f"booleans, got {value!r}; {STATIC}"
+            )
+        return value
+
+
+class FloatType(NamedTuple):
+    """A data type of floating point numbers, by name or as JAX writes it; None for that of the parameters."""
+
+    def check(self, owner: str, name: str, value: Any) -> Any:
+        """`value` as a data type, or None."""
+        if value is None:
+            return None
+        try:
+            dtype = None if isinstance(value, (jax.Array, np.ndarray)) else jnp.dtype(value)
+        except TypeError:
+            dtype = None
+        if dtype is None or not jnp.issubdtype(dtype, jnp.inexact):
+            raise ValueError(
+                f"{owner}: {name} must be a floating point type such as 'bfloat16', got {value!r}; {STATIC}"
+            )
+        return dtype
+
+
+COUNT = Count()
+MASK = Leaves()
+FLOAT_TYPE = FloatType()
+Valid = Range | Count | Choice | Leaves | FloatType

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import optax
 
-from optim import from_optax
 from optim.adagrad import adagrad
+from optim.adam import adam, adamw, nadam
 from optim.lamb import lamb
 from optim.lars import lars
 from optim.lbfgs import lbfgs
+from optim.lion import lion
 from optim.muon import muon
-from optim.names import Registry, unknown
+from optim.names import FrozenMapping, Registry, unknown
 from optim.range import Range, Scalar
 from optim.rmsprop import rmsprop
 from optim.sam import sam
 from optim.schedule_free import averaged_params, schedule_free_adamw, schedule_free_sgd
+from optim.sgd import momentum, nesterov, sgd
 from optim.shampoo import shampoo
 from optim.soap import soap
 
 NUM_RATES = 16  # points of the default grid of learning rates
+
+
+def trained_params(opt_state: Any, params: Any) -> Any:
+    """The parameters that are trained: what is evaluated under most methods."""
+    del opt_state
+    return params
 
 
 class Optimizer(NamedTuple):
@@ -52,7 +59,7 @@ class Optimizer(NamedTuple):
     hparams: Mapping[str, Range]
     space: Mapping[str, tuple[float, ...]]
     paper: str
-    eval_params: Callable[[Any, Any], Any] = lambda opt_state, params: params
+    eval_params: Callable[[Any, Any], Any] = trained_params
     step_kind: str | None = None
     further: bool = False
 
@@ -60,23 +67,29 @@ class Optimizer(NamedTuple):
         return self.make(hparams)
 
 
+class Make(NamedTuple):
+    """`hparams -> transformation` of a row: a value, so that rows can be pickled, copied and compared."""
+
+    factory: Callable[..., optax.GradientTransformation]
+    hparams: Mapping[str, Range]
+
+    def __call__(self, values: Mapping[str, Scalar]) -> optax.GradientTransformation:
+        for given in values:
+            if given not in self.hparams:
+                raise ValueError(f"{self.factory.__name__}: {unknown('hyperparameter', given, self.hparams)}")
+        return self.factory(**{"learning_rate": self.hparams["learning_rate"].default, **values})
+
+
 def row(factory: Callable, low: float, high: float, paper: str, **fields) -> Optimizer:
     """Row of a factory, with `NUM_RATES` learning rates from `low` to `high`, evenly in the logarithm.
 
     The default learning rate, for factories that ask for one, is the middle of that grid.
     """
-    name, rates = factory.__name__, tuple(np.geomspace(low, high, NUM_RATES).tolist())
-    hparams = dict(factory.hyperparameters)
-    hparams["learning_rate"] = hparams["learning_rate"]._replace(default=rates[NUM_RATES // 2])
-
-    def make(values: Mapping[str, Scalar]) -> optax.GradientTransformation:
-        for given in values:
-            if given not in hparams:
-                raise ValueError(f"{name}: {unknown('hyperparameter', given, hparams)}")
-        return factory(**{"learning_rate": hparams["learning_rate"].default, **values})
-
-    space = {"learning_rate": rates, **fields.pop("space", {})}
-    return Optimizer(name, make, MappingProxyType(hparams), MappingProxyType(space), paper, **fields)
+    rates = tuple(np.geomspace(low, high, NUM_RATES).tolist())
+    rate = factory.hyperparameters["learning_rate"]._replace(default=rates[NUM_RATES // 2])
+    hparams = FrozenMapping({**factory.hyperparameters, "learning_rate": rate})
+    space = FrozenMapping({"learning_rate": rates, **fields.pop("space", {})})
+    return Optimizer(factory.__name__, Make(factory, hparams), hparams, space, paper, **fields)
 
 
 ROAD_LESS_SCHEDULED = "Defazio et al., 2024, arXiv 2405.15682"
@@ -84,15 +97,15 @@ ROAD_LESS_SCHEDULED = "Defazio et al., 2024, arXiv 2405.15682"
 # Rates for small networks: on the digits at batch size 64 the best of every grid lies inside it, and the
 # lower half is there for smaller batches. LARS: see its docstring for why the coefficient is not 0.001 here.
 ROWS = (
-    row(from_optax.sgd, 1e-3, 4.0, "Robbins & Monro, 1951", step_kind="sgd"),
-    row(from_optax.momentum, 5e-4, 2.0, "Polyak, 1964", step_kind="sgd"),
-    row(from_optax.nesterov, 5e-4, 2.0, "Nesterov, 1983; Sutskever et al., 2013", step_kind="sgd"),
+    row(sgd, 1e-3, 4.0, "Robbins & Monro, 1951", step_kind="sgd"),
+    row(momentum, 5e-4, 2.0, "Polyak, 1964", step_kind="sgd"),
+    row(nesterov, 5e-4, 2.0, "Nesterov, 1983; Sutskever et al., 2013", step_kind="sgd"),
     row(adagrad, 1e-3, 1.0, "Duchi et al., 2011", step_kind="adam"),
     row(rmsprop, 3e-5, 0.3, "Tieleman & Hinton, 2012", step_kind="adam"),
-    row(from_optax.adam, 1e-4, 0.4, "Kingma & Ba, 2015, arXiv 1412.6980", step_kind="adam"),
-    row(from_optax.adamw, 1e-4, 0.4, "Loshchilov & Hutter, 2019, arXiv 1711.05101", step_kind="adam"),
-    row(from_optax.nadam, 1e-4, 0.4, "Dozat, 2016", step_kind="adam"),
-    row(from_optax.lion, 3e-5, 0.1, "Chen et al., 2023, arXiv 2302.06675", step_kind="adam"),
+    row(adam, 1e-4, 0.4, "Kingma & Ba, 2015, arXiv 1412.6980", step_kind="adam"),
+    row(adamw, 1e-4, 0.4, "Loshchilov & Hutter, 2019, arXiv 1711.05101", step_kind="adam"),
+    row(nadam, 1e-4, 0.4, "Dozat, 2016", step_kind="adam"),
+    row(lion, 3e-5, 0.1, "Chen et al., 2023, arXiv 2302.06675", step_kind="adam"),
     row(lars, 1e-2, 10.0, "You et al., 2017, arXiv 1708.03888", space={"trust_coefficient": (0.02,)}),
     row(lamb, 1e-4, 0.4, "You et al., 2020, arXiv 1904.00962"),
     row(lbfgs, 1e-3, 1.0, "Liu & Nocedal, 1989"),

@@ -2,124 +2,65 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from optim import kronecker
-from optim.adagrad import scale_by_adagrad
-from optim.blocks import layout, merge, split
+from optim.factored import Factored, vary_as
+from optim.grafts import GRAFTS, with_norm_of
+from optim.hyperparameters import hyperparameters
+from optim.inverse_roots import roots_of_all
+from optim.moments import refuse_complex
 from optim.range import (
+    COUNT,
     DECAY,
+    FLOAT_TYPE,
+    MASK,
     NON_NEGATIVE,
     POSITIVE,
+    Choice,
+    Count,
+    DTypeLike,
     Range,
     Scalar,
     ScalarOrSchedule,
-    check_choice,
-    check_count,
-    hyperparameters,
+    Whole,
 )
 
-GRAFTS = {
-    "none": None,
-    "sgd": optax.identity,
-    "adagrad": scale_by_adagrad,
-    "rmsprop": lambda: optax.scale_by_rms(0.999, eps_in_sqrt=False, bias_correction=True),
-    "adam": optax.scale_by_adam,
-}
 SUM_OR_DECAY = Range(low=0.0, high=1.0, low_open=True)  # 1 sums, less averages
+STATIC = dict(
+    interval=COUNT, block_size=COUNT, merge_dims=COUNT, start=COUNT, phase=Count(0), graft=Choice(GRAFTS)
+)
 
 
 class ScaleByShampooState(NamedTuple):
     count: jax.Array  # steps taken; the same in all lanes, so that the refresh stays a branch
-    stats: optax.Params  # per leaf a tuple: one [blocks, d, d] per dimension
-    roots: optax.Params  # inverse roots of stats as of the last refresh; same tree
+    mu: optax.Updates | None  # average of the gradient, where that is preconditioned; as params
+    stats: optax.Params  # per leaf its packed factors, see `optim.factored`
+    roots: optax.Params  # inverse roots of stats as of the last refresh; as stats
     graft: optax.OptState
 
 
-def inverse_roots(stats: jax.Array, exponents: jax.Array, eps: Scalar, relative: bool) -> jax.Array:
-    """(S + ridge I)^-e of symmetric S [n, s, s] with e [n], by one batched eigendecomposition.
-
-    Coupled Newton was the alternative: for 16 lanes of 4 matrices of 32 / 64 / 128 rows on 2 CPU cores it
-    took 5 / 67 / 427 ms, this 6 / 22 / 118 ms.
-
-    Rounding makes small eigenvalues negative: they are clamped at 0 before the ridge,
-    which is `eps`, times the largest eigenvalue where `relative`. NaN where S is not finite.
-    """
-    finite = jnp.isfinite(stats).all((-1, -2), keepdims=True)
-    # LAPACK is not asked what it does with NaN: other lanes share the call.
-    identity = jnp.eye(stats.shape[-1], dtype=stats.dtype)[None]
-    values, vectors = jnp.linalg.eigh(jnp.where(finite, stats, identity))
-    values = jnp.maximum(values, 0.0)
-    ridge = eps * values.max(-1, keepdims=True) if relative else eps
-    powers = (values + ridge) ** -exponents[:, None]
-    return jnp.where(finite, (vectors * powers[:, None, :]) @ vectors.mT, jnp.nan)
-
-
-def roots_of_all(
-    stats: optax.Params,
-    roots: optax.Params,
-    exponents: optax.Params,
-    correction: jax.Array,
-    eps: Scalar,
-    relative: bool,
-) -> optax.Params:
-    """`inverse_roots` of stats / correction, of all leaves in one call; the old ones where they are not finite."""
-    stacked_exponents = jnp.concatenate(jax.tree.leaves(exponents) or [jnp.zeros(0)])
-
-    def roots_of(stacked):
-        return inverse_roots(stacked / correction, stacked_exponents, eps, relative)
-
-    return kronecker.keep_finite(kronecker.on_all(roots_of, stats, pad=0.0), roots)
-
-
-def with_norm_of(target: jax.Array, update: jax.Array) -> jax.Array:
-    """`update` scaled to the Frobenius norm of `target`; 0 stays 0."""
-    norm = optax.tree.norm(update)
-    return update * optax.tree.norm(target) / jnp.where(norm > 0, norm, 1.0)
-
-
-class Factored(NamedTuple):
-    """Which leaves have factors, and how they are cut for them; the arguments are those of `scale_by_shampoo`."""
-
-    block_size: int
-    vectors: bool
-    matricize: bool
-
-    def covers(self, leaf: jax.Array) -> bool:
-        return self.vectors or leaf.ndim >= 2
-
-    def cut(self, leaf: jax.Array) -> jax.Array:
-        """The blocks of a leaf, `[blocks, d1, ..., dk]`."""
-        return split(leaf, layout(leaf.shape, self.block_size, self.matricize))
-
-    def identities(self, leaf: jax.Array) -> tuple[jax.Array, ...]:
-        """One `[blocks, d, d]` for each dimension; none for a leaf without factors."""
-        dtype = jnp.promote_types(leaf.dtype, jnp.float32)  # LAPACK has no bfloat16
-        blocks = jax.eval_shape(self.cut, leaf)
-        return kronecker.identities(len(blocks), blocks.shape[1:], dtype) if self.covers(leaf) else ()
-
-    def multiply(self, leaf: jax.Array, factors: tuple[jax.Array, ...]) -> jax.Array:
-        """Each block times its factors along every dimension; in the leaf's shape."""
-        pieces = kronecker.multiply(self.cut(leaf), factors)
-        return merge(pieces, layout(leaf.shape, self.block_size, self.matricize), leaf.shape)
-
-
-@hyperparameters(b2=SUM_OR_DECAY, eps=POSITIVE, exponent=POSITIVE)
+@hyperparameters(b2=SUM_OR_DECAY, eps=POSITIVE, exponent=POSITIVE, b1=DECAY, mu_dtype=FLOAT_TYPE, **STATIC)
 def scale_by_shampoo(
     b2: Scalar = 1.0,
     eps: Scalar = 1e-4,
     exponent: Scalar | None = None,
+    b1: Scalar | None = None,
     *,
     relative_eps: bool = False,
-    interval: int = 1,
-    block_size: int = 128,
+    interval: int | Whole = Whole(1),
+    phase: int | Whole = Whole(0),
+    start: int | Whole = Whole(1),
+    block_size: int | Whole = Whole(128),
+    merge_dims: int | None = None,
     graft: str = "none",
     vectors: bool = True,
     matricize: bool = True,
+    mu_dtype: DTypeLike = None,
 ) -> optax.GradientTransformation:
     """U = L^-1/4 G R^-1/4 with L = eps I + sum G G^T and R = eps I + sum G^T G.
 
@@ -128,56 +69,95 @@ def scale_by_shampoo(
     paper's but for the blocks, and for kernels, which are taken as matrices.
 
     Args:
-      b2: 1 sums the statistics, as the paper does; below 1 they are averaged with that decay,
+      b2: in (0, 1]. 1 sums the statistics, as the paper does; below 1 they are averaged with that decay,
         and bias-corrected (Anil et al., 2020; Shi et al., 2023).
-      eps: ridge, absolute (paper). In float32 an absolute ridge is lost below 1e-7 of the largest
-        eigenvalue; `relative_eps` makes it a fraction of that eigenvalue, 1e-6 is usual.
-      exponent: e of S^-e, default 1/(2k).
-      interval: steps from one refresh of the roots to the next; the first step refreshes.
-      block_size: dimensions above it are cut into blocks with factors of their own (Anil et al.).
-      graft: "none", "sgd", "adagrad", "rmsprop" or "adam": each leaf's update is given the
-        norm of that method's update (Agarwal et al., 2020), the second moment with decay 0.999.
+      eps: ridge, in (0, inf); absolute, in units of the squared gradient (paper). In float32 an absolute ridge
+        is lost below 1e-7 of the largest eigenvalue; `relative_eps` makes it a fraction of that eigenvalue,
+        1e-6 is usual.
+      exponent: e of S^-e, in (0, inf); default 1/(2k).
+      b1: None, or decay in [0, 1) of a bias-corrected average of the gradient, which is then what is
+        preconditioned; L, R and the graft's second moments stay those of the gradient (Shi et al., 2023,
+        section 2.4).
+      relative_eps: see `eps`.
+      interval: steps from one refresh of the roots to the next, >= 1.
+      phase: steps t, counted from 1, with (t - 1) % interval == phase refresh; in 0, ..., interval - 1.
+        Shi et al.'s code refreshes at multiples of the interval: phase = interval - 1.
+      start: the first step, counted from 1, that is preconditioned; it refreshes as well. Before it updates
+        are the grafted method's. Statistics are gathered from step 1.
+      block_size: dimensions above it are cut into blocks with factors of their own (Anil et al.), >= 1.
+      merge_dims: None, or the size up to which neighbouring dimensions become one, as in Google's and Meta's
+        code; `matricize` is then not asked.
+      graft: each leaf's update is given the norm of this method's update (Agarwal et al., 2020), the second
+        moment with decay 0.999: "none", "sgd", "sqrt_n" (signs of the gradient), "adagrad", "rmsprop", "adam";
+        "adagrad_normalized" and "rmsprop_normalized" see each leaf's gradient at norm 1.
       vectors: False leaves tensors of order 0 and 1 to the grafted method.
       matricize: True treats kernels (H, W, I, O) as matrices (H W I, O), False as order 4.
-    """
-    check_choice("scale_by_shampoo", "graft", graft, GRAFTS)
-    check_count("scale_by_shampoo", "interval", interval)
-    check_count("scale_by_shampoo", "block_size", block_size)
-    grafted = GRAFTS[graft]() if GRAFTS[graft] else optax.identity()
+      mu_dtype: data type of the average, with `b1`; default that of the parameters, float32 at least.
 
-    factored = Factored(block_size, vectors, matricize)
+    Raises:
+      ValueError: from `init` where parameters are complex.
+
+    >>> grads = {"w": jnp.diag(jnp.array([3.0, 4.0]))}
+    >>> tx = scale_by_shampoo(1.0, 1e-8)
+    >>> print(tx.update(grads, tx.init(grads))[0]["w"].round(3).diagonal())
+    [1. 1.]
+    """
+    if phase >= interval:
+        raise ValueError(f"scale_by_shampoo: phase must be below interval {interval}, got {phase}")
+    factored = Factored(block_size, vectors, matricize, merge_dims)
+    grafted = GRAFTS[graft]
 
     def init_fn(params):
+        refuse_complex("scale_by_shampoo", params)
         roots = jax.tree.map(factored.identities, params)
         stats = jax.tree.map(jnp.zeros_like, roots)
-        return ScaleByShampooState(jnp.zeros([], jnp.int32), stats, roots, grafted.init(params))
+        mu = None if b1 is None else optax.tree.zeros_like(params, dtype=mu_dtype)
+        return ScaleByShampooState(jnp.zeros([], jnp.int32), mu, stats, roots, grafted.method.init(params))
 
     def accumulate(grad, stats):
         weight = jnp.where(b2 < 1, 1 - b2, 1.0)
-        new = kronecker.second_moments(factored.cut(grad).astype(stats[0].dtype)) if stats else ()
-        return tuple(b2 * s + weight * m for s, m in zip(stats, new, strict=True))
+        return b2 * stats + weight * factored.second_moments(grad)
 
-    def exponents(grad, stats):
-        return tuple(jnp.full(s.shape[0], 0.5 / len(stats) if exponent is None else exponent) for s in stats)
+    def is_due(steps):
+        on_phase = steps % interval == phase
+        return on_phase if start == 1 and phase == 0 else (steps == start - 1) | ((steps >= start) & on_phase)
 
-    def refresh(stats, roots, count, exponents):
-        correction = jnp.where(b2 < 1, 1 - b2**count, 1.0)
-        return roots_of_all(stats, roots, exponents, correction, eps, relative_eps)
+    def refreshed(updates, state, stats, count):
+        """The roots, new where a refresh is due."""
 
-    def precondition(grad, roots, target):
-        if not factored.covers(grad):
+        def refresh(stats, roots, count):
+            correction = jnp.where(b2 < 1, 1 - b2**count, 1.0)
+            unpacked = factored.unpack_all(updates, stats), factored.unpack_all(updates, roots)
+            new = roots_of_all(*unpacked, exponent, correction, eps, relative_eps)
+            return factored.pack_all(new, roots)
+
+        roots = jax.tree.map(lambda root: vary_as(root, stats), state.roots)
+        return jax.lax.cond(is_due(state.count), refresh, lambda stats, roots, _: roots, stats, roots, count)
+
+    def directions(updates, state, count, params):
+        """What is preconditioned, the grafted method's step along it, and the states of both."""
+        along_gradient, graft_state = grafted.method.update(updates, state.graft, params)
+        if b1 is None:
+            return updates, along_gradient, None, graft_state
+        mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, updates)
+        average = jax.tree.map(lambda m: m / (1 - b1**count), mu)
+        return average, grafted.along(average, graft_state), mu, graft_state
+
+    def precondition(leaf, roots, target, count):
+        if not factored.covers(leaf):
             return target
-        update = factored.multiply(grad, roots)
-        return update if graft == "none" else with_norm_of(target, update)
+        blocks = kronecker.multiply(factored.cut(leaf), factored.unpack(leaf, roots))
+        update = factored.join(blocks, leaf)
+        update = update if graft == "none" else with_norm_of(target, update)
+        return update if start == 1 else jnp.where(count >= start, update, target)
 
     def update_fn(updates, state, params=None):
         count = optax.safe_increment(state.count)
         stats = jax.tree.map(accumulate, updates, state.stats)
-        operands = stats, state.roots, count, jax.tree.map(exponents, updates, stats)
-        roots = jax.lax.cond(state.count % interval == 0, refresh, lambda stats, roots, *_: roots, *operands)
-        target, graft_state = grafted.update(updates, state.graft, params)
-        new_updates = jax.tree.map(precondition, updates, roots, target)
-        return new_updates, ScaleByShampooState(count, stats, roots, graft_state)
+        roots = refreshed(updates, state, stats, count)
+        numerators, targets, mu, graft_state = directions(updates, state, count, params)
+        steps = jax.tree.map(lambda n, r, t: precondition(n, r, t, count), numerators, roots, targets)
+        return steps, ScaleByShampooState(count, mu, stats, roots, graft_state)
 
     return optax.GradientTransformation(init_fn, update_fn)
 
@@ -189,6 +169,10 @@ def scale_by_shampoo(
     eps=POSITIVE,
     exponent=POSITIVE,
     weight_decay=NON_NEGATIVE,
+    average=Choice(("after", "before")),
+    mask=MASK,
+    mu_dtype=FLOAT_TYPE,
+    **STATIC,
 )
 def shampoo(
     learning_rate: ScalarOrSchedule,
@@ -198,12 +182,18 @@ def shampoo(
     exponent: Scalar | None = None,
     weight_decay: Scalar = 0.0,
     *,
+    average: str = "after",
     relative_eps: bool = False,
-    interval: int = 10,
-    block_size: int = 128,
+    interval: int | Whole = Whole(10),
+    phase: int | Whole = Whole(0),
+    start: int | Whole = Whole(1),
+    block_size: int | Whole = Whole(128),
+    merge_dims: int | None = None,
     graft: str = "rmsprop",
     vectors: bool = False,
-    mask=None,
+    matricize: bool = True,
+    mask: Any = None,
+    mu_dtype: DTypeLike = None,
 ) -> optax.GradientTransformation:
     """Shampoo with the paper's statistics, grafted norms and momentum.
 
@@ -213,20 +203,43 @@ def shampoo(
     a graft, `digits_mlp` at batch size 32 took 21 steps with fresh roots and 45 with roots of up to
     10 steps ago, with it 17. Averaged statistics with a relative ridge (`b2=0.99, eps=1e-6,
     relative_eps=True`) took 20.
-    `mask`: what is decayed, default all.
+
+    Args:
+      learning_rate: lr, in (0, inf); a number or a schedule.
+      b1: decay of m, in [0, 1).
+      b2, eps, exponent, relative_eps, interval, phase, start, block_size, merge_dims, graft, vectors,
+        matricize: as in `scale_by_shampoo`.
+      weight_decay: wd, in [0, inf).
+      average: "after" averages what is preconditioned; "before" preconditions the average of the gradient, as
+        the distributed Shampoo of Shi et al. (2023) does.
+      mask: which leaves decay: None or "all", "matrices", a function of the parameters, a tree of booleans.
+      mu_dtype: data type in which the average is kept; default that of the parameters, float32 at least.
+
+    >>> grads = {"w": jnp.diag(jnp.array([3.0, 4.0]))}
+    >>> tx = shampoo(0.1, average="before")
+    >>> print(tx.update(grads, tx.init(grads), grads)[0]["w"].round(3).diagonal())
+    [-0.1 -0.1]
     """
+    before = average == "before"
+    preconditioned = scale_by_shampoo(
+        b2,
+        eps,
+        exponent,
+        b1 if before else None,
+        relative_eps=relative_eps,
+        interval=interval,
+        phase=phase,
+        start=start,
+        block_size=block_size,
+        merge_dims=merge_dims,
+        graft=graft,
+        vectors=vectors,
+        matricize=matricize,
+        mu_dtype=mu_dtype if before else None,
+    )
     return optax.chain(
-        scale_by_shampoo(
-            b2,
-            eps,
-            exponent,
-            relative_eps=relative_eps,
-            interval=interval,
-            block_size=block_size,
-            graft=graft,
-            vectors=vectors,
-        ),
-        optax.ema(b1),
+        preconditioned,
+        optax.identity() if before else optax.ema(b1, accumulator_dtype=mu_dtype),
         optax.add_decayed_weights(weight_decay, mask),
         optax.scale_by_learning_rate(learning_rate),
     )

@@ -2,37 +2,52 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from optim import kronecker
-from optim.blocks import layout, merge, split
-from optim.range import DECAY, NON_NEGATIVE, POSITIVE, Scalar, ScalarOrSchedule, check_count, hyperparameters
+from optim.factored import Factored, vary_as
+from optim.hyperparameters import hyperparameters
+from optim.moments import refuse_complex
+from optim.range import (
+    COUNT,
+    DECAY,
+    FLOAT_TYPE,
+    MASK,
+    NON_NEGATIVE,
+    POSITIVE,
+    DTypeLike,
+    Scalar,
+    ScalarOrSchedule,
+    Whole,
+)
+
+STATIC = dict(interval=COUNT, block_size=COUNT, mu_dtype=FLOAT_TYPE)
 
 
 class ScaleBySoapState(NamedTuple):
     count: jax.Array  # steps taken; the same in all lanes, so that the refresh stays a branch
     mu: optax.Updates  # first moment; as params
     nu: optax.Updates  # second moment in the eigenbasis, as blocks
-    stats: optax.Params  # per leaf a tuple: one [blocks, d, d] per dimension
+    stats: optax.Params  # per leaf its packed factors, see `optim.factored`
     bases: optax.Params  # orthonormal columns, by falling eigenvalue; as stats
 
 
-def eigenbases(stats: jax.Array) -> jax.Array:
+def _eigenbases(stats: jax.Array) -> jax.Array:
     """Eigenvectors of [n, s, s] as columns, by falling eigenvalue; padding, at -1, comes last."""
     _, vectors = jnp.linalg.eigh(stats)
     return vectors[..., ::-1]
 
 
-def falling_order(stats: jax.Array, bases: jax.Array) -> jax.Array:
+def _falling_order(stats: jax.Array, bases: jax.Array) -> jax.Array:
     """Order [n, d] of the columns of the bases by falling q^T S q, the estimated eigenvalues."""
     return jnp.argsort(-jnp.sum(bases * (stats @ bases), axis=-2), axis=-1)
 
 
-def permute(blocks: jax.Array, orders: tuple[jax.Array, ...]) -> jax.Array:
+def _permute(blocks: jax.Array, orders: tuple[jax.Array, ...]) -> jax.Array:
     """Reorders every dimension i of blocks [n, d_1, ..., d_k] by `orders[i]` [n, d_i]."""
     for axis, order in enumerate(orders):
         shape = [order.shape[0]] + [1] * (blocks.ndim - 1)
@@ -41,35 +56,32 @@ def permute(blocks: jax.Array, orders: tuple[jax.Array, ...]) -> jax.Array:
     return blocks
 
 
-def first_bases(
-    nu: optax.Updates, stats: optax.Params, bases: optax.Params
-) -> tuple[optax.Updates, optax.Params]:
+def _first_bases(nu: optax.Updates, stats: Any, bases: Any) -> tuple[optax.Updates, Any]:
     """(V, Q) with Q the eigenvectors of the statistics; the old ones where they are not finite."""
-    return nu, kronecker.keep_finite(kronecker.on_all(eigenbases, stats, pad=-1.0), bases)
+    return nu, kronecker.keep_finite(kronecker.on_all(_eigenbases, stats, pad=-1.0), bases)
 
 
-def turned_bases(
-    nu: optax.Updates, stats: optax.Params, bases: optax.Params
-) -> tuple[optax.Updates, optax.Params]:
+def _turned_bases(nu: optax.Updates, stats: Any, bases: Any) -> tuple[optax.Updates, Any]:
     """(V, Q) sorted by eigenvalue, Q after a step of power iteration, QR(S Q) (their algorithm 4)."""
-    orders = jax.tree.map(falling_order, stats, bases)
+    orders = jax.tree.map(_falling_order, stats, bases)
     sorted_bases = jax.tree.map(lambda q, o: jnp.take_along_axis(q, o[:, None], axis=-1), bases, orders)
     products = jax.tree.map(jnp.matmul, stats, sorted_bases)
     turned = kronecker.on_all(lambda p: jnp.linalg.qr(p)[0], products, pad=1.0)
-    return jax.tree.map(permute, nu, orders), kronecker.keep_finite(turned, sorted_bases)
+    return jax.tree.map(_permute, nu, orders), kronecker.keep_finite(turned, sorted_bases)
 
 
-@hyperparameters(b1=DECAY, b2=DECAY, b3=DECAY, eps=POSITIVE)
+@hyperparameters(b1=DECAY, b2=DECAY, b3=DECAY, eps=POSITIVE, **STATIC)
 def scale_by_soap(
     b1: Scalar = 0.95,
     b2: Scalar = 0.95,
     b3: Scalar = 0.95,
     eps: Scalar = 1e-8,
     *,
-    interval: int = 10,
-    block_size: int = 128,
+    interval: int | Whole = Whole(10),
+    block_size: int | Whole = Whole(128),
     vectors: bool = False,
     matricize: bool = True,
+    mu_dtype: DTypeLike = None,
 ) -> optax.GradientTransformation:
     """Adam on the gradient rotated into the eigenbases of Shampoo (Vyas et al., 2024, algorithm 3).
 
@@ -81,42 +93,65 @@ def scale_by_soap(
     sets the bases, by eigendecomposition: its update is zero, and Adam counts from the second.
 
     Args:
-      b3: decay of L and R; the authors take b2's value.
-      block_size: larger dimensions are cut into blocks with bases of their own. The authors
+      b1: decay of M, in [0, 1).
+      b2: decay of V, in [0, 1).
+      b3: decay of L and R, in [0, 1); the authors take b2's value.
+      eps: in units of the gradient, in (0, inf).
+      interval: steps from one turn of the bases to the next, >= 1.
+      block_size: larger dimensions are cut into blocks with bases of their own, >= 1. The authors
         do not cut, and leave dimensions above 10,000 unrotated.
       vectors: True rotates tensors of order 0 and 1 as well; False gives them plain Adam, which
         like the others rests in the first step.
       matricize: True treats kernels (H, W, I, O) as matrices (H W I, O), False as order 4.
+      mu_dtype: data type in which M is kept; default that of the parameters, float32 at least.
+
+    Raises:
+      ValueError: from `init` where parameters are complex.
+
+    >>> grads = {"w": jnp.diag(jnp.array([3.0, 4.0]))}
+    >>> tx = scale_by_soap()
+    >>> first, state = tx.update(grads, tx.init(grads))
+    >>> print(first["w"].diagonal(), tx.update(grads, state)[0]["w"].round(3).diagonal())
+    [0. 0.] [1. 1.]
     """
-    check_count("scale_by_soap", "interval", interval)
-    check_count("scale_by_soap", "block_size", block_size)
-
-    def blocks_of(leaf):
-        dtype = jnp.promote_types(leaf.dtype, jnp.float32)  # LAPACK has no bfloat16
-        return split(leaf, layout(leaf.shape, block_size, matricize)).astype(dtype)
-
-    def bases_of(leaf):
-        blocks = jax.eval_shape(blocks_of, leaf)
-        rotated = vectors or leaf.ndim >= 2
-        return kronecker.identities(len(blocks), blocks.shape[1:], blocks.dtype) if rotated else ()
+    factored = Factored(block_size, vectors, matricize)
 
     def init_fn(params):
-        bases = jax.tree.map(bases_of, params)
-        mu, stats = jax.tree.map(jnp.zeros_like, (params, bases))
-        nu = jax.tree.map(lambda p: jnp.zeros_like(blocks_of(p)), params)
+        refuse_complex("scale_by_soap", params)
+        bases = jax.tree.map(factored.identities, params)
+        mu, stats = optax.tree.zeros_like(params, dtype=mu_dtype), jax.tree.map(jnp.zeros_like, bases)
+        nu = jax.tree.map(lambda p: jnp.zeros_like(factored.cut(p)), params)
         return ScaleBySoapState(jnp.zeros([], jnp.int32), mu, nu, stats, bases)
 
     def accumulate(grad, stats):
-        new = kronecker.second_moments(blocks_of(grad)) if stats else ()
-        return tuple(b3 * s + (1 - b3) * m for s, m in zip(stats, new, strict=True))
+        return b3 * stats + (1 - b3) * factored.second_moments(grad)
 
     def rotate(leaf, bases):
-        return kronecker.multiply(blocks_of(leaf), tuple(basis.mT for basis in bases))
+        transposed = tuple(basis.mT for basis in factored.unpack(leaf, bases))
+        return kronecker.multiply(factored.cut(leaf), transposed)
 
     def adam_step(mu, nu, bases, count):
         first, second = 1 - b1**count, 1 - b2**count
         step = rotate(mu, bases) / first / (jnp.sqrt(nu / second) + eps)
-        return merge(kronecker.multiply(step, bases), layout(mu.shape, block_size, matricize), mu.shape)
+        return factored.join(kronecker.multiply(step, factored.unpack(mu, bases)), mu)
+
+    def on_packed(turn, updates):
+        """A branch that takes and gives packed statistics and bases."""
+
+        def branch(nu, stats, bases):
+            new_nu, new = turn(nu, factored.unpack_all(updates, stats), factored.unpack_all(updates, bases))
+            return new_nu, factored.pack_all(new, bases)
+
+        return branch
+
+    def turned(updates, state, nu, stats):
+        """Second moments and bases after the step: set in the first, turned every `interval` steps."""
+        first = state.count == 0
+        branch = jnp.where(first, 0, jnp.where(state.count % interval == 0, 1, 2))
+        branches = on_packed(_first_bases, updates), on_packed(_turned_bases, updates)
+        keep = lambda nu, stats, bases: (nu, bases)
+        nu, bases = jax.tree.map(lambda leaf: vary_as(leaf, stats), (nu, state.bases))
+        return jax.lax.switch(branch, (*branches, keep), nu, stats, bases)
 
     def update_fn(updates, state, params=None):
         del params
@@ -128,16 +163,21 @@ def scale_by_soap(
         nu = jax.tree.map(lambda v, g2: jnp.where(first, v, b2 * v + (1 - b2) * g2), state.nu, squared)
         steps = jax.tree.map(lambda m, v, q: adam_step(m, v, q, adam_count), mu, nu, state.bases)
         steps = jax.tree.map(lambda step: jnp.where(first, 0.0, step), steps)
-        branch = jnp.where(first, 0, jnp.where(state.count % interval == 0, 1, 2))
-        keep = lambda nu, stats, bases: (nu, bases)
-        nu, bases = jax.lax.switch(branch, (first_bases, turned_bases, keep), nu, stats, state.bases)
+        nu, bases = turned(updates, state, nu, stats)
         return steps, ScaleBySoapState(optax.safe_increment(state.count), mu, nu, stats, bases)
 
     return optax.GradientTransformation(init_fn, update_fn)
 
 
 @hyperparameters(
-    learning_rate=POSITIVE, b1=DECAY, b2=DECAY, b3=DECAY, eps=POSITIVE, weight_decay=NON_NEGATIVE
+    learning_rate=POSITIVE,
+    b1=DECAY,
+    b2=DECAY,
+    b3=DECAY,
+    eps=POSITIVE,
+    weight_decay=NON_NEGATIVE,
+    mask=MASK,
+    **STATIC,
 )
 def soap(
     learning_rate: ScalarOrSchedule,
@@ -147,18 +187,38 @@ def soap(
     eps: Scalar = 1e-8,
     weight_decay: Scalar = 0.0,
     *,
-    interval: int = 10,
-    block_size: int = 128,
+    interval: int | Whole = Whole(10),
+    block_size: int | Whole = Whole(128),
     vectors: bool = False,
-    mask=None,
+    mask: Any = None,
+    mu_dtype: DTypeLike = None,
 ) -> optax.GradientTransformation:
-    """SOAP, theta <- theta - lr (u + wd theta) with u of `scale_by_soap` (Vyas et al., 2024).
+    """SOAP, theta <- theta - lr (u + wd theta) with u of `scale_by_soap` (Vyas et al., 2024, algorithm 3).
 
-    Their code has wd = 0.01; 0 here, so that a study of rates compares methods without decay.
-    `mask`: what is decayed, default all.
+    As in the authors' code the first step rests: nothing moves, and no weight decays. Their wd is 0.01; 0 here,
+    so that a study of rates compares methods without decay.
+
+    Args:
+      learning_rate: lr, on the scale of Adam's, in (0, inf); a number or a schedule.
+      b1, b2, b3, eps, interval, block_size, vectors, mu_dtype: as in `scale_by_soap`.
+      weight_decay: wd, in [0, inf).
+      mask: which leaves decay: None or "all", "matrices", a function of the parameters, a tree of booleans.
+
+    >>> grads = {"w": jnp.diag(jnp.array([3.0, 4.0]))}
+    >>> tx = soap(0.1)
+    >>> _, state = tx.update(grads, tx.init(grads), grads)
+    >>> print(tx.update(grads, state, grads)[0]["w"].round(3).diagonal())
+    [-0.1 -0.1]
     """
+
+    def rests_first(count):
+        return jnp.where(count == 0, 0.0, weight_decay)
+
+    none = isinstance(weight_decay, (int, float)) and weight_decay == 0  # then no step has to be counted
     return optax.chain(
-        scale_by_soap(b1, b2, b3, eps, interval=interval, block_size=block_size, vectors=vectors),
-        optax.add_decayed_weights(weight_decay, mask),
+        scale_by_soap(
+            b1, b2, b3, eps, interval=interval, block_size=block_size, vectors=vectors, mu_dtype=mu_dtype
+        ),
+        optax.add_decayed_weights(0.0 if none else rests_first, mask),
         optax.scale_by_learning_rate(learning_rate),
     )

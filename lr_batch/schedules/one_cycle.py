@@ -11,7 +11,7 @@ from jaxtyping import ScalarLike
 
 from lr_batch.schedules.bounds import check_common, is_traced
 from lr_batch.schedules.phases import Rate, half_cosine, interpolate, progress, with_phases
-from optim.range import NON_NEGATIVE, check_choice
+from optim.range import NON_NEGATIVE, Choice
 
 PEAK_OVER_INIT = 25.0  # fastai's and PyTorch's `div_factor`
 INIT_OVER_END = 1e4  # PyTorch's `final_div_factor`: "several orders of magnitude" (Smith & Topin, 2017)
@@ -61,7 +61,7 @@ def one_cycle(
     Raises:
       ValueError: `anneal` is neither of the two, or an argument is out of its range.
     """
-    check_choice("one_cycle", "anneal", anneal, ANNEALS)
+    Choice(ANNEALS).check("one_cycle", "anneal", anneal)
     given = (0 if warmup_steps is None else warmup_steps, 0.0 if init_value is None else init_value)
     check_common("one_cycle", peak_value, num_steps, *given)
     init_value = peak_value / PEAK_OVER_INIT if init_value is None else init_value

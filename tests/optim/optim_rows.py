@@ -21,17 +21,23 @@ class Row(NamedTuple):
 
     partial: works on a part of the tree, which a method that calls the loss cannot.
     solves: leaves of the quadratic that it must solve.
+    real_only: refuses complex parameters.
+    on_meshes: runs where devices hold different parameters, and its state is made of trees of parameters.
     lane_steps: steps over which lanes are compared; few where rounding decides a branch.
     """
 
     optimizer: Optimizer
     partial: bool = True
     solves: tuple[str, ...] = tuple(SHAPES)
+    real_only: bool = False
+    on_meshes: bool = True
     lane_steps: int = 12  # beyond the second refresh of Shampoo and SOAP
 
 
 FLAGS = {
-    "lbfgs": {"partial": False, "lane_steps": 4},
+    "lbfgs": {"partial": False, "lane_steps": 4, "real_only": True, "on_meshes": False},
+    "shampoo": {"real_only": True},
+    "soap": {"real_only": True},
     "sam": {"partial": False},
     "lars": {"solves": ("k", "w")},  # vectors take the raw rate, far above that of matrices, and diverge
 }

@@ -8,7 +8,7 @@ import pytest
 from steps import RATE, agree, moments, root, run
 
 import optim
-from optim.muon import JORDAN, POLAR_EXPRESS
+from optim.newton_schulz import JORDAN, POLAR_EXPRESS
 
 
 def shampoo_paper(t, w, g, m):

@@ -1,0 +1,71 @@
+"""States and checks the valid values of a factory's arguments, for `optim` and `reg` alike."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import optax
+
+from optim.keep_dtypes import keep_dtypes
+from optim.names import FrozenMapping
+from optim.range import Range, Valid
+
+SCHEDULED = "learning_rate"  # the one hyperparameter that may be a function of the step
+
+
+def hyperparameters(**valid: Valid) -> Callable[[Callable], Callable]:
+    """Decorates a factory: the named arguments are checked whenever it is called.
+
+    Those with a `Range` are hyperparameters: they may be traced arrays that differ between lanes, and are
+    listed with their defaults in the attribute `hyperparameters` of the factory. All others are known when a
+    program is built. None passes where it is the default: "left out". Transformations keep data types
+    (`optim.keep_dtypes`).
+
+    >>> @hyperparameters(rate=Range(low=0.0))
+    ... def scale(rate=1.0): return optax.scale(rate)
+    >>> scale(-1.0)
+    Traceback (most recent call last):
+    ValueError: scale: rate must be in [0, inf), got -1.0
+    """
+
+    def decorate(factory: Callable) -> Callable:
+        signature = inspect.signature(factory)
+        owner = factory.__name__
+
+        @functools.wraps(factory)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            for name, kind in valid.items():
+                value = bound.arguments[name]
+                if value is not None or signature.parameters[name].default is not None:
+                    bound.arguments[name] = _check(kind, owner, name, value)
+            made = factory(*bound.args, **bound.kwargs)
+            return keep_dtypes(made) if isinstance(made, optax.GradientTransformation) else made
+
+        checked.hyperparameters = FrozenMapping(
+            {
+                name: kind._replace(default=_default(signature, name))
+                for name, kind in valid.items()
+                if isinstance(kind, Range)
+            }
+        )
+        return checked
+
+    return decorate
+
+
+def _check(kind: Valid, owner: str, name: str, value: Any) -> Any:
+    if isinstance(kind, Range) and callable(value) and name != SCHEDULED:
+        raise ValueError(
+            f"{owner}: {name} must be in {kind}, got a function; optax.inject_hyperparams takes schedules of it"
+        )
+    return kind.check(owner, name, value)
+
+
+def _default(signature: inspect.Signature, name: str) -> Any:
+    default = signature.parameters[name].default
+    return None if default is inspect.Parameter.empty else default
