@@ -28,11 +28,11 @@ def keep_dtypes(inner: optax.GradientTransformation) -> optax.GradientTransforma
     inner = optax.with_extra_args_support(inner)
 
     def init_fn(params):
-        return inner.init(_widened(params))
+        return inner.init(widened(params))
 
     def update_fn(updates, state, params=None, **extra):
         wide_extra = _widened_extra(extra, params)
-        new_updates, new_state = inner.update(_widened(updates), state, _widened(params), **wide_extra)
+        new_updates, new_state = inner.update(widened(updates), state, widened(params), **wide_extra)
         return _cast_like(new_updates, updates), _cast_like(new_state, state)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
@@ -42,7 +42,9 @@ def _cast_like(new: Any, old: Any) -> Any:
     return jax.tree.map(lambda n, o: jnp.asarray(n, dtype=jnp.result_type(o)), new, old)
 
 
-def _widened(tree: Any) -> Any:
+def widened(tree: Any) -> Any:
+    """The arrays of a tree, floating point numbers in float32 at least."""
+
     def wide(leaf):
         leaf = leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf)
         narrow = jnp.issubdtype(leaf.dtype, jnp.floating) and jnp.finfo(leaf.dtype).bits < 32
@@ -55,8 +57,8 @@ def _widened_extra(extra: dict[str, Any], params: Any) -> dict[str, Any]:
     """The arguments of line searches and of SAM: functions still see parameters of their own dtypes."""
 
     def of_own_params(function: Callable) -> Callable:
-        return lambda p, **given: _widened(function(_cast_like(p, params), **given))
+        return lambda p, **given: widened(function(_cast_like(p, params), **given))
 
     functions = {name: of_own_params(extra[name]) for name in ("value_fn", "grad_fn") if extra.get(name)}
-    values = {name: _widened(extra[name]) for name in ("value", "grad") if name in extra}
+    values = {name: widened(extra[name]) for name in ("value", "grad") if name in extra}
     return {**extra, **functions, **values}

@@ -9,15 +9,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from optim.hyperparameters import hyperparameters
+from optim.range import NON_NEGATIVE, Range
 from reg.applied import Applied, Key, Scalar, where_active
 from reg.examples import real_examples
 
 Images = Float[Array, "m height width channels"]
 AUGMENTATION = 0xA06
+SHARE = Range(low=0.0, high=1.0)
 
 
-def cutout(cutout: Scalar) -> Applied:
-    """A square with a side of s = `cutout` >= 0 pixels at a random place is set to 0.
+@hyperparameters(size=NON_NEGATIVE)
+def cutout(size: Scalar) -> Applied:
+    """A square with a side of s = `size` >= 0 pixels at a random place is set to 0.
 
     DeVries & Taylor (2017). Its centre is uniform over the image, so that it may hang over the edge.
     """
@@ -25,22 +29,23 @@ def cutout(cutout: Scalar) -> Applied:
     def cut(x: Images, key: Key) -> Images:
         m, height, width, _ = x.shape
         centre = jax.random.uniform(key, (2, m, 1)) * jnp.array([height, width])[:, None, None]
-        rows, columns = (jnp.arange(size)[None] + 0.5 for size in (height, width))
-        in_row, in_column = jnp.abs(rows - centre[0]) < cutout / 2, jnp.abs(columns - centre[1]) < cutout / 2
+        rows, columns = (jnp.arange(side)[None] + 0.5 for side in (height, width))
+        in_row, in_column = jnp.abs(rows - centre[0]) < size / 2, jnp.abs(columns - centre[1]) < size / 2
         return jnp.where((in_row[:, :, None] & in_column[:, None])[..., None], 0.0, x)
 
-    return _augmented("cutout", cutout, cut)
+    return _augmented("cutout", size, cut)
 
 
-def random_crop(random_crop: Scalar) -> Applied:
-    """The image is moved by up to s = `random_crop` >= 0 whole pixels each way, zeros coming in from outside.
+@hyperparameters(size=NON_NEGATIVE)
+def random_crop(size: Scalar) -> Applied:
+    """The image is moved by up to s = `size` >= 0 whole pixels each way, zeros coming in from outside.
 
     The same as padding by s and cropping at random (He et al., 2016, section 4.2).
     """
 
     def crop(x: Images, key: Key) -> Images:
         m, height, width, _ = x.shape
-        most = jnp.floor(random_crop)
+        most = jnp.floor(size)
         draws = jax.random.uniform(key, (2, m))
         shifts = (jnp.floor(draws * (2 * most + 1)) - most).astype(jnp.int32)
 
@@ -52,17 +57,18 @@ def random_crop(random_crop: Scalar) -> Applied:
 
         return jax.vmap(shift)(x, shifts.T)
 
-    return _augmented("random_crop", random_crop, crop)
+    return _augmented("random_crop", size, crop)
 
 
-def random_flip(random_flip: Scalar) -> Applied:
-    """The image is mirrored left to right with probability p = `random_flip` in [0, 1]."""
+@hyperparameters(rate=SHARE)
+def random_flip(rate: Scalar) -> Applied:
+    """The image is mirrored left to right with probability p = `rate` in [0, 1]."""
 
     def flip(x: Images, key: Key) -> Images:
-        mirrored = jax.random.uniform(key, (len(x), 1, 1, 1)) < random_flip
+        mirrored = jax.random.uniform(key, (len(x), 1, 1, 1)) < rate
         return jnp.where(mirrored, x[:, :, ::-1], x)
 
-    return _augmented("random_flip", random_flip, flip)
+    return _augmented("random_flip", rate, flip)
 
 
 def _augmented(owner: str, strength: Scalar, change: Callable[[Images, Key], Images]) -> Applied:

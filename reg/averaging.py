@@ -9,6 +9,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Int
 
+from optim.hyperparameters import hyperparameters
+from optim.keep_dtypes import widened
+from optim.range import DECAY, NON_NEGATIVE, Range
 from reg.applied import Applied, PyTree, RegularizedState, Scalar
 
 
@@ -27,18 +30,19 @@ class SwaState(NamedTuple):
     count: Int[Array, ""]
 
 
-def ema(ema: Scalar) -> Applied:
-    """a <- d a + (1 - d) theta after every step, d = `ema` in [0, 1) (Tarvainen & Valpola, 2017).
+@hyperparameters(decay=DECAY)
+def ema(decay: Scalar) -> Applied:
+    """a <- d a + (1 - d) theta after every step, d = `decay` in [0, 1) (Tarvainen & Valpola, 2017).
 
     a starts at theta_0, without a correction for the start.
     """
 
     def init_fn(params):
-        return EmaState(params, jnp.asarray(ema > 0))
+        return EmaState(_copied(params), jnp.asarray(decay > 0))
 
     def update_fn(updates, state, params=None):
         theta = optax.apply_updates(params, updates)
-        average = jax.tree.map(lambda a, t: ema * a + (1 - ema) * t, state.average, theta)
+        average = jax.tree.map(lambda a, t: decay * a + (1 - decay) * t, state.average, theta)
         return updates, state._replace(average=average)
 
     return Applied(after=optax.GradientTransformation(init_fn, update_fn))
@@ -49,14 +53,15 @@ def ema_params(state: RegularizedState, params: PyTree) -> PyTree:
     return _select(state.after.active, state.after.average, params)
 
 
-def swa(swa_start: Scalar, swa_every: Scalar) -> Applied:
+@hyperparameters(swa_start=NON_NEGATIVE, swa_every=Range(low=1.0))
+def swa(swa_start: Scalar, swa_every: Scalar = 10.0) -> Applied:
     """Mean of the parameters after step `swa_start` and every `swa_every` >= 1 steps from there on.
 
     Izmailov et al. (2018), algorithm 1, at the optimizer's own rate.
     """
 
     def init_fn(params):
-        return SwaState(params, jnp.int32(0), jnp.int32(0))
+        return SwaState(_copied(params), jnp.int32(0), jnp.int32(0))
 
     def update_fn(updates, state, params=None):
         theta, count = optax.apply_updates(params, updates), state.count + 1
@@ -75,4 +80,9 @@ def swa_params(state: RegularizedState, params: PyTree) -> PyTree:
 
 
 def _select(condition: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+    return jax.tree.map(lambda a, b: jnp.where(condition, a.astype(b.dtype), b), new, old)
+
+
+def _copied(params: PyTree) -> PyTree:
+    """Arrays of their own, so that parameters and state can be donated; in float32 at least, or they would stall."""
+    return jax.tree.map(jnp.array, widened(params))

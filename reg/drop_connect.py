@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import jax
 
+from optim.hyperparameters import hyperparameters
+from optim.range import PROBABILITY
 from reg.applied import Applied, Scalar
 from reg.dropout import drop
 from reg.masks import Mask, checked, weights
@@ -11,8 +13,9 @@ from reg.masks import Mask, checked, weights
 DROP_CONNECT = 0xDC
 
 
-def drop_connect(drop_connect: Scalar, mask: Mask = weights) -> Applied:
-    """In a training step every weight is 0 with probability p = `drop_connect` in [0, 1), else w / (1 - p).
+@hyperparameters(rate=PROBABILITY)
+def drop_connect(rate: Scalar, mask: Mask = weights) -> Applied:
+    """In a training step every weight is 0 with probability p = `rate` in [0, 1), else w / (1 - p).
 
     Wan et al. (2013), with three departures: one draw for a micro-batch instead of one for each example,
     biases are kept, and evaluation uses the mean weights instead of the paper's normal approximation.
@@ -26,7 +29,7 @@ def drop_connect(drop_connect: Scalar, mask: Mask = weights) -> Applied:
             chosen = jax.tree.leaves(checked("drop_connect", mask, params))
             keys = jax.random.split(jax.random.fold_in(key, DROP_CONNECT), len(leaves))
             thinned = [
-                drop(leaf, drop_connect, k) if keep else leaf
+                drop(leaf, rate, k) if keep else leaf
                 for leaf, keep, k in zip(leaves, chosen, keys, strict=True)
             ]
             return loss_fn(structure.unflatten(thinned), batch, key)

@@ -6,14 +6,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from optim.hyperparameters import hyperparameters
+from optim.range import PROBABILITY
 from reg.applied import Applied, Key, Scalar
 from reg.layers import has_weights, intercepted
 
 DROPOUT = 0x0D0  # sets these draws apart from those of a model that uses the step's key itself
 
 
-def dropout(dropout: Scalar) -> Applied:
-    """Inputs of every layer with a kernel but the first are zeroed with probability p = `dropout` in [0, 1).
+@hyperparameters(rate=PROBABILITY)
+def dropout(rate: Scalar) -> Applied:
+    """Inputs of every layer with a kernel but the first are zeroed with probability p = `rate` in [0, 1).
 
     Inverted: the others are divided by 1 - p, so that evaluation needs no change (Srivastava et al., 2014).
     These are the hidden units of an MLP or CNN; the data itself is kept. The draws belong to (seed, step,
@@ -33,7 +36,7 @@ def dropout(dropout: Scalar) -> Applied:
                 seen.append(context.module)
                 if len(seen) == 1:
                     return call(*args, **kwargs), False
-                x = drop(args[0], dropout, jax.random.fold_in(jax.random.fold_in(key, DROPOUT), changed))
+                x = drop(args[0], rate, jax.random.fold_in(jax.random.fold_in(key, DROPOUT), changed))
                 return call(x, *args[1:], **kwargs), True
 
             return around

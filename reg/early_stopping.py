@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from optim.hyperparameters import hyperparameters
+from optim.range import NON_NEGATIVE, Range
 from reg.applied import PyTree, Scalar
 
 NEVER = 1e9  # a patience that no training outlasts
@@ -35,6 +37,7 @@ class EarlyStopping(NamedTuple):
     update: Callable[[EarlyStoppingState, PyTree, Float[Array, ""], Int[Array, ""]], EarlyStoppingState]
 
 
+@hyperparameters(patience=Range(low=1.0), min_improvement=NON_NEGATIVE)
 def early_stopping(patience: Scalar, min_improvement: Scalar = 0.0) -> EarlyStopping:
     """Stops after `patience` evaluations in a row without improvement (Prechelt, 1998, in the form of Keras).
 
@@ -45,6 +48,13 @@ def early_stopping(patience: Scalar, min_improvement: Scalar = 0.0) -> EarlyStop
     Args:
       patience: evaluations, >= 1.
       min_improvement: in units of the metric, >= 0.
+
+    >>> rule = early_stopping(1.0)
+    >>> state = rule.init(jnp.zeros(()))
+    >>> for step, value in enumerate((0.5, 0.7)):
+    ...     state = rule.update(state, jnp.float32(step), jnp.float32(value), jnp.int32(step))
+    >>> bool(state.stopped), float(state.value)
+    (True, 0.5)
     """
 
     def init(params):

@@ -6,14 +6,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optim.hyperparameters import hyperparameters
+from optim.range import NON_NEGATIVE, POSITIVE
 from reg.applied import Applied, Scalar
 
 GRADIENT_NOISE = 0x607
 DECAY = 0.55  # gamma of Neelakantan et al. (2015), section 3
 
 
-def gradient_noise(gradient_noise: Scalar) -> Applied:
-    """g + N(0, eta / (1 + t)^0.55), eta = `gradient_noise` >= 0, t steps taken.
+@hyperparameters(strength=NON_NEGATIVE)
+def gradient_noise(strength: Scalar) -> Applied:
+    """g + N(0, eta / (1 + t)^0.55), eta = `strength` >= 0, t steps taken.
 
     Neelakantan et al. (2015), equation 1. Optax's `add_noise` has its own key; here the draws belong to
     (seed, step) and lanes share them.
@@ -21,7 +24,7 @@ def gradient_noise(gradient_noise: Scalar) -> Applied:
 
     def update_fn(updates, state, params=None, *, key, **extra):
         del params, extra
-        scale = jnp.sqrt(gradient_noise / (1.0 + state) ** DECAY)
+        scale = jnp.sqrt(strength / (1.0 + state) ** DECAY)
         leaves, structure = jax.tree.flatten(updates)
         keys = jax.random.split(jax.random.fold_in(key, GRADIENT_NOISE), max(1, len(leaves)))
         noisy = [
@@ -34,6 +37,7 @@ def gradient_noise(gradient_noise: Scalar) -> Applied:
     )
 
 
-def clip_norm(clip_norm: Scalar) -> Applied:
-    """g min(1, c / |g|), |g| the norm of the whole gradient, c = `clip_norm` > 0 (Pascanu et al., 2013)."""
-    return Applied(before=optax.clip_by_global_norm(clip_norm))
+@hyperparameters(bound=POSITIVE)
+def clip_norm(bound: Scalar) -> Applied:
+    """g min(1, c / |g|), |g| the norm of the whole gradient, c = `bound` > 0 (Pascanu et al., 2013)."""
+    return Applied(before=optax.clip_by_global_norm(bound))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from optim.hyperparameters import hyperparameters
+from optim.range import NON_NEGATIVE
 from reg.applied import Applied, Scalar, where_active
 from reg.examples import real_examples
 
@@ -12,8 +14,9 @@ MIXUP = 0x313
 SMALLEST = 1e-3  # below it Beta(alpha, alpha) is 0 or 1 in float32 all the same
 
 
-def mixup(mixup: Scalar) -> Applied:
-    """x = l x_i + (1 - l) x_j, loss l loss(x, y_i) + (1 - l) loss(x, y_j), l ~ Beta(a, a), a = `mixup` >= 0.
+@hyperparameters(strength=NON_NEGATIVE)
+def mixup(strength: Scalar) -> Applied:
+    """x = l x_i + (1 - l) x_j, loss l loss(x, y_i) + (1 - l) loss(x, y_j), l ~ Beta(a, a), a = `strength` >= 0.
 
     Zhang et al. (2018), equation 1; one l for a micro-batch, as in the authors' code. Example i is mixed with
     its neighbour in the micro-batch, whose order is random. A micro-batch of one example has no neighbour:
@@ -24,7 +27,7 @@ def mixup(mixup: Scalar) -> Applied:
         del num_classes
 
         def loss(params, batch, key):
-            alpha = jnp.maximum(mixup, SMALLEST)
+            alpha = jnp.maximum(strength, SMALLEST)
             share = jax.random.beta(jax.random.fold_in(key, MIXUP), alpha, alpha)
             x, y = real_examples("mixup", batch), batch["y"]
             mixed = share * x + (1 - share) * jnp.roll(x, 1, axis=0)
@@ -32,6 +35,6 @@ def mixup(mixup: Scalar) -> Applied:
             losses = jax.vmap(lambda y: loss_fn(params, {**batch, "x": mixed, "y": y}, key))(labels)
             return share * losses[0] + (1 - share) * losses[1]
 
-        return where_active(mixup > 0, loss, loss_fn)
+        return where_active(strength > 0, loss, loss_fn)
 
     return Applied(loss=with_mixing)

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optim.hyperparameters import hyperparameters
+from optim.range import POSITIVE
 from reg.applied import Applied, PyTree, Scalar, of_result
 from reg.masks import Mask, checked, on_masked, weights
 from reg.proximal import unit_norms
@@ -16,29 +18,30 @@ from reg.proximal import unit_norms
 UNBOUNDED = 1e30
 
 
-def max_norm(max_norm: Scalar, mask: Mask = weights) -> Applied:
-    """The incoming weights of every unit have norm <= c, c = `max_norm` > 0 (Srebro & Shraibman, 2005).
+@hyperparameters(bound=POSITIVE)
+def max_norm(bound: Scalar, mask: Mask = weights) -> Applied:
+    """The incoming weights of every unit have norm <= c, c = `bound` > 0 (Srebro & Shraibman, 2005).
 
     In the use of Srivastava et al. (2014): w <- w min(1, c / |w|) after each step.
     """
 
     def clip(w):
         norm = unit_norms(w)
-        return jnp.where(norm > max_norm, w * (max_norm / jnp.where(norm > 0, norm, 1.0)), w)
+        return jnp.where(norm > bound, w * (bound / jnp.where(norm > 0, norm, 1.0)), w)
 
-    return Applied(
-        after=of_result(lambda moved: on_masked("max_norm", mask, clip, moved), max_norm < UNBOUNDED)
-    )
+    return Applied(after=of_result(lambda moved: on_masked("max_norm", mask, clip, moved), bound < UNBOUNDED))
 
 
-def l2_ball(l2_ball: Scalar, mask: Mask = weights) -> Applied:
-    """All weights together have |theta|_2 <= tau, tau = `l2_ball` > 0: the constrained twin of `l2`."""
-    return _whole("l2_ball", l2_ball, mask, optax.projections.projection_l2_ball)
+@hyperparameters(bound=POSITIVE)
+def l2_ball(bound: Scalar, mask: Mask = weights) -> Applied:
+    """All weights together have |theta|_2 <= tau, tau = `bound` > 0: the constrained twin of `l2`."""
+    return _whole("l2_ball", bound, mask, optax.projections.projection_l2_ball)
 
 
-def l1_ball(l1_ball: Scalar, mask: Mask = weights) -> Applied:
-    """All weights together have |theta|_1 <= tau, tau = `l1_ball` > 0: the constrained twin of `l1`."""
-    return _whole("l1_ball", l1_ball, mask, optax.projections.projection_l1_ball)
+@hyperparameters(bound=POSITIVE)
+def l1_ball(bound: Scalar, mask: Mask = weights) -> Applied:
+    """All weights together have |theta|_1 <= tau, tau = `bound` > 0: the constrained twin of `l1`."""
+    return _whole("l1_ball", bound, mask, optax.projections.projection_l1_ball)
 
 
 def _whole(owner: str, radius: Scalar, mask: Mask, project: Callable[[PyTree, Scalar], PyTree]) -> Applied:

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from optim.hyperparameters import hyperparameters
+from optim.range import PROBABILITY, Range
 from reg.applied import Applied, PyTree, Scalar
 from reg.masks import Mask, checked, weights
 
@@ -22,7 +24,8 @@ class PruningState(NamedTuple):
     count: Int[Array, ""]
 
 
-def pruning(sparsity: Scalar, prune_steps: Scalar, mask: Mask = weights) -> Applied:
+@hyperparameters(sparsity=PROBABILITY, prune_steps=Range(low=1.0))
+def pruning(sparsity: Scalar, prune_steps: Scalar = 1000.0, mask: Mask = weights) -> Applied:
     """The weights of smallest magnitude over the whole network become 0 and stay it.
 
     After t steps the share s_t = s (1 - (1 - t/T)^3) is pruned, s from T on: s = `sparsity` in [0, 1),

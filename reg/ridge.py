@@ -5,12 +5,12 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from optim.range import Range
+from optim.hyperparameters import hyperparameters
+from optim.range import NON_NEGATIVE
 from reg.applied import Scalar
 
-STRENGTH = Range(low=0.0)
 
-
+@hyperparameters(l2=NON_NEGATIVE)
 def ridge(x: Float[Array, "n p"], y: Float[Array, " n"], l2: Scalar) -> Float[Array, " p"]:
     """argmin |X theta - y|^2 / n + lambda |theta|^2 = (X'X + n lambda I)^-1 X'y.
 
@@ -21,7 +21,6 @@ def ridge(x: Float[Array, "n p"], y: Float[Array, " n"], l2: Scalar) -> Float[Ar
     Raises:
       ValueError: if lambda is negative.
     """
-    STRENGTH.check("ridge", "l2", l2)
     n, p = x.shape
     return jnp.linalg.solve(x.T @ x + n * l2 * jnp.eye(p, dtype=x.dtype), x.T @ y)
 

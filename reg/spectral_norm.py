@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optim.hyperparameters import hyperparameters
+from optim.range import NON_NEGATIVE
 from reg.applied import Applied, Scalar
 from reg.masks import Mask, checked, weights
 
 
-def spectral_norm(spectral_norm: Scalar, mask: Mask = weights) -> Applied:
-    """L + lambda/2 sum_W sigma_1(W)^2, lambda = `spectral_norm` >= 0 (Yoshida & Miyato, 2017, equation 6).
+@hyperparameters(strength=NON_NEGATIVE)
+def spectral_norm(strength: Scalar, mask: Mask = weights) -> Applied:
+    """L + lambda/2 sum_W sigma_1(W)^2, lambda = `strength` >= 0 (Yoshida & Miyato, 2017, equation 6).
 
     The gradient lambda sigma u v' comes from one step of the power iteration per update, from the vector v of
     the last one (algorithm 1 there). A kernel counts as the matrix of its last axis against all others. The
@@ -27,7 +30,7 @@ def spectral_norm(spectral_norm: Scalar, mask: Mask = weights) -> Applied:
         after = jax.tree.map(lambda keep, w, v: _power_step(w, v) if keep else v, chosen, params, state)
 
         def add(keep, g, w, v):
-            return g + spectral_norm * _half_square_gradient(w, v) if keep else g
+            return g + strength * _half_square_gradient(w, v) if keep else g
 
         return jax.tree.map(add, chosen, updates, params, after), after
 

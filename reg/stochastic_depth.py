@@ -5,14 +5,17 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from optim.hyperparameters import hyperparameters
+from optim.range import PROBABILITY
 from reg.applied import Applied, Scalar
 from reg.layers import intercepted
 
 STOCHASTIC_DEPTH = 0x5D
 
 
-def stochastic_depth(stochastic_depth: Scalar, blocks: str = "Block") -> Applied:
-    """A residual block x + f(x) becomes x with probability p = `stochastic_depth` in [0, 1).
+@hyperparameters(rate=PROBABILITY)
+def stochastic_depth(rate: Scalar, blocks: str = "Block") -> Applied:
+    """A residual block x + f(x) becomes x with probability p = `rate` in [0, 1).
 
     Drawn for each example. Else it is x + f(x) / (1 - p), so that evaluation needs no change. Huang et al. (2016),
     with one p for all blocks (their p_l = l/L p grows with depth) and the inverted scale.
@@ -36,8 +39,8 @@ def stochastic_depth(stochastic_depth: Scalar, blocks: str = "Block") -> Applied
                 block_key = jax.random.fold_in(jax.random.fold_in(key, STOCHASTIC_DEPTH), changed)
                 draws = jax.random.uniform(block_key, (len(y),) + (1,) * (y.ndim - 1))
                 # x + (y - x) is not y in floating point, hence the selection at rate 0.
-                scaled = jnp.where(stochastic_depth > 0, x + (y - x) / (1 - stochastic_depth), y)
-                return jnp.where(draws >= stochastic_depth, scaled, x), True
+                scaled = jnp.where(rate > 0, x + (y - x) / (1 - rate), y)
+                return jnp.where(draws >= rate, scaled, x), True
 
             return around
 

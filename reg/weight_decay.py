@@ -5,20 +5,23 @@ from __future__ import annotations
 import jax.numpy as jnp
 import optax
 
+from optim.hyperparameters import hyperparameters
+from optim.range import NON_NEGATIVE, POSITIVE
 from reg.applied import Applied, Scalar
 from reg.masks import Mask, on_masked, weights
 
 
-def weight_decay(weight_decay: Scalar, learning_rate: Scalar, mask: Mask = weights) -> Applied:
+@hyperparameters(strength=NON_NEGATIVE, learning_rate=POSITIVE)
+def weight_decay(strength: Scalar, learning_rate: Scalar, mask: Mask = weights) -> Applied:
     """theta <- theta + u - lr wd theta, u the optimizer's update (Loshchilov & Hutter, 2019).
 
-    wd = `weight_decay` >= 0, multiplied by the rate: the convention of PyTorch and Optax.
+    wd = `strength` >= 0, multiplied by the rate: the convention of PyTorch and Optax.
     """
 
     def update_fn(updates, state, params=None):
         # The selection keeps a strength of 0 exact: nothing is added that could round.
         def decayed(u, w):
-            return jnp.where(weight_decay > 0, u - learning_rate * weight_decay * w, u)
+            return jnp.where(strength > 0, u - learning_rate * strength * w, u)
 
         return on_masked("weight_decay", mask, decayed, updates, params), state
 
