@@ -8,14 +8,20 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optim.hidden import is_vector, path_name
+
 
 def matrices(params):
-    """True for leaves with at least two dimensions: biases, norms and scalars are left out.
+    """True for leaves with at least two dimensions that are no bias or scale by name.
+
+    Attention's biases (heads, features) are vectors all the same.
 
     >>> matrices({"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)})
     {'bias': False, 'kernel': True}
     """
-    return jax.tree.map(lambda leaf: jnp.ndim(leaf) >= 2, params)
+    return jax.tree.map_with_path(
+        lambda path, leaf: jnp.ndim(leaf) >= 2 and not is_vector(path_name(path)), params
+    )
 
 
 def where(mask: Any, transformation: optax.GradientTransformation) -> optax.GradientTransformation:

@@ -46,6 +46,14 @@ def regularized(
 
     Like `optax.chain`, with the states under names, so that parameters to evaluate can be found in them, and
     with the extra argument `key` for the regularizer alone.
+
+    Args:
+      optimizer: any transformation.
+      applied: parts of one regularizer, as `REGULARIZERS["l2"]({"l2": 0.1})` makes them.
+
+    >>> tx = regularized(optax.sgd(0.1), Applied(after=optax.scale(2.0)))
+    >>> print(tx.update(jnp.ones(1), tx.init(jnp.ones(1)))[0])
+    [-0.2]
     """
     before, inner, after = map(optax.with_extra_args_support, (applied.before, optimizer, applied.after))
 

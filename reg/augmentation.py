@@ -24,6 +24,9 @@ def cutout(size: Scalar) -> Applied:
     """A square with a side of s = `size` >= 0 pixels at a random place is set to 0.
 
     DeVries & Taylor (2017). Its centre is uniform over the image, so that it may hang over the edge.
+
+    Args:
+      size: s, pixels, in [0, inf).
     """
 
     def cut(x: Images, key: Key) -> Images:
@@ -41,6 +44,9 @@ def random_crop(size: Scalar) -> Applied:
     """The image is moved by up to s = `size` >= 0 whole pixels each way, zeros coming in from outside.
 
     The same as padding by s and cropping at random (He et al., 2016, section 4.2).
+
+    Args:
+      size: s, pixels, in [0, inf).
     """
 
     def crop(x: Images, key: Key) -> Images:
@@ -62,7 +68,11 @@ def random_crop(size: Scalar) -> Applied:
 
 @hyperparameters(rate=SHARE)
 def random_flip(rate: Scalar) -> Applied:
-    """The image is mirrored left to right with probability p = `rate` in [0, 1]."""
+    """The image is mirrored left to right with probability p = `rate` in [0, 1].
+
+    Args:
+      rate: p, probability, in [0, 1].
+    """
 
     def flip(x: Images, key: Key) -> Images:
         mirrored = jax.random.uniform(key, (len(x), 1, 1, 1)) < rate

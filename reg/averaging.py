@@ -35,6 +35,9 @@ def ema(decay: Scalar) -> Applied:
     """a <- d a + (1 - d) theta after every step, d = `decay` in [0, 1) (Tarvainen & Valpola, 2017).
 
     a starts at theta_0, without a correction for the start.
+
+    Args:
+      decay: d, decay per step, in [0, 1).
     """
 
     def init_fn(params):
@@ -58,6 +61,10 @@ def swa(swa_start: Scalar, swa_every: Scalar = 10.0) -> Applied:
     """Mean of the parameters after step `swa_start` and every `swa_every` >= 1 steps from there on.
 
     Izmailov et al. (2018), algorithm 1, at the optimizer's own rate.
+
+    Args:
+      swa_start: step of the first one, in [0, inf).
+      swa_every: steps from one to the next, in [1, inf).
     """
 
     def init_fn(params):

@@ -27,6 +27,21 @@ def class_losses(
     """The cross entropy of each example, had it each of the labels: -log p_k(x).
 
     Only what depends on the label is mapped: the model runs once, whatever it is written in.
+
+    Args:
+      loss_fn: `(params, batch, key) -> [m]`, a cross entropy.
+      params: what `loss_fn` takes.
+      batch: `{"x", "y"}` of m examples, `y` whole numbers [m].
+      key: of the step.
+      num_classes: K >= 1; labels are 0, ..., K - 1.
+
+    Returns:
+      Losses [K, m].
+
+    >>> loss = lambda params, batch, key: -jax.nn.log_softmax(params)[batch["y"]]
+    >>> batch = {"x": jnp.zeros(1), "y": jnp.zeros(1, int)}
+    >>> print(jnp.exp(-class_losses(loss, jnp.log(jnp.array([1.0, 3.0])), batch, None, 2)).T.round(2))
+    [[0.25 0.75]]
     """
 
     def with_label(label):
@@ -59,7 +74,17 @@ def of_class_losses(
 
 
 def check_cross_entropy(owner: str, loss_fn: LossFn, params: PyTree, batch: PyTree, num_classes: int) -> None:
-    """Raises ValueError unless exp(-loss) sums to 1 over the labels of every example of `batch`."""
+    """Raises ValueError unless exp(-loss) sums to 1, within 1e-3, over the labels of every example of `batch`.
+
+    Args:
+      owner: who needs it, for the message.
+      loss_fn, params, batch, num_classes: as in `class_losses`.
+
+    >>> square = lambda params, batch, key: (batch["x"] - batch["y"]) ** 2
+    >>> check_cross_entropy("focal", square, None, {"x": jnp.zeros(1), "y": jnp.zeros(1, int)}, 2)
+    Traceback (most recent call last):
+    ValueError: focal: needs a cross-entropy loss; the probabilities of this one sum to 1.37
+    """
     losses = jax.jit(lambda: class_losses(loss_fn, params, batch, jax.random.key(0), num_classes))()
     total = np.exp(-np.asarray(losses, float)).sum(axis=0)
     if not np.allclose(total, 1.0, atol=1e-3):

@@ -19,6 +19,10 @@ def drop_connect(rate: Scalar, mask: Mask = weights) -> Applied:
 
     Wan et al. (2013), with three departures: one draw for a micro-batch instead of one for each example,
     biases are kept, and evaluation uses the mean weights instead of the paper's normal approximation.
+
+    Args:
+      rate: p, probability, in [0, 1).
+      mask: which leaves, a function of the parameters; default their weights.
     """
 
     def with_mask(loss_fn, num_classes):

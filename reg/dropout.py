@@ -21,6 +21,9 @@ def dropout(rate: Scalar) -> Applied:
     Inverted: the others are divided by 1 - p, so that evaluation needs no change (Srivastava et al., 2014).
     These are the hidden units of an MLP or CNN; the data itself is kept. The draws belong to (seed, step,
     layer): lanes with different p share them, and what a lower p drops a higher one drops too.
+
+    Args:
+      rate: p, probability, in [0, 1).
     """
 
     def with_dropout(loss_fn, num_classes):

@@ -20,6 +20,9 @@ def gradient_noise(strength: Scalar) -> Applied:
 
     Neelakantan et al. (2015), equation 1. Optax's `add_noise` has its own key; here the draws belong to
     (seed, step) and lanes share them.
+
+    Args:
+      strength: eta, variance of the first noise, squared gradient, in [0, inf).
     """
 
     def update_fn(updates, state, params=None, *, key, **extra):
@@ -39,5 +42,9 @@ def gradient_noise(strength: Scalar) -> Applied:
 
 @hyperparameters(bound=POSITIVE)
 def clip_norm(bound: Scalar) -> Applied:
-    """g min(1, c / |g|), |g| the norm of the whole gradient, c = `bound` > 0 (Pascanu et al., 2013)."""
+    """g min(1, c / |g|), |g| the norm of the whole gradient, c = `bound` > 0 (Pascanu et al., 2013).
+
+    Args:
+      bound: c, norm, in the units of the gradient, in (0, inf).
+    """
     return Applied(before=optax.clip_by_global_norm(bound))

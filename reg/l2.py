@@ -17,6 +17,10 @@ def l2(strength: Scalar, mask: Mask = weights) -> Applied:
 
     For SGD the step is theta <- (1 - 2 lr lambda) theta - lr grad L: the same as `weight_decay` = 2 lambda.
     Adam divides the penalty's gradient by its own scale, so there the two differ (Loshchilov & Hutter, 2019).
+
+    Args:
+      strength: lambda, penalty per squared weight, in [0, inf).
+      mask: which leaves, a function of the parameters; default their weights.
     """
 
     def with_penalty(loss_fn, num_classes):

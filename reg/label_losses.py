@@ -17,6 +17,9 @@ def label_smoothing(rate: Scalar) -> Applied:
     """(1 - a) (-log p_y) + a mean_k (-log p_k), a = `rate` in [0, 1).
 
     Szegedy et al. (2016), section 7.
+
+    Args:
+      rate: a, share of probability, in [0, 1).
     """
 
     def smoothed(right, losses):
@@ -27,7 +30,11 @@ def label_smoothing(rate: Scalar) -> Applied:
 
 @hyperparameters(strength=NON_NEGATIVE)
 def confidence_penalty(strength: Scalar) -> Applied:
-    """-log p_y - beta H(p), beta = `strength` >= 0, H the entropy (Pereyra et al., 2017)."""
+    """-log p_y - beta H(p), beta = `strength` >= 0, H the entropy (Pereyra et al., 2017).
+
+    Args:
+      strength: beta, loss per nat of entropy, in [0, inf).
+    """
 
     def penalised(right, losses):
         entropy = jnp.sum(jnp.exp(-losses) * losses, axis=0)
@@ -38,7 +45,11 @@ def confidence_penalty(strength: Scalar) -> Applied:
 
 @hyperparameters(strength=NON_NEGATIVE)
 def focal(strength: Scalar) -> Applied:
-    """-(1 - p_y)^gamma log p_y, gamma = `strength` >= 0 (Lin et al., 2017, equation 4)."""
+    """-(1 - p_y)^gamma log p_y, gamma = `strength` >= 0 (Lin et al., 2017, equation 4).
+
+    Args:
+      strength: gamma, exponent, in [0, inf).
+    """
 
     def weighted(right, losses):
         del losses

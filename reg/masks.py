@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 
+from optim.hidden import path_name
+from optim.masks import matrices
 from reg.applied import PyTree
 
 Mask = Callable[[PyTree], PyTree]
@@ -17,20 +18,27 @@ UNDECAYED = re.compile(r"(^|/)(bias|scale|b)$|norm", re.IGNORECASE)
 def weights(params: PyTree) -> PyTree:
     """True for weights: no biases, no scales or shifts of normalisation.
 
-    These are the leaves with two or more dimensions; in a tree without any, all that are not named bias or
-    scale.
+    These are the leaves with two or more dimensions that are not named so (attention's biases have two); in a
+    tree without any, all that are not named bias or scale.
 
     >>> weights({"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)})
     {'bias': False, 'kernel': True}
     """
-    matrices = jax.tree.map(lambda leaf: jnp.ndim(leaf) >= 2, params)
-    if any(jax.tree.leaves(matrices)):
-        return matrices
+    kernels = matrices(params)
+    if any(jax.tree.leaves(kernels)):
+        return kernels
     return _by_name(params, lambda name: not UNDECAYED.search(name))
 
 
 def matching(pattern: str) -> Mask:
-    """Mask of the leaves whose path, such as "Dense_0/kernel", the regular expression `pattern` finds."""
+    """Mask of the leaves whose path, such as "Dense_0/kernel", the regular expression `pattern` finds.
+
+    Args:
+      pattern: regular expression, looked for anywhere in the path.
+
+    >>> matching("kernel$")({"kernel": 1.0, "bias": 1.0})
+    {'bias': False, 'kernel': True}
+    """
     return lambda params: _by_name(params, lambda name: re.search(pattern, name) is not None)
 
 
@@ -53,11 +61,6 @@ def on_masked(owner: str, mask: Mask, function: Callable, params: PyTree, *trees
     return jax.tree.map(
         lambda keep, leaf, *rest: function(leaf, *rest) if keep else leaf, chosen, params, *trees
     )
-
-
-def path_name(path: tuple) -> str:
-    """The names along a path of a tree, joined by slashes."""
-    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def _by_name(params: PyTree, chosen: Callable[[str], bool]) -> PyTree:

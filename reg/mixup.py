@@ -21,6 +21,9 @@ def mixup(strength: Scalar) -> Applied:
     Zhang et al. (2018), equation 1; one l for a micro-batch, as in the authors' code. Example i is mixed with
     its neighbour in the micro-batch, whose order is random. A micro-batch of one example has no neighbour:
     nothing happens at batch sizes 1 to 3.
+
+    Args:
+      strength: a, parameter of the Beta distribution, in [0, inf).
     """
 
     def with_mixing(loss_fn, num_classes):

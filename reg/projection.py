@@ -23,6 +23,10 @@ def max_norm(bound: Scalar, mask: Mask = weights) -> Applied:
     """The incoming weights of every unit have norm <= c, c = `bound` > 0 (Srebro & Shraibman, 2005).
 
     In the use of Srivastava et al. (2014): w <- w min(1, c / |w|) after each step.
+
+    Args:
+      bound: c, norm, in the units of the weights, in (0, inf).
+      mask: which leaves, a function of the parameters; default their weights.
     """
 
     def clip(w):
@@ -34,13 +38,23 @@ def max_norm(bound: Scalar, mask: Mask = weights) -> Applied:
 
 @hyperparameters(bound=POSITIVE)
 def l2_ball(bound: Scalar, mask: Mask = weights) -> Applied:
-    """All weights together have |theta|_2 <= tau, tau = `bound` > 0: the constrained twin of `l2`."""
+    """All weights together have |theta|_2 <= tau, tau = `bound` > 0: the constrained twin of `l2`.
+
+    Args:
+      bound: tau, norm, in the units of the weights, in (0, inf).
+      mask: which leaves, a function of the parameters; default their weights.
+    """
     return _whole("l2_ball", bound, mask, optax.projections.projection_l2_ball)
 
 
 @hyperparameters(bound=POSITIVE)
 def l1_ball(bound: Scalar, mask: Mask = weights) -> Applied:
-    """All weights together have |theta|_1 <= tau, tau = `bound` > 0: the constrained twin of `l1`."""
+    """All weights together have |theta|_1 <= tau, tau = `bound` > 0: the constrained twin of `l1`.
+
+    Args:
+      bound: tau, norm, in the units of the weights, in (0, inf).
+      mask: which leaves, a function of the parameters; default their weights.
+    """
     return _whole("l1_ball", bound, mask, optax.projections.projection_l1_ball)
 
 

@@ -26,6 +26,11 @@ def l1(strength: Scalar, learning_rate: Scalar, mask: Mask = weights) -> Applied
 
     u is the optimizer's update. Proximal gradient descent proper for SGD; for a preconditioned u the
     threshold stays lr lambda in every coordinate.
+
+    Args:
+      strength: lambda, penalty per weight, in [0, inf).
+      learning_rate: lr of the optimizer, in (0, inf).
+      mask: which leaves, a function of the parameters; default their weights.
     """
     return _proximal("l1", strength, mask, lambda w: soft_threshold(w, learning_rate * strength))
 
@@ -38,6 +43,12 @@ def elastic_net(
 
     theta <- soft(theta + u, lr lambda rho) / (1 + lr lambda (1 - rho)) (Zou & Hastie, 2005), in the naming of
     scikit-learn.
+
+    Args:
+      strength: lambda, penalty per weight, in [0, inf).
+      learning_rate: lr of the optimizer, in (0, inf).
+      l1_ratio: rho, in [0, 1].
+      mask: which leaves, a function of the parameters; default their weights.
     """
     step = learning_rate * strength
 
@@ -54,6 +65,11 @@ def group_lasso(strength: Scalar, learning_rate: Scalar, mask: Mask = weights) -
     A group g holds the n_g incoming weights of one unit (one index of a kernel's last axis), so that whole
     units are switched off: theta_g <- max(1 - lr lambda sqrt(n_g) / |theta_g|, 0) theta_g after the
     optimizer's update.
+
+    Args:
+      strength: lambda, penalty per unit of norm, in [0, inf).
+      learning_rate: lr of the optimizer, in (0, inf).
+      mask: which leaves, a function of the parameters; default their weights.
     """
 
     def shrink(w):

@@ -31,6 +31,11 @@ def pruning(sparsity: Scalar, prune_steps: Scalar = 1000.0, mask: Mask = weights
     After t steps the share s_t = s (1 - (1 - t/T)^3) is pruned, s from T on: s = `sparsity` in [0, 1),
     T = `prune_steps` >= 1 (Zhu & Gupta, 2017, equation 1). Of n weights exactly floor(s_t n) are. The paper
     prunes layer by layer.
+
+    Args:
+      sparsity: s, share of the weights, in [0, 1).
+      prune_steps: T, steps, in [1, inf).
+      mask: which leaves, a function of the parameters; default their weights.
     """
 
     def init_fn(params):

@@ -19,6 +19,10 @@ def spectral_norm(strength: Scalar, mask: Mask = weights) -> Applied:
     The gradient lambda sigma u v' comes from one step of the power iteration per update, from the vector v of
     the last one (algorithm 1 there). A kernel counts as the matrix of its last axis against all others. The
     recorded loss and line searches do not hold the penalty.
+
+    Args:
+      strength: lambda, penalty per squared singular value, in [0, inf).
+      mask: which leaves, a function of the parameters; default their weights.
     """
 
     def init_fn(params):

@@ -21,6 +21,7 @@ def stochastic_depth(rate: Scalar, blocks: str = "Block") -> Applied:
     with one p for all blocks (their p_l = l/L p grows with depth) and the inverted scale.
 
     Args:
+      rate: p, probability, in [0, 1).
       blocks: part of the class name of the linen modules that are residual blocks. Those whose output has
         another shape than their input are kept: they have no identity to fall back to.
     """

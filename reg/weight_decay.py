@@ -16,6 +16,11 @@ def weight_decay(strength: Scalar, learning_rate: Scalar, mask: Mask = weights) 
     """theta <- theta + u - lr wd theta, u the optimizer's update (Loshchilov & Hutter, 2019).
 
     wd = `strength` >= 0, multiplied by the rate: the convention of PyTorch and Optax.
+
+    Args:
+      strength: wd, share of a weight that a step takes away, in units of the rate, in [0, inf).
+      learning_rate: lr of the optimizer, in (0, inf).
+      mask: which leaves, a function of the parameters; default their weights.
     """
 
     def update_fn(updates, state, params=None):
