@@ -28,7 +28,8 @@ def keep_dtypes(inner: optax.GradientTransformation) -> optax.GradientTransforma
     inner = optax.with_extra_args_support(inner)
 
     def init_fn(params):
-        return inner.init(widened(params))
+        state = inner.init(widened(params))
+        return _cast_like(state, state)  # no weak types, for which a second step would be compiled again
 
     def update_fn(updates, state, params=None, **extra):
         wide_extra = _widened_extra(extra, params)

@@ -105,7 +105,8 @@ def test_zero_gradients_in_float16(row):
 def test_bfloat16_follows_float32_for_2000_steps(row):
     """The same gradients, exact in both: a drift with noise. Parameters are kept in float32 beside.
 
-    What is compared is the mean update of the last 100 steps, within two roundings of bfloat16.
+    What is compared is the mean update of the last 100 steps, within 5 %: schedule-free steps depend on the
+    parameters, which are rounded. A second moment that is kept in bfloat16 is wrong by a factor of two.
     """
     if not row.partial:
         pytest.skip("its steps follow the loss, not the gradients of a list")
@@ -134,7 +135,7 @@ def test_bfloat16_follows_float32_for_2000_steps(row):
         "learning_rate": jnp.float32(rate)
     }
     narrow, wide = jax.jit(lambda h: [last_updates(d, h) for d in (jnp.bfloat16, jnp.float32)])(traced)
-    np.testing.assert_allclose(narrow, wide, atol=0.01 * np.abs(wide).max())
+    np.testing.assert_allclose(narrow, wide, atol=0.05 * np.abs(wide).max())
 
 
 def test_complex_parameters_are_handled_or_refused(row):
