@@ -9,7 +9,6 @@ import optax
 
 import optim
 from lr_batch.errors import first_line
-from lr_batch.problem.evaluated import evaluated_params
 from lr_batch.problem.workload import Workload
 from lr_batch.workloads import WORKLOADS
 
@@ -90,7 +89,7 @@ def as_optimizer(optimizer: optim.Optimizer | str | Callable[[Mapping[str, Any]]
         space=said.pop("space", optim.OPTIMIZERS["sgd"].space),
         paper="",
         further=getattr(optimizer, "hparams", None) is None,
-        eval_params=said.pop("eval_params", evaluated_params),
+        eval_params=said.pop("eval_params", optim.eval_params),
         **said,
     )
 
