@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hparam.rungs import go_on, rungs
-from hparam.search import Plan, Search, Segment, State, make_search
+from hparam.search import Search, Segment, State, Wanted, make_search
 from hparam.space import Space
 from hparam.untried import untried_segments
 
@@ -30,10 +30,10 @@ def asha(
         for here, above in reversed(list(zip(ladder[:-1], ladder[1:], strict=True))):
             ready = promotable(state, here, above, eta)
             if full_chunks and len(ready) >= n:
-                return Plan(ready[:n])
+                return Wanted(ready[:n])
             promoted += [] if full_chunks else ready
         promoted = promoted[:n]
-        return Plan(promoted + untried_segments(space, key, state, n - len(promoted), steps=ladder[0]))
+        return Wanted(promoted + untried_segments(space, key, state, n - len(promoted), steps=ladder[0]))
 
     return make_search(space, plan)
 

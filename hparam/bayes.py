@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from hparam.acquisition import choose_batch
 from hparam.gaussian_process import Posterior, fantasize, fit
-from hparam.search import Plan, Search, Segment, State, generator, make_search
+from hparam.search import Search, Segment, State, Wanted, generator, make_search
 from hparam.space import Space
 from hparam.untried import untried_segments
 
@@ -21,7 +21,7 @@ WINSOR = 5.0
 PRIOR_SEEDS = 4.0
 
 
-class Cells(NamedTuple):
+class Observations(NamedTuple):
     """What is known, one row per setting; `loss` is infinite where any seed diverged."""
 
     points: Float[np.ndarray, "cells dims"]
@@ -53,28 +53,28 @@ def bayes(space: Space, initial: int | None = None, explore: float = 0.1) -> Sea
     if not 0 <= explore <= 1:
         raise ValueError(f"bayes: explore must be in [0, 1], got {explore:g}")
 
-    def plan(key, state, n) -> Plan:
+    def plan(key, state, n) -> Wanted:
         cells = cells_of(space, state)
         reason = _unusable(cells, initial)
         if reason:
             notes = (f"bayes: {reason}; quasi-random points",) if len(cells.loss) else ()
-            return Plan(untried_segments(space, key, state, n), notes)
+            return Wanted(untried_segments(space, key, state, n), notes)
         rng = generator(key, len(state.segments))
         asked = [segment.setting for segment in state.segments.values()]
         num_explore = int(explore * n)
         first = choose_batch(space, *models(cells, rng), n, num_explore=num_explore, taken=asked, rng=rng)
-        return Plan(untried_segments(space, key, state, n, first=first))
+        return Wanted(untried_segments(space, key, state, n, first=first))
 
     return make_search(space, plan)
 
 
-def cells_of(space: Space, state: State) -> Cells:
+def cells_of(space: Space, state: State) -> Observations:
     """Seeds of one setting put together."""
     seeds: dict[str, list[Segment]] = {}
     for segment in state.told:
         seeds.setdefault(space.hash(segment.setting), []).append(segment)
     losses = [np.array([segment.loss for segment in same]) for same in seeds.values()]
-    return Cells(
+    return Observations(
         space.points([same[0].setting for same in seeds.values()]),
         np.array([np.mean(loss) for loss in losses]),
         _noise(losses),
@@ -82,7 +82,7 @@ def cells_of(space: Space, state: State) -> Cells:
     )
 
 
-def models(cells: Cells, rng: np.random.Generator) -> tuple[Posterior, Posterior | None]:
+def models(cells: Observations, rng: np.random.Generator) -> tuple[Posterior, Posterior | None]:
     """Beliefs about the loss and, where anything diverged, about being feasible (1) or not (0)."""
     feasible = np.isfinite(cells.loss)
     finite = cells.loss[feasible]
@@ -95,7 +95,7 @@ def models(cells: Cells, rng: np.random.Generator) -> tuple[Posterior, Posterior
     return loss, None if feasible.all() else fit(cells.points, feasible.astype(float), None, seeds[1])
 
 
-def _unusable(cells: Cells, initial: int) -> str:
+def _unusable(cells: Observations, initial: int) -> str:
     """Why there is no model yet, or ""."""
     finite = cells.loss[np.isfinite(cells.loss)]
     if len(cells.loss) and not len(finite):

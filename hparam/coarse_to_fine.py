@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hparam.grid import level_counts
-from hparam.search import FRESH, Key, Plan, Search, Segment, State, make_search
+from hparam.search import FRESH, Key, Search, Segment, State, Wanted, make_search
 from hparam.space import Space, rows
 from hparam.untried import sobol, untried_segments
 
@@ -53,7 +53,7 @@ def coarse_to_fine(space: Space, levels: int | Mapping[str, int] = 5, tolerance:
     return make_search(space, plan)
 
 
-def _plan(space: Space, counts: dict[str, int], tolerance: float, key: Key, state: State, n: int) -> Plan:
+def _plan(space: Space, counts: dict[str, int], tolerance: float, key: Key, state: State, n: int) -> Wanted:
     # Only first seeds steer, so that what is asked later never moves an earlier stage.
     first = [s for s in state.segments.values() if s.repeat == 0 and s.continues == FRESH]
     losses = {space.hash(segment.setting): segment.loss for segment in first}
@@ -64,12 +64,12 @@ def _plan(space: Space, counts: dict[str, int], tolerance: float, key: Key, stat
         note = f"stage {stage}: {_interval(space, box)}"
         if None in known:
             points = itertools.chain(cells, _filler(space, key, box, stage, n))
-            return Plan(untried_segments(space, key, state, n, first=points, label=stage), (note,))
+            return Wanted(untried_segments(space, key, state, n, first=points, label=stage), (note,))
         if not np.isfinite(min(known)):
             note += "; every cell diverged: quasi-random points over the whole space"
-            return Plan(untried_segments(space, key, state, n, label=stage), (note,))
+            return Wanted(untried_segments(space, key, state, n, label=stage), (note,))
         if _small(space, box, tolerance):
-            return Plan(_further_seeds(space, state, cells, known, n, stage), (note + "; done",))
+            return Wanted(_further_seeds(space, state, cells, known, n, stage), (note + "; done",))
         box = _zoom(space, counts, box, cells[int(np.argmin(known))])
 
 

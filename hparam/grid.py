@@ -6,7 +6,7 @@ import heapq
 from collections import Counter
 from collections.abc import Mapping
 
-from hparam.search import Plan, Search, Segment, make_search
+from hparam.search import Search, Segment, Wanted, make_search
 from hparam.space import Space
 
 LEVELS = 8  # points per dimension, where their number is free
@@ -30,7 +30,7 @@ def grid(space: Space, levels: int | Mapping[str, int] = LEVELS) -> Search:
         heapq.heapify(queue)
         # The least repeated cell goes first, and behind all others once it is taken.
         taken = [heapq.heapreplace(queue, (queue[0][0] + 1, queue[0][1])) for _ in range(n)]
-        return Plan([Segment(cells[i], repeat=repeat) for repeat, i in taken])
+        return Wanted([Segment(cells[i], repeat=repeat) for repeat, i in taken])
 
     return make_search(space, plan)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from hparam.rungs import fill, rungs
-from hparam.search import Plan, Search, make_search
+from hparam.search import Search, Wanted, make_search
 from hparam.space import Space
 from hparam.successive_halving import survivors
 
@@ -35,7 +35,7 @@ def hyperband(space: Space, min_steps: int = 100, max_steps: int = 2700, eta: in
         num, steps = bracket(cohort)
         return survivors(members, num, steps, eta)
 
-    def plan(key, state, n) -> Plan:
+    def plan(key, state, n) -> Wanted:
         return fill(space, key, state, n, first_rung, ready)
 
     return make_search(space, plan)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hparam.search import Key, Plan, Search, State, generator, make_search
+from hparam.search import Key, Search, State, Wanted, generator, make_search
 from hparam.space import Space, rows
 from hparam.untried import untried_segments
 
@@ -27,9 +27,9 @@ def optuna(space: Space, sampler: str = "tpe") -> Search:
     if sampler not in SAMPLERS:
         raise ValueError(f"optuna: sampler must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
 
-    def plan(key, state, n) -> Plan:
+    def plan(key, state, n) -> Wanted:
         first = rows(space.from_unit(_ask(space, sampler, key, state, n)))
-        return Plan(untried_segments(space, key, state, n, first=first))
+        return Wanted(untried_segments(space, key, state, n, first=first))
 
     return make_search(space, plan)
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from hparam.rungs import Members, fill, finished, go_on
-from hparam.search import Key, Plan, Search, Segment, generator, make_search
+from hparam.search import Key, Search, Segment, Wanted, generator, make_search
 from hparam.space import Space, rows
 
 
@@ -74,7 +74,7 @@ def population(
         anew = rng.random(len(space)) < resample
         return rows(space.from_unit(np.where(anew, rng.random(len(space)), moved)[None]))[0]
 
-    def plan(key, state, n) -> Plan:
+    def plan(key, state, n) -> Wanted:
         return fill(
             space,
             key,

@@ -6,11 +6,11 @@ part of it is a search of its own; the search of Shallue et al. (2019).
 
 from __future__ import annotations
 
-from hparam.search import Plan, Search, make_search
+from hparam.search import Search, Wanted, make_search
 from hparam.space import Space
 from hparam.untried import untried_segments
 
 
 def quasi_random(space: Space) -> Search:
     """The next points of one scrambled Sobol sequence; the key is its scramble."""
-    return make_search(space, lambda key, state, n: Plan(untried_segments(space, key, state, n)))
+    return make_search(space, lambda key, state, n: Wanted(untried_segments(space, key, state, n)))

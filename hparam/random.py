@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hparam.search import Plan, Search, generator, make_search
+from hparam.search import Search, Wanted, generator, make_search
 from hparam.space import Space, rows
 from hparam.untried import untried_segments
 
@@ -12,6 +12,6 @@ def random(space: Space) -> Search:
 
     def plan(key, state, n):
         draws = generator(key, len(state.segments)).random((n, len(space)))
-        return Plan(untried_segments(space, key, state, n, first=rows(space.from_unit(draws))))
+        return Wanted(untried_segments(space, key, state, n, first=rows(space.from_unit(draws))))
 
     return make_search(space, plan)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from hparam.search import FRESH, Key, Plan, Segment, State, segment_id
+from hparam.search import FRESH, Key, Segment, State, Wanted, segment_id
 from hparam.space import Space
 from hparam.untried import untried_segments
 
@@ -23,7 +23,7 @@ def fill(
     n: int,
     first_rung: Callable[[int], tuple[int, int]],
     ready: Callable[[int, Members], list[Segment]],
-) -> Plan:
+) -> Wanted:
     """`n` segments, older cohorts first, those that go on before those that start.
 
     Args:
@@ -43,7 +43,7 @@ def fill(
         room = max(min(size - started, n - len(segments)), 0)
         segments += untried_segments(space, key, state, room, planned=segments, steps=steps, label=cohort)
         if len(segments) == n:
-            return Plan(segments)
+            return Wanted(segments)
 
 
 def go_on(segment_id: int, segment: Segment, steps: int) -> Segment:

@@ -114,15 +114,15 @@ class Search(NamedTuple):
     tell: Callable[[State, Proposal, Float[np.ndarray, " n"]], State]
 
 
-class Plan(NamedTuple):
-    """What a strategy proposes, before it is laid out as columns."""
+class Wanted(NamedTuple):
+    """The segments that a strategy wants next, before they are laid out as columns of a `Proposal`."""
 
     segments: list[Segment]
     notes: tuple[str, ...] = ()
 
 
-def make_search(space: Space, plan: Callable[[Key, State, int], Plan]) -> Search:
-    """A search from the one function that strategies differ in: `(key, state, n) -> Plan` of n segments."""
+def make_search(space: Space, plan: Callable[[Key, State, int], Wanted]) -> Search:
+    """A search from the one function that strategies differ in: `(key, state, n) -> Wanted` of n segments."""
 
     def ask(key, state, n):
         if n < 1:

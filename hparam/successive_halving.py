@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hparam.rungs import Members, fill, finished, go_on, rungs
-from hparam.search import Plan, Search, Segment, make_search
+from hparam.search import Search, Segment, Wanted, make_search
 from hparam.space import Space
 
 
@@ -28,7 +28,7 @@ def successive_halving(
     if num < 1:
         raise ValueError(f"successive_halving: num must be >= 1, got {num}")
 
-    def plan(key, state, n) -> Plan:
+    def plan(key, state, n) -> Wanted:
         return fill(
             space,
             key,

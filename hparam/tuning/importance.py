@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from hparam.bayes import Cells, cells_of, models
+from hparam.bayes import Observations, cells_of, models
 from hparam.gaussian_process import Posterior, predict
 from hparam.search import FRESH, FULL, Segment, State, generator
 from hparam.tuning.plan import TuningPlan
@@ -27,7 +27,7 @@ class Surrogate(NamedTuple):
     """
 
     posterior: Posterior
-    cells: Cells
+    cells: Observations
     steps: int
 
 
