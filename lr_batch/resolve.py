@@ -109,6 +109,8 @@ def _called(factory: Callable[..., Any], options: Mapping[str, Any]) -> Any:
     """The user's own code may raise whatever it likes, and leave the process too."""
     try:
         return factory(**options)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         name = getattr(factory, "__name__", "it")
         raise ValueError(f"workload: calling {name}() failed: {first_line(error)}") from error

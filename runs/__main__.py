@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from runs.interrupts import INTERRUPTED, KEPT, interruptible
+from runs.interrupts import INTERRUPTED, interruptible
 from runs.xla_flags import set_xla_flags
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -25,12 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with interruptible():
             run(sys.argv[1:] if arguments is None else list(arguments))
             sys.stdout.flush()
-    except KeyboardInterrupt:
-        return failed(KEPT, INTERRUPTED)
+    except KeyboardInterrupt as interrupt:  # which says what is kept, where anything is
+        return failed(str(interrupt) or "interrupted", INTERRUPTED)
     except BrokenPipeError:
         give_stdout_up()
-    except SystemExit as leaving:  # --help, or Rich, which leaves the process when nobody reads stdout
-        return leaving.code if leaving.code == USAGE else DONE
+    except SystemExit:  # --help
+        return DONE
     except Exception as error:
         if (code := exit_code(error)) is None:
             raise
@@ -43,9 +43,18 @@ def run(arguments: Sequence[str]) -> None:
     refuse_repeated(arguments)
     command = parsed(arguments)
     from runs.cache import use_compilation_cache
+    from runs.folder import ARGUMENTS
+    from runs.parse import UsageError
 
     use_compilation_cache()
-    command()
+    ARGUMENTS.set(tuple(arguments))
+    try:
+        command()
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # ours leaves no process; a user's model or optimizer may
+        said = f"{type(error).__name__}: {error}"
+        raise UsageError(f"code of the user's own ended the run: {said}") from error
 
 
 def parsed(arguments: Sequence[str]) -> Callable[[], None]:
@@ -117,7 +126,9 @@ def exit_code(error: Exception) -> int | None:
 
 def failed(message: str, code: int) -> int:
     with contextlib.suppress(OSError, ValueError):
-        print(f"lr-batch: {' '.join(message.split())}", file=sys.stderr)
+        from runs.text import harmless
+
+        print(f"lr-batch: {harmless(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 

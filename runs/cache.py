@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from runs.write import write_atomically
+from runs.write import write_json
 
 
 def cache_folder() -> Path:
@@ -39,7 +39,7 @@ def remembered(key: str, measure: Any) -> str:
     if key not in choices:
         choices[key] = measure()
         if _usable(path.parent):
-            write_atomically(path, json.dumps(choices, indent=1).encode())
+            write_json(path, choices)
     return choices[key]
 
 

@@ -12,7 +12,6 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 130
-KEPT = "interrupted; everything finished is kept, the same command goes on from there"
 PAUSE = 0.02  # seconds until a signal that came at a bad moment comes again
 
 
@@ -29,7 +28,7 @@ def interruptible() -> Iterator[None]:
         if within(
             frame, "<frozen importlib"
         ):  # C++ libraries that are half loaded do not survive an exception
-            stop_now(KEPT)
+            stop_now("interrupted")
         if within(frame, "_xla_gc_callback"):  # Python ignores exceptions there
             threading.Timer(PAUSE, os.kill, (os.getpid(), number)).start()
             return

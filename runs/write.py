@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import math
 import os
+import re
 import secrets
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
@@ -14,14 +21,94 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     is changed. `OSError` is passed on with `path` untouched and nothing left behind.
     """
     path = Path(path)
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    _sweep_once(path.parent)
+    temporary = temporary_in(path.parent)
     try:
         _write_synced(temporary, data)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    finally:
+        _IN_USE.discard(temporary.name)
     sync_folder(path.parent)
+
+
+# Names that this process is writing to; those of a process that was killed are removed by the next.
+_IN_USE: set[str] = set()
+_SWEPT: set[Path] = set()
+_TEMPORARY = re.compile(r"\.lr-batch-(\d+)-[0-9a-f]{16}\.tmp|\.[0-9a-f]{16}\.(tmp|probe)|\.salvage-\w+")
+
+
+def temporary_in(folder: Path) -> Path:
+    """A name for a file of this process alone, which tells the next one whose it was."""
+    name = f".lr-batch-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+    _IN_USE.add(name)
+    return folder / name
+
+
+def sweep(folder: Path, *, unsigned: bool = True) -> None:
+    """Removes the temporary files of processes that are no more from `folder`.
+
+    Those that do not say whose they are (`unsigned`) may only go where nobody else can be writing.
+    """
+    for entry in os.scandir(folder):
+        match = _TEMPORARY.fullmatch(entry.name)
+        if match and (not _is_in_use(int(match[1]), entry.name) if match[1] else unsigned):
+            _remove(Path(entry.path))
+
+
+def _sweep_once(folder: Path) -> None:
+    if folder not in _SWEPT:
+        _SWEPT.add(folder)
+        with contextlib.suppress(OSError):
+            sweep(folder, unsigned=False)
+
+
+def _is_in_use(pid: int, name: str) -> bool:
+    if pid == os.getpid():  # after a restart of the machine or its container, another process's number
+        return name in _IN_USE
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Writes `value` to `path` as `json_text`, complete or not at all."""
+    write_atomically(path, json_text(value).encode())
+
+
+def json_text(value: Any) -> str:
+    """Strict JSON, indented: NaN and the infinities become null, arrays lists.
+
+    >>> print(json_text({"low": float("nan")}))
+    {
+     "low": null
+    }
+    """
+    return json.dumps(plain(value), indent=1, allow_nan=False)
+
+
+def plain(value: Any, digits: int = 17) -> Any:
+    """`value` in what JSON has: mappings, lists, text, null, numbers to so many digits (17: all of them)."""
+    if isinstance(value, Mapping):
+        return {key: plain(entry, digits) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry, digits) for entry in value]
+    if hasattr(value, "tolist"):  # an array, or a number of NumPy's or JAX's
+        return plain(value.tolist(), digits)
+    if isinstance(value, float):
+        return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+    return value
 
 
 def _write_synced(path: Path, data: bytes) -> None:

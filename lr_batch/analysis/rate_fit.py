@@ -43,6 +43,7 @@ MISFIT = 0.1  # error of a shape, as a fraction of the log steps above its minim
 SEEDS_MAX = 4.0  # seeds' worth of evidence about optimum and shape: more of them share the error of the shape
 SD_START, SD_MIN, SD_MAX = 0.1, 0.01, 0.5  # error of a single lane, in log steps
 LEVEL_STEPS = 2  # Newton steps of the levels: enough, they start from the reached lanes
+NO_BOUND = -50.0  # log steps of a lane that was never run: below any, so that it says nothing
 COST_MAX = 8.0  # one lane can say no more than four standard deviations
 
 
@@ -146,7 +147,7 @@ def _grid(cells: RateCells, sd: float) -> _Grid:
     total = np.maximum(weight @ reached.T, 1e-12)
     levels = (weight @ np.where(reached, cells.log_steps, 0.0).T - (weight * value) @ reached.T) / total
     value, sd_of, inside = value[..., None, :], np.sqrt(var)[..., None, :], inside[..., None, :]
-    seen = np.where(reached, cells.log_steps, cells.log_bound)
+    seen = np.where(reached, cells.log_steps, np.maximum(cells.log_bound, NO_BOUND))
     for step in range(LEVEL_STEPS + 1):
         gap = (seen - levels[..., None] - value) / sd_of
         log_tail = scipy.special.log_ndtr(-gap)

@@ -91,7 +91,9 @@ def program_hash(study: Study) -> str:
     """
     try:
         return hashlib.sha256(_lower(study).as_text().encode()).hexdigest()[:16]
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the user's code may leave the process, too
         raise StudyError(
             f"{study.workload.name} with {study.optimizer_name} cannot be compiled: {first_line(error)}"
         ) from error

@@ -21,7 +21,7 @@ import tyro
 from runs.bench.child import run_child, sweep_environment
 from runs.bench.compare import request
 from runs.bench.work import Work
-from runs.write import write_atomically
+from runs.write import write_json
 
 SETTINGS = Work(batch_sizes="32", learning_rates="0.02:2:16")
 SEEDS = (4, 16, 64, 256)
@@ -43,7 +43,7 @@ def main(options: Options) -> int:
     for seeds in SEEDS[: 1 if options.quick else None]:
         rows.append(cost(dataclasses.replace(work, seeds=seeds), options.repeats))
         print(json.dumps(rows[-1]), flush=True)
-    write_atomically(options.out, json.dumps(rows, indent=1).encode())
+    write_json(options.out, rows)
     return 0
 
 

@@ -31,11 +31,11 @@ from lr_batch.data import DataNotPrepared
 from runs.bench import compare
 from runs.bench.child import plain_environment, run_child, sweep_environment
 from runs.bench.compare import QUICK, Effort, request
+from runs.bench.figures import bench as draw
 from runs.bench.summary import summary
 from runs.bench.table import print_bench
 from runs.bench.work import Work
-from runs.plots.bench import bench as draw
-from runs.write import write_atomically
+from runs.write import write_json
 from runs.xla_flags import set_xla_flags
 
 PRECISIONS = (
@@ -89,7 +89,7 @@ def main(options: Options) -> int:
     for name in options.parts:
         print(f"gpu: {name}, {clock.left():.0f} s left", file=sys.stderr, flush=True)
         report[name] = attempted(lambda part=parts[name]: part(options, clock))
-        write_atomically(options.out / "gpu.json", json.dumps(report, indent=1).encode())
+        write_json(options.out / "gpu.json", report)
     print(json.dumps(report, indent=1))
     return int(any("failed" in found for found in report.values()))
 
@@ -160,7 +160,7 @@ def side_by_side(options: Options, clock: Clock) -> dict[str, Any]:
     peers = ("serial",) if options.quick else compare.SERIAL
     say = lambda what: print(f"gpu: bench: {what}, {clock.left():.0f} s left", file=sys.stderr, flush=True)
     report = summary(work, effort, compare.measure(work, effort._replace(timeout=clock.left()), peers, say))
-    write_atomically(options.out / "bench.json", json.dumps(report, indent=1).encode())
+    write_json(options.out / "bench.json", report)
     draw(report, options.out / "bench.png")
     print_bench(report, sys.stdout)
     return {"written": "bench.json"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import IO, Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
+
+from runs.text import Printer, add_row, table
 
 NAMES = {"serial": "idiomatic loop", "torch": "PyTorch loop", "pool": "pool of idiomatic loops"}
 PROTOCOLS = {"unraced": "no race", "raced": "raced", "foretold": "race foretold"}
@@ -16,23 +16,22 @@ SPLIT = ("compile", "gather", "gradient", "update", "step_rest", "evaluation", "
 
 def print_bench(report: Mapping[str, Any], stream: IO[str]) -> None:
     """Peers, batch sizes, where the time goes, and how the numbers were made."""
-    console = Console(file=stream, highlight=False, width=None if stream.isatty() else 130)
+    say = Printer(stream)
     work, machine = report["work"], report["machine"]
-    console.print(
+    say(
         f"\n{work['workload']} with {work['optimizer']}: {report['trials']:,} trials; "
         f"{machine['processor']}, {machine['cores']} cores, {machine['device']}, "
-        f"JAX {machine['versions']['jax']}",
-        markup=False,
+        f"JAX {machine['versions']['jax']}"
     )
-    console.print(peers_table(report))
-    console.print(sizes_table(report))
+    say(peers_table(report))
+    say(sizes_table(report))
     for line in remarks(report):
-        console.print(line, markup=False, soft_wrap=True)
+        say(line)
 
 
 def peers_table(report: Mapping[str, Any]) -> Table:
     """Seconds of the whole study and how many times those of the engine's cold run."""
-    table = headed("", "seconds", "interval", "times engine, cold", "times engine, warm")
+    made = table(("", "seconds", "interval", "times engine, cold", "times engine, warm"), left=1)
     engine = report["engine"]
     for name, key in (
         ("engine, cold start", "cold"),
@@ -40,20 +39,21 @@ def peers_table(report: Mapping[str, Any]) -> Table:
         ("engine, warm", "warm"),
     ):
         value = engine[key]
-        table.add_row(name, f"{value['median']:.2f}", f"{value['low']:.2f} - {value['high']:.2f}", "", "")
+        add_row(made, (name, f"{value['median']:.2f}", f"{value['low']:.2f} - {value['high']:.2f}", "", ""))
     for peer, measured in report["peers"].items():
         for protocol in filter(measured.__contains__, PROTOCOLS):
             value = measured[protocol]
-            table.add_row(
+            row = (
                 f"{NAMES[peer]}, {PROTOCOLS[protocol]}",
                 f"{value['seconds']:,.0f}",
                 f"{value['low']:,.0f} - {value['high']:,.0f}",
                 times(value["times_engine_cold"]),
                 times(value["times_engine_warm"]),
             )
+            add_row(made, row)
     for peer, reason in report["absent"].items():
-        table.add_row(NAMES[peer], "-", reason, "", "")
-    return table
+        add_row(made, (NAMES[peer], "-", reason, "", ""))
+    return made
 
 
 def times(ratio: Mapping[str, float]) -> str:
@@ -62,8 +62,25 @@ def times(ratio: Mapping[str, float]) -> str:
 
 def sizes_table(report: Mapping[str, Any]) -> Table:
     """What a step takes and its share of the bound, batch size by batch size."""
-    table = headed(
-        "batch",
+    rows = []
+    for row in report["batch_sizes"]:
+        milliseconds = [
+            row["step"],
+            row["gather"],
+            row["gather_and_gradient"] - row["gather"],
+            row["update"],
+            row["evaluation"],
+            row["bound"],
+        ]
+        cells = (
+            f"{row['batch_size']:,}",
+            *(f"{1e3 * value:.3g}" for value in milliseconds),
+            f"{row['bound_gflops_per_core']:.1f}",
+            f"{row['share_of_bound']:.0%}",
+            f"{row['times_single_lane']:.2g}",
+        )
+        rows.append(cells)
+    headings = (
         "step ms",
         "gather",
         "gradient",
@@ -74,31 +91,7 @@ def sizes_table(report: Mapping[str, Any]) -> Table:
         "of bound",
         "x one lane",
     )
-    for row in report["batch_sizes"]:
-        milliseconds = [
-            row["step"],
-            row["gather"],
-            row["gather_and_gradient"] - row["gather"],
-            row["update"],
-            row["evaluation"],
-            row["bound"],
-        ]
-        table.add_row(
-            f"{row['batch_size']:,}",
-            *(f"{1e3 * value:.3g}" for value in milliseconds),
-            f"{row['bound_gflops_per_core']:.1f}",
-            f"{row['share_of_bound']:.0%}",
-            f"{row['times_single_lane']:.2g}",
-        )
-    return table
-
-
-def headed(first: str, *headings: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first, no_wrap=True)
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=heading != "interval")
-    return table
+    return table(("batch", *headings), rows)
 
 
 def remarks(report: Mapping[str, Any]) -> list[str]:

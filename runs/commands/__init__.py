@@ -5,7 +5,7 @@ from runs.commands.check import Check
 from runs.commands.compare import Compare
 from runs.commands.curve import Curve
 from runs.commands.data import Data
-from runs.commands.folders import Export, Report
+from runs.commands.folders import Export, Report, Verify
 from runs.commands.list import List
 from runs.commands.regularize import Regularize
 from runs.commands.transfer import Transfer
@@ -22,5 +22,6 @@ COMMANDS = {
     "data": Data,
     "report": Report,
     "export": Export,
+    "verify": Verify,
     "bench": Bench,
 }

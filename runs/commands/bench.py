@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,8 @@ from typing import Annotated
 import tyro
 
 from runs.bench.work import Work
+
+NOT_KEPT = "interrupted; a benchmark is kept once it is whole: nothing is, the same command begins anew"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,23 +43,27 @@ class Bench:
         import jax
 
         from runs.bench.compare import measure
+        from runs.bench.outcome import write_outcome
         from runs.bench.summary import summary
         from runs.bench.table import print_bench
-        from runs.plots.bench import bench as draw
-        from runs.write import write_atomically
+        from runs.folder import default_folder, results
+        from runs.write import json_text
 
         jax.config.update("jax_platforms", "cpu")  # of this process: the peers need an accelerator's memory
         peers, effort = self.checked()
         work = self.work.quick() if self.quick else self.work.filled()
-        folder = self.out or Path("lr-batch-results") / f"bench-{work.study().workload.name}-{work.optimizer}"
-        folder.mkdir(parents=True, exist_ok=True)
+        about = {**dataclasses.asdict(work), **effort._asdict(), "peers": peers}
+        names = (work.study().workload.name, work.optimizer)
+        folder = self.out or default_folder("bench", names, about)
         say = lambda what: print(f"bench: {what}", file=sys.stderr, flush=True)
-        report = summary(work, effort, measure(work, effort, peers, say))
-        text = json.dumps(report, indent=1)
-        write_atomically(folder / "bench.json", text.encode())
-        draw(report, folder / "bench.png")
+        with results(folder, "bench", about):
+            try:
+                report = summary(work, effort, measure(work, effort, peers, say))
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(NOT_KEPT) from None
+            write_outcome(report, folder)
         if self.json:
-            print(text)
+            print(json_text(report))
             return
         print_bench(report, sys.stdout)
         print(f"\nbench.json and bench.png: {folder}")

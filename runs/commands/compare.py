@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
 from runs.commands.options import OutputOptions, StudyOptions
-
-if TYPE_CHECKING:
-    from lr_batch import Result
-    from runs.curve.analysis import Analysis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,42 +22,21 @@ class Compare:
 
     def __call__(self) -> None:
         from lr_batch import StudyError
-        from runs.compare.run import compare, print_comparison, write_comparison
+        from runs.compare.outcome import compare, print_comparison, write_comparison
+        from runs.compare.run import compared_in_folder
+        from runs.write import json_text
 
         names = [name.strip() for name in self.optimizers.split(",") if name.strip()]
         if len(set(names)) != len(names) or len(names) < 2:
             raise ValueError(f"--optimizers: needs two or more different names, got {self.optimizers!r}")
         studies = {name: self.study.study(name) for name in names}  # all are checked before any is run
-        workload = next(iter(studies.values())).workload
-        folder = self.output.out or Path("lr-batch-results") / f"compare-{workload.name}"
-        outcomes, failures = run_all(studies, folder, add=self.output.add)
-        comparison = compare(outcomes)
-        write_comparison(comparison, folder)
+        with compared_in_folder(studies, self.output.out, add=self.output.add) as compared:
+            comparison = compare(compared.outcomes)
+            write_comparison(comparison, compared.folder)
         if self.output.json:
-            print(json.dumps(comparison.summary, indent=1))
+            print(json_text(comparison.summary))
         else:
             print_comparison(comparison, sys.stdout)
-            print(f"\nfigures, summary.json and a folder for each optimizer: {folder}")
-        if failures:
-            raise StudyError("; ".join(failures))
-
-
-def run_all(studies: dict, folder: Path, *, add: bool) -> tuple[list[tuple[Result, Analysis]], list[str]]:
-    """Runs one study after the other; one that cannot be compiled is reported and left out."""
-    from lr_batch import StudyError
-    from runs.curve.run import run_in_folder, write_outcome
-
-    outcomes, failures = [], []
-    for name, study in studies.items():
-        print(f"{name}", file=sys.stderr)
-        own = folder / name.replace("/", "_").replace(":", "_")
-        try:
-            _, result = run_in_folder(study, own, add=add)
-        except StudyError as error:
-            print(f"lr-batch: {error}", file=sys.stderr)
-            failures.append(str(error))
-            continue
-        outcomes.append((result, write_outcome(result, own)))
-    if not outcomes:
-        raise StudyError("; ".join(failures))
-    return outcomes, failures
+            print(f"\nfigures, summary.json and a folder for each optimizer: {compared.folder}")
+        if compared.failures:
+            raise StudyError("; ".join(compared.failures))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from typing import Annotated
 
@@ -26,14 +25,16 @@ class Curve:
     output: Annotated[OutputOptions, tyro.conf.arg(name="")] = OutputOptions()
 
     def __call__(self) -> None:
-        from runs.curve.run import run_in_folder, write_outcome
+        from runs.curve.outcome import write_outcome
+        from runs.curve.run import run_in_folder
         from runs.curve.table import print_outcome
+        from runs.write import json_text
 
         study = self.study.study(self.optimizer)
         folder, result = run_in_folder(study, self.output.out, add=self.output.add)
         outcome = write_outcome(result, folder)
         if self.output.json:
-            print(json.dumps(outcome.summary, indent=1))
+            print(json_text(outcome.summary))
             return
         print_outcome(result, outcome, sys.stdout)
         print(f"\nfigures, report.html, summary.json and the store: {folder}")

@@ -1,9 +1,10 @@
-"""`lr-batch report` and `lr-batch export`: what a study's folder holds, again and for others."""
+"""`lr-batch report`, `export`, `verify`: what a folder of results holds, again, for others, and whether it is whole."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,21 +15,68 @@ Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Draw the figures and report.html of a study again from its store, without training anything."""
+    """Draw the figures and tables of a folder again from what it holds, without training anything."""
 
     folder: Folder
 
     def __call__(self) -> None:
-        from runs.curve.run import stored_result, write_outcome
-        from runs.curve.table import print_outcome
+        from runs.folder import kind_of
 
-        result = stored_result(self.folder)
-        print_outcome(result, write_outcome(result, self.folder), sys.stdout)
+        known = kind_of(self.folder)
+        if known.kind not in REPORTS:
+            raise ValueError(
+                f"report: {self.folder} holds results of lr-batch {known.kind}, which are drawn again, without "
+                f"training what is finished, by: {again(known.command, self.folder)}"
+            )
+        REPORTS[known.kind](self.folder)
+
+
+def again(command: str, folder: Path) -> str:
+    """The command that made a folder, to be typed again."""
+    import shlex
+
+    if not command:
+        return "the command that made it"
+    return command if "--out" in command else f"{command} --out {shlex.quote(str(folder))}"
+
+
+def report_curve(folder: Path) -> None:
+    from runs.curve.outcome import write_outcome
+    from runs.curve.run import stored_result
+    from runs.curve.table import print_outcome
+
+    result = stored_result(folder)
+    print_outcome(result, write_outcome(result, folder), sys.stdout)
+
+
+def report_compare(folder: Path) -> None:
+    from runs.compare.outcome import compare, print_comparison, write_comparison
+    from runs.compare.run import stored_comparison
+
+    comparison = compare(stored_comparison(folder))
+    write_comparison(comparison, folder)
+    print_comparison(comparison, sys.stdout)
+
+
+def report_bench(folder: Path) -> None:
+    from runs.bench.outcome import stored_report, write_outcome
+    from runs.bench.table import print_bench
+
+    report = stored_report(folder)
+    write_outcome(report, folder)
+    print_bench(report, sys.stdout)
+
+
+REPORTS: dict[str, Callable[[Path], None]] = {
+    "curve": report_curve,
+    "compare": report_compare,
+    "bench": report_bench,
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """Write the trials of a study as a table."""
+    """Write the trials of a folder as a table."""
 
     folder: Folder
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
@@ -39,5 +87,28 @@ class Export:
     def __call__(self) -> None:
         from runs.export import export
 
-        rows = export(self.folder, self.out, self.format or self.out.suffix.lstrip("."))
-        print(f"{rows} trials written to {self.out}")
+        exported = export(self.folder, self.out, self.format or self.out.suffix.lstrip("."))
+        print(f"{exported.trials} trials written to {self.out}")
+        for line in exported.damage:
+            print(f"lr-batch: {line}", file=sys.stderr)
+
+
+@dataclasses.dataclass(frozen=True)
+class Verify:
+    """List what is damaged in a folder, and what would run again. Exit code 1 where anything is."""
+
+    folder: Folder
+
+    def __call__(self) -> None:
+        from runs.store import StoreError
+        from runs.text import Printer
+        from runs.verify import verify
+
+        say, found = Printer(sys.stdout), verify(self.folder)
+        for finding in found:
+            say(str(finding))
+        if found:
+            raise StoreError(
+                f"{self.folder}: {len(found)} damaged; the command that made it repairs what it can"
+            )
+        say(f"{self.folder}: everything is whole")

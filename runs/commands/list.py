@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -28,7 +27,9 @@ class List:
             raise ValueError(f"list {self.kind}: --memory goes with optimizers")
         rows = list(memory_rows(self.memory) if self.memory else ROWS[self.kind]())
         if self.json:
-            print(json.dumps(rows, indent=1))
+            from runs.write import json_text
+
+            print(json_text(rows))
         else:
             print_rows(rows)
 
@@ -110,14 +111,7 @@ def first_line(thing: Any) -> str:
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+    from runs.text import Printer, table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in rows[0]:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row.values()))
-    width = None if sys.stdout.isatty() else 120
-    Console(file=sys.stdout, highlight=False, markup=False, width=width).print(table)
+    cells = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row.values()] for row in rows]
+    Printer(sys.stdout)(table(list(rows[0]), cells, left=len(rows[0])))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from runs import load, parse
 from runs.commands.options import WHOLE, Settings, optional
 
 if TYPE_CHECKING:
-    from lr_batch import Generalization, Study
+    from lr_batch import Study
     from reg import Regularizer
 
 
@@ -52,15 +51,14 @@ class Regularize:
     """Print the summary alone, as JSON, on stdout."""
 
     def __call__(self) -> None:
-        from runs.curve.run import RESULTS
-        from runs.regularize.run import print_outcome, write_outcome
+        from runs.regularize.outcome import print_outcome, write_outcome
+        from runs.regularize.run import generalized_in_folder
+        from runs.write import json_text
 
-        study = self.study()
-        folder = self.out or RESULTS / f"regularize-{study.workload.name}-{study.regularizer.name}"
-        fits = run(study, self.epochs, folder)
-        outcome = write_outcome(fits, folder)
+        with generalized_in_folder(self.study(), self.epochs, self.out) as (folder, fits):
+            outcome = write_outcome(fits, folder)
         if self.json:
-            print(json.dumps(outcome.summary, indent=1))
+            print(json_text(outcome.summary))
             return
         print_outcome(fits, outcome, sys.stdout)
         print(f"\nfigures, summary.json and the finished chunks: {folder}")
@@ -100,16 +98,3 @@ class Regularize:
                     raise parse.UsageError(f"{option} and --set {name} are the same; give one")
                 space[name] = parse.values(option, text)
         return space | {strength: (regularizer.off, *space[strength])}
-
-
-def run(study: Study, epochs: float, folder: Path) -> Generalization:
-    """Trains what the folder does not hold yet, with a line of progress on stderr."""
-    from lr_batch import generalize
-    from runs.curve.run import remembered_choice
-    from runs.regularize.array_store import ArrayStore
-
-    def report(done: int, planned: int) -> None:
-        print(f"chunks {done}/{planned}", file=sys.stderr, flush=True)
-
-    chosen = dataclasses.replace(study, lanes=remembered_choice(study))
-    return generalize(chosen, epochs, ArrayStore(folder), report)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -53,16 +52,12 @@ class Transfer:
     """Print the summary alone, as JSON, on stdout."""
 
     def __call__(self) -> None:
-        from runs.curve.run import RESULTS
         from runs.transfer.outcome import measure, print_transfer
+        from runs.write import json_text
 
-        family, plan = self._family_and_plan()
-        name = Path(self.workload.partition(":")[0]).stem
-        stays = "-constant" if self.schedule == "constant" else ""
-        folder = self.out or RESULTS / f"transfer-{name}-{family.optimizer.name}{stays}"
-        summary = measure(family, plan, folder)
+        folder, summary = measure(*self._family_and_plan(), self.out)
         if self.json:
-            print(json.dumps(summary, indent=1))
+            print(json_text(summary))
             return
         print_transfer(summary, sys.stdout)
         print(f"\nfigures, summary.json and the stores: {folder}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,11 +66,12 @@ class Tune:
     def __call__(self) -> None:
         from runs.tune.outcome import print_outcome, write_outcome
         from runs.tune.run import tune_in_folder
+        from runs.write import json_text
 
         folder, tuning = tune_in_folder(self.plan(), self.out)
         summary = write_outcome(tuning, folder)
         if self.json:
-            print(json.dumps(summary, indent=1))
+            print(json_text(summary))
             return
         print_outcome(tuning, summary, sys.stdout)
         print(f"\nfigures, summary.json and the store: {folder}")

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lr_batch import CriticalBatchSize, Optimum, Result, best_settings
+from lr_batch import CriticalBatchSize, Optimum, Result
+from runs.curve.analysis import Analysis
 from runs.plots import style
 
 # Nine colours of Tol's "muted" scheme, made for colour-blind readers, and three that stay apart from them.
@@ -32,13 +33,10 @@ MARKERS = "osD^vP*X<>hp"
 _LINE = 0.048
 
 
-def compare_steps(
-    results: Sequence[Result],
-    criticals: Sequence[CriticalBatchSize | None],
-    path: str | Path | None = None,
-    *,
-    what: str = "optimizer",
-) -> Figure:
+Outcomes = Sequence[tuple[Result, Analysis]]
+
+
+def compare_steps(outcomes: Outcomes, path: str | Path | None = None, *, what: str = "optimizer") -> Figure:
     """Steps to the goal of every optimizer at its own best rates, with its fitted curve where there is one.
 
     The results may differ in something else, named by `what`. Upright ticks mark critical batch sizes; batch sizes
@@ -47,15 +45,14 @@ def compare_steps(
     """
 
     def curve(axes: Axes, index: int, colour: str) -> None:
-        critical = criticals[index]
+        result, critical = outcomes[index][0], outcomes[index][1].critical
         if critical:
-            batch = np.geomspace(results[index].batch_size.min(), results[index].batch_size.max(), 100)
+            batch = np.geomspace(result.batch_size.min(), result.batch_size.max(), 100)
             axes.plot(batch, critical.curve(batch).steps, color=colour, linewidth=1.4, zorder=2)
             _mark_critical(axes, critical, colour)
 
     return _figure(
-        results,
-        criticals,
+        outcomes,
         f"Steps to the goal, each {what} at its best rates",
         "optimizer steps to the goal",
         lambda row: (row.steps, row.low, row.high) if row.steps is not None else None,
@@ -64,13 +61,10 @@ def compare_steps(
     )
 
 
-def compare_rates(
-    results: Sequence[Result], criticals: Sequence[CriticalBatchSize | None], path: str | Path | None = None
-) -> Figure:
+def compare_rates(outcomes: Outcomes, path: str | Path | None = None) -> Figure:
     """The best learning rate of every optimizer; written to `path` if given."""
     return _figure(
-        results,
-        criticals,
+        outcomes,
         "Best learning rate of each optimizer",
         "best learning rate",
         lambda row: row.learning_rate,
@@ -80,8 +74,7 @@ def compare_rates(
 
 
 def _figure(
-    results: Sequence[Result],
-    criticals: Sequence[CriticalBatchSize | None],
+    outcomes: Outcomes,
     title: str,
     label: str,
     estimate: Callable[[Optimum], tuple[float, float, float] | None],
@@ -91,14 +84,14 @@ def _figure(
     """Points of `estimate` for every optimizer, joined by `curve` or else by straight lines."""
     figure = style.new_figure(8.6, 5.8)
     axes = style.add_axes(figure, left=0.095, bottom=0.1, width=0.68, height=0.755)
+    results = [result for result, _ in outcomes]
     first = results[0]
     study = f"{style.plain(first.workload, 30)} · goal: {style.plain(str(first.goal), 30)}"
     style.headline(figure, title, f"{study} · upright ticks: critical batch sizes" if curve else study, 0.095)
     style.batch_axis(axes, np.concatenate([result.batch_size for result in results]))
     series = []
-    for result, critical in zip(results, criticals, strict=True):
-        optima = critical.optima if critical else best_settings(result)
-        values = {row.batch_size: estimate(row) for row in optima}
+    for _, outcome in outcomes:
+        values = {row.batch_size: estimate(row) for row in outcome.optima}
         series.append(np.array([(batch, *value) for batch, value in values.items() if value]).reshape(-1, 4))
     bounds = np.concatenate([points[:, 1:] for points in series])
     if len(bounds) == 0:
@@ -106,7 +99,7 @@ def _figure(
         return style.save(figure, path)
     style.log_axis(axes.yaxis, label, bounds.min() / 1.4, bounds.max() * 1.4)
     for index, points in enumerate(series):
-        joined = curve is None or criticals[index] is None
+        joined = curve is None or outcomes[index][1].critical is None
         _draw_points(axes, points, index, joined)
         if curve:
             curve(axes, index, PALETTE[index % len(PALETTE)])

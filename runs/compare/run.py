@@ -1,136 +1,101 @@
-"""Several optimizers side by side: which differences are larger than their intervals."""
+"""The studies of a comparison: one folder for each, and one for what they say together."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-
-import lr_batch
-from lr_batch import CriticalBatchSize, Result
-from runs.compare.figures import compare_rates, compare_steps
+from lr_batch import Result, Study, StudyError
+from lr_batch.engine import fingerprint
 from runs.curve.analysis import Analysis
-from runs.write import write_atomically
+from runs.curve.outcome import write_outcome
+from runs.curve.run import description, run_in_folder, stored_result, study_folder
+from runs.folder import default_folder, file_name, part, results
+from runs.store import Store
+from runs.text import harmless
+
+GRID = ("space", "batch_sizes", "seeds", "extend")
 
 
-class Difference(NamedTuple):
-    """`quantity` of `optimizer` over that of `baseline`: a ratio with its interval.
+class Member(NamedTuple):
+    """One study of a comparison and its folder."""
 
-    `clear` where it differs from 1 with all comparisons with this baseline taken together (Holm, 1979).
-    """
-
-    quantity: str
-    optimizer: str
-    baseline: str
-    ratio: float
-    low: float
-    high: float
-    p_value: float
-    clear: bool
+    study: Study
+    folder: Path
 
 
-class Comparison(NamedTuple):
-    """`differences` are between each pair of optimizers whose curves could be fitted."""
+class Compared(NamedTuple):
+    """`failures` are of studies that could not be compiled; `outcomes` are of the others."""
 
+    folder: Path
     outcomes: tuple[tuple[Result, Analysis], ...]
-    differences: tuple[Difference, ...]
-    summary: dict[str, Any]
+    failures: tuple[str, ...]
 
 
-def compare(outcomes: Sequence[tuple[Result, Analysis]]) -> Comparison:
-    """Ratios of S_min and of B_crit between all pairs; optimizers see the same seeds, which are paired."""
-    fitted = [(result.optimizer, outcome.critical) for result, outcome in outcomes if outcome.critical]
-    differences = tuple(
-        difference
-        for i, (baseline, base) in enumerate(fitted)
-        for difference in _differences(fitted[i + 1 :], baseline, base)
+@contextmanager
+def compared_in_folder(studies: Mapping[str, Study], out: Path | None, *, add: bool) -> Iterator[Compared]:
+    """Runs what is missing of every study, one after the other, and holds the folder of the comparison.
+
+    Without `out` every study has the folder that `lr-batch curve` gives it; with it one in `out`, into which
+    the finished chunks of the other are taken over. One that cannot be compiled is reported and left out.
+
+    Raises:
+      StudyError: none can be compiled.
+    """
+    described, failures = _described(studies)
+    if not described:
+        raise StudyError("; ".join(failures))
+    study = {name: {key: one[key] for key in one if key not in GRID} for name, one in described.items()}
+    grid = {key: {name: one[key] for name, one in described.items()} for key in GRID}
+    folder = out or default_folder(
+        "compare", (next(iter(studies.values())).workload.name,), {**study, **grid}
     )
-    summary = {
-        "optimizers": [outcome.summary for _, outcome in outcomes],
-        "differences": [difference._asdict() for difference in differences],
+    members = _members({name: studies[name] for name in described}, folder, own=out is not None)
+    about = {
+        "studies": {name: fingerprint(one) for name, one in study.items()},
+        "folders": {name: os.path.relpath(member.folder, folder) for name, member in members.items()},
+        **grid,
     }
-    return Comparison(tuple(outcomes), differences, summary)
+    with results(folder, "compare", about, extend=add):
+        yield Compared(
+            folder, tuple(_run(name, member, add) for name, member in members.items()), tuple(failures)
+        )
 
 
-def _differences(
-    others: Sequence[tuple[str, CriticalBatchSize]], baseline: str, base: CriticalBatchSize
-) -> list[Difference]:
-    found = [
-        (quantity, name, ratio)
-        for name, critical in others
-        for quantity, ratio in lr_batch.ratio(critical, base).items()
-    ]
-    clear = lr_batch.holm(np.array([ratio.p_value for *_, ratio in found]), base.level)
-    return [
-        Difference(quantity, name, baseline, *ratio, bool(differs))
-        for (quantity, name, ratio), differs in zip(found, clear, strict=True)
-    ]
+def stored_comparison(folder: Path) -> tuple[tuple[Result, Analysis], ...]:
+    """The outcomes of a comparison's studies, from their stores."""
+    with Store(folder, read_only=True) as store:
+        folders = [folder / path for path in store.description.study["folders"].values()]
+    found = [(path, stored_result(path)) for path in folders]
+    return tuple((result, write_outcome(result, path)) for path, result in found)
 
 
-def write_comparison(comparison: Comparison, folder: Path) -> None:
-    """`summary.json` and the two figures."""
-    results = [result for result, _ in comparison.outcomes]
-    criticals = [outcome.critical for _, outcome in comparison.outcomes]
-    write_atomically(folder / "summary.json", json.dumps(comparison.summary, indent=1).encode())
-    compare_steps(results, criticals, folder / "compare_steps.png")
-    compare_rates(results, criticals, folder / "compare_rates.png")
+def _described(studies: Mapping[str, Study]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    described, failures = {}, []
+    for name, study in studies.items():
+        try:
+            described[name] = description(study)
+        except StudyError as error:
+            print(f"lr-batch: {harmless(str(error))}", file=sys.stderr)
+            failures.append(str(error))
+    return described, failures
 
 
-def print_comparison(comparison: Comparison, stream: IO[str]) -> None:
-    """A row for each optimizer, and the differences from the first that are larger than their intervals."""
-    console = Console(file=stream, highlight=False, width=None if stream.isatty() else 130)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in (
-        "optimizer",
-        "S_min",
-        "interval",
-        "B_crit",
-        "interval",
-        "best rate at B_crit",
-        "trials",
-        "diverged",
-    ):
-        table.add_column(heading, justify="left" if heading == "optimizer" else "right")
-    for result, outcome in comparison.outcomes:
-        table.add_row(result.optimizer, *_cells(result, outcome))
-    console.print(table)
-    for quantity, name in (("s_min", "fewest steps"), ("critical_batch_size", "critical batch size")):
-        for line in _lines(comparison, quantity, name):
-            console.print(line, markup=False)
+def _members(studies: Mapping[str, Study], folder: Path, *, own: bool) -> dict[str, Member]:
+    names = [file_name(name) for name in studies]
+    members = {}
+    for name, inside in zip(studies, names, strict=True):
+        alike = names.count(inside) > 1  # two names that differ in marks alone
+        place = part(folder, f"{inside}-{fingerprint(name)[:8]}" if alike else inside)
+        members[name] = Member(studies[name], place if own else study_folder(studies[name]))
+    return members
 
 
-def _cells(result: Result, outcome: Analysis) -> tuple[str, ...]:
-    critical, summary = outcome.critical, outcome.summary
-    trials = (f"{summary['trials']:,}", f"{summary['diverged'] / max(1, summary['trials']):.0%}")
-    if critical is None:
-        return ("not fitted", "", "", "", "", *trials)
-    reached = [row for row in critical.optima if row.learning_rate]
-    near = min(reached, key=lambda row: abs(np.log(row.batch_size / critical.value)), default=None)
-    rate = near.learning_rate if near else None
-    return (
-        f"{critical.s_min:,.1f}",
-        f"{critical.s_min_low:,.1f} - {critical.s_min_high:,.1f}",
-        f"{critical.value:,.0f}" + ("" if critical.reliable else " ?"),
-        f"{critical.low:,.0f} - {critical.high:,.0f}",
-        f"{rate.best:.2g} ({rate.low:.2g} - {rate.high:.2g})" if rate else "",
-        *trials,
-    )
-
-
-def _lines(comparison: Comparison, quantity: str, name: str) -> list[str]:
-    """Differences from the first optimizer: the clear ones, then the names of the others."""
-    baseline = comparison.outcomes[0][0].optimizer
-    rows = [d for d in comparison.differences if d.quantity == quantity and d.baseline == baseline]
-    lines = [
-        f"{d.optimizer}: {d.ratio:.2f} x the {name} of {baseline} ({d.low:.2f} to {d.high:.2f})"
-        for d in rows
-        if d.clear
-    ]
-    unclear = ", ".join(d.optimizer for d in rows if not d.clear)
-    return lines + ([f"no clear difference in {name} from {baseline}: {unclear}"] if unclear else [])
+def _run(name: str, member: Member, add: bool) -> tuple[Result, Analysis]:
+    print(harmless(name), file=sys.stderr)
+    _, result = run_in_folder(member.study, member.folder, add=add, lender=study_folder(member.study))
+    return result, write_outcome(result, member.folder)

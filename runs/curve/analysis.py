@@ -1,4 +1,4 @@
-"""All that is read off the trials of a study, and what could not be."""
+"""All that is read off the trials of a study, once, and what could not be."""
 
 from __future__ import annotations
 
@@ -18,17 +18,27 @@ from lr_batch import (
 )
 from runs.curve.advice import advice
 from runs.curve.summary import summarize
+from runs.plots.cells import Cells, cells
 
 
 class Analysis(NamedTuple):
-    """`critical` and `law` are None where the trials do not allow them; `refusals` say why."""
+    """`critical` and `law` are None where the trials do not allow them; `refusals` say why.
+
+    `cells` are the trials by batch size and setting, as the figures show them.
+    """
 
     optima: tuple[Optimum, ...]
     critical: CriticalBatchSize | None
     law: LearningRateLaw | None
     refusals: tuple[str, ...]
+    cells: Cells
     advice: str
     summary: dict[str, Any]
+
+    @property
+    def why(self) -> str:
+        """The refusals in one line."""
+        return "; ".join(self.refusals) or "not fitted"
 
 
 def analyse(result: Result) -> Analysis:
@@ -41,8 +51,9 @@ def analyse(result: Result) -> Analysis:
         refusals.append("every trial diverged: try lower learning rates")
     critical = _or_refusal(lambda: critical_batch_size(result, optima=optima), refusals)
     law = _or_refusal(lambda: learning_rate_law(result, optima=optima), refusals)
-    summary = summarize(result, optima, critical, law, refusals)
-    return Analysis(optima, critical, law, tuple(refusals), advice(result, optima, critical, law), summary)
+    said = advice(result, optima, critical, law)
+    summary = summarize(result, optima, critical, law, refusals) | {"advice": said}
+    return Analysis(optima, critical, law, tuple(refusals), cells(result), said, summary)
 
 
 def _or_refusal(fit: Callable[[], Any], refusals: list[str]) -> Any:

@@ -1,24 +1,32 @@
-"""A study's folder: its store, its figures, its report, its summary."""
+"""A study's folder and its store: what is missing is trained, what is there is read back."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
 
-from lr_batch import EngineReport, Goal, Result, Study, Trial, check, run
-from lr_batch.engine import AUTO, Identity, choose_execution, chunk_width, fingerprint, program_hash
+from lr_batch import EngineReport, Goal, Result, Study, StudyError, Trial, check, run
+from lr_batch.engine import (
+    AUTO,
+    Chunk,
+    ChunkResult,
+    Identity,
+    Lanes,
+    choose_execution,
+    chunk_width,
+    program_hash,
+)
 from runs.cache import remembered
-from runs.curve.analysis import Analysis, analyse
+from runs.folder import default_folder, results
 from runs.progress import ProgressLine
 from runs.store import Store
-from runs.write import write_atomically
+from runs.store.database import NAME
 
-RESULTS = Path("lr-batch-results")
+SHOWN = 4  # damaged rows in a line
 LANES = "lanes are executed by "  # event of the store
 
 
@@ -33,14 +41,27 @@ def description(study: Study) -> dict:
     }
 
 
-def default_folder(study: Study) -> Path:
-    """`lr-batch-results/WORKLOAD-OPTIMIZER-HASH`, with nothing in the name that a file system could mind."""
-    name = re.sub(r"[^\w.-]+", "_", f"{study.workload.name}-{study.optimizer_name}")[:80]
-    return RESULTS / f"{name.lstrip('.')}-{fingerprint(description(study))[:8]}"
+def study_folder(study: Study) -> Path:
+    """`lr-batch-results/WORKLOAD-OPTIMIZER-HASH`."""
+    return default_folder("curve", (study.workload.name, study.optimizer_name), description(study))
 
 
-def run_in_folder(study: Study, folder: Path | None = None, *, add: bool = False) -> tuple[Path, Result]:
+def run_in_folder(
+    study: Study,
+    folder: Path | None = None,
+    *,
+    add: bool = False,
+    kind: str = "curve",
+    lender: Path | None = None,
+) -> tuple[Path, Result]:
     """Runs what is missing of `study` in its folder, with progress on stderr.
+
+    Args:
+      study: what to measure.
+      folder: where its store is, or will be.
+      add: the folder may hold the study with another grid; the answer is then of all its trials.
+      kind: what the folder is for, see `runs.folder`.
+      lender: another folder of the same study, whose finished chunks are taken over.
 
     Raises:
       runs.store.StoreError: if the folder cannot be used or holds another study.
@@ -48,14 +69,52 @@ def run_in_folder(study: Study, folder: Path | None = None, *, add: bool = False
     """
     check(study)
     described = description(study)  # before a folder is made for what cannot be compiled
-    folder = default_folder(study) if folder is None else folder
-    with Store(folder) as store:
-        store.describe(described, extend=add)
+    folder = study_folder(study) if folder is None else folder
+    with results(folder, kind, described, extend=add) as store, lent(store, lender) as chunks:
         with ProgressLine() as progress:
-            return folder, run(with_lanes(study, store), store, progress)
+            result = run(with_lanes(study, chunks), chunks, progress)
+        stored = _result(store) if result.num_trials else result
+    return folder, stored._replace(engine=result.engine)
 
 
-def with_lanes(study: Study, store: Store) -> Study:
+@contextmanager
+def lent(own: Store, folder: Path | None) -> Iterator[Store | Borrowing]:
+    """The store, with what `folder` holds already behind it."""
+    if folder is None or not (folder / NAME).exists() or folder.absolute() == own.directory.absolute():
+        yield own
+        return
+    with Store(folder, read_only=True) as lender:
+        yield Borrowing(own, lender)
+
+
+class Borrowing:
+    """A store that takes over what it does not have from another: a chunk's identity says that numbers are equal."""
+
+    def __init__(self, own: Store, lender: Store):
+        self.own, self.lender = own, lender
+
+    def load(self, chunk: Chunk) -> ChunkResult | Lanes | None:
+        found = self.own.load(chunk)
+        if isinstance(found, ChunkResult):
+            return found
+        known = self.lender.load(chunk)
+        if not isinstance(known, ChunkResult):
+            return found
+        self.own.save(chunk, known)
+        return known
+
+    def save(self, chunk: Chunk, outcome: ChunkResult | Lanes) -> None:
+        self.own.save(chunk, outcome)
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        return (*self.own.events, *self.lender.events)
+
+    def record(self, event: str) -> None:
+        self.own.record(event)
+
+
+def with_lanes(study: Study, store: Store | Borrowing) -> Study:
     """The study with its choice of how lanes are executed made: as before in this folder or on this device.
 
     The choice changes the last bits of the results. A study that goes on has to keep it.
@@ -78,12 +137,19 @@ def remembered_choice(study: Study) -> str:
 
 
 def stored_result(folder: Path) -> Result:
-    """The trials in a folder's store, as `run` would return them; times are those of the chunks."""
+    """The trials in a folder's store, as `run` would return them; times are those of the chunks.
+
+    What is damaged is left out, and the events of the engine's report say so.
+    """
     with Store(folder, read_only=True) as store:
-        study, trials, chunks = store.description, without_repeats(store.trials()), store.chunks()
-        device = sorted({row.device for row in store.trial_rows()})
-    if not study or not trials:
-        raise ValueError(f"report: {folder} holds no finished trials yet")
+        return _result(store)
+
+
+def _result(store: Store) -> Result:
+    known, trials, chunks = store.description, without_repeats(store.trials()), store.chunks()
+    if not known or not trials:
+        raise StudyError(f"{store.directory} holds no finished trials yet")
+    study, device = known.study, sorted({row.device for row in store.trial_rows()})
     seconds = sum(chunk.seconds for chunk in chunks)
     return Result.from_trials(
         trials,
@@ -91,17 +157,27 @@ def stored_result(folder: Path) -> Result:
         optimizer=study["optimizer"],
         goal=Goal(*study["goal"]),
         budget=study["budget"],
-        hparams=study["space"],
+        hparams=study.get("space", sorted(trials[0].hparams)),
         engine=EngineReport(
             seconds=seconds,
             compile_seconds=0.0,
             programs_compiled=0,
             examples=sum(trial.steps * trial.batch_size for trial in trials),
             device=", ".join(device),
-            chunk_width=study["width"],
+            chunk_width=study.get("width", 0),
             trials_per_second=len(trials) / seconds if seconds else 0.0,
+            events=damage_lines(store),
         ),
     )
+
+
+def damage_lines(store: Store) -> tuple[str, ...]:
+    """What of a store is damaged, in one line or none."""
+    bad = store.verify()
+    if not bad:
+        return (store.damage,) if store.damage else ()
+    listed = ", ".join(map(str, bad[:SHOWN])) + (", ..." if len(bad) > SHOWN else "")
+    return (f"left out {len(bad)} damaged rows, which run again with the same command: {listed}",)
 
 
 def without_repeats(trials: Iterable[Trial]) -> list[Trial]:
@@ -115,20 +191,3 @@ def without_repeats(trials: Iterable[Trial]) -> list[Trial]:
         if cell not in longest or trial.steps > longest[cell].steps:
             longest[cell] = trial
     return list(longest.values())
-
-
-def write_outcome(result: Result, folder: Path) -> Analysis:
-    """Analyses `result` and writes summary, figures and report into `folder`."""
-    from runs.plots import heatmap, learning_rate, steps_to_goal, training_curves
-    from runs.report import write_report
-
-    outcome = analyse(result)
-    why = "; ".join(outcome.refusals)
-    write_atomically(folder / "summary.json", json.dumps(outcome.summary, indent=1).encode())
-    steps_to_goal(result, outcome.critical, folder / "steps_to_goal.png", why=why)
-    learning_rate(result, outcome.law, folder / "learning_rate.png", why=why)
-    heatmap(result, folder / "heatmap.png")
-    training_curves(result, folder / "training_curves.png")
-    told = outcome.summary | {"advice": outcome.advice}
-    write_report(result, outcome.critical, outcome.law, told, folder / "report.html")
-    return outcome

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from lr_batch import DIVERGED, REACHED, CriticalBatchSize, LearningRateLaw, Optimum, Result
+from runs.write import plain
 
 
 def summarize(
@@ -20,7 +20,7 @@ def summarize(
 
     `critical` and `law` are None where they were refused; `refusals` say why.
     """
-    return _finite(
+    return plain(
         {
             "workload": result.workload,
             "optimizer": result.optimizer,
@@ -74,14 +74,3 @@ def _law(law: LearningRateLaw) -> dict[str, Any]:
 
 def _law_notes(law: LearningRateLaw | None) -> list[str]:
     return [f"learning-rate law: {note}" for note in law.notes] if law else []
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinities and no NaN: they become null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value.item() if hasattr(value, "item") else value

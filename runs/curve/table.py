@@ -5,36 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import IO
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from lr_batch import CriticalBatchSize, LearningRateLaw, Optimum, Result
 from runs.curve.analysis import Analysis
+from runs.text import Printer, table
 
 
 def print_outcome(result: Result, outcome: Analysis, stream: IO[str]) -> None:
     """The table of batch sizes, the critical batch size, the law, and the advice."""
-    console = Console(file=stream, highlight=False, width=None if stream.isatty() else 100)
+    say = Printer(stream)
     fixed, varying = _others(outcome.optima)
     title = f"{result.workload} with {result.optimizer}{fixed and f' at {fixed}'}"
-    console.print(f"\n{title}, goal: held-out {result.goal}", markup=False)
-    console.print(steps_table(outcome.optima, others=varying))
+    say(f"\n{title}, goal: held-out {result.goal}")
+    say(steps_table(outcome.optima, others=varying))
     for line in (*_critical_lines(outcome.critical, outcome.law), *outcome.refusals, *result.engine.events):
-        console.print(line, markup=False)
-    console.print()
-    console.print(outcome.advice, markup=False)
+        say(line)
+    say(f"\n{outcome.advice}")
 
 
 def steps_table(optima: Sequence[Optimum], *, others: bool = False) -> Table:
     """One row per batch size: steps with interval, examples, best rate with interval, edge, best `others`."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     headings = ("batch", "steps", "90% interval", "examples", "best rate", "90% interval", "seeds", "edge")
-    for heading in (*headings, "with") if others else headings:
-        table.add_column(heading, justify="right")
-    for row in optima:
-        table.add_row(*_cells(row), *((_settings(row),) if others else ()))
-    return table
+    rows = [(*_cells(row), *((_settings(row),) if others else ())) for row in optima]
+    return table((*headings, "with") if others else headings, rows)
 
 
 def _others(optima: Sequence[Optimum]) -> tuple[str, bool]:

@@ -6,7 +6,6 @@ python -m runs.recipes.regularized_critical_batch
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,10 +17,11 @@ import jax
 import numpy as np
 
 import lr_batch
-from lr_batch import CriticalBatchSize, critical_batch_size
+from lr_batch import CriticalBatchSize
 from runs.compare.figures import compare_steps
+from runs.curve.analysis import analyse
 from runs.curve.run import run_in_folder
-from runs.write import write_atomically
+from runs.write import write_json
 
 # A decay of 0.01 is strong for so few steps; with 0.03 the goal is out of reach at a batch of 16.
 STRENGTHS = {"none": None, "dropout": 0.3, "label_smoothing": 0.1, "weight_decay": 0.01}
@@ -67,7 +67,8 @@ def main(out: str = "regularized-critical-batch", quick: bool = False) -> dict[s
     """
     setting = small() if quick else full()
     results = {name: sweep(setting, name, strength, Path(out) / name) for name, strength in STRENGTHS.items()}
-    criticals = {name: critical_batch_size(result) for name, result in results.items()}
+    outcomes = {name: analyse(result) for name, result in results.items()}
+    criticals = {name: outcome.critical for name, outcome in outcomes.items()}
     summary = {name: row(results[name], critical, criticals["none"]) for name, critical in criticals.items()}
     described = {
         "workload": setting.workload.name,
@@ -81,9 +82,9 @@ def main(out: str = "regularized-critical-batch", quick: bool = False) -> dict[s
         "level": criticals["none"].level,
         "regularizers": summary,
     }
-    write_atomically(Path(out) / "summary.json", json.dumps(described, indent=1).encode())
-    titled = [result._replace(optimizer=title(name)) for name, result in results.items()]
-    compare_steps(titled, list(criticals.values()), Path(out) / "steps.png", what="regularizer")
+    write_json(Path(out) / "summary.json", described)
+    titled = [(result._replace(optimizer=title(name)), outcomes[name]) for name, result in results.items()]
+    compare_steps(titled, Path(out) / "steps.png", what="regularizer")
     return described
 
 

@@ -1,156 +1,51 @@
-"""What `lr-batch regularize` writes and prints."""
+"""A regularizer's folder: what is missing is trained, with a line of progress on stderr."""
 
 from __future__ import annotations
 
-import json
-import math
+import dataclasses
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any
 
-from lr_batch import BestStrength, Estimate, Generalization, StrengthRow, best_strengths, strength_rows
-from runs.write import write_atomically
-
-
-class Outcome(NamedTuple):
-    """All that is read off the trials."""
-
-    rows: tuple[StrengthRow, ...]
-    best: tuple[BestStrength, ...]
-    summary: dict[str, Any]
+from lr_batch import Generalization, Study, generalize
+from lr_batch.engine import Identity
+from runs.curve.run import remembered_choice
+from runs.folder import default_folder, results
+from runs.regularize.array_store import ArrayStore
 
 
-def analyse(fits: Generalization) -> Outcome:
-    """Performance at every strength, the best ones, and the summary."""
-    rows, best = strength_rows(fits), best_strengths(fits)
-    return Outcome(rows, best, summarize(fits, rows, best))
-
-
-def summarize(
-    fits: Generalization, rows: tuple[StrengthRow, ...], best: tuple[BestStrength, ...]
-) -> dict[str, Any]:
-    """Content of `summary.json`; intervals are 95 % over seeds, null where a seed diverged."""
-    study = fits.study
+def description(study: Study, epochs: float) -> dict[str, Any]:
+    """The study as it is written into its store and hashed for its folder."""
     return {
-        "workload": study.workload.name,
-        "optimizer": study.optimizer_name,
+        **Identity.of(study, width=0, execution=study.lanes).described(),
         "regularizer": study.regularizer.name,
-        "strength": study.regularizer.strength,
-        "off": study.regularizer.off,
-        "metric": study.goal.metric,
-        "epochs": fits.epochs,
-        "seeds": study.seeds,
+        "epochs": float(epochs),
         "space": {name: list(values) for name, values in study.space.items()},
-        "trials": len(fits.seed),
-        "diverged": int((~fits.alive).sum()),
-        "stopped_early": int(fits.stopped.sum()),
-        "seconds": round(fits.seconds, 1),
-        "strengths": [_row(fits, row) for row in rows],
-        "best": [
-            {
-                "batch_size": entry.batch_size,
-                "strength": entry.best,
-                "low": entry.low,
-                "high": entry.high,
-                "gain": _interval(entry.gain),
-            }
-            for entry in best
-        ],
+        "batch_sizes": list(study.batch_sizes),
+        "seeds": study.seeds,
     }
 
 
-def _row(fits: Generalization, row: StrengthRow) -> dict[str, Any]:
-    return {
-        "batch_size": row.batch_size,
-        "strength": row.strength,
-        **row.others,
-        "edge": edge(fits, row),
-        "held_out": _interval(row.held_out),
-        "train": _interval(row.train),
-        "gap": _interval(row.gap),
-        "weight_norm": _finite(fits.outcome(fits.weight_norm)[row.trials].mean()),
-        "sparsity": _finite(fits.outcome(fits.sparsity)[row.trials].mean()),
-    }
+@contextmanager
+def generalized_in_folder(
+    study: Study, epochs: float, folder: Path | None
+) -> Iterator[tuple[Path, Generalization]]:
+    """Trains what the folder does not hold yet, and holds the folder.
+
+    Raises:
+      runs.store.StoreError: if the folder cannot be used or holds another study.
+      KeyboardInterrupt: with all that is finished stored.
+    """
+    described = description(study, epochs)
+    if folder is None:
+        names = (study.workload.name, study.optimizer_name)
+        folder = default_folder("regularize", names, described)
+    chosen = dataclasses.replace(study, lanes=remembered_choice(study))
+    with results(folder, "regularize", described):
+        yield folder, generalize(chosen, epochs, ArrayStore(folder), _report)
 
 
-def _interval(value: Estimate | None) -> dict[str, float | None] | None:
-    return value and {name: _finite(number) for name, number in value._asdict().items()}
-
-
-def _finite(number: float) -> float | None:
-    return float(number) if math.isfinite(number) else None
-
-
-def write_outcome(fits: Generalization, folder: Path) -> Outcome:
-    """Summary and figures into `folder`."""
-    from runs.regularize import figures as plots
-
-    outcome = analyse(fits)
-    write_atomically(folder / "summary.json", json.dumps(outcome.summary, indent=1).encode())
-    plots.strength_curves(fits, outcome.rows, outcome.best, folder / "strengths.png")
-    plots.weights(fits, outcome.rows, folder / "weights.png")
-    plots.training(fits, outcome.rows, outcome.best, folder / "training.png")
-    if fits.confidence.shape[1]:
-        plots.confidence(fits, outcome.rows, outcome.best, folder / "confidence.png")
-    return outcome
-
-
-def print_outcome(fits: Generalization, outcome: Outcome, stream: IO[str]) -> None:
-    """The table of strengths, and one sentence for each batch size."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    metric, name = fits.study.goal.metric, fits.study.regularizer.strength
-    for heading in ("batch", name, f"held-out {metric}", f"train {metric}", "gap", "learning rate"):
-        table.add_column(heading, justify="right")
-    for row in outcome.rows:
-        cells = (row.held_out, row.train, row.gap)
-        rate = f"{row.others['learning_rate']:.3g}{' *' if edge(fits, row) else ''}"
-        table.add_row(
-            str(row.batch_size), strength_text(fits, row.strength), *map(interval_text, cells), rate
-        )
-    Console(file=stream, highlight=False, markup=False, width=None if stream.isatty() else 120).print(table)
-    if any(edge(fits, row) for row in outcome.rows):
-        print("* on the edge of the grid: better rates may lie beyond; see --learning-rates", file=stream)
-    for entry in outcome.best:
-        print(sentence(fits, entry), file=stream)
-
-
-def edge(fits: Generalization, row: StrengthRow) -> str | None:
-    """ "low" or "high" where the best learning rate is the first or last of several."""
-    rates = sorted(fits.study.space["learning_rate"])
-    if len(rates) == 1:
-        return None
-    return {rates[0]: "low", rates[-1]: "high"}.get(row.others["learning_rate"])
-
-
-def sentence(fits: Generalization, entry: BestStrength) -> str:
-    """What the best strength of one batch size is, and what it buys."""
-    regularizer, text = fits.study.regularizer, lambda strength: strength_text(fits, strength)
-    line = f"Batch size {entry.batch_size}: best {regularizer.strength} {text(entry.best)}"
-    if entry.low != entry.high:
-        line += f"; {text(entry.low)} to {text(entry.high)} cannot be told from it"
-    if entry.best == regularizer.off:
-        return f"{line}. No strength does better."
-    if entry.gain is None:
-        return f"{line}."
-    best, low, high = entry.gain
-    if not math.isfinite(best):
-        return f"{line}. Without it a trial diverged."
-    helps = "helps" if low > 0 else "harms" if high < 0 else "no gain to be seen"
-    moved, size = ("falls", entry.gain) if best >= 0 else ("rises", Estimate(-best, -high, -low))
-    return (
-        f"{line}. Held-out {fits.study.goal.metric} {moved} by {interval_text(size)} against none: {helps}."
-    )
-
-
-def strength_text(fits: Generalization, strength: float) -> str:
-    return "off" if strength == fits.study.regularizer.off else f"{strength:.3g}"
-
-
-def interval_text(value: Estimate) -> str:
-    """`0.1234 ± 0.0031`, the half of Student's interval, which is symmetric."""
-    if not math.isfinite(value.best):
-        return "diverged"
-    return f"{value.best:.4g} ± {value.high - value.best:.2g}"
+def _report(done: int, planned: int) -> None:
+    print(f"chunks {done}/{planned}", file=sys.stderr, flush=True)

@@ -31,14 +31,14 @@ def save_lanes(folder: Path, lanes: Lanes) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     numbers = _numbers(folder)
-    _clear(folder)
+    clear_unfinished(folder)
     try:
         _write(folder / HIDDEN, _pack(lanes))
         write_atomically(folder / HIDDEN / CHECKSUMS, json.dumps(_checksums(folder / HIDDEN)).encode())
         sync_tree(folder / HIDDEN)
         os.replace(folder / HIDDEN, folder / _name(max(numbers, default=0) + 1))
     finally:
-        _clear(folder)
+        clear_unfinished(folder)
     sync_folder(folder)
     for number in numbers[: len(numbers) + 1 - KEEP]:
         shutil.rmtree(folder / _name(number))
@@ -66,13 +66,19 @@ def load_lanes(folder: Path) -> Lanes | None:
     return None
 
 
+def damaged_lanes(folder: Path) -> list[Path]:
+    """Checkpoints below `folder` that are not whole."""
+    found = [path for path in sorted(folder.glob("*/[0-9]*")) if not _is_whole(path)]
+    return [path for path in found if path.is_dir()]
+
+
 def discard_lanes(folder: Path) -> None:
     """Forgets a chunk whose rows are safe."""
     if folder.exists():
         shutil.rmtree(folder)
 
 
-def _clear(folder: Path) -> None:
+def clear_unfinished(folder: Path) -> None:
     """Removes what a checkpoint that came to nothing left behind."""
     for path in folder.glob(f"{HIDDEN}*"):
         shutil.rmtree(path)

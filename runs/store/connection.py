@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from runs.store.errors import StoreError
+from runs.store.errors import BadFolder, StoreError
+
+LONGEST = 512 - len("-journal")  # bytes of a path that SQLite opens
 
 
 @contextmanager
@@ -40,6 +42,15 @@ def primary_code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
+def check_length(path: Path) -> None:
+    """SQLite would say of a long path that it is unable to open it."""
+    length = len(os.fsencode(path.absolute()))
+    if length > LONGEST:
+        raise BadFolder(
+            f"{path}: a path of {length} bytes is more than the {LONGEST} that SQLite takes; name a shorter folder"
+        )
+
+
 def is_damage(error: sqlite3.Error) -> bool:
     return primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -52,14 +63,14 @@ def connect(path: Path, *, read_only: bool = False, full_sync: bool = True) -> s
     uri = f"{path.absolute().as_uri()}?{query}"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
     try:
-        _configure(db, read_only, full_sync)
+        configure(db, read_only=read_only, full_sync=full_sync)
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _configure(db: sqlite3.Connection, read_only: bool, full_sync: bool) -> None:
+def configure(db: sqlite3.Connection, *, read_only: bool, full_sync: bool = True) -> None:
     db.text_factory = _text
     db.execute("PRAGMA trusted_schema = OFF")
     if read_only:

@@ -2,35 +2,66 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from runs.store import schema
-from runs.store.connection import as_store_error, connect, is_damage
-from runs.store.errors import StoreError
-from runs.store.migrate import migrate
-from runs.store.salvage import salvage
+from runs.store.connection import as_store_error, check_length, configure, connect, is_damage
+from runs.store.errors import BadFolder, StoreError
+from runs.store.rebuild import counted, in_memory, migrate, salvage
 from runs.write import sync_folder
 
 NAME = "store.sqlite"
 HEADER = b"SQLite format 3\x00"
+# What a run writes to, where it must not be led elsewhere by a link that somebody else has laid.
+WRITTEN = ("store.sqlite", "lease.sqlite", "lanes", "chunks")
 
 
-def open_database(directory: Path, *, read_only: bool, full_sync: bool) -> sqlite3.Connection:
-    """Opens `directory / NAME`. A writer creates the file where there is none, rescues the rows
-    of a damaged one and migrates an older one; a reader changes nothing and raises instead."""
+def open_database(directory: Path, *, full_sync: bool) -> sqlite3.Connection:
+    """For a writer: creates `directory / NAME` where there is none, rescues the rows of a damaged file, and
+    migrates an older one."""
     path = directory / NAME
     with as_store_error(path):
         _refuse_foreign_file(path)
-        if not read_only:
-            _create_or_repair(path, full_sync)
-        elif not path.exists():
-            raise StoreError(f"{path}: no such store; nothing was saved in this folder yet")
-        db = connect(path, read_only=read_only, full_sync=full_sync)
-        if read_only:
-            _check_readable(db, path)
-        return db
+        _create_or_repair(path, full_sync)
+        return connect(path, full_sync=full_sync)
+
+
+def open_for_reading(directory: Path) -> tuple[sqlite3.Connection, str | None]:
+    """For a reader, who changes nothing; and what it could not read. Of a file that is damaged or of an older
+    version the rows that are whole are read into memory."""
+    path = directory / NAME
+    with as_store_error(path):
+        check_length(path)
+        _refuse_foreign_file(path)
+        if not path.exists():
+            raise BadFolder(f"{path}: no such store; nothing was saved in this folder yet")
+        if not path.stat().st_size:
+            raise BadFolder(f"{path}: empty; nothing was saved in this folder yet")
+        version = _sound_version(path, read_only=True)
+        if version == schema.VERSION:
+            return connect(path, read_only=True), None
+        db, counts = in_memory(path)
+        configure(db, read_only=True)
+        damage = f"{path}: damaged; {counted(counts)} can be read, the rest runs again"
+        return db, None if version else damage
+
+
+def refuse_links(directory: Path) -> None:
+    """Raises where a name that a run writes to is a link, or leads through one."""
+    for path in directory.iterdir() if directory.is_dir() else ():
+        if path.is_symlink() and path.name.startswith(WRITTEN):
+            raise BadFolder(
+                f"{path}: is a link, which is not followed here; remove it or name another folder"
+            )
+    for folder, folders, files in os.walk(directory / "lanes"):
+        for name in (*folders, *files):
+            if os.path.islink(os.path.join(folder, name)):
+                raise StoreError(
+                    f"{os.path.join(folder, name)}: is a link, which is not followed here; remove it"
+                )
 
 
 def _refuse_foreign_file(path: Path) -> None:
@@ -44,41 +75,28 @@ def _refuse_foreign_file(path: Path) -> None:
 
 def _create_or_repair(path: Path, full_sync: bool) -> None:
     new = not path.exists()
-    if not new and not _is_sound(path):
+    version = 0 if new else _sound_version(path, read_only=False)
+    if version is None:
         salvage(path)
+    elif 0 < version < schema.VERSION:
+        migrate(path, version)
     with closing(connect(path, full_sync=full_sync)) as db:
-        version = schema.version_of(db, path)
-        if not version:
+        if version == 0:
             schema.create(db)
+        schema.set_header(db)
     if new:
         sync_folder(path.parent)
-    if 0 < version < schema.VERSION:
-        migrate(path, version)
 
 
-def _is_sound(path: Path) -> bool:
+def _sound_version(path: Path, *, read_only: bool) -> int | None:
+    """The version of a file without damage (0: nothing in it yet), None for one that is damaged."""
     try:
-        with closing(connect(path)) as db:
-            if schema.version_of(db, path) == schema.VERSION and not schema.is_whole(db):
-                return False
-            return db.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
+        with closing(connect(path, read_only=read_only)) as db:
+            version = schema.version_of(db, path)
+            if version and not schema.is_whole(db, version):
+                return None
+            return version if db.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",) else None
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
-        return False
-
-
-def _check_readable(db: sqlite3.Connection, path: Path) -> None:
-    """A reader takes the present version only, since it may not migrate."""
-    try:
-        version = schema.version_of(db, path)
-        if version != schema.VERSION:
-            raise StoreError(
-                f"{path}: written with schema {version}, this lr-batch reads schema {schema.VERSION}; "
-                "run the study again to bring it up to date"
-            )
-        if not schema.is_whole(db):
-            raise StoreError(f"{path}: damaged; run the study again to rescue its rows")
-    except BaseException:
-        db.close()
-        raise
+        return None

@@ -7,6 +7,10 @@ class StoreError(Exception):
     """The store cannot be used as asked; the message is one line with the path and the need."""
 
 
+class BadFolder(StoreError, ValueError):
+    """A folder that cannot be meant: another path mends it."""
+
+
 class StoreInUse(StoreError):
     """Another process writes to the store."""
 

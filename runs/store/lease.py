@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from runs.store.connection import primary_code
+from runs.store.connection import one_line, primary_code
 from runs.store.errors import StoreError, StoreInUse
 
 NAME = "lease.sqlite"
@@ -34,6 +34,11 @@ class Owner(NamedTuple):
         return f"pid {self.pid}{elsewhere} since {self.since}"
 
 
+def _is_owner(row: tuple) -> bool:
+    """Whether the types are those of an owner, which a flipped bit may have changed."""
+    return isinstance(row[0], int) and all(isinstance(column, str) for column in row[1:])
+
+
 class Lease:
     """The right to write to `directory`, held until `release` or the end of the process.
 
@@ -47,15 +52,22 @@ class Lease:
 
     def __init__(self, directory: Path):
         self._path = directory / NAME
-        self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1)
+        try:
+            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1)
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
         try:
             self.previous = self._acquire()
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
             self._db.close()
-            raise StoreError(f"{self._path}: {error}; delete this file if nobody uses the folder") from error
+            raise self._unusable(error) from error
         except BaseException:
             self._db.close()
             raise
+
+    def _unusable(self, error: sqlite3.Error) -> StoreError:
+        wanted = "a file of lr-batch's own belongs there: delete what there is if nobody uses the folder"
+        return StoreError(f"{self._path}: {one_line(error)}; {wanted}")
 
     def _acquire(self) -> Owner | None:
         self._lock()
@@ -80,14 +92,14 @@ class Lease:
 
     def _owner(self) -> Owner | None:
         row = self._db.execute("SELECT pid, started, host, since FROM lease").fetchone()
-        return Owner(*row) if row else None
+        return Owner(*row) if row and _is_owner(row) else None
 
     def _in_use(self, owner: Owner | None) -> StoreInUse:
         return StoreInUse(f"{self._path.parent}: in use by {owner or 'another process'}")
 
     def release(self) -> None:
         """Gives the folder free, on a full disk too, where the row stays and the lock alone goes."""
-        with closing(self._db), suppress(sqlite3.OperationalError):
+        with closing(self._db), suppress(sqlite3.Error):
             self._db.execute("DELETE FROM lease")
             self._db.execute("COMMIT")
 

@@ -6,11 +6,11 @@ import sqlite3
 from typing import NamedTuple, TypeVar
 
 from lr_batch.engine import Chunk, ChunkResult
-from runs.store.rows import ChunkRow, TrialRow, is_intact, result_of, same_outcome
+from runs.store.rows import ChunkRow, EventRow, StudyRow, TrialRow, is_intact, result_of, same_outcome
 
-TABLES = {"chunks": ChunkRow, "trials": TrialRow}
+TABLES = {"studies": StudyRow, "chunks": ChunkRow, "trials": TrialRow, "events": EventRow}
 NAMES = {kind: table for table, kind in TABLES.items()}
-Row = TypeVar("Row", ChunkRow, TrialRow)
+Row = TypeVar("Row", StudyRow, ChunkRow, TrialRow, EventRow)
 
 
 class BadRow(NamedTuple):
@@ -18,11 +18,14 @@ class BadRow(NamedTuple):
 
     table: str
     number: int
-    batch_size: int
-    seed: int
+    batch_size: int | None = None
+    seed: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.table} row {self.number} (batch size {self.batch_size}, seed {self.seed}) is damaged"
+        of = (
+            f" (batch size {self.batch_size}, seed {self.seed})" if self.table in ("chunks", "trials") else ""
+        )
+        return f"{self.table} row {self.number}{of} is damaged"
 
 
 def read_rows(db: sqlite3.Connection, kind: type[Row], where: str = "", values: tuple = ()) -> list[Row]:
@@ -32,7 +35,7 @@ def read_rows(db: sqlite3.Connection, kind: type[Row], where: str = "", values: 
 
 def find_damage(db: sqlite3.Connection) -> list[BadRow]:
     return [
-        BadRow(table, number, row.batch_size, row.seed)
+        BadRow(table, number, getattr(row, "batch_size", None), getattr(row, "seed", None))
         for table, kind in TABLES.items()
         for (number,), row in zip(
             db.execute(f"SELECT number FROM {table} ORDER BY number").fetchall(),
@@ -41,6 +44,12 @@ def find_damage(db: sqlite3.Connection) -> list[BadRow]:
         )
         if not is_intact(row)
     ]
+
+
+def latest_study(db: sqlite3.Connection) -> StudyRow | None:
+    """The last description; None where there is none or the last is damaged, and an older one would mislead."""
+    rows = _select(db, StudyRow, "ORDER BY number DESC LIMIT 1")
+    return rows[0] if rows and is_intact(rows[0]) else None
 
 
 def find_result(db: sqlite3.Connection, chunk: Chunk) -> ChunkResult | None:
@@ -65,14 +74,14 @@ def find_chunk(db: sqlite3.Connection, chunk_id: str) -> ChunkRow | None:
 def accept_chunk(db: sqlite3.Connection, row: ChunkRow) -> None:
     """Keeps the chunk, unless it is there already."""
     if not find_chunk(db, row.id):
-        _replace(db, row)
+        add_row(db, row)
 
 
 def accept_trial(db: sqlite3.Connection, row: TrialRow) -> str | None:
     """Keeps the trial, unless it is there already; returns the event if it was there with other numbers."""
     kept = find_trial(db, row.config_hash, row.seed)
     if not kept:
-        _replace(db, row)
+        add_row(db, row)
     elif not same_outcome(kept, row):
         return (
             f"trial {row.config_hash}, seed {row.seed}, batch size {row.batch_size}, {row.hparams} "
@@ -86,7 +95,7 @@ def _select(db: sqlite3.Connection, kind: type[Row], where: str, values: tuple =
     return [kind(*row) for row in db.execute(f"SELECT {columns} FROM {NAMES[kind]} {where}", values)]
 
 
-def _replace(db: sqlite3.Connection, row: ChunkRow | TrialRow) -> None:
-    """Adds the row in place of a damaged one with the same identity."""
+def add_row(db: sqlite3.Connection, row: StudyRow | ChunkRow | TrialRow | EventRow) -> None:
+    """Adds the row, in place of a damaged one with the same identity."""
     columns, marks = ", ".join(row._fields), ", ".join("?" * len(row))
     db.execute(f"REPLACE INTO {NAMES[type(row)]} ({columns}) VALUES ({marks})", row)

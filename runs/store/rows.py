@@ -1,9 +1,10 @@
-"""Rows of the store: one per trial and one per chunk, each with a checksum over its other columns."""
+"""Rows of the store, of studies, chunks, trials and events: each with a checksum over its other columns."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from typing import Any, NamedTuple
@@ -16,6 +17,23 @@ from lr_batch.engine import Chunk, ChunkResult
 # Fixed byte orders, so that a store can be carried between machines.
 STEPS, VALUES = np.dtype("<i8"), np.dtype("<f4")
 BLOBS = frozenset({"eval_steps", "curve"})
+
+
+class StudyRow(NamedTuple):
+    """What a folder is for: `kind` is the command's name, `study` all that decides its numbers, as JSON."""
+
+    kind: str
+    study: str
+    command: str
+    versions: str
+    checksum: str
+
+
+class EventRow(NamedTuple):
+    """Something that happened to the store."""
+
+    event: str
+    checksum: str
 
 
 class TrialRow(NamedTuple):
@@ -58,10 +76,22 @@ def checksum(columns: tuple[Any, ...]) -> str:
     return hashlib.blake2b(repr(rest).encode() + b"".join(blobs), digest_size=16).hexdigest()
 
 
-def is_intact(row: TrialRow | ChunkRow) -> bool:
+Row = StudyRow | ChunkRow | TrialRow | EventRow
+
+
+def is_intact(row: Row) -> bool:
     """Whether the checksum holds, and bytes are where they belong: the checksum takes an empty blob for a 0."""
     bytes_at = {name for name, column in row._asdict().items() if isinstance(column, bytes)}
     return bytes_at == BLOBS & set(row._fields) and row.checksum == checksum(tuple(row[:-1]))
+
+
+def study_row(kind: str, study: Mapping[str, Any], command: str) -> StudyRow:
+    columns = (kind, json.dumps(study, allow_nan=False), command, versions())
+    return StudyRow(*columns, checksum(columns))
+
+
+def event_row(event: str) -> EventRow:
+    return EventRow(event, checksum((event,)))
 
 
 def chunk_row(chunk: Chunk, result: ChunkResult) -> ChunkRow:

@@ -1,4 +1,4 @@
-"""Tables of the store, their version, and how an older version becomes the present one."""
+"""Tables of the store, and their version, told by the tables themselves: a number in a header has one bit to flip."""
 
 from __future__ import annotations
 
@@ -10,15 +10,11 @@ from pathlib import Path
 from runs.store.errors import StoreError
 from runs.store.rows import versions
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x6C722D62  # "lr-b": tells a store from any other SQLite file
 
 # Every trial row is complete in itself, so that damage to one row costs one row.
-TABLES = """
-CREATE TABLE studies (
-    number INTEGER PRIMARY KEY,
-    description TEXT NOT NULL
-);
+CHUNKS_AND_TRIALS = """
 CREATE TABLE chunks (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -50,41 +46,74 @@ CREATE TABLE trials (
     UNIQUE (config_hash, seed)
 );
 CREATE INDEX trials_in_order ON trials (batch_size, seed, chunk, lane);
+"""
+STUDIES = """
+CREATE TABLE studies (
+    number INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    study TEXT NOT NULL,
+    command TEXT NOT NULL,
+    versions TEXT NOT NULL,
+    checksum TEXT NOT NULL
+);
+"""
+EVENTS = """
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY,
+    event TEXT NOT NULL,
+    checksum TEXT NOT NULL
+);
+"""
+STUDIES_1 = """
+CREATE TABLE studies (
+    number INTEGER PRIMARY KEY,
+    description TEXT NOT NULL
+);
+"""
+EVENTS_1 = """
 CREATE TABLE events (
     number INTEGER PRIMARY KEY,
     event TEXT NOT NULL
 );
 """
+# By version, newest first. `runs.store.rebuild` brings the rows of an older one up to date.
+TABLES = {2: STUDIES + CHUNKS_AND_TRIALS + EVENTS, 1: STUDIES_1 + CHUNKS_AND_TRIALS + EVENTS_1}
 
 DEFINITIONS = "SELECT rowid, type, name, tbl_name, sql FROM sqlite_master"
 
-# MIGRATIONS[v] is the SQL that turns version v into v + 1. It makes changed tables anew and copies their
-# rows, so that what SQLite keeps of them is the text above and `is_whole` holds.
-MIGRATIONS: dict[int, str] = {}
+
+def create(db: sqlite3.Connection, version: int = VERSION) -> None:
+    """Makes the tables and sets their version, in one transaction."""
+    db.executescript(f"BEGIN IMMEDIATE; {TABLES[version]} {_header(version)} COMMIT;")
 
 
-def create(db: sqlite3.Connection) -> None:
-    run_script(db, f"{TABLES} PRAGMA application_id = {APPLICATION_ID};", VERSION)
+def set_header(db: sqlite3.Connection) -> None:
+    """Writes what the header says of the present version."""
+    db.executescript(_header(VERSION))
+
+
+def _header(version: int) -> str:
+    return f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version};"
 
 
 @cache
-def _definitions() -> tuple[tuple[int, str, str, str, str | None], ...]:
-    """What SQLite keeps of `TABLES`, in the order of creation."""
+def _definitions(version: int) -> frozenset[tuple[int, str, str, str, str | None]]:
+    """What SQLite keeps of the tables of a version."""
     with closing(sqlite3.connect(":memory:")) as db:
-        create(db)
-        return tuple(db.execute(DEFINITIONS))
+        create(db, version)
+        return frozenset(db.execute(DEFINITIONS))
 
 
-def is_whole(db: sqlite3.Connection) -> bool:
+def is_whole(db: sqlite3.Connection, version: int = VERSION) -> bool:
     """Whether the tables are as they were created: no check of SQLite's notices a damaged column name."""
-    return set(_definitions()) <= set(db.execute(DEFINITIONS))
+    return _definitions(version) <= set(db.execute(DEFINITIONS))
 
 
-def restore(path: Path) -> None:
+def restore(path: Path, version: int) -> None:
     """Writes the definitions of the tables over damaged ones in the file at `path`."""
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA writable_schema = ON")  # first of all: it also lets SQLite read damaged ones
-        for number, *definition in _definitions():
+        for number, *definition in _definitions(version):
             db.execute(
                 "UPDATE sqlite_master SET type = ?, name = ?, tbl_name = ?, sql = ? WHERE rowid = ?",
                 (*definition, number),
@@ -92,21 +121,27 @@ def restore(path: Path) -> None:
         db.commit()
 
 
-def run_script(db: sqlite3.Connection, script: str, version: int) -> None:
-    """Runs `script` and sets the schema version, in one transaction."""
-    db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {version}; COMMIT;")
-
-
 def version_of(db: sqlite3.Connection, path: Path) -> int:
-    """Schema version of the file, 0 where it holds nothing yet; `StoreError` if it is not ours or newer."""
-    (application,) = db.execute("PRAGMA application_id").fetchone()
-    (version,) = db.execute("PRAGMA user_version").fetchone()
+    """Version of the file, 0 where it holds nothing yet; `StoreError` if it is not ours or newer.
+
+    Tables that are whole are believed before a header that differs from them in one bit.
+    """
+    header = header_version(db)
     (pages,) = db.execute("PRAGMA page_count").fetchone()
+    whole = [version for version in TABLES if is_whole(db, version)]
+    if whole and (header ^ whole[0]).bit_count() <= 1:
+        return whole[0]
+    (application,) = db.execute("PRAGMA application_id").fetchone()
     if pages > 1 and application != APPLICATION_ID:
         raise StoreError(f"{path}: a SQLite file, but not of lr-batch; move it away or name another folder")
-    if version > VERSION:
+    if header > VERSION:
         raise StoreError(
-            f"{path}: written by a newer lr-batch with schema {version}; this one knows schemas up to "
+            f"{path}: written by a newer lr-batch with schema {header}; this one knows schemas up to "
             f"{VERSION} ({versions()}): update lr-batch"
         )
-    return version
+    return header or (VERSION if pages > 1 else 0)  # tables come with their number, in one transaction
+
+
+def header_version(db: sqlite3.Connection) -> int:
+    """The number in the header, without its sign."""
+    return db.execute("PRAGMA user_version").fetchone()[0] & 0xFFFFFFFF

@@ -14,9 +14,9 @@ from typing import Any
 
 from lr_batch import Trial
 from lr_batch.engine import Chunk, ChunkResult, Lanes
-from runs.store.checkpoint import discard_lanes, load_lanes, save_lanes
+from runs.store.checkpoint import clear_unfinished, discard_lanes, load_lanes, save_lanes
 from runs.store.connection import as_store_error
-from runs.store.database import NAME, open_database
+from runs.store.database import NAME, open_database, open_for_reading
 from runs.store.errors import StoreError, StudyChanged
 from runs.store.lease import Lease
 from runs.store.probe import probe
@@ -24,12 +24,26 @@ from runs.store.records import (
     BadRow,
     accept_chunk,
     accept_trial,
+    add_row,
+    find_chunk,
     find_damage,
     find_result,
+    latest_study,
     read_rows,
 )
-from runs.store.rows import ChunkRow, TrialRow, check_result, chunk_row, trial_of, trial_row
-from runs.store.study import beyond_extension, difference
+from runs.store.rows import (
+    ChunkRow,
+    EventRow,
+    TrialRow,
+    check_result,
+    chunk_row,
+    event_row,
+    study_row,
+    trial_of,
+    trial_row,
+)
+from runs.store.study import Description, agree, belonging, beyond_extension, described, difference, proved
+from runs.write import sweep
 
 
 class Store:
@@ -44,6 +58,9 @@ class Store:
       read_only: take no lease, change nothing.
       full_sync: a saved chunk survives power loss and not only the end of the process.
 
+    Attributes:
+      damage: what a reader could not read of the file, in one line, or None. A writer has repaired it.
+
     Raises:
       StoreInUse: another process writes to `directory`.
       StoreError: the folder or the file in it cannot be used; one line with path and need.
@@ -56,12 +73,19 @@ class Store:
         self._lock = threading.RLock()
         lease = None if read_only else self._take_lease()
         try:
-            self._db = open_database(self.directory, read_only=read_only, full_sync=full_sync)
+            self.damage: str | None = None
+            if read_only:
+                self._db, self.damage = open_for_reading(self.directory)
+            else:
+                self._db = open_database(self.directory, full_sync=full_sync)
         except BaseException:
             if lease:
                 lease.release()
             raise
         self._finalizer = weakref.finalize(self, _close, self._db, lease, os.getpid())
+        if lease:
+            self._file = _file(self._path)
+            self._clear_leftovers()
         if lease and lease.previous:
             self.record(f"taken over from {lease.previous}, which ended without closing the store")
 
@@ -76,8 +100,12 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        try:
+            if kind is None and not self.read_only:
+                self._check_file()
+        finally:
+            self.close()
 
     def load(self, chunk: Chunk) -> ChunkResult | Lanes | None:
         """The rows of `chunk` if all are there and intact, else its lanes, else None.
@@ -113,33 +141,64 @@ class Store:
             for event in filter(None, [accept_trial(self._db, row) for row in rows]):
                 self._add_event(event)
 
-    def describe(self, description: Mapping[str, Any], *, extend: bool = False) -> None:
-        """Says which study the folder is for, JSON-like; the same study again changes nothing.
+    def describe(
+        self, study: Mapping[str, Any], *, kind: str = "curve", command: str = "", extend: bool = False
+    ) -> None:
+        """Says which study the folder is for; the same study again changes nothing but the command.
+
+        A description that was lost is proved by the identities of the chunks, and written again.
+
+        Args:
+          study: all that decides its numbers, JSON-like.
+          kind: name of the command.
+          command: as it was typed.
+          extend: the grid (`space`, `batch_sizes`, `seeds`) may change: the rows are kept and the change
+            becomes an event.
 
         Raises:
-          StudyChanged: another study is there. With `extend`, its grid (`space`, `batch_sizes`,
-            `seeds`) may change: the rows are kept and the change becomes an event.
+          StudyChanged: another study is there.
         """
-        new = json.loads(json.dumps(description, allow_nan=False))
+        new = json.loads(json.dumps(study, allow_nan=False))
         with self._writing():
-            changes = difference(self.description or new, new)
-            if changes:
-                self._refuse_or_record(changes, extend)
-            if changes or self.description is None:
-                self._db.execute("INSERT INTO studies (description) VALUES (?)", (json.dumps(new),))
+            self._accept_study(Description(kind, new, command), self.description, extend)
+
+    def _accept_study(self, new: Description, known: Description | None, extend: bool) -> None:
+        if known and known.kind and known.kind != new.kind:
+            raise StudyChanged(
+                f"{self.directory}: holds results of lr-batch {known.kind}, not {new.kind}; name another folder"
+            )
+        before = known.study if known else new.study
+        lost = known is not None and not known.kind
+        changes = difference(before, {name: new.study.get(name) for name in before} if lost else new.study)
+        if changes:
+            self._refuse_or_record(changes, extend)
+        if lost and not changes:
+            self._add_event("the study's description was lost; its chunks prove that it is this one")
+        if changes or lost or known is None or (new.command and new.command != known.command):
+            add_row(self._db, study_row(new.kind, new.study, new.command))
 
     @property
-    def description(self) -> dict[str, Any] | None:
-        """The latest description, or None."""
+    def description(self) -> Description | None:
+        """What the folder is for, None where nothing says it; by its chunks where the description was lost.
+
+        Raises:
+          StoreError: the description was lost, and there are chunks of several studies.
+        """
         with self._reading():
-            row = self._db.execute("SELECT description FROM studies ORDER BY number DESC").fetchone()
-        return json.loads(row[0]) if row else None
+            row, chunks = latest_study(self._db), read_rows(self._db, ChunkRow)
+        known = described(row) if row else None
+        if known and (not chunks or any(agree(json.loads(chunk.identity), known.study) for chunk in chunks)):
+            return known
+        studies = proved(chunks)
+        if len(studies) > 1:
+            raise StoreError(f"{self._path}: its description is damaged, and it holds {len(studies)} studies")
+        return Description("", studies[0]) if studies else None
 
     @property
     def events(self) -> tuple[str, ...]:
         """What happened to the store, oldest first; events of a chunk are in its row."""
         with self._reading():
-            return tuple(event for (event,) in self._db.execute("SELECT event FROM events ORDER BY number"))
+            return tuple(row.event for row in read_rows(self._db, EventRow, "ORDER BY number"))
 
     def record(self, event: str) -> None:
         """Adds an event."""
@@ -147,13 +206,22 @@ class Store:
             self._add_event(event)
 
     def trials(self) -> Iterator[Trial]:
-        """All intact trials, by batch size and seed, then chunk and lane: in no order of arrival."""
+        """All intact trials of the study, by batch size and seed, then chunk and lane: in no order of arrival."""
         return map(trial_of, self.trial_rows())
 
     def trial_rows(self) -> list[TrialRow]:
         """The same as they are stored, with hash, width, device, precision and versions."""
         with self._reading():
-            return read_rows(self._db, TrialRow, "ORDER BY batch_size, seed, chunk, lane")
+            rows = read_rows(self._db, TrialRow, "ORDER BY batch_size, seed, chunk, lane")
+            known, chunks = self.description, read_rows(self._db, ChunkRow)
+        return belonging(rows, chunks, known.study) if known else rows
+
+    def strangers(self) -> list[TrialRow]:
+        """Intact trials that are of another study than the one described."""
+        with self._reading():
+            rows = read_rows(self._db, TrialRow, "ORDER BY batch_size, seed, chunk, lane")
+        own = {row.checksum for row in self.trial_rows()}
+        return [row for row in rows if row.checksum not in own]
 
     def chunks(self) -> list[ChunkRow]:
         """All intact chunk rows, by batch size, seed and id."""
@@ -184,7 +252,24 @@ class Store:
         self._add_event(f"study extended: {listing}")
 
     def _add_event(self, event: str) -> None:
-        self._db.execute("INSERT INTO events (event) VALUES (?)", (event,))
+        add_row(self._db, event_row(event))
+
+    def _clear_leftovers(self) -> None:
+        """Removes what a run that was killed has left half written, and lanes whose rows are safe."""
+        sweep(self.directory)
+        for folder in (self.directory / "lanes").glob("*"):
+            with as_store_error(folder):
+                clear_unfinished(folder)
+                if find_chunk(self._db, folder.name):
+                    discard_lanes(folder)
+
+    def _check_file(self) -> None:
+        """Raises where what is written goes to a file that nobody will find."""
+        if _file(self._path) != self._file:
+            raise StoreError(
+                f"{self._path}: was deleted or replaced while this run wrote to it, and what it finished is "
+                "lost; the same command begins anew"
+            )
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -199,11 +284,21 @@ class Store:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._check_file()
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:  # SQLite ends it by itself when the disk is full
                     self._db.execute("ROLLBACK")
                 raise
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """Which file has this name at the moment."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _close(db: sqlite3.Connection, lease: Lease | None, pid: int) -> None:

@@ -1,13 +1,74 @@
-"""Whether two descriptions are of one study, and how they differ."""
+"""What a folder is for: whether two descriptions are of one study, and which study its chunks prove."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from lr_batch.engine import fingerprint
+from runs.store.rows import ChunkRow, StudyRow, TrialRow
 
 # Parts of a study that can change while its finished rows stay valid.
 EXTENDABLE = ("space", "batch_sizes", "seeds")
+# Parts of a chunk's identity that are its own: how it was cut and executed.
+OF_CHUNK = ("width", "lanes", "segment")
 WIDEST = 60  # characters of a value that still read as one line
+
+
+class Description(NamedTuple):
+    """What a folder is for.
+
+    Attributes:
+      kind: name of the command; "" where the description was lost and chunks alone tell the study.
+      study: all that decides its numbers, JSON-like.
+      command: as it was typed last, "" where it was called from Python.
+      versions: of the packages that wrote it.
+    """
+
+    kind: str
+    study: Mapping[str, Any]
+    command: str = ""
+    versions: Mapping[str, str] = {}
+
+
+def described(row: StudyRow) -> Description:
+    return Description(row.kind, json.loads(row.study), row.command, json.loads(row.versions))
+
+
+def proved(chunks: Iterable[ChunkRow]) -> list[Mapping[str, Any]]:
+    """The studies that the chunks belong to, by their identities: one, where nobody has mixed them."""
+    studies = {}
+    for chunk in chunks:
+        study = {name: value for name, value in json.loads(chunk.identity).items() if name not in OF_CHUNK}
+        studies[fingerprint(study)] = study
+    return list(studies.values())
+
+
+def agree(identity: Mapping[str, Any], study: Mapping[str, Any]) -> bool:
+    """Whether a chunk's identity is that of a study: what both name is the same."""
+    return all(study.get(name, value) == value for name, value in identity.items() if name not in OF_CHUNK)
+
+
+def belonging(
+    rows: Iterable[TrialRow], chunks: Iterable[ChunkRow], study: Mapping[str, Any]
+) -> list[TrialRow]:
+    """The trials of one study alone.
+
+    A trial whose chunk's row was lost proves by its hash that it belongs to the identity of another chunk.
+    """
+    identities = {chunk.id: json.loads(chunk.identity) for chunk in chunks}
+    own = {chunk for chunk, identity in identities.items() if agree(identity, study)}
+    distinct = list({fingerprint(identities[chunk]): identities[chunk] for chunk in own}.values())
+    return [
+        row
+        for row in rows
+        if (row.chunk in own if row.chunk in identities else any(_made_by(row, one) for one in distinct))
+    ]
+
+
+def _made_by(row: TrialRow, identity: Mapping[str, Any]) -> bool:
+    return fingerprint([identity, row.batch_size, json.loads(row.hparams)]) == row.config_hash
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
@@ -23,7 +84,15 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]
 
 def beyond_extension(changes: Mapping[str, str]) -> list[str]:
     """Names of the changes after which the old rows would no longer belong to the study."""
-    return [name for name in changes if name.split(".")[0] not in EXTENDABLE]
+    return [name for name, change in changes.items() if not _extends(name, change)]
+
+
+def _extends(name: str, change: str) -> bool:
+    """Whether it is of the grid, or a further study of a comparison."""
+    first = name.split(".")[0]
+    return first in EXTENDABLE or (
+        first in ("studies", "folders", "extend") and change.startswith("absent -> ")
+    )
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

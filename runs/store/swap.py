@@ -15,8 +15,8 @@ def swap(path: Path, replacement: Path, label: str) -> Path:
 
     The old file's log must move before: SQLite would replay it into the new file.
     """
-    kept = next(name for name in _names(path, label) if not name.exists())
-    shutil.copy2(path, kept)
+    kept = next(name for name in _names(path, label) if not os.path.lexists(name))
+    _copy(path, kept)
     _log(path, "-shm").unlink(missing_ok=True)
     if _log(path, "-wal").exists():
         os.replace(_log(path, "-wal"), _log(kept, "-wal"))
@@ -24,6 +24,13 @@ def swap(path: Path, replacement: Path, label: str) -> Path:
     os.replace(replacement, path)
     sync_folder(path.parent)
     return kept
+
+
+def _copy(path: Path, kept: Path) -> None:
+    """To a name that was free: one that somebody lays there in the meantime is not followed."""
+    with open(path, "rb") as old, open(kept, "xb") as new:
+        shutil.copyfileobj(old, new)
+    shutil.copystat(path, kept)
 
 
 def _names(path: Path, label: str):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from hparam import CoordinateCheck
 from hparam.mup.coordinate_check import BATCH_SIZE, NUM_STEPS
-from lr_batch import as_optimizer
+from lr_batch import Result, as_optimizer
+from runs.folder import default_folder, results
+from runs.text import Printer, add_row, table
 from runs.transfer.run import (
     MUP,
     PARAMETERIZATIONS,
@@ -22,20 +22,38 @@ from runs.transfer.run import (
     Plan,
     best_rates,
     check_coordinates,
+    description,
     horizons,
     losses_after,
     studies_of,
     train_all,
     wider_is_worse,
 )
-from runs.write import write_atomically
+from runs.write import plain, write_json
 
 
-def measure(family: Family, plan: Plan, folder: Path) -> dict[str, Any]:
-    """Trains every width in both parameterizations, checks coordinates, draws, and returns the summary."""
+def measure(family: Family, plan: Plan, folder: Path | None = None) -> tuple[Path, dict[str, Any]]:
+    """Trains every width in both parameterizations in their folder; returns it and the summary.
+
+    Raises:
+      runs.store.StoreError: if the folder cannot be used or holds another comparison.
+      KeyboardInterrupt: with all that is finished stored.
+    """
+    studies = studies_of(family, plan)
+    about = description(family, plan, studies)
+    if folder is None:
+        folder = default_folder(
+            "transfer", (family.make.__name__, as_optimizer(family.optimizer).name), about
+        )
+    with results(folder, "transfer", about):
+        return folder, write_outcome(family, plan, train_all(studies, folder), folder)
+
+
+def write_outcome(
+    family: Family, plan: Plan, results: Mapping[str, Sequence[Result]], folder: Path
+) -> dict[str, Any]:
+    """Checks coordinates, draws, and returns the summary."""
     from runs.transfer import figures as draw
-
-    results = train_all(studies_of(family, plan), folder)
 
     def after(steps):
         return {
@@ -52,12 +70,12 @@ def measure(family: Family, plan: Plan, folder: Path) -> dict[str, Any]:
     rate = best[MUP][0].rate.best
     checks = check_coordinates(family, plan.widths, rate)
     summary = summarize(family, plan, losses, best, shifts, checks)
-    write_atomically(folder / "summary.json", json.dumps(summary, indent=1).encode())
+    write_json(folder / "summary.json", summary)
     network = f"{summary['workload']} · {summary['optimizer']}"
     batch = plan.batch_sizes[0]
     decay = "" if plan.schedule == "constant" else f", {plan.schedule} decay"
-    trained = f"{family.measured} loss after {plan.steps} steps of {batch}{decay} · {plan.seeds} seeds"
-    draw.transfer(plan.rates, losses, best, f"{network} · {trained}", folder / "transfer.png")
+    losses_of = f"{family.measured} loss after {plan.steps} steps of {batch}{decay} · {plan.seeds} seeds"
+    draw.transfer(plan.rates, losses, best, f"{network} · {losses_of}", folder / "transfer.png")
     checked = f"{NUM_STEPS} steps of {BATCH_SIZE} at learning rate {rate:.2g}; right: exponent of the width"
     draw.coordinates(checks, f"{network} · {checked}", folder / "coordinates.png")
     return summary
@@ -66,7 +84,7 @@ def measure(family: Family, plan: Plan, folder: Path) -> dict[str, Any]:
 def summarize(family, plan: Plan, losses, best, shifts, checks) -> dict[str, Any]:
     """All numbers, JSON-like. Losses [width][seed][rate] are null where a trial diverged."""
     options = "".join(f", {name} {value}" for name, value in family.options.items())
-    return {
+    summary = {
         "workload": family.make.__name__ + options,
         "optimizer": as_optimizer(family.optimizer).name,
         "measured": family.measured,
@@ -82,63 +100,62 @@ def summarize(family, plan: Plan, losses, best, shifts, checks) -> dict[str, Any
         },
         **{name: _side(losses[name], best[name], checks[name]) for name in PARAMETERIZATIONS},
     }
+    return plain(summary)
 
 
 def _side(loss: np.ndarray, best: tuple[BestRate, ...], check: CoordinateCheck) -> dict[str, Any]:
     worse, compared = wider_is_worse(loss)
     return {
         "best": [
-            row._asdict()
-            | {"rate": row.rate._asdict(), "octaves": row.octaves._asdict()}
-            | {"kept": row.kept if np.isfinite(row.kept) else None}
-            for row in best
+            row._asdict() | {"rate": row.rate._asdict(), "octaves": row.octaves._asdict()} for row in best
         ],
         "wider_is_worse": {"rates": worse, "of": compared},
         "coordinates": {
-            "size_exponents": _finite(check.exponents("size")),
-            "change_exponents": _finite(check.exponents("change")),
+            "size_exponents": check.exponents("size"),
+            "change_exponents": check.exponents("change"),
             "growing": list(check.growing()),
         },
-        "losses": np.where(np.isfinite(loss), loss, None).tolist(),
+        "losses": loss,
     }
-
-
-def _finite(exponents: dict[str, float]) -> dict[str, float | None]:
-    return {layer: power if np.isfinite(power) else None for layer, power in exponents.items()}
 
 
 def print_transfer(summary: dict[str, Any], stream: IO[str]) -> None:
     """Best rates and losses by width, the shift of the optimum, and the coordinate check."""
-    console = Console(file=stream, highlight=False, width=None if stream.isatty() else 140)
-    console.print(
+    say = Printer(stream)
+    say(
         f"\n{summary['workload']} with {summary['optimizer']}: {summary['measured']} loss after "
         f"{summary['steps']} steps of {summary['batch_size']}, rate {summary['schedule']}, "
-        f"{summary['seeds']} seeds, 90% intervals",
-        markup=False,
+        f"{summary['seeds']} seeds, 90% intervals"
     )
-    console.print(_rates_table(summary))
+    say(_rates_table(summary))
     for name in PARAMETERIZATIONS:
-        console.print(_verdict(name, summary), markup=False)
-    console.print(_horizons_table(summary))
-    console.print(_coordinates_table(summary))
+        say(_verdict(name, summary))
+    say(_horizons_table(summary))
+    say(_coordinates_table(summary))
 
 
 def _rates_table(summary: dict[str, Any]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("parameterization")
-    for heading in ("width", "best rate", "octaves from the first", "loss", "at the first's rate"):
-        table.add_column(heading, justify="right")
+    headings = (
+        "parameterization",
+        "width",
+        "best rate",
+        "octaves from the first",
+        "loss",
+        "at the first's rate",
+    )
+    made = table(headings, left=1)
     for name in PARAMETERIZATIONS:
         for width, row in zip(summary["widths"], summary[name]["best"], strict=True):
-            table.add_row(name, f"{width:,}", *_rate_cells(row))
-        table.add_section()
-    return table
+            add_row(made, (name, f"{width:,}", *_rate_cells(row)))
+        made.add_section()
+    return made
 
 
 def _rate_cells(row: dict[str, Any]) -> tuple[str, ...]:
     rate = f"{row['rate']['best']:.3g}" + (" (edge)" if row["edge"] else "")
     kept = f"x {row['kept']:.2f}" if row["kept"] else "diverged"
-    return rate, _octaves(row["octaves"]), f"{row['loss']:.4g}", kept
+    loss = "diverged" if row["loss"] is None else f"{row['loss']:.4g}"
+    return rate, _octaves(row["octaves"]), loss, kept
 
 
 def _octaves(shift: dict[str, float]) -> str:
@@ -147,13 +164,12 @@ def _octaves(shift: dict[str, float]) -> str:
 
 def _horizons_table(summary: dict[str, Any]) -> Table:
     """Theory lets width grow at a fixed number of steps: the more steps, the wider a network must be."""
+    rows = [
+        (f"{steps:,}", *(_octaves(shifts[name]) for name in PARAMETERIZATIONS))
+        for steps, shifts in summary["octaves_after_steps"].items()
+    ]
     title = "octaves from the first width to the last"
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    for heading in ("after steps", *PARAMETERIZATIONS):
-        table.add_column(heading, justify="right")
-    for steps, shifts in summary["octaves_after_steps"].items():
-        table.add_row(f"{steps:,}", *(_octaves(shifts[name]) for name in PARAMETERIZATIONS))
-    return table
+    return table(("after steps", *PARAMETERIZATIONS), rows, title=title)
 
 
 def _verdict(name: str, summary: dict[str, Any]) -> str:
@@ -168,17 +184,13 @@ def _verdict(name: str, summary: dict[str, Any]) -> str:
 
 
 def _coordinates_table(summary: dict[str, Any]) -> Table:
-    title = f"exponent of the width after {NUM_STEPS} steps"
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    table.add_column("layer")
-    for name in PARAMETERIZATIONS:
-        table.add_column(f"{name}: size", justify="right")
-        table.add_column("change", justify="right")
+    headings = [heading for name in PARAMETERIZATIONS for heading in (f"{name}: size", "change")]
+    rows = []
     for layer in summary[PARAMETERIZATIONS[0]]["coordinates"]["size_exponents"]:
         powers = (
             summary[name]["coordinates"][f"{what}_exponents"][layer]
             for name in PARAMETERIZATIONS
             for what in ("size", "change")
         )
-        table.add_row(layer, *("not finite" if power is None else f"{power:+.2f}" for power in powers))
-    return table
+        rows.append((layer, *("not finite" if power is None else f"{power:+.2f}" for power in powers)))
+    return table(("layer", *headings), rows, left=1, title=f"exponent of the width after {NUM_STEPS} steps")

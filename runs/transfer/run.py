@@ -29,8 +29,11 @@ from lr_batch import (
     as_workload,
     num_examples,
 )
+from lr_batch.engine import fingerprint
 from lr_batch.schedules import linear
+from runs.curve.run import description as described
 from runs.curve.run import run_in_folder
+from runs.folder import part
 
 STANDARD, MUP = "standard", "muP"
 PARAMETERIZATIONS = (STANDARD, MUP)
@@ -38,6 +41,7 @@ SCHEDULES = {"constant": None, "linear": linear}  # shapes of the rate over the 
 MEASURED_ROWS = 512  # training examples on which the final loss is measured
 UNREACHABLE = Goal("loss", 0.0)  # so that every trial is trained for its whole budget
 LEVEL = 0.9
+KIND = "transfer, one width"  # of the folder of one study
 
 
 class Family(NamedTuple):
@@ -153,11 +157,25 @@ def study_of(family: Family, plan: Plan, parameterization: str, width: int) -> S
     )
 
 
+def description(family: Family, plan: Plan, studies: Mapping[tuple[str, int], Study]) -> dict[str, Any]:
+    """The comparison as it is written into its store and hashed for its folder."""
+    return {
+        "workload": family.make.__name__,
+        "options": dict(family.options),
+        "measured": family.measured,
+        "zero_readout": family.zero_readout,
+        **dataclasses.asdict(plan),
+        "studies": {
+            f"{name}-{width}": fingerprint(described(study)) for (name, width), study in studies.items()
+        },
+    }
+
+
 def train_all(studies: Mapping[tuple[str, int], Study], folder: Path) -> dict[str, list[Result]]:
     """The results of each parameterization, by width."""
     results: dict[str, list[Result]] = {name: [] for name in PARAMETERIZATIONS}
     for (name, width), study in studies.items():
-        results[name].append(run_in_folder(study, folder / f"{name}-{width}")[1])
+        results[name].append(run_in_folder(study, part(folder, f"{name}-{width}"), kind=KIND)[1])
     return results
 
 

@@ -7,12 +7,12 @@ import sys
 from typing import IO
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from hparam import State
 from hparam.search import mean_losses
 from hparam.tuning.plan import TuningPlan
+from runs.text import harmless, table
 
 SHOWN = 8
 
@@ -45,7 +45,7 @@ class LiveBest:
             self.live.update(live_table(self.plan, state, cost))
             return
         try:
-            print(line(self.plan, state, cost), file=self.stream, flush=True)
+            print(harmless(line(self.plan, state, cost)), file=self.stream, flush=True)
         except (OSError, ValueError):  # closed in the meantime
             self.stream = open(os.devnull, "w")  # for the rest of the process
 
@@ -59,12 +59,11 @@ def ranked(plan: TuningPlan, state: State) -> list[tuple[float, dict[str, str]]]
 
 def live_table(plan: TuningPlan, state: State, cost: int) -> Table:
     """The best settings, under a line that says how far the search is."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=_spent(plan, state, cost), title_justify="left")
-    for name in (*plan.space.names, plan.loss_name):
-        table.add_column(name, justify="right")
-    for loss, labels in ranked(plan, state)[:SHOWN]:
-        table.add_row(*(labels.get(name, "") for name in plan.space.names), f"{loss:.4g}")
-    return table
+    rows = [
+        (*(labels.get(name, "") for name in plan.space.names), f"{loss:.4g}")
+        for loss, labels in ranked(plan, state)[:SHOWN]
+    ]
+    return table((*plan.space.names, plan.loss_name), rows, title=_spent(plan, state, cost))
 
 
 def line(plan: TuningPlan, state: State, cost: int) -> str:

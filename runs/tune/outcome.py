@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from hparam.tuning.confirm import Finalist
 from hparam.tuning.importance import Importance, Surrogate, importance, surrogate
 from hparam.tuning.tune import Tuning, one_blas_thread
+from runs.text import Printer, table
 from runs.tune.figures import best_so_far, parallel_coordinates
 from runs.tune.model_figure import draw_importance, model_slice
-from runs.write import write_atomically
+from runs.write import write_json
 
 SHOWN = 5  # settings in the table
 
@@ -109,7 +107,7 @@ def write_outcome(tuning: Tuning, folder: Path) -> dict[str, Any]:
         model = surrogate(tuning.plan, tuning.state)
         shares = importance(model.posterior) if model else None
     summary = summarize(tuning, model, shares)
-    write_atomically(folder / "summary.json", json.dumps(summary, indent=1, allow_nan=False).encode())
+    write_json(folder / "summary.json", summary)
     best_so_far(tuning, folder / "best_so_far.png")
     parallel_coordinates(tuning, folder / "parallel_coordinates.png")
     if model and shares:
@@ -121,33 +119,29 @@ def write_outcome(tuning: Tuning, folder: Path) -> dict[str, Any]:
 
 def print_outcome(tuning: Tuning, summary: dict[str, Any], stream: IO[str]) -> None:
     """The best settings with what became of them on fresh seeds, and the notes."""
-    console = Console(file=stream, highlight=False, width=None if stream.isatty() else 120)
+    say = Printer(stream)
     study = f"{summary['workload']} with {summary['optimizer']}, batch size {summary['batch_size']}"
-    console.print(f"\n{study}: {summary['loss']}", markup=False)
-    console.print(best_table(tuning))
+    say(f"\n{study}: {summary['loss']}")
+    say(best_table(tuning))
     cost = f"{summary['segments']} segments, {summary['diverged']} diverged, {summary['examples']:,} examples"
-    console.print(f"{summary['search']}: {cost}", markup=False)
+    say(f"{summary['search']}: {cost}")
     for note in summary["notes"]:
-        console.print(note, markup=False)
+        say(note)
 
 
 def best_table(tuning: Tuning) -> Table:
     """One row for each of the best settings."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in (*tuning.plan.space.names, "in the search", "on fresh seeds", "95 % interval", "seeds"):
-        table.add_column(name, justify="right")
-    for finalist in tuning.finalists[:SHOWN]:
-        labels = tuning.plan.space.describe(finalist.setting)
-        low, high = finalist.interval or (None, None)
-        table.add_row(
-            *(labels.get(name, "") for name in tuning.plan.space.names),
-            f"{finalist.searched:.4g}",
-            f"{finalist.mean:.4g}"
-            if finalist.mean is not None
-            else f"{finalist.diverged} diverged"
-            if finalist.diverged
-            else "",
-            f"{low:.4g} - {high:.4g}" if low is not None else "",
-            f"{len(finalist.fresh)}",
-        )
-    return table
+    headings = (*tuning.plan.space.names, "in the search", "on fresh seeds", "95 % interval", "seeds")
+    return table(headings, [_cells(tuning, finalist) for finalist in tuning.finalists[:SHOWN]])
+
+
+def _cells(tuning: Tuning, finalist: Finalist) -> tuple[str, ...]:
+    labels = tuning.plan.space.describe(finalist.setting)
+    diverged = f"{finalist.diverged} diverged" if finalist.diverged else ""
+    return (
+        *(labels.get(name, "") for name in tuning.plan.space.names),
+        f"{finalist.searched:.4g}",
+        f"{finalist.mean:.4g}" if finalist.mean is not None else diverged,
+        "{:.4g} - {:.4g}".format(*finalist.interval) if finalist.interval else "",
+        f"{len(finalist.fresh)}",
+    )

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from hparam.tuning.plan import TuningPlan
 from hparam.tuning.tune import Tuning, tune
 from lr_batch import check
-from runs.curve.run import RESULTS
-from runs.store import Store
+from runs.folder import default_folder, results
 from runs.tune.live import LiveBest
 
+FRESH = "fresh seeds begin at "  # event of the store
 
-def default_folder(plan: TuningPlan) -> Path:
+
+def search_folder(plan: TuningPlan) -> Path:
     """`lr-batch-results/tune-WORKLOAD-OPTIMIZER-SEARCH-HASH`."""
-    study = plan.study
-    name = re.sub(r"[^\w.-]+", "_", f"tune-{study.workload.name}-{study.optimizer_name}-{plan.search}")[:80]
-    return RESULTS / f"{name}-{plan.hash}"
+    names = (plan.study.workload.name, plan.study.optimizer_name, plan.search)
+    return default_folder("tune", names, plan.description)
 
 
 def tune_in_folder(plan: TuningPlan, folder: Path | None = None) -> tuple[Path, Tuning]:
@@ -28,8 +28,26 @@ def tune_in_folder(plan: TuningPlan, folder: Path | None = None) -> tuple[Path, 
       KeyboardInterrupt: with all that is finished stored.
     """
     check(plan.study, to_goal=plan.to_goal)  # before a folder is made for what cannot be trained
-    folder = default_folder(plan) if folder is None else folder
-    with Store(folder) as store:
-        store.describe(plan.description)
+    folder = search_folder(plan) if folder is None else folder
+    with results(folder, "tune", plan.description) as store:
         with LiveBest(plan) as live:
-            return folder, tune(plan, store, live)
+            tuning = tune(plan, store, live)
+        event = f"{FRESH}{first_fresh_seed(tuning)}"
+        if event not in store.events[-1:]:
+            store.record(event)
+    return folder, tuning
+
+
+def first_fresh(events: Iterable[str]) -> int | None:
+    """What the events of a store say of a finished search: the first seed that the search has not seen."""
+    said = [event.removeprefix(FRESH) for event in events if event.startswith(FRESH)]
+    return int(said[-1]) if said else None
+
+
+def first_fresh_seed(tuning: Tuning) -> int:
+    """The first of the seeds that the search itself has not seen."""
+    return (
+        tuning.plan.first_seed
+        + 1
+        + max((segment.repeat for segment in tuning.state.segments.values()), default=-1)
+    )

@@ -81,7 +81,8 @@ transformation = optax.sgd(0.1)
 """
 ORIGIN = """
 import json, os, sys, warnings
-import orbax.checkpoint, runs.cache, runs.compare.run, runs.curve.run, runs.plots, runs.report, runs.curve.table
+import orbax.checkpoint, runs.cache, runs.compare.outcome
+import runs.curve.figures, runs.curve.report, runs.curve.run, runs.curve.table
 from lr_batch.engine import chunk_run
 from runs.__main__ import main
 
@@ -93,9 +94,8 @@ for line in sys.stdin:
         chunk_run.CHECKPOINT_SECONDS = job["checkpoint_seconds"]
         os.dup2(os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
         os.dup2(2, 1)
-        for name in ("heatmap", "learning_rate", "steps_to_goal", "training_curves"):
-            setattr(runs.plots, name, lambda *args, **options: None)  # they take longer than the training
-        runs.report.write_report = lambda *args: None
+        runs.curve.figures.FIGURES.clear()  # they take longer than the training
+        runs.curve.report.write_report = lambda *args: None
         try:
             code = main(job["arguments"])
         except BaseException:

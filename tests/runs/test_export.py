@@ -15,12 +15,21 @@ from runs.export import export
 from runs.store import Store, StoreError
 from tests.runs.store_chunks import IDENTITY, make_chunk, make_result
 
+STUDY = IDENTITY.described() | {"width": 0}
+
+
+def described(folder) -> Store:
+    """A new store that says what it is for."""
+    store = Store(folder)
+    store.describe(STUDY)
+    return store
+
 
 @pytest.fixture
 def study(tmp_path):
     """A folder with eight trials of two chunks; a lane of each has an infinite value."""
     folder = tmp_path / "study"
-    with Store(folder) as store:
+    with described(folder) as store:
         for batch_size in (4, 8):
             result = make_result(make_chunk(batch_size))
             result.values[1, 0] = np.inf
@@ -29,19 +38,23 @@ def study(tmp_path):
 
 
 def test_csv_has_a_row_per_trial_with_all_digits(study, tmp_path):
-    assert export(study, tmp_path / "out.csv", "csv") == 8
+    assert export(study, tmp_path / "out.csv", "csv").trials == 8
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text())))
     expected = make_result(make_chunk(4))
     assert [int(row["batch_size"]) for row in rows] == [4] * 4 + [8] * 4
     assert [float(row["hparam.learning_rate"]) for row in rows[:4]] == [0.1, 0.2, 0.4, 0.8]
     assert [row["status"] for row in rows[:4]] == list(expected.status)
+    assert {(row["workload"], row["optimizer"], row["goal"]) for row in rows} == {
+        ("toy", "sgd", "loss < 0.2")
+    }
+    assert float(rows[1]["last_value"]) == expected.values[-1, 1] and rows[0]["last_value"] == ""
     assert rows[0]["steps_to_goal"] == "" and float(rows[3]["steps_to_goal"]) == expected.steps_to_goal[3]
     assert rows[0]["device"] == "cpu" and rows[0]["version.numpy"] == np.__version__
     assert not any(name.startswith("curve") for name in rows[0])
 
 
 def test_json_has_the_curves_and_is_strict(study, tmp_path):
-    assert export(study, tmp_path / "out.json", "json") == 8
+    assert export(study, tmp_path / "out.json", "json").trials == 8
     rows = json.loads((tmp_path / "out.json").read_text(), parse_constant=pytest.fail)
     expected = make_result(make_chunk(4))
     assert rows[0]["curve_steps"] == [1]
@@ -51,7 +64,7 @@ def test_json_has_the_curves_and_is_strict(study, tmp_path):
 
 def test_parquet_has_the_curves(study, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
-    assert export(study, tmp_path / "out.parquet", "parquet") == 8
+    assert export(study, tmp_path / "out.parquet", "parquet").trials == 8
     rows = parquet.read_table(tmp_path / "out.parquet").to_pylist()
     values = make_result(make_chunk(4)).values[:, 3]
     np.testing.assert_array_equal(np.float32(rows[3]["curve_values"]), values)
@@ -69,7 +82,7 @@ def test_parquet_without_pyarrow_is_one_line_and_no_file(study, tmp_path, monkey
 def test_text_that_looks_like_a_formula_is_escaped_and_numbers_are_not(tmp_path, start):
     device = f'{start}HYPERLINK("x"),1'
     chunk = Chunk(IDENTITY, 1, 0, ({"learning_rate": -0.5},))
-    with Store(tmp_path / "study") as store:
+    with described(tmp_path / "study") as store:
         store.save(chunk, make_result(chunk)._replace(device=device, status=("reached",)))
     export(tmp_path / "study", tmp_path / "out.csv", "csv")
     (row,) = csv.DictReader(io.StringIO((tmp_path / "out.csv").read_bytes().decode(), newline=""))
@@ -78,7 +91,7 @@ def test_text_that_looks_like_a_formula_is_escaped_and_numbers_are_not(tmp_path,
 
 
 def test_trials_with_different_hyperparameters_share_a_table(tmp_path):
-    with Store(tmp_path / "study") as store:
+    with described(tmp_path / "study") as store:
         for settings in ({"learning_rate": 0.1}, {"learning_rate": 0.1, "momentum": 0.9}):
             chunk = Chunk(IDENTITY, len(settings), 0, (settings,))
             store.save(chunk, make_result(chunk)._replace(status=("reached",)))
@@ -90,8 +103,8 @@ def test_trials_with_different_hyperparameters_share_a_table(tmp_path):
 def test_an_empty_study_is_an_empty_table(tmp_path, format):
     if format == "parquet":
         pytest.importorskip("pyarrow")
-    Store(tmp_path / "study").close()
-    assert export(tmp_path / "study", tmp_path / "out", format) == 0
+    described(tmp_path / "study").close()
+    assert export(tmp_path / "study", tmp_path / "out", format).trials == 0
     assert (tmp_path / "out").exists()
 
 
@@ -108,4 +121,4 @@ def test_what_cannot_be_exported_is_one_line(study, tmp_path):
 def test_an_export_reads_while_the_study_runs(study, tmp_path):
     with Store(study) as store:
         store.save(make_chunk(16), make_result(make_chunk(16)))
-        assert export(study, tmp_path / "out.csv", "csv") == 12
+        assert export(study, tmp_path / "out.csv", "csv").trials == 12

@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 from synthetic_study import BATCH_SIZES, RATES, synthetic_result
 
-from lr_batch import Result, best_settings, critical_batch_size, learning_rate_law
+from lr_batch import Result, best_settings
 from runs.compare.figures import compare_rates, compare_steps, spread
-from runs.plots import (
+from runs.curve.analysis import analyse
+from runs.curve.figures import (
     heatmap,
     learning_rate,
     steps_to_goal,
-    style,
     training_curves,
 )
+from runs.curve.figures.learning_rate import lowest_diverged
+from runs.curve.figures.training_curves import fastest_curves
+from runs.plots import style
 from runs.plots.cells import (
     BUDGET_CELL,
     DIVERGED_CELL,
@@ -26,8 +29,6 @@ from runs.plots.cells import (
     cells,
     rate_grid,
 )
-from runs.plots.learning_rate import lowest_diverged
-from runs.plots.training_curves import fastest_curves
 
 HOSTILE = "<b>$x_1^{$ & _co_ \\frac</b>\n" + "long " * 40
 
@@ -35,8 +36,12 @@ HOSTILE = "<b>$x_1^{$ & _co_ \\frac</b>\n" + "long " * 40
 @pytest.fixture(scope="module")
 def study():
     result = synthetic_result()
-    optima = best_settings(result)
-    return result, critical_batch_size(result, optima=optima), learning_rate_law(result, optima=optima)
+    return result, analyse(result)
+
+
+def unfitted(result):
+    """What is read off `result` where nothing could be fitted."""
+    return analyse(result)._replace(critical=None, law=None, refusals=("too few batch sizes",))
 
 
 def changed(result, **columns) -> Result:
@@ -77,14 +82,15 @@ def _intersect(box, other, slack=1.0) -> bool:
     return not (apart_x or box.y1 - slack <= other.y0 or other.y1 - slack <= box.y0)
 
 
-def draw_all(result, critical, law, folder):
+def draw_all(result, outcome, folder):
+    both = [(result, outcome), (result, unfitted(result))]
     return [
-        steps_to_goal(result, critical, folder / "steps_to_goal.png", why="too few batch sizes"),
-        learning_rate(result, law, folder / "learning_rate.png", why="too few batch sizes"),
-        heatmap(result, folder / "heatmap.png"),
-        training_curves(result, folder / "training_curves.png"),
-        compare_steps([result, result], [critical, None], folder / "compare_steps.png"),
-        compare_rates([result, result], [critical, None], folder / "compare_rates.png"),
+        steps_to_goal(result, outcome, folder / "steps_to_goal.png"),
+        learning_rate(result, outcome, folder / "learning_rate.png"),
+        heatmap(result, outcome, folder / "heatmap.png"),
+        training_curves(result, outcome, folder / "training_curves.png"),
+        compare_steps(both, folder / "compare_steps.png"),
+        compare_rates(both, folder / "compare_rates.png"),
     ]
 
 
@@ -102,7 +108,7 @@ def test_every_figure_is_a_png_of_print_size_and_steps_to_goal_also_svg(study, t
 def test_equal_studies_give_equal_bytes(study, tmp_path):
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
-        steps_to_goal(*study[:2], folder / "steps.png")
+        steps_to_goal(*study, folder / "steps.png")
     for name in ("steps.png", "steps.svg"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
@@ -113,8 +119,9 @@ def test_nothing_written_overlaps(study, tmp_path):
 
 
 def test_steps_to_goal_draws_the_measured_points_and_the_fit(study):
-    result, critical, _ = study
-    axes = steps_to_goal(result, critical).axes[0]
+    result, outcome = study
+    critical = outcome.critical
+    axes = steps_to_goal(result, outcome).axes[0]
     (bars,) = axes.containers
     batch, steps = bars.lines[0].get_data()
     np.testing.assert_array_equal(batch, BATCH_SIZES)
@@ -130,8 +137,8 @@ def test_steps_to_goal_draws_the_measured_points_and_the_fit(study):
 
 
 def test_guides_are_the_asymptotes_of_the_fit(study):
-    result, critical, _ = study
-    lines = steps_to_goal(result, critical).axes[0].lines
+    result, outcome = study
+    critical, lines = outcome.critical, steps_to_goal(result, outcome).axes[0].lines
     guides = {
         tuple(np.round(line.get_xdata() * line.get_ydata() / critical.e_min, 9))
         for line in lines
@@ -145,7 +152,7 @@ def test_guides_are_the_asymptotes_of_the_fit(study):
 
 def test_an_unreached_batch_size_is_an_arrow_at_its_bound():
     result = synthetic_result(unreachable=(1, 2))
-    figure = steps_to_goal(result, critical_batch_size(result))
+    figure = steps_to_goal(result, analyse(result))
     arrows = next(line for line in figure.axes[0].lines if line.get_marker() == "^")
     np.testing.assert_array_equal(arrows.get_xdata(), [1, 2])
     assert arrows.get_ydata().min() >= result.budget
@@ -156,14 +163,14 @@ def test_rates_at_the_edge_of_the_grid_are_hollow():
     result = synthetic_result(rates=np.geomspace(1e-3, 0.3, 12))
     optima = best_settings(result)
     flagged = [row.batch_size for row in optima if row.edge == "high"]
-    containers = learning_rate(result, None).axes[0].containers
+    containers = learning_rate(result, unfitted(result)).axes[0].containers
     hollow = [bars.lines[0] for bars in containers if bars.lines[0].get_markerfacecolor() == "white"]
     assert flagged and list(hollow[0].get_xdata()) == flagged
 
 
 def test_law_and_its_exponent_are_shown(study):
-    result, _, law = study
-    figure = learning_rate(result, law)
+    result, outcome = study
+    law, figure = outcome.law, learning_rate(result, outcome)
     assert f"law: {law.best}" in written(figure) and f"{law.exponent:.2f} (" in written(figure)
     line = next(line for line in figure.axes[0].lines if line.get_label().startswith("law"))
     np.testing.assert_allclose(line.get_ydata(), law.rate(line.get_xdata()))
@@ -206,7 +213,7 @@ def test_a_rate_tried_at_one_batch_size_only_is_not_run_at_the_others():
         curves=tuple(curve for curve, keep in zip(kept.curves, mask, strict=True) if keep),
     )
     assert rate_grid(cells(result)).outcome[0].tolist() == [OUTPACED_CELL, NOT_RUN]
-    heatmap(result)
+    heatmap(result, unfitted(result))
 
 
 def test_many_rates_are_pooled_into_rows():
@@ -228,24 +235,19 @@ def test_other_hyperparameters_are_at_their_best_in_the_heatmap():
         slow, **both, hparams={"learning_rate": rate, "momentum": momentum}, curves=slow.curves + fast.curves
     )
     np.testing.assert_array_equal(rate_grid(cells(result)).steps, rate_grid(cells(fast)).steps)
-    assert {entry.setting["momentum"] for entry in fastest_curves(result)} == {0.9}
-    for figure in (
-        heatmap(result),
-        training_curves(result),
-        steps_to_goal(result, None),
-        learning_rate(result, None),
-    ):
-        assert overlaps(figure) == []
+    assert {entry.setting["momentum"] for entry in fastest_curves(result, cells(result))} == {0.9}
+    for draw in (heatmap, training_curves, steps_to_goal, learning_rate):
+        assert overlaps(draw(result, unfitted(result))) == []
 
 
 def test_training_curves_are_those_of_the_fastest_cell(study):
-    result = study[0]
-    table = cells(result)
-    for b, entry in enumerate(fastest_curves(result)):
+    result, outcome = study
+    table = outcome.cells
+    for b, entry in enumerate(fastest_curves(result, table)):
         assert np.median(entry.steps_to_goal) == table.steps[b].min()
         assert entry.seeds == (0, 1, 2, 3)
         assert all(curve.steps.min() > 0 for curve in entry.curves)
-    steps, examples = (axes.collections[0].get_segments() for axes in training_curves(result).axes)
+    steps, examples = (axes.collections[0].get_segments() for axes in training_curves(result, outcome).axes)
     assert len(steps) == len(examples) == 44
     np.testing.assert_array_equal(steps[-1][:, 0] * 1024, examples[-1][:, 0])
 
@@ -263,7 +265,7 @@ DEGENERATE = {
 @pytest.mark.parametrize("kind", DEGENERATE)
 def test_a_degenerate_study_is_drawn_and_says_what_is_missing(kind, tmp_path):
     result = synthetic_result(**DEGENERATE[kind])
-    figures = draw_all(result, None, None, tmp_path)
+    figures = draw_all(result, unfitted(result), tmp_path)
     assert "too few batch sizes" in written(figures[0])
     for figure in figures:
         assert overlaps(figure) == []
@@ -275,17 +277,18 @@ def test_a_degenerate_study_is_drawn_and_says_what_is_missing(kind, tmp_path):
 def test_a_study_without_a_learning_rate_says_so(tmp_path):
     result = synthetic_result(batch_sizes=(8, 16, 32))
     result = changed(result, hparams={"momentum": result.hparams["learning_rate"]})
-    assert "not varied" in written(learning_rate(result, None))
-    assert "not varied" in written(heatmap(result))
-    steps_to_goal(result, None)
-    training_curves(result, tmp_path / "curves.png")
+    outcome = unfitted(result)
+    assert "not varied" in written(learning_rate(result, outcome))
+    assert "not varied" in written(heatmap(result, outcome))
+    steps_to_goal(result, outcome)
+    training_curves(result, outcome, tmp_path / "curves.png")
 
 
 @pytest.mark.parametrize("name", [HOSTILE, "_hidden $ a\\$b", "模型 $"])
 def test_names_are_never_read_as_formulas(name, tmp_path):
     result = synthetic_result(batch_sizes=(8, 16), workload=name, optimizer=name)
     result = changed(result, goal=result.goal._replace(metric=name))
-    for figure in draw_all(result, None, None, tmp_path):
+    for figure in draw_all(result, unfitted(result), tmp_path):
         assert overlaps(figure) == []
     assert style.plain("a$b_c") == r"a\$b_c"
 
@@ -296,17 +299,18 @@ def test_twelve_optimizers_keep_their_names_apart():
         synthetic_result(optimizer=name, s_min=60 * 1.01**i, seeds=2, batch_sizes=(8, 64))
         for i, name in enumerate(names)
     ]
-    for figure in (compare_steps(results, [None] * 12), compare_rates(results, [None] * 12)):
+    outcomes = [(result, unfitted(result)) for result in results]
+    for figure in (compare_steps(outcomes), compare_rates(outcomes)):
         assert overlaps(figure) == []
         assert all(name in written(figure) for name in names)
 
 
 def test_an_optimizer_that_reached_nothing_is_named_with_the_others():
-    good, bad = (
+    both = [
         synthetic_result(seeds=2, batch_sizes=(8, 64), **kind)
         for kind in ({}, {"diverging": True, "optimizer": "bad"})
-    )
-    assert "bad: no goal" in written(compare_steps([good, bad], [None, None]))
+    ]
+    assert "bad: no goal" in written(compare_steps([(result, unfitted(result)) for result in both]))
 
 
 def test_spread_keeps_order_gap_and_bounds():

@@ -14,7 +14,7 @@ from lr_batch.engine import Chunk
 from runs.__main__ import DONE, USAGE, main
 from runs.recipes import lagrangian, ridge
 from runs.regularize.array_store import ArrayStore
-from runs.regularize.run import sentence
+from runs.regularize.outcome import sentence
 from tests.runs.store_chunks import IDENTITY
 
 PNG = b"\x89PNG"

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from synthetic_study import synthetic_result
 
-from lr_batch import best_settings, critical_batch_size, learning_rate_law
-from runs.curve.summary import summarize
+from lr_batch import best_settings
+from runs.curve.analysis import analyse
+from runs.curve.report import write_report
+from runs.curve.report.page import charts_of, script_json
 from runs.plots.cells import cells, rate_grid
-from runs.report import write_report
-from runs.report.page import charts_of, script_json
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&amp;\"'"
 
@@ -48,13 +48,10 @@ class Page(HTMLParser):
             self.text += data
 
 
-def written(result, path, *, fitted=True, **more):
-    optima = best_settings(result)
-    critical = critical_batch_size(result, optima=optima) if fitted else None
-    law = learning_rate_law(result, optima=optima) if fitted else None
-    summary = summarize(result, optima, critical, law, [] if fitted else ["needs at least 4 batch sizes"])
-    write_report(result, critical, law, summary | more, path)
-    return Page(path.read_text()), summary
+def written(result, path, **changes):
+    outcome = analyse(result)._replace(**changes)
+    write_report(result, outcome, path)
+    return Page(path.read_text()), outcome.summary
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +136,7 @@ def test_names_cannot_break_out_of_the_page(tmp_path):
 )
 def test_a_degenerate_study_has_a_page_that_says_why(kind, tmp_path):
     result = synthetic_result(**{"batch_sizes": (8, 16), **kind})
-    parsed, _ = written(result, tmp_path / "report.html", fitted=False)
+    parsed, _ = written(result, tmp_path / "report.html")
     assert "needs at least 4 batch sizes" in parsed.text
     notes = [
         note["text"] for chart in charts(parsed).values() for note in chart["layout"].get("annotations", ())
@@ -150,7 +147,7 @@ def test_a_degenerate_study_has_a_page_that_says_why(kind, tmp_path):
 def test_without_a_learning_rate_its_charts_are_left_out():
     result = synthetic_result(batch_sizes=(8, 16))
     fixed = type(result)(**result._asdict() | {"hparams": {"momentum": result.hparams["learning_rate"]}})
-    assert set(charts_of(fixed, None, None)) == {"steps", "training"}
+    assert set(charts_of(fixed, analyse(fixed))) == {"steps", "training"}
 
 
 def test_script_json_is_strict_and_short():

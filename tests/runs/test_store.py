@@ -160,7 +160,7 @@ def test_a_study_is_described_once(tmp_path):
         assert store.description is None
         store.describe(STUDY)
         store.describe(STUDY | {"batch_sizes": (1, 2)})
-        assert store.description == STUDY and store.events == ()
+        assert store.description.study == STUDY and store.events == ()
 
 
 def test_a_changed_grid_is_shown_and_taken_on_request(tmp_path):
@@ -169,9 +169,9 @@ def test_a_changed_grid_is_shown_and_taken_on_request(tmp_path):
         store.describe(STUDY)
         with pytest.raises(StudyChanged, match=r"space.learning_rate: \[0.1, 0.2\] -> \[0.1, 0.2, 0.4\]"):
             store.describe(wider)
-        assert store.description == STUDY
+        assert store.description.study == STUDY
         store.describe(wider, extend=True)
-        assert store.description == wider
+        assert store.description.study == wider
         (event,) = store.events
         assert event.startswith("study extended: space.learning_rate")
 

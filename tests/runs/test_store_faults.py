@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -19,9 +20,16 @@ import orbax.checkpoint as ocp
 import pytest
 
 from lr_batch.engine import Lanes
-from runs.store import Store, StoreError, probe, schema
+from runs.store import Store, StoreError, probe, rebuild, schema
 from runs.write import write_atomically
-from tests.runs.store_chunks import assert_nothing_wrong, assert_same, filled, make_chunk, make_result
+from tests.runs.store_chunks import (
+    IDENTITY,
+    assert_nothing_wrong,
+    assert_same,
+    filled,
+    make_chunk,
+    make_result,
+)
 from tests.runs.store_writers import Writers
 
 
@@ -174,27 +182,52 @@ def test_a_newer_schema_is_refused_with_versions(tmp_path):
         db.execute("PRAGMA user_version = 7")
     content = path.read_bytes()
     for read_only in (False, True):
-        with pytest.raises(StoreError, match='schema 7; this one knows schemas up to 1 .*"jax":.*update'):
+        with pytest.raises(StoreError, match='schema 7; this one knows schemas up to 2 .*"jax":.*update'):
             Store(tmp_path, read_only=read_only)
     assert path.read_bytes() == content
 
 
+STUDY = IDENTITY.described() | {"seeds": 1}
+
+
+def as_version_1(path: Path, study: str | None = None) -> None:
+    """Turns a store into one as the version before would have written it."""
+    with closing(sqlite3.connect(path)) as db:
+        chunks, trials, events = (
+            list(db.execute(f"SELECT * FROM {t}")) for t in ("chunks", "trials", "events")
+        )
+    path.unlink()
+    with closing(sqlite3.connect(path)) as db:
+        schema.create(db, 1)
+        if study is not None:
+            db.execute("INSERT INTO studies (description) VALUES (?)", (study,))
+        db.executemany(f"INSERT INTO chunks VALUES ({', '.join('?' * len(chunks[0]))})", chunks)
+        db.executemany(f"INSERT INTO trials VALUES ({', '.join('?' * len(trials[0]))})", trials)
+        db.executemany("INSERT INTO events VALUES (?, ?)", [event[:2] for event in events])
+        db.commit()
+
+
 def test_an_older_schema_is_migrated_on_a_copy(tmp_path, monkeypatch):
     path = filled(tmp_path)
-    monkeypatch.setattr(schema, "VERSION", 3)
-    monkeypatch.setattr(schema, "MIGRATIONS", {1: "CREATE TABLE a (x);", 2: "CREATE TABLE b (x); garbage;"})
-    with pytest.raises(StoreError, match="syntax error"):
-        Store(tmp_path)
-    assert version_of(path) == 1
-    with pytest.raises(StoreError, match="with schema 1, this lr-batch reads schema 3; run the study"):
-        Store(tmp_path, read_only=True)
-    monkeypatch.setitem(schema.MIGRATIONS, 2, "CREATE TABLE b (x);")
+    with Store(tmp_path) as store:
+        store.record("long ago")
+    as_version_1(path, json.dumps(STUDY))
+    content = path.read_bytes()
+    with Store(tmp_path, read_only=True) as store:  # reads it in memory
+        assert store.description[:3] == ("curve", STUDY, "")
+        assert len(store.trial_rows()) == 40 and store.damage is None
+    with monkeypatch.context() as failing:
+        failing.setattr(rebuild, "_copy", mock.Mock(side_effect=OSError(28, "No space left on device")))
+        with pytest.raises(StoreError, match="No space left on device"):
+            Store(tmp_path)
+    assert path.read_bytes() == content
     with Store(tmp_path) as store:
         assert assert_nothing_wrong(store) == 0
-        assert store.events == ("store migrated from schema 1 to 3; the original is store.sqlite.schema-1-1",)
-        store._db.execute("SELECT x FROM b")
-    assert version_of(path) == 3
-    assert version_of(tmp_path / "store.sqlite.schema-1-1") == 1
+        said = "store migrated from schema 1 to 2; the original is store.sqlite.schema-1-1"
+        assert store.events == ("long ago", said)
+        assert store.description.study == STUDY
+    assert version_of(path) == 2
+    assert (tmp_path / "store.sqlite.schema-1-1").read_bytes() == content
 
 
 def version_of(path: Path) -> int:

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lr_batch import Curve, Result
+from runs.curve.analysis import Analysis
 from runs.plots import style
-from runs.plots.cells import cells
+from runs.plots.cells import Cells
 
 
 class FastestCurves(NamedTuple):
@@ -28,9 +29,8 @@ class FastestCurves(NamedTuple):
     steps_to_goal: tuple[float, ...]
 
 
-def fastest_curves(result: Result) -> list[FastestCurves]:
+def fastest_curves(result: Result, table: Cells) -> list[FastestCurves]:
     """One entry for each batch size at which some setting reached the goal in most seeds."""
-    table = cells(result)
     row, column = table.trial_cell
     fastest = []
     for b, s in enumerate(table.best()):
@@ -55,7 +55,7 @@ def _after_start(curve: Curve) -> Curve:
     return Curve(curve.steps[started], curve.values[started])
 
 
-def training_curves(result: Result, path: str | Path | None = None) -> Figure:
+def training_curves(result: Result, outcome: Analysis, path: str | Path | None = None) -> Figure:
     """The goal metric against steps (left) and against examples (right), up to the goal, one line per seed.
 
     The seed of median speed is drawn strong, the others faint. Batch sizes whose lines coincide on the right scale
@@ -66,7 +66,7 @@ def training_curves(result: Result, path: str | Path | None = None) -> Figure:
     panels = [style.add_axes(figure, left=left, width=0.37) for left in (0.07, 0.49)]
     title = f"Training at the fastest rate: held-out {style.plain(result.goal.metric, 24)}"
     style.headline(figure, title, style.study_line(result), 0.07)
-    fastest = fastest_curves(result)
+    fastest = fastest_curves(result, outcome.cells)
     if not fastest:
         style.note(panels[0], "no batch size has a setting that reached the goal")
         figure.delaxes(panels[1])

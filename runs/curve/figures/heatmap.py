@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from lr_batch import Result
+from runs.curve.analysis import Analysis
 from runs.plots import style
 from runs.plots.cells import (
     BUDGET_CELL,
@@ -21,7 +22,6 @@ from runs.plots.cells import (
     NOT_RUN,
     OUTPACED_CELL,
     RateGrid,
-    cells,
     geometric_edges,
     rate_grid,
 )
@@ -35,7 +35,7 @@ _LOOKS = {
 }
 
 
-def heatmap(result: Result, path: str | Path | None = None) -> Figure:
+def heatmap(result: Result, outcome: Analysis, path: str | Path | None = None) -> Figure:
     """Median steps over seeds as colour; the fastest rate of each batch size is ringed.
 
     Hyperparameters beside the learning rate are at their best in each cell. Written to `path` if given.
@@ -48,7 +48,7 @@ def heatmap(result: Result, path: str | Path | None = None) -> Figure:
     if "learning_rate" not in result.hparams:
         style.note(axes, "the learning rate was not varied in this study")
         return style.save(figure, path)
-    table = cells(result)
+    table = outcome.cells
     grid = rate_grid(table)
     style.log_axis(axes.yaxis, "learning rate", grid.edges[0], grid.edges[-1])
     edges = geometric_edges(table.batch_sizes.astype(float))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from lr_batch import Result
+from runs.curve.analysis import Analysis
+from runs.curve.report.blocks import Spec, batch_axis, escape, layout, log_axis, markers
 from runs.plots import style
 from runs.plots.cells import (
     BUDGET_CELL,
@@ -13,11 +15,9 @@ from runs.plots.cells import (
     OUTPACED_CELL,
     Cells,
     RateGrid,
-    cells,
     geometric_edges,
     rate_grid,
 )
-from runs.report.blocks import Spec, batch_axis, escape, layout, log_axis, markers
 
 _FAILURES = {
     OUTPACED_CELL: {"symbol": "circle", "size": 4, "color": "#c3c8cf"},
@@ -27,9 +27,9 @@ _FAILURES = {
 _RING = {"symbol": "circle", "size": 10, "color": "white", "line": {"color": style.INK, "width": 1.3}}
 
 
-def heatmap_chart(result: Result) -> Spec:
+def heatmap_chart(result: Result, outcome: Analysis) -> Spec:
     """Median steps as colour; a symbol says why a cell has none."""
-    table = cells(result)
+    table = outcome.cells
     grid = rate_grid(table)
     hover = _cell_texts(result, table, grid)
     reached = np.isfinite(grid.steps)

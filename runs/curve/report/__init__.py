@@ -1,5 +1,5 @@
 """One self-contained page for a study: figures to point at, tables, advice."""
 
-from runs.report.page import write_report
+from runs.curve.report.page import write_report
 
 __all__ = ["write_report"]

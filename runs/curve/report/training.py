@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from lr_batch import Result
+from runs.curve.analysis import Analysis
+from runs.curve.figures.training_curves import FastestCurves, batch_colours, fastest_curves, metric_range
+from runs.curve.report.blocks import Spec, escape, layout, log_axis, note
 from runs.plots import style
-from runs.plots.training_curves import FastestCurves, batch_colours, fastest_curves, metric_range
-from runs.report.blocks import Spec, escape, layout, log_axis, note
 
 
-def training_chart(result: Result) -> Spec:
+def training_chart(result: Result, outcome: Analysis) -> Spec:
     """Two panels; a click on a batch size in the legend hides it in both."""
-    fastest = fastest_curves(result)
+    fastest = fastest_curves(result, outcome.cells)
     data = [
         _trace(entry, i, panel, colour)
         for entry, colour in zip(fastest, batch_colours(len(fastest)), strict=True)

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lr_batch import CriticalBatchSize, Optimum, Result, best_settings
+from lr_batch import CriticalBatchSize, Optimum, Result
+from runs.curve.analysis import Analysis
 from runs.plots import style
 
 # Colour and names, the first that fits is written.
@@ -20,18 +21,16 @@ _REGIMES = (
 )
 
 
-def steps_to_goal(
-    result: Result, critical: CriticalBatchSize | None, path: str | Path | None = None, *, why: str = ""
-) -> Figure:
+def steps_to_goal(result: Result, outcome: Analysis, path: str | Path | None = None) -> Figure:
     """Points with intervals, the fitted curve with its band, its two asymptotes, the critical batch size.
 
-    Without a fit (`critical` None) the points are drawn alone and `why` says why there is none.
+    Without a fit the points are drawn alone, and a remark says why there is none.
     Written to `path` (PNG, say) and next to it as SVG, if given.
     """
     figure = style.new_figure(7.2, 5.2)
     axes = style.add_axes(figure, bottom=0.2, height=0.63)
     style.headline(figure, "Steps to the goal against batch size", style.study_line(result))
-    optima = critical.optima if critical else best_settings(result)
+    optima, critical = outcome.optima, outcome.critical
     style.batch_axis(axes, result.batch_size)
     style.log_axis(axes.yaxis, "optimizer steps to the goal", *steps_range(optima, critical))
     _draw_points(axes, optima)
@@ -39,7 +38,7 @@ def steps_to_goal(
     if critical:
         _draw_fit(axes, critical)
     else:
-        style.remark(axes, f"no critical batch size: {why or 'not fitted'}")
+        style.remark(axes, f"no critical batch size: {outcome.why}")
     style.legend_below(axes)
     if path is not None:
         style.save(figure, Path(path).with_suffix(".svg"))

@@ -9,21 +9,20 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lr_batch import LearningRateLaw, Optimum, Result, best_settings
+from lr_batch import LearningRateLaw, Optimum, Result
+from runs.curve.analysis import Analysis
 from runs.plots import style
-from runs.plots.cells import DIVERGED_CELL, RateGrid, cells, rate_grid
+from runs.plots.cells import DIVERGED_CELL, RateGrid, rate_grid
 
 # Slope in log-log, name, dashes: the two rules by which the rate is commonly moved with the batch.
 GUIDES = ((1.0, "∝ batch", (5, 3)), (0.5, "∝ √batch", (1.5, 2)))
 
 
-def learning_rate(
-    result: Result, law: LearningRateLaw | None, path: str | Path | None = None, *, why: str = ""
-) -> Figure:
+def learning_rate(result: Result, outcome: Analysis, path: str | Path | None = None) -> Figure:
     """Best rates with intervals (hollow: at the edge of the grid), the best law, guides of slope 1 and 1/2.
 
-    What lies beyond the measured rates is shaded. Without a law (`law` None) `why` says
-    why there is none. Written to `path` if given.
+    What lies beyond the measured rates is shaded. Without a law a remark says why there is none. Written to
+    `path` if given.
     """
     figure = style.new_figure(7.2, 5.2)
     axes = style.add_axes(figure, bottom=0.2, height=0.645)
@@ -32,21 +31,20 @@ def learning_rate(
     if "learning_rate" not in result.hparams:
         style.note(axes, "the learning rate was not varied in this study")
         return style.save(figure, path)
-    table = cells(result)
-    grid = rate_grid(table)
-    optima = [row for row in (law.optima if law else best_settings(result)) if row.learning_rate]
+    grid = rate_grid(outcome.cells)
+    optima = [row for row in outcome.optima if row.learning_rate]
     style.log_axis(axes.yaxis, "learning rate", grid.edges[0] / 1.25, grid.edges[-1] * 1.25)
     _shade_unmeasured(axes, grid)
-    _mark_diverged(axes, table.batch_sizes, grid)
+    _mark_diverged(axes, outcome.cells.batch_sizes, grid)
     if optima:
         _draw_guides(axes, optima)
         _draw_optima(axes, optima)
     else:
         style.note(axes, "no batch size has a best rate: none reached the goal")
-    if law:
-        _draw_law(axes, law)
+    if outcome.law:
+        _draw_law(axes, outcome.law)
     elif optima:
-        style.remark(axes, f"no law: {why or 'not fitted'}")
+        style.remark(axes, f"no law: {outcome.why}")
     style.legend_below(axes)
     return style.save(figure, path)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from lr_batch import CriticalBatchSize, LearningRateLaw, Result, best_settings
-from runs.plots import style
-from runs.plots.cells import cells, rate_grid
-from runs.plots.learning_rate import GUIDES, exponent_text, lowest_diverged
-from runs.plots.steps_to_goal import critical_text, curve_text, seed_points, steps_range
-from runs.report.blocks import (
+from lr_batch import CriticalBatchSize, Result
+from runs.curve.analysis import Analysis
+from runs.curve.figures.learning_rate import GUIDES, exponent_text, lowest_diverged
+from runs.curve.figures.steps_to_goal import critical_text, curve_text, seed_points, steps_range
+from runs.curve.report.blocks import (
     DASHED,
     Spec,
     batch_axis,
@@ -21,11 +20,13 @@ from runs.report.blocks import (
     markers,
     note,
 )
+from runs.plots import style
+from runs.plots.cells import rate_grid
 
 
-def steps_chart(result: Result, critical: CriticalBatchSize | None) -> Spec:
+def steps_chart(result: Result, outcome: Analysis) -> Spec:
     """Steps to the goal against batch size, with the fit where there is one."""
-    optima = critical.optima if critical else best_settings(result)
+    optima, critical = outcome.optima, outcome.critical
     reached = [row for row in optima if row.steps is not None]
     missed = [row for row in optima if row.steps is None and row.low]
     batch, seed, steps = seed_points(optima).T
@@ -110,11 +111,11 @@ def _critical_marks(critical: CriticalBatchSize, left: float, right: float) -> S
     return {"shapes": [{**band, "line": {"width": 0}, **across}, stroke | across], "annotations": [name]}
 
 
-def rate_chart(result: Result, law: LearningRateLaw | None) -> Spec:
+def rate_chart(result: Result, outcome: Analysis) -> Spec:
     """Best learning rate against batch size, with the law where there is one."""
-    table = cells(result)
+    table, law = outcome.cells, outcome.law
     grid = rate_grid(table)
-    optima = [row for row in (law.optima if law else best_settings(result)) if row.learning_rate]
+    optima = [row for row in outcome.optima if row.learning_rate]
     diverged = lowest_diverged(grid)
     known = np.isfinite(diverged)
     sizes, diverged = table.batch_sizes[known], diverged[known]

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from lr_batch import CriticalBatchSize, LearningRateLaw, Result
-from runs.report.blocks import Spec
-from runs.report.heatmap import heatmap_chart
-from runs.report.scaling import rate_chart, steps_chart
-from runs.report.tables import cards, engine_table, steps_table, study_table
-from runs.report.training import training_chart
-from runs.write import write_atomically
+from lr_batch import Result
+from runs.curve.analysis import Analysis
+from runs.curve.report.blocks import Spec
+from runs.curve.report.heatmap import heatmap_chart
+from runs.curve.report.scaling import rate_chart, steps_chart
+from runs.curve.report.tables import cards, engine_table, steps_table, study_table
+from runs.curve.report.training import training_chart
+from runs.write import plain, write_atomically
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -81,33 +79,18 @@ _CAPTIONS = {
 }
 
 
-def write_report(
-    result: Result,
-    critical: CriticalBatchSize | None,
-    law: LearningRateLaw | None,
-    summary: Mapping[str, Any],
-    path: str | Path,
-) -> None:
-    """Writes the page of a study to `path`.
-
-    Args:
-      result: the trials.
-      critical: the fit, or None where it was refused.
-      law: the same for the learning rate.
-      summary: what `summary.json` holds; `advice` (a paragraph) and `notes` (lines of
-        warning) are shown where they are there.
-      path: of the HTML file.
-    """
+def write_report(result: Result, outcome: Analysis, path: str | Path) -> None:
+    """Writes the page of a study to `path`: its figures, its summary as tables, its advice and its notes."""
     from plotly.offline import get_plotlyjs  # 5 MB of text that only this function needs.
 
-    charts = charts_of(result, critical, law)
+    charts, summary = charts_of(result, outcome), outcome.summary
     page = _PAGE.format(
         title=f"{escape(result.workload)} with {escape(result.optimizer)}",
         subtitle=f"{result.num_trials:,} trials to the goal {escape(str(result.goal))}",
         style=_STYLE,
-        warnings="".join(f'<p class="warning">{escape(str(note))}</p>' for note in summary.get("notes", ())),
-        advice=f'<p class="advice">{escape(str(summary["advice"]))}</p>' if summary.get("advice") else "",
-        cards=cards(critical, law),
+        warnings="".join(f'<p class="warning">{escape(str(note))}</p>' for note in summary["notes"]),
+        advice=f'<p class="advice">{escape(outcome.advice)}</p>',
+        cards=cards(outcome.critical, outcome.law),
         figures="".join(_figure(name, *_CAPTIONS[name]) for name in charts),
         steps=steps_table(summary["steps_to_goal"]),
         study=study_table(summary, result),
@@ -118,14 +101,12 @@ def write_report(
     write_atomically(path, page.encode())
 
 
-def charts_of(
-    result: Result, critical: CriticalBatchSize | None, law: LearningRateLaw | None
-) -> dict[str, Spec]:
+def charts_of(result: Result, outcome: Analysis) -> dict[str, Spec]:
     """The figures by the names of their captions; those of the rate only where it was varied."""
-    charts = {"steps": steps_chart(result, critical)}
+    charts = {"steps": steps_chart(result, outcome)}
     if "learning_rate" in result.hparams:
-        charts |= {"rate": rate_chart(result, law), "heatmap": heatmap_chart(result)}
-    return charts | {"training": training_chart(result)}
+        charts |= {"rate": rate_chart(result, outcome), "heatmap": heatmap_chart(result, outcome)}
+    return charts | {"training": training_chart(result, outcome)}
 
 
 def _figure(name: str, title: str, caption: str) -> str:
@@ -134,19 +115,4 @@ def _figure(name: str, title: str, caption: str) -> str:
 
 def script_json(value: Any) -> str:
     """JSON that may stand inside a script element: no NaN, and no `<` that could end it."""
-    return json.dumps(_plain(value), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _plain(value: Any) -> Any:
-    """`value` with arrays as lists, floats to 5 digits, NaN and infinity as null."""
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, float):
-        return float(f"{value:.5g}") if np.isfinite(value) else None
-    return value
+    return json.dumps(plain(value, digits=5), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")

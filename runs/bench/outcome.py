@@ -1,0 +1,31 @@
+"""What a benchmark leaves behind: bench.json and its figure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from runs.bench.figures import bench
+from runs.store import StoreError
+from runs.write import write_json
+
+NAME = "bench.json"
+
+
+def write_outcome(report: Mapping[str, Any], folder: Path) -> None:
+    write_json(folder / NAME, report)
+    bench(report, folder / "bench.png")
+
+
+def stored_report(folder: Path) -> dict[str, Any]:
+    """What `write_outcome` has written."""
+    try:
+        return json.loads((folder / NAME).read_text())
+    except FileNotFoundError:
+        raise StoreError(
+            f"{folder}: no {NAME}: the benchmark did not come to its end; run it again"
+        ) from None
+    except ValueError:
+        raise StoreError(f"{folder / NAME}: damaged; run the benchmark again") from None

@@ -1,0 +1,129 @@
+"""Several optimizers side by side: which differences are larger than their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+import lr_batch
+from lr_batch import CriticalBatchSize, Result
+from runs.compare.figures import compare_rates, compare_steps
+from runs.curve.analysis import Analysis
+from runs.text import Printer, table
+from runs.write import write_json
+
+HEADINGS = (
+    "optimizer",
+    "S_min",
+    "interval",
+    "B_crit",
+    "interval",
+    "best rate at B_crit",
+    "trials",
+    "diverged",
+)
+
+
+class Difference(NamedTuple):
+    """`quantity` of `optimizer` over that of `baseline`: a ratio with its interval.
+
+    `clear` where it differs from 1 with all comparisons with this baseline taken together (Holm, 1979).
+    """
+
+    quantity: str
+    optimizer: str
+    baseline: str
+    ratio: float
+    low: float
+    high: float
+    p_value: float
+    clear: bool
+
+
+class Comparison(NamedTuple):
+    """`differences` are between each pair of optimizers whose curves could be fitted."""
+
+    outcomes: tuple[tuple[Result, Analysis], ...]
+    differences: tuple[Difference, ...]
+    summary: dict[str, Any]
+
+
+def compare(outcomes: Sequence[tuple[Result, Analysis]]) -> Comparison:
+    """Ratios of S_min and of B_crit between all pairs; optimizers see the same seeds, which are paired."""
+    fitted = [(result.optimizer, outcome.critical) for result, outcome in outcomes if outcome.critical]
+    differences = tuple(
+        difference
+        for i, (baseline, base) in enumerate(fitted)
+        for difference in _differences(fitted[i + 1 :], baseline, base)
+    )
+    summary = {
+        "optimizers": [outcome.summary for _, outcome in outcomes],
+        "differences": [difference._asdict() for difference in differences],
+    }
+    return Comparison(tuple(outcomes), differences, summary)
+
+
+def _differences(
+    others: Sequence[tuple[str, CriticalBatchSize]], baseline: str, base: CriticalBatchSize
+) -> list[Difference]:
+    found = [
+        (quantity, name, ratio)
+        for name, critical in others
+        for quantity, ratio in lr_batch.ratio(critical, base).items()
+    ]
+    clear = lr_batch.holm(np.array([ratio.p_value for *_, ratio in found]), base.level)
+    return [
+        Difference(quantity, name, baseline, *ratio, bool(differs))
+        for (quantity, name, ratio), differs in zip(found, clear, strict=True)
+    ]
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> None:
+    """`summary.json` and the two figures."""
+    write_json(folder / "summary.json", comparison.summary)
+    compare_steps(comparison.outcomes, folder / "compare_steps.png")
+    compare_rates(comparison.outcomes, folder / "compare_rates.png")
+
+
+def print_comparison(comparison: Comparison, stream: IO[str]) -> None:
+    """A row for each optimizer, and the differences from the first that are larger than their intervals."""
+    say = Printer(stream)
+    rows = [(result.optimizer, *_cells(result, outcome)) for result, outcome in comparison.outcomes]
+    say(table(HEADINGS, rows, left=1))
+    for quantity, name in (("s_min", "fewest steps"), ("critical_batch_size", "critical batch size")):
+        for line in _lines(comparison, quantity, name):
+            say(line)
+
+
+def _cells(result: Result, outcome: Analysis) -> tuple[str, ...]:
+    critical, summary = outcome.critical, outcome.summary
+    trials = (f"{summary['trials']:,}", f"{summary['diverged'] / max(1, summary['trials']):.0%}")
+    if critical is None:
+        return ("not fitted", "", "", "", "", *trials)
+    reached = [row for row in critical.optima if row.learning_rate]
+    near = min(reached, key=lambda row: abs(np.log(row.batch_size / critical.value)), default=None)
+    rate = near.learning_rate if near else None
+    return (
+        f"{critical.s_min:,.1f}",
+        f"{critical.s_min_low:,.1f} - {critical.s_min_high:,.1f}",
+        f"{critical.value:,.0f}" + ("" if critical.reliable else " ?"),
+        f"{critical.low:,.0f} - {critical.high:,.0f}",
+        f"{rate.best:.2g} ({rate.low:.2g} - {rate.high:.2g})" if rate else "",
+        *trials,
+    )
+
+
+def _lines(comparison: Comparison, quantity: str, name: str) -> list[str]:
+    """Differences from the first optimizer: the clear ones, then the names of the others."""
+    baseline = comparison.outcomes[0][0].optimizer
+    rows = [d for d in comparison.differences if d.quantity == quantity and d.baseline == baseline]
+    lines = [
+        f"{d.optimizer}: {d.ratio:.2f} x the {name} of {baseline} ({d.low:.2f} to {d.high:.2f})"
+        for d in rows
+        if d.clear
+    ]
+    unclear = ", ".join(d.optimizer for d in rows if not d.clear)
+    return lines + ([f"no clear difference in {name} from {baseline}: {unclear}"] if unclear else [])

@@ -1,0 +1,22 @@
+"""What a study leaves behind beside its store: summary, figures, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lr_batch import Result
+from runs.curve.analysis import Analysis, analyse
+from runs.write import write_json
+
+
+def write_outcome(result: Result, folder: Path) -> Analysis:
+    """Analyses `result` and writes summary, figures and report into `folder`."""
+    from runs.curve.figures import FIGURES
+    from runs.curve.report import write_report
+
+    outcome = analyse(result)
+    write_json(folder / "summary.json", outcome.summary)
+    for name, draw in FIGURES.items():
+        draw(result, outcome, folder / f"{name}.png")
+    write_report(result, outcome, folder / "report.html")
+    return outcome

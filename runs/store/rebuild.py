@@ -1,0 +1,170 @@
+"""Makes a store anew from the rows of a file that is damaged or of an older version."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from runs.store import schema
+from runs.store.connection import connect, is_damage, one_line
+from runs.store.errors import StoreError
+from runs.store.records import TABLES, add_row
+from runs.store.rows import event_row, is_intact, study_row
+from runs.store.swap import swap
+
+MIN_ROW_BYTES = 16  # bounds the row numbers of a file that cannot tell its largest
+MAX_PADDING = 1000  # a header that asks for more is damaged itself
+SCRATCH = ".salvage-"
+
+Counts = dict[str, int]
+
+
+def salvage(path: Path) -> None:
+    """Moves every row whose checksum holds to a new store; the damaged file stays beside it.
+
+    What could not be rescued counts as not done, and runs again.
+    """
+    said = "the store was damaged: rescued {}, what is missing runs again; the damaged file is"
+    _replace(path, "damaged", said)
+
+
+def migrate(path: Path, version: int) -> None:
+    """Brings a store of an older version up to date; the original stays beside it.
+
+    A crash or an error before the last step leaves the original as it was.
+    """
+    said = f"store migrated from schema {version} to {schema.VERSION}; the original is"
+    _replace(path, f"schema-{version}", said)
+
+
+def counted(counts: Counts) -> str:
+    return f"{counts['trials']} trials of {counts['chunks']} chunks"
+
+
+def _replace(path: Path, label: str, said: str) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=SCRATCH) as scratch:
+        fresh = Path(scratch, "fresh.sqlite")
+        counts = _rescue(_padded_copy(path, Path(scratch)), fresh, path)
+        kept = swap(path, fresh, label)
+    with closing(connect(path)) as db:
+        add_row(db, event_row(f"{said.format(counted(counts))} {kept.name}"))
+
+
+def in_memory(path: Path) -> tuple[sqlite3.Connection, Counts]:
+    """What can be read of the file, for a reader, who changes nothing; and how many rows that is."""
+    with tempfile.TemporaryDirectory(prefix="lr-batch-") as scratch:
+        fresh = Path(scratch, "fresh.sqlite")
+        counts = _rescue(_padded_copy(path, Path(scratch)), fresh, path)
+        memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        with closing(sqlite3.connect(fresh)) as db:
+            db.backup(memory)
+    return memory, counts
+
+
+def _padded_copy(path: Path, folder: Path) -> Path:
+    """A copy as long as its header says: SQLite reads nothing of a file that is too short."""
+    copy = folder / path.name
+    for name in (path.name, f"{path.name}-wal"):
+        if path.with_name(name).exists():
+            shutil.copy(path.with_name(name), folder)
+    copy.chmod(0o600)
+    with open(copy, "r+b") as file:
+        header = file.read(32)
+        page_size = int.from_bytes(header[16:18], "big")
+        pages = int.from_bytes(header[28:32], "big")
+        size = page_size * pages
+        if path.stat().st_size < size <= MAX_PADDING * path.stat().st_size:
+            file.truncate(size)
+    return copy
+
+
+def _rescue(damaged: Path, fresh: Path, path: Path) -> Counts:
+    """Fills `fresh` with what is whole in `damaged`; returns the number of rows of each table."""
+    old, version = _connect_damaged(damaged, path)
+    with closing(old), closing(sqlite3.connect(fresh)) as new:
+        schema.create(new)
+        new.execute("BEGIN IMMEDIATE")
+        counts = {table: _copy(old, new, table, damaged, version) for table in TABLES}
+        new.commit()
+    return counts
+
+
+def _connect_damaged(damaged: Path, path: Path) -> tuple[sqlite3.Connection, int]:
+    try:
+        version = _version(damaged, path)
+        schema.restore(damaged, version)
+        with closing(connect(damaged)) as db:
+            schema.version_of(db, path)
+    except sqlite3.DatabaseError as error:
+        raise StoreError(
+            f"{path}: damaged beyond reading ({one_line(error)}); move it away to start afresh"
+        ) from error
+    return connect(damaged), version
+
+
+def _version(damaged: Path, path: Path) -> int:
+    """By the tables where they are whole, else by the header, else the present one."""
+    with closing(connect(damaged)) as db:
+        with suppress(sqlite3.DatabaseError):
+            return schema.version_of(db, path) or schema.VERSION
+        header = schema.header_version(db)
+    return header if header in schema.TABLES else schema.VERSION
+
+
+def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str, path: Path, version: int) -> int:
+    """Copies what can be read and holds its checksum; returns how many rows that were."""
+    copied = 0
+    for row in _readable(old, table, path):
+        row = _present(table, row, version)
+        if row is not None and is_intact(TABLES[table](*row[1:])):
+            marks = ", ".join("?" * len(row))
+            copied += new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row).rowcount
+    return copied
+
+
+def _present(table: str, row: tuple[Any, ...], version: int) -> tuple[Any, ...] | None:
+    """A row as the present version keeps it; None for what cannot be read."""
+    if version == 1 and table == "studies":
+        return _described(*row)
+    if version == 1 and table == "events":
+        return (row[0], *event_row(str(row[1])))
+    return row
+
+
+def _described(number: int, description: Any) -> tuple[Any, ...] | None:
+    """Version 1 knew curves and searches, and kept neither the command nor a checksum."""
+    try:
+        study = json.loads(description)
+    except (TypeError, ValueError):
+        return None
+    if not isinstance(study, dict):
+        return None
+    return (number, *study_row("tune" if "search" in study else "curve", study, ""))
+
+
+def _readable(db: sqlite3.Connection, table: str, path: Path) -> Iterator[tuple[Any, ...]]:
+    """Rows one by one by their number, since a scan ends at the first bad page."""
+    for number in range(1, _largest(db, table, path) + 1):
+        try:
+            row = db.execute(f"SELECT * FROM {table} WHERE number = ?", (number,)).fetchone()
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            continue
+        if row is not None:
+            yield row
+
+
+def _largest(db: sqlite3.Connection, table: str, path: Path) -> int:
+    bound = path.stat().st_size // MIN_ROW_BYTES
+    try:
+        (largest,) = db.execute(f"SELECT max(number) FROM {table}").fetchone()
+    except sqlite3.DatabaseError:
+        return bound
+    return min(largest or 0, bound)
