@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-WIDTH = 120  # columns of a table in a file or a pipe, which have no width of their own
+# Columns in a file or a pipe, which have no width of their own: of a table, and of sentences.
+WIDTH, SENTENCES = 120, 100
 # Of the invisible characters (Unicode "Cf") those that turn the direction of what stands around them.
 TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -34,15 +35,16 @@ def _written_out(character: str) -> str:
 
 
 class Printer:
-    """Prints tables and lines to `stream`; lines are broken only where a terminal's width asks for it."""
+    """Prints tables and lines to `stream`; sentences are broken between words."""
 
     def __init__(self, stream: IO[str]):
         width = None if stream.isatty() else WIDTH
         self._console = _Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
+        self._sentences = width and SENTENCES
 
     def __call__(self, what: str | Table = "") -> None:
         if isinstance(what, str):
-            self._console.print(harmless(what), soft_wrap=not self._console.file.isatty())
+            self._console.print(harmless(what), width=self._sentences)
         else:
             self._console.print(what)
 

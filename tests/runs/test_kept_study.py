@@ -33,7 +33,7 @@ def here(tmp_path, monkeypatch):
 def same_jax(here):
     """The program's hash, and with it the study, differs between versions of JAX."""
     with Store(here / "study", read_only=True) as store:
-        written_by = store.description["jax"]
+        written_by = store.description.study["jax"]
     if jax.__version__ != written_by:
         pytest.skip(f"the kept study is of JAX {written_by}")
 

@@ -344,13 +344,13 @@ def test_store_that_is_none_is_refused_and_left_alone(command_words, study, caps
 @pytest.mark.parametrize("out", ["my.py", "my.py/study", "/proc/study"])
 def test_folder_that_cannot_be_made(out, capsys):
     code, _, err = command(capsys, "curve", "my.py:workload", "--out", out)
-    assert code == 1 and err.count("\n") == 1
+    assert code == 2 and err.count("\n") == 1
     assert f"{out}: " in err and "a writable folder is needed" in err
 
 
 def test_report_of_a_folder_without_a_study(capsys, here):
     code, _, err = command(capsys, "report", "nowhere")
-    assert (code, err.count("\n")) == (1, 1) and "no such store" in err
+    assert (code, err.count("\n")) == (2, 1) and "no such store" in err
     assert not (here / "nowhere").exists()
 
 

@@ -198,6 +198,7 @@ def as_version_1(path: Path, study: str | None = None) -> None:
         )
     path.unlink()
     with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
         schema.create(db, 1)
         if study is not None:
             db.execute("INSERT INTO studies (description) VALUES (?)", (study,))
