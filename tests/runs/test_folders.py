@@ -42,10 +42,11 @@ hostile = workload._replace(name="../../x[/]\\x1b[2J")
 """
 )
 GRID = ["--batch-sizes", "4,8,16,32", "--learning-rates", "0.1,0.5,2.5", "--seeds", "2"]
+TUNED = "--confirm 2 --width 3 --batch-size 8".split()
 COMMANDS = {
     "curve": ["curve", "my.py:workload", *GRID, "--no-extend"],
     "compare": ["compare", "my.py:workload", "--optimizers", "sgd,my.py:make", *GRID, "--no-extend"],
-    "tune": "tune my.py:workload --search random --trials 6 --ask 3 --budget 20 --confirm 2 --width 3 --batch-size 8".split(),
+    "tune": ["tune", "my.py:workload", *"--search random --trials 6 --ask 3 --budget 20".split(), *TUNED],
     "regularize": ["regularize", "my.py:workload", *GRID, "--strengths", "0.1", "--epochs", "2"],
 }
 
@@ -129,7 +130,7 @@ def test_report_of_other_kinds_names_the_command_that_draws_them_again(kind, her
 def test_export_of_every_kind_has_its_trials_with_names(kind, trials, here, capsys):
     code, out, err = command(capsys, "export", kind, "--out", "t.csv")
     assert (code, err) == (0, ""), err
-    rows = list(csv.DictReader((here / "t.csv").open()))
+    rows = list(csv.DictReader((here / "t.csv").read_text().splitlines()))
     assert len(rows) == trials or kind == "tune"
     assert {row["workload"] for row in rows} == {"tiny"}
     assert {row["optimizer"].split(" ")[0] for row in rows} == (
