@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from lr_batch.engine import fingerprint
+from lr_batch.engine import Identity, fingerprint
 from runs.store.rows import ChunkRow, StudyRow, TrialRow
 
 # Parts of a study that can change while its finished rows stay valid.
 EXTENDABLE = ("space", "batch_sizes", "seeds")
 # Parts of a chunk's identity that are its own: how it was cut and executed.
 OF_CHUNK = ("width", "lanes", "segment")
+EXECUTIONS = ("vmap", "blocks", "map")  # what "lanes" can be
 WIDEST = 60  # characters of a value that still read as one line
 
 
@@ -55,16 +56,26 @@ def belonging(
 ) -> list[TrialRow]:
     """The trials of one study alone.
 
-    A trial whose chunk's row was lost proves by its hash that it belongs to the identity of another chunk.
+    A trial whose chunk's row was lost proves by its hash that it belongs: to the identity of another chunk, or to
+    the one that the study describes.
     """
+    rows = list(rows)
     identities = {chunk.id: json.loads(chunk.identity) for chunk in chunks}
     own = {chunk for chunk, identity in identities.items() if agree(identity, study)}
     distinct = list({fingerprint(identities[chunk]): identities[chunk] for chunk in own}.values())
+    if any(row.chunk not in identities for row in rows):
+        distinct += _described_identities(study, {row.width for row in rows})
     return [
         row
         for row in rows
         if (row.chunk in own if row.chunk in identities else any(_made_by(row, one) for one in distinct))
     ]
+
+
+def _described_identities(study: Mapping[str, Any], widths: Iterable[int]) -> list[dict[str, Any]]:
+    """Those that the chunks of a study can have, executed in each way."""
+    shared = {name: study[name] for name in Identity._fields if name in study}
+    return [shared | {"width": width, "lanes": lanes} for width in widths for lanes in EXECUTIONS]
 
 
 def _made_by(row: TrialRow, identity: Mapping[str, Any]) -> bool:

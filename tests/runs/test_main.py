@@ -175,7 +175,7 @@ def test_what_a_file_names_is_one_line_in_every_command(name, words, capsys, her
 
 TRANSFERRED = {
     "my.py:seven": "my.py:seven must be a function that takes width",
-    "my.py:wide": r"workload: calling wide\(\) failed: RuntimeError: too wide$",
+    "my.py:wide": r"workload: calling wide\(\) failed: RuntimeError: too wide \(my.py, line \d+\)$",
     "my.py:seven_wide": "workload must be a name, a Workload or a function that makes one, got int",
     "digits_mlp --optimizer my.py:seven": "optimizer must be a name or a function .*, got int",
     "digits_mlp --optimizer my.py:make": "mup: step_kind must be sgd or adam, got None for the optimizer make",

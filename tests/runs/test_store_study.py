@@ -85,6 +85,13 @@ def test_rows_of_another_study_are_never_mixed_in(tmp_path):
     with Store(tmp_path) as store:
         store.save(make_chunk(1), make_result(make_chunk(1)))
         assert len(store.trial_rows()) == 40
+    with closing(sqlite3.connect(path)) as db:
+        chunks = list(db.execute("SELECT * FROM chunks"))
+    sql(path, "DELETE FROM chunks")
+    with Store(tmp_path, read_only=True) as store:  # then the description's identity is the one to prove
+        assert len(store.trial_rows()) == 40
+    for chunk in chunks:
+        sql(path, f"INSERT INTO chunks VALUES ({', '.join('?' * len(chunk))})", *chunk)
     sql(path, "DELETE FROM studies")
     with Store(tmp_path) as store:
         store.save(stranger, make_result(stranger)._replace(status=("reached",)))
