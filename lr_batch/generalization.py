@@ -21,6 +21,7 @@ from lr_batch.lanes.fit import FitData, make_fit
 from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
 from lr_batch.lanes.micro_batch import micro_batches_of
 from lr_batch.lanes.race import Data
+from lr_batch.problem.reaching import FIRST, RULES
 from lr_batch.problem.workload import num_examples
 from lr_batch.study import Study
 
@@ -107,9 +108,10 @@ class _Runner:
         check(study, to_goal=False)
         self.study, self.epochs, self.store = study, epochs, store
         chunk_plan = ChunkPlan.of(study)
-        self.plan = chunk_plan._replace(
-            identity=chunk_plan.identity._replace(epochs=float(epochs), evals=EVALS)
-        )
+        # Nothing is raced to a goal here: of the rule of reaching it, what stands in the oldest stores.
+        rule = {"time_constant": RULES[FIRST].time_constant, "evaluation_growth": RULES[FIRST].growth}
+        identity = chunk_plan.identity._replace(epochs=float(epochs), evals=EVALS, **rule)
+        self.plan = chunk_plan._replace(identity=identity)
         self.halved = 0  # chunks that did not fit into memory, each now two
         workload = study.workload
         held_out, mask = in_blocks(workload.eval_data, EVAL_BLOCK)

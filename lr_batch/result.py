@@ -30,7 +30,7 @@ class Trial(NamedTuple):
     """One training run.
 
     `steps_to_goal` is interpolated between the two evaluations around the
-    crossing, hence a float; None where the goal was not reached. `status` is
+    crossing of the averaged metric, hence a float; None where the goal was not reached. `status` is
     "reached", "diverged" (loss not finite), or "budget": stopped without having
     reached the goal, by the budget or by the race, after `steps` steps.
     """
@@ -62,6 +62,8 @@ class Result(NamedTuple):
 
     `steps_to_goal` is NaN where the goal was not reached; such a trial is
     censored at `steps`, the number of steps that it was trained for.
+    `time_constant` is that of the average in log step by which goals were reached, 0
+    where it was the first evaluation, see `lr_batch.problem.reaching`.
     """
 
     workload: str
@@ -76,6 +78,7 @@ class Result(NamedTuple):
     status: np.ndarray
     curves: tuple[Curve, ...]
     engine: EngineReport
+    time_constant: float = 0.0
 
     @classmethod
     def from_trials(
@@ -88,6 +91,7 @@ class Result(NamedTuple):
         budget: int,
         hparams: Iterable[str],
         engine: EngineReport,
+        time_constant: float = 0.0,
     ) -> Result:
         """The trials in the order of batch sizes, seeds and settings, whatever the order they come in.
 
@@ -98,6 +102,7 @@ class Result(NamedTuple):
           budget: of all trials, in steps.
           hparams: names, by whose values settings are ordered, the first one first.
           engine: what the machine did for the trials.
+          time_constant: of the average that reached the goal.
         """
         names = tuple(hparams)
         place = lambda trial: (trial.batch_size, trial.seed, *(trial.hparams[name] for name in names))
@@ -120,6 +125,7 @@ class Result(NamedTuple):
             status=column(lambda trial: trial.status, object),
             curves=tuple(trial.curve for trial in trials),
             engine=engine,
+            time_constant=time_constant,
         )
 
     @property

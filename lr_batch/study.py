@@ -13,6 +13,7 @@ import optim
 import reg
 from lr_batch.grid import in_float32, product
 from lr_batch.problem.goal import parse_goal
+from lr_batch.problem.reaching import AVERAGE, RULES
 from lr_batch.problem.regularized import RegularizedOptimizer, check_regularizer
 from lr_batch.problem.shapes import check_shapes
 from lr_batch.problem.workload import EXECUTIONS, Goal, Workload, num_examples
@@ -38,13 +39,17 @@ class Study:
       batch_sizes: whole numbers from 1 to the number of training examples.
       space: hyperparameter -> its values, one or more; `learning_rate` must be among them.
       seeds: how many, at least 1. Trials of one seed share initial parameters and the order of examples.
-      goal: held-out metric and threshold, as a `Goal` or like "loss<0.2".
+      goal: held-out metric, direction and threshold, as a `Goal` or like "loss<0.2", "accuracy>0.95".
       budget: limit on the optimizer steps of one trial, from 1 to a billion.
       slack: a chunk ends once `slack` times the steps of its first lane to reach the goal are done, so every trial
         within that factor of the best is measured. At least 1; infinite switches racing off.
       extend: whether the grid of learning rates grows by itself where the best rate lies on its edge.
       lanes: how trials of a chunk are executed, "vmap", "blocks", "map" or "auto"; see `Workload.lanes`.
       regularizer: a name of `reg.REGULARIZERS` or a `reg.Regularizer`; its strengths are further names of `space`.
+      reached: "average": the goal is reached where the metric, averaged in log step, is on its good side; or "first": at
+        the first evaluation there, the definition of Shallue et al. (2019), which depends on how often it is evaluated
+        and on the noise of the metric. See `lr_batch.problem.reaching`.
+      evaluation_growth: relative distance of neighbouring evaluations, above 0; None for the rule's own.
 
     Raises:
       ValueError: one line naming the field, the value, and what is allowed.
@@ -61,6 +66,8 @@ class Study:
     extend: bool = True
     lanes: str | None = None
     regularizer: reg.Regularizer | str | None = None
+    reached: str = AVERAGE
+    evaluation_growth: float | None = None
     notes: tuple[str, ...] = dataclasses.field(default=(), init=False)
 
     def __post_init__(self):
@@ -87,6 +94,12 @@ class Study:
         put("lanes", self.workload.lanes if self.lanes is None else self.lanes)
         if self.lanes not in EXECUTIONS:
             raise ValueError(f"study: {unknown('lanes', self.lanes, EXECUTIONS)}")
+        if self.reached not in RULES:
+            raise ValueError(f"study: {unknown('reached', self.reached, RULES)}")
+        growth = RULES[self.reached].growth if self.evaluation_growth is None else self.evaluation_growth
+        put("evaluation_growth", _number("evaluation_growth", growth))
+        if not self.evaluation_growth > 0:
+            raise ValueError(f"study: evaluation_growth must be above 0, got {growth!r}")
         if not isinstance(self.slack, int | float | np.number) or not self.slack >= 1:
             raise ValueError(f"study: slack must be >= 1 (infinite: no racing), got {self.slack!r}")
         self._check_size()
@@ -103,6 +116,11 @@ class Study:
     def lane_optimizer(self) -> optim.Optimizer | RegularizedOptimizer:
         """What a lane is built from: the optimizer, with the regularizer around it if there is one."""
         return RegularizedOptimizer(self.optimizer, self.regularizer) if self.regularizer else self.optimizer
+
+    @property
+    def time_constant(self) -> float:
+        """Of the average that reaches the goal, in log step; 0 where the first evaluation does."""
+        return RULES[self.reached].time_constant
 
     @property
     def num_trials(self) -> int:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from lr_batch.checks import check
-from lr_batch.engine.cadence import evaluation_steps
+from lr_batch.engine.cadence import cadence_of
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.chunk_plan import ChunkPlan, Task, is_out_of_memory, run_within_memory
 from lr_batch.engine.chunk_run import ChunkStatus, run_chunk
@@ -101,7 +101,7 @@ class _Sweep:
         self.study, self.store, self.on_chunk, self.devices = study, store, on_chunk, devices
         self.programs, self.compiled_before = programs, len(programs.compile_seconds)
         self.began = time.monotonic()
-        self.cadence = evaluation_steps(study.budget)
+        self.cadence = cadence_of(study)
         check(study)
         self.plan = ChunkPlan.of(study)
         self.lane_bytes = chunk_memory(study).lane(self.plan.width, self.plan.execution)
@@ -197,7 +197,8 @@ class _Sweep:
             task.width,
             batch_size=task.chunk.batch_size,
             cadence=self.cadence,
-            threshold=self.study.goal.threshold,
+            goal=self.study.goal,
+            time_constant=self.study.time_constant,
             slack=self.study.slack,
         )
 
@@ -232,6 +233,7 @@ class _Sweep:
             workload=self.study.workload.name,
             optimizer=self.study.optimizer_name,
             goal=self.study.goal,
+            time_constant=self.study.time_constant,
             budget=self.study.budget,
             hparams=self.study.space,
             engine=self._engine_report(),

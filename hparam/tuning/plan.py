@@ -18,7 +18,7 @@ from hparam.registry import SEARCHES, Strategy
 from hparam.search import Search
 from hparam.space import Space
 from lr_batch import Study
-from lr_batch.engine import Identity, evaluation_steps, fingerprint
+from lr_batch.engine import Identity, cadence_of, fingerprint
 
 # Without a goal only the end of a trial decides; evaluations as dense as for a goal would be half of the
 # work. A few are left, since a long trial can be checkpointed only there.
@@ -122,7 +122,7 @@ class TuningPlan:
     def cadence(self) -> Int[np.ndarray, " evals"]:
         """Steps at which a full-length trial is evaluated."""
         if self.to_goal:
-            return evaluation_steps(self.study.budget)
+            return cadence_of(self.study)
         shares = np.arange(1, EVALUATIONS + 1) / EVALUATIONS
         return np.unique(np.ceil(self.study.budget * shares)).astype(np.int32)
 
@@ -139,7 +139,10 @@ class TuningPlan:
         """What decides a trial's numbers beside setting, seed and segment: its study's, less what plays no part."""
         if self.to_goal:
             return identity
-        return identity._replace(evaluation_growth=None, goal=(self.study.goal.metric, None))
+        goal = self.study.goal
+        return identity._replace(
+            evaluation_growth=None, time_constant=0.0, goal=(goal.metric, None, *goal.described[2:])
+        )
 
     @functools.cached_property
     def description(self) -> dict[str, Any]:

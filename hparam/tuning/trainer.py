@@ -164,23 +164,26 @@ class Trainer:
             batch_size=task.chunk.batch_size,
             cadence=cadence,
             num_evals=num,
-            threshold=study.goal.threshold if self.plan.to_goal else -np.inf,
+            goal=study.goal if self.plan.to_goal else None,
+            time_constant=study.time_constant,
+            start=task.start,
         )
 
     def _losses(self, task: Task, result: ChunkResult) -> dict[int, float]:
         return {origin.id: self._loss(result, lane) for lane, origin in enumerate(task.origins)}
 
     def _loss(self, result: ChunkResult, lane: int) -> float:
-        """The metric at the end or the steps to the goal; infinite where the trial diverged.
+        """The metric at the end, or the steps to the goal; infinite where the trial diverged.
 
-        A trial that came to its end above the goal counts as budget * (1 + distance from the goal): more than
-        any that reached it, and the more the farther away it was, so that a search is drawn towards the goal.
+        The metric is negative where more of it is better. A trial that came to its end on the wrong side of the goal
+        counts as budget * (1 + distance from the goal): more than any that reached it, and the more the farther away
+        it was, so that a search is drawn towards the goal.
         """
         if result.status[lane] == DIVERGED:
             return float("inf")
         if result.status[lane] == REACHED:
             return float(result.steps_to_goal[lane])
-        value = float(result.values[-1, lane])
+        goal, value = self.plan.study.goal, float(result.values[-1, lane])
         if not self.plan.to_goal:
-            return value
-        return self.plan.study.budget * (1 + value - self.plan.study.goal.threshold)
+            return goal.sign * value
+        return self.plan.study.budget * (1 + goal.sign * (value - goal.threshold))

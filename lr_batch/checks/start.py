@@ -47,10 +47,10 @@ def check_metrics(probe: Probe, goal: Goal, seeds: int, to_goal: bool) -> list[s
         for name in (goal.metric, *sorted(set(values) - {goal.metric})):
             _check_finite(probe, name, "held-out", rows, values[name])
         starts.append(float(values[goal.metric].mean()))
-        if to_goal and starts[-1] < goal.threshold:
+        if to_goal and goal.is_met(starts[-1]):
             raise StudyError(
                 f"{probe.workload.name}: held-out {goal.metric} is {starts[-1]:.4g} before the first step (seed {seed}): "
-                f"the goal {goal} is met already; take a lower one"
+                f"the goal {goal} is met already; take a {'higher' if goal.above else 'lower'} one"
             )
     start = f"{goal.metric} {min(starts):.4g}" + (f" to {max(starts):.4g}" if len(starts) > 1 else "")
     return [

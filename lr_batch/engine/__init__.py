@@ -4,7 +4,7 @@ This is the door for what is built on the compiled chunk (a store, `hparam.tunin
 the plan of a chunk and its programs from here, and what is traced from `lr_batch.lanes`.
 """
 
-from lr_batch.engine.cadence import GROWTH, evaluation_steps
+from lr_batch.engine.cadence import cadence_of, evaluation_steps
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore, Lanes, fingerprint
 from lr_batch.engine.chunk_plan import ChunkPlan, Task, run_within_memory
 from lr_batch.engine.chunk_run import run_chunk
@@ -22,12 +22,12 @@ from lr_batch.lanes.lane import Draw, Lane, LaneState, batch_value_and_grad, mak
 from lr_batch.lanes.micro_batch import MicroBatch, micro_batches_of
 from lr_batch.lanes.order import epoch_order
 from lr_batch.lanes.race import Carry, Terms, crossing_step, state_axes
+from lr_batch.problem.reaching import average_weights, averaged
 from lr_batch.problem.workload import AUTO
 
 __all__ = [
     "AUTO",
     "EVAL_BLOCK",
-    "GROWTH",
     "Carry",
     "Chunk",
     "ChunkResult",
@@ -45,7 +45,10 @@ __all__ = [
     "Source",
     "Task",
     "Terms",
+    "average_weights",
+    "averaged",
     "batch_value_and_grad",
+    "cadence_of",
     "choose_execution",
     "chunk_memory",
     "chunk_width",

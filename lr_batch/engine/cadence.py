@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Int
 
-# Between two evaluations the crossing of the goal is interpolated. 8 % between them keeps the error of a curve
-# that falls like a power of the step well below 1 %, at about 110 evaluations for 10,000 steps.
-GROWTH = 0.08
+from lr_batch.problem.reaching import AVERAGE, RULES
+from lr_batch.study import Study
 
 
-def evaluation_steps(budget: int, growth: float = GROWTH) -> Int[np.ndarray, " evals"]:
+def cadence_of(study: Study) -> Int[np.ndarray, " evals"]:
+    """Of the trials of a study."""
+    return evaluation_steps(study.budget, study.evaluation_growth)
+
+
+def evaluation_steps(budget: int, growth: float = RULES[AVERAGE].growth) -> Int[np.ndarray, " evals"]:
     """0, 1, 2, ... and then in a geometric progression with ratio 1 + growth, ending at `budget`.
 
     Small step counts are not quantised, large ones do not spend their time evaluating.

@@ -12,6 +12,7 @@ from jaxtyping import Int
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore, Lanes
 from lr_batch.engine.programs import Engine
 from lr_batch.lanes.race import Carry, Terms
+from lr_batch.problem.workload import PyTree
 from lr_batch.result import BUDGET, DIVERGED, REACHED
 
 SLICE_SECONDS = 2.0  # how long the program runs before it reports
@@ -54,7 +55,7 @@ def run_chunk(
     if isinstance(known, ChunkResult):
         return known
     carry = engine.start(device, terms, chunk.seed, valid, first)
-    if isinstance(known, Lanes):
+    if isinstance(known, Lanes) and shapes(known.carry) == shapes(carry):  # else lanes of another version
         carry = jax.tree.unflatten(jax.tree.structure(carry), jax.tree.leaves(known.carry))
     seconds_per_step = None
     while bool(carry.running):
@@ -65,6 +66,10 @@ def run_chunk(
             store.save(chunk, Lanes(int(carry.draw.step), jax.device_get(carry)))
             saved = time.monotonic()
     return rows(jax.device_get(carry), chunk, terms, engine.width, device, time.monotonic() - began)
+
+
+def shapes(tree: PyTree) -> list[tuple[int, ...]]:
+    return [np.shape(leaf) for leaf in jax.tree.leaves(tree)]
 
 
 def next_stop(

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 
 from lr_batch.data import data_hash
-from lr_batch.engine.cadence import GROWTH
 from lr_batch.engine.memo import once_per_program
 from lr_batch.errors import StudyError, first_line
 from lr_batch.lanes.lane import Draw, make_lane
@@ -32,13 +31,14 @@ class Identity(NamedTuple):
       workload, optimizer: their names.
       data: hash of the examples.
       program: hash of the lowered program.
-      goal: metric and threshold; None where no threshold plays a part.
+      goal: metric, threshold, and True where it has to be exceeded; no threshold, None, where none plays a part.
       budget: in steps.
       slack: of the race, as text, since it may be infinite.
       evaluation_growth: of the cadence of evaluations; None where a search evaluates at other steps.
       width: lanes of a chunk.
       lanes: how they are executed.
       jax: its version.
+      time_constant: of the average that reaches the goal, see `lr_batch.problem.reaching`; 0 for the first evaluation.
       epochs, evals: of a training without a goal, see `lr_batch.generalize`.
       segment: of a trial that is trained in several, see `hparam.tuning`.
     """
@@ -47,13 +47,14 @@ class Identity(NamedTuple):
     data: str
     optimizer: str
     program: str
-    goal: tuple[str, float | None]
+    goal: tuple[str | float | bool | None, ...]
     budget: int
     slack: str
     evaluation_growth: float | None
     width: int
     lanes: str
     jax: str
+    time_constant: float = 0.0
     epochs: float | None = None
     evals: int | None = None
     segment: Mapping[str, Any] | None = None
@@ -66,10 +67,11 @@ class Identity(NamedTuple):
             data=data_hash(study.workload),
             optimizer=study.optimizer_name,
             program=program_hash(study),
-            goal=tuple(study.goal),
+            goal=study.goal.described,
             budget=study.budget,
             slack=repr(float(study.slack)),
-            evaluation_growth=GROWTH,
+            evaluation_growth=study.evaluation_growth,
+            time_constant=study.time_constant,
             width=width,
             lanes=execution,
             jax=jax.__version__,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from lr_batch.engine.cadence import evaluation_steps
+from lr_batch.engine.cadence import cadence_of
 from lr_batch.engine.live_bytes import live_bytes
 from lr_batch.engine.memo import once_per_program
 from lr_batch.engine.workers import worker_devices
@@ -57,7 +57,7 @@ class ChunkMemory(NamedTuple):
         return self.shared + round(width * self.lane(width, execution))
 
 
-@once_per_program("batch_sizes", "budget")
+@once_per_program("batch_sizes", "budget", "evaluation_growth")
 def chunk_memory(study: Study) -> ChunkMemory:
     """Of a chunk at the study's largest micro-batch. Nothing is compiled."""
     workload = study.workload
@@ -71,7 +71,7 @@ def chunk_memory(study: Study) -> ChunkMemory:
     evaluation = _working(lambda hparams, *args: lane.evaluate(*args), hparams, state, *held_out)
     return ChunkMemory(
         params=_size(state.params),
-        kept=_size((state, hparams)) + 4 * len(evaluation_steps(study.budget)),
+        kept=_size((state, hparams)) + 4 * len(cadence_of(study)),
         step=step[0],
         evaluation=evaluation[0],
         shared=_size(draw) + max(step[1], evaluation[1]),

@@ -151,7 +151,8 @@ class Engine:
         carry = jax.eval_shape(self._start(), *self._start_shapes())
         count, number = _shape(jnp.int32), _shape(jnp.float32)
         cadence = _shape(jnp.int32, self.max_evals)
-        terms = Terms(self._start_shapes()[0], count, cadence, count, number, number)
+        weights, flag = _shape(jnp.float32, self.max_evals, 3), _shape(jnp.bool_)
+        terms = Terms(self._start_shapes()[0], count, cadence, count, weights, number, flag, number)
         return advance.lower(*_on(device, (carry, terms, count, self.data(device))))
 
     def _start(self) -> Callable[..., Carry]:

@@ -50,6 +50,7 @@ def gather_lanes(sources: Sequence[Source], axes: LaneState, width: int) -> Carr
         return np.stack([leaf[i] for leaf, i in zip(leaves, numbers, strict=True)])
 
     lanes = jax.tree.map(pick, axes, *(carry.lanes for carry, _ in padded), is_leaf=lambda axis: axis is None)
+    column = lambda of: np.stack([of(carry)[i] for carry, i in padded])
     lanes = lanes._replace(alive=lanes.alive & (np.arange(width) < len(sources)))
     before = sources[0][0]
     return before._replace(
@@ -57,6 +58,8 @@ def gather_lanes(sources: Sequence[Source], axes: LaneState, width: int) -> Carr
         evals=np.zeros_like(before.evals),
         steps_to_goal=np.full(width, np.nan, np.float32),
         values=np.full((len(before.values), width), np.nan, np.float32),
+        value=column(lambda carry: carry.value),
+        average=column(lambda carry: carry.average),
         first=np.full_like(before.first, np.inf),
         running=np.any(lanes.alive),
     )

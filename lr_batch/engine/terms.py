@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from lr_batch.lanes.race import Terms
+from lr_batch.problem.reaching import average_weights
+from lr_batch.problem.workload import Goal
 
 Settings = Sequence[Mapping[str, float]]
 
@@ -25,7 +27,9 @@ def terms_of(
     batch_size: int,
     cadence: Int[np.ndarray, " evals"],
     num_evals: int | None = None,
-    threshold: float = -np.inf,
+    goal: Goal | None = None,
+    time_constant: float = 0.0,
+    start: int = 0,
     slack: float = np.inf,
 ) -> Terms:
     """The terms of a chunk of `width` lanes.
@@ -36,7 +40,9 @@ def terms_of(
       batch_size: of all lanes.
       cadence: steps of the evaluations.
       num_evals: how many of them count; None for all.
-      threshold: of the goal; by default none that can be reached.
+      goal: by default none that can be reached.
+      time_constant: of the average that reaches it, see `average_weights`; 0 for the evaluations as they are.
+      start: step of the evaluation before the first of `cadence`.
       slack: of the race; by default there is none.
     """
     return Terms(
@@ -44,6 +50,8 @@ def terms_of(
         batch_size=np.int32(batch_size),
         cadence=cadence,
         num_evals=np.int32(len(cadence) if num_evals is None else num_evals),
-        threshold=np.float32(threshold),
+        weights=average_weights(cadence, time_constant, start),
+        threshold=np.float32(goal.threshold if goal else -np.inf),
+        above=np.bool_(goal.above if goal else False),
         slack=np.float32(slack),
     )

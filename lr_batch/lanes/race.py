@@ -19,7 +19,8 @@ class Carry(NamedTuple):
     """Everything that a chunk needs to go on: resumed from it, it continues bit for bit.
 
     `evals` evaluations are done, `values` holds them, `first` is the steps to goal of the first lane that got
-    there (infinite before), `running` turns false when the race is over.
+    there (infinite before), `running` turns false when the race is over. `value` is the last evaluation and `average`
+    what the goal is compared with, see `lr_batch.problem.reaching`; both are NaN before the first one.
     """
 
     draw: Draw
@@ -27,6 +28,8 @@ class Carry(NamedTuple):
     evals: Int[Array, ""]
     steps_to_goal: Float[Array, " lanes"]
     values: Float[Array, "evals lanes"]
+    value: Float[Array, " lanes"]
+    average: Float[Array, " lanes"]
     first: Float[Array, ""]
     running: Bool[Array, ""]
 
@@ -34,14 +37,18 @@ class Carry(NamedTuple):
 class Terms(NamedTuple):
     """What a chunk is run under; all of it traced, so that none of it asks for another program.
 
-    `cadence[e]` is the step of evaluation e, for e < num_evals; the rest is padding.
+    `cadence[e]` is the step of evaluation e, for e < num_evals; the rest is padding. `weights[e]` are those of the
+    average so far, the value before and the value now in the average at evaluation e. The goal is reached where the
+    average is below `threshold`, or above it.
     """
 
     hparams: Mapping[str, Float[Array, " lanes"]]
     batch_size: Int[Array, ""]
     cadence: Int[Array, " evals"]
     num_evals: Int[Array, ""]
+    weights: Float[Array, "evals 3"]
     threshold: Float[Array, ""]
+    above: Bool[Array, ""]
     slack: Float[Array, ""]
 
 
@@ -85,6 +92,8 @@ def make_start(lane: Lane, axes: LaneState, num_train: int, max_evals: int) -> C
             evals=zero,
             steps_to_goal=jnp.full(width, jnp.nan),
             values=jnp.full((max_evals, width), jnp.nan),
+            value=jnp.full(width, jnp.nan),
+            average=jnp.full(width, jnp.nan),
             first=first,
             running=jnp.any(valid),
         )
@@ -126,9 +135,10 @@ def make_advance(lane: Lane, axes: LaneState, execution: str = VMAP) -> Callable
 def record(carry: Carry, lanes: LaneState, draw: Draw, values: Float[Array, " lanes"], terms: Terms) -> Carry:
     """Books one evaluation: who reached the goal, who diverged, and whether the race goes on."""
     alive = lanes.alive & jnp.isfinite(values)
-    reached = alive & (values < terms.threshold) & jnp.isnan(carry.steps_to_goal)
-    last = carry.evals - 1
-    crossing = crossing_step(terms.cadence[last], carry.values[last], draw.step, values, terms.threshold)
+    average = average_now(terms.weights[carry.evals], carry.average, carry.value, values)
+    good = jnp.where(terms.above, average > terms.threshold, average < terms.threshold)
+    reached = alive & good & jnp.isnan(carry.steps_to_goal)
+    crossing = crossing_step(carry.draw.step, carry.average, draw.step, average, terms.threshold)
     steps_to_goal = jnp.where(reached, crossing, carry.steps_to_goal)
     first = jnp.minimum(carry.first, jnp.min(jnp.where(reached, crossing, jnp.inf)))
     undecided = jnp.any(alive & jnp.isnan(steps_to_goal))
@@ -139,9 +149,22 @@ def record(carry: Carry, lanes: LaneState, draw: Draw, values: Float[Array, " la
         evals=evals,
         steps_to_goal=steps_to_goal,
         values=carry.values.at[carry.evals].set(jnp.where(alive, values, jnp.nan)),
+        value=values,
+        average=average,
         first=first,
         running=undecided & (evals < terms.num_evals) & (draw.step < terms.slack * first),
     )
+
+
+def average_now(
+    weights: Float[Array, " 3"],
+    average: Float[Array, " lanes"],
+    before: Float[Array, " lanes"],
+    now: Float[Array, " lanes"],
+) -> Float[Array, " lanes"]:
+    """One step of the average in log step; where it begins, nothing before counts, not even NaN."""
+    past = jnp.where(weights[0] > 0, weights[0] * average + weights[1] * before, 0.0)
+    return past + weights[2] * now
 
 
 def crossing_step(
@@ -151,7 +174,7 @@ def crossing_step(
     value: Float[Array, " lanes"],
     threshold: Float[Array, ""],
 ) -> Float[Array, " lanes"]:
-    """Where the line between two evaluations meets the threshold; `step` where there was none before."""
+    """Where the line between two averages meets the threshold; `step` where there was none before."""
     share = (value_before - threshold) / (value_before - value)
-    known = value_before >= threshold  # false for the NaN of no evaluation
+    known = jnp.isfinite(value_before)
     return jnp.where(known, step_before + share * (step - step_before), step.astype(jnp.float32))

@@ -9,19 +9,21 @@ from lr_batch.problem.workload import Goal
 
 
 def parse_goal(goal: Goal | str) -> Goal:
-    """Reads "loss<0.2"; a `Goal` passes through once its threshold is checked.
+    """Reads "loss<0.2" or "accuracy>0.95"; a `Goal` passes through once its threshold is checked.
 
     Raises:
       ValueError: with the form that is allowed.
 
     >>> parse_goal("error < 0.05")
-    Goal(metric='error', threshold=0.05)
+    Goal(metric='error', threshold=0.05, above=False)
+    >>> str(parse_goal("accuracy>0.95"))
+    'accuracy > 0.95'
     """
     if isinstance(goal, str):
-        match = re.fullmatch(r"\s*(\w+)\s*<\s*(\S+)\s*", goal)
+        match = re.fullmatch(r"\s*(\w+)\s*([<>])\s*([^\s<>=]\S*)\s*", goal)
         if not match:
-            raise ValueError(f"goal: must look like 'loss<0.2' or 'error<0.05', got {goal!r}")
-        goal = Goal(match[1], _threshold(match[2]))
+            raise ValueError(f"goal: must look like 'loss<0.2' or 'accuracy>0.95', got {goal!r}")
+        goal = Goal(match[1], _threshold(match[3]), above=match[2] == ">")
     if not math.isfinite(_threshold(goal.threshold)):
         raise ValueError(f"goal: threshold must be a finite number, got {goal.threshold!r}")
     return goal._replace(threshold=float(goal.threshold))

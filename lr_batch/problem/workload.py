@@ -19,15 +19,34 @@ EXECUTIONS = (VMAP, BLOCKS, MAP, AUTO)
 class Goal(NamedTuple):
     """Held-out performance at which a trial counts as done.
 
-    Reached at the first evaluation where `metric`, averaged over the held-out
-    examples, is strictly below `threshold`.
+    Reached where `metric`, averaged over the held-out examples, is strictly below
+    `threshold`, or above it where `above`; whether a single evaluation is enough,
+    `Study.reached` says.
+
+    >>> str(Goal("accuracy", 0.95, above=True))
+    'accuracy > 0.95'
     """
 
     metric: str
     threshold: float
+    above: bool = False
 
     def __str__(self) -> str:
-        return f"{self.metric} < {self.threshold:g}"
+        return f"{self.metric} {'>' if self.above else '<'} {self.threshold:g}"
+
+    @property
+    def sign(self) -> int:
+        """1 where less of the metric is better, -1 where more is."""
+        return -1 if self.above else 1
+
+    def is_met(self, value: float) -> bool:
+        """Whether `value` of the metric lies on the good side; arrays are taken as well."""
+        return value > self.threshold if self.above else value < self.threshold
+
+    @property
+    def described(self) -> tuple[str | float | bool, ...]:
+        """As it is hashed and stored: the direction only where it is not the usual one."""
+        return tuple(self) if self.above else (self.metric, self.threshold)
 
 
 class Workload(NamedTuple):

@@ -7,13 +7,13 @@ from typing import Any
 import jax
 
 from lr_batch import Study
-from lr_batch.engine import Engine, chunk_memory, evaluation_steps
+from lr_batch.engine import Engine, cadence_of, chunk_memory
 
 
 def memory(study: Study, width: int, execution: str) -> dict[str, Any]:
     """Bytes of one chunk of `width` lanes at the largest batch size; shared data are counted apart."""
     need = chunk_memory(study)
-    engine = Engine.of(study, width, execution, max_evals=len(evaluation_steps(study.budget)))
+    engine = Engine.of(study, width, execution, max_evals=len(cadence_of(study)))
     return {
         "width": width,
         **need._asdict(),

@@ -20,9 +20,9 @@ import numpy as np
 import optax
 
 from lr_batch import Study, num_examples
-from lr_batch.engine import evaluation_steps
+from lr_batch.engine import cadence_of
 from runs.bench.child import serve
-from runs.bench.trial_loop import Plan, Trainer, run_trial
+from runs.bench.trial_loop import Plan, Rules, Trainer, run_trial
 from runs.bench.work import Work
 
 
@@ -77,12 +77,12 @@ def measure(study: Study, trainer: Trainer, request: Mapping[str, Any], emit: Ca
     """Trains the trials of the request and reports `{"compile": {batch size: seconds}}` and each trial's
     timing."""
     plans = [Plan(**plan) for plan in request["plans"]]
-    cadence = evaluation_steps(study.budget)
+    rules = Rules(cadence_of(study), study.goal, study.time_constant, request["seconds"])
     sizes = sorted({plan.batch_size for plan in plans})
     emit(compile={size: warm_up(trainer, study, size) for size in sizes})
     rows = num_examples(study.workload.train_data)
     for plan in plans:
-        timing = run_trial(trainer, plan, cadence, study.goal.threshold, rows, request["seconds"])
+        timing = run_trial(trainer, plan, rules, rows)
         emit(timing=timing._asdict())
 
 

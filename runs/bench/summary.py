@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lr_batch.engine import evaluation_steps
+from lr_batch.engine import cadence_of
 from runs.bench.compare import Effort, Runs, Turn, agreement
 from runs.bench.loads import Load, columns, foretold_loads, raced_loads, unraced_loads
 from runs.bench.projection import estimate
@@ -30,7 +30,7 @@ def summary(work: Work, effort: Effort, runs: Runs) -> dict[str, Any]:
     """Everything as JSON; seconds unless a name says otherwise."""
     trials = columns(runs.engine[0]["cold"]["trials"])
     study = work.study()
-    cadence = evaluation_steps(study.budget)
+    cadence = cadence_of(study)
     loads = {"foretold": foretold_loads(trials, cadence)}
     if runs.unraced:
         sample, rng = columns(runs.unraced["trials"]), np.random.default_rng(0)

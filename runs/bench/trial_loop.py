@@ -12,7 +12,8 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from lr_batch.engine import epoch_order
+from lr_batch import Goal
+from lr_batch.engine import average_weights, epoch_order
 
 REACHED, DIVERGED, BUDGET, RACE, TIME = "reached", "diverged", "budget", "race", "time"
 
@@ -52,10 +53,17 @@ class Timing(NamedTuple):
     steps_to_goal: float | None
 
 
-def run_trial(
-    trainer: Trainer, plan: Plan, cadence: Sequence[int], threshold: float, num_examples: int, seconds: float
-) -> Timing:
-    """Trains until the goal, divergence, the race, the last evaluation of `cadence`, or `seconds` are over.
+class Rules(NamedTuple):
+    """What ends every trial: the last evaluation of `cadence`, `goal` by the average of `time_constant`, or `seconds`."""
+
+    cadence: Sequence[int]
+    goal: Goal
+    time_constant: float = 0.0
+    seconds: float = math.inf
+
+
+def run_trial(trainer: Trainer, plan: Plan, rules: Rules, num_examples: int) -> Timing:
+    """Trains until the goal, divergence, the race, the last evaluation, or the time are over.
 
     The order of examples is made outside of the clock.
     """
@@ -65,8 +73,9 @@ def run_trial(
     state = trainer.start(plan.seed, plan.hparams)
     trainer.wait(state)
     start_seconds, train_seconds, eval_seconds = clock() - began, 0.0, 0.0
-    step, before = 0, (0, math.nan)
-    for evaluations, stop in enumerate(map(int, cadence), 1):  # noqa: B007 (counted for the timing)
+    step, before, last_value = 0, (0, math.nan), math.nan
+    weights = average_weights(np.asarray(rules.cadence), rules.time_constant).tolist()
+    for evaluations, stop in enumerate(map(int, rules.cadence), 1):
         rows = list(itertools.islice(batches, stop - step))
         began = clock()
         for number, row in enumerate(rows, step):
@@ -76,11 +85,13 @@ def run_trial(
         value = trainer.evaluate(state)
         train_seconds, eval_seconds = train_seconds + trained - began, eval_seconds + clock() - trained
         step = stop
-        status = status_of(value, threshold, step, plan.race, train_seconds + eval_seconds, seconds)
+        kept, past, now = weights[evaluations - 1]
+        average = now * value + (kept * before[1] + past * last_value if kept else 0.0)
+        status = status_of(value, average, step, plan, rules, train_seconds + eval_seconds)
         if status:
             break
-        before = (step, value)
-    goal = crossing(*before, step, value, threshold) if status == REACHED else None
+        before, last_value = (step, average), value
+    goal = crossing(*before, step, average, rules.goal.threshold) if status == REACHED else None
     return Timing(
         plan.trial,
         plan.batch_size,
@@ -94,22 +105,20 @@ def run_trial(
     )
 
 
-def status_of(
-    value: float, threshold: float, step: int, race: float, used: float, seconds: float
-) -> str | None:
+def status_of(value: float, average: float, step: int, plan: Plan, rules: Rules, used: float) -> str | None:
     """Why the trial ends here, or None if it goes on."""
     if not math.isfinite(value):
         return DIVERGED
-    if value < threshold:
+    if rules.goal.is_met(average):
         return REACHED
-    if step >= race:
+    if step >= plan.race:
         return RACE
-    return TIME if used > seconds else None
+    return TIME if used > rules.seconds else None
 
 
 def crossing(step_before: int, value_before: float, step: int, value: float, threshold: float) -> float:
-    """Where the line between two evaluations meets the threshold, as `lr_batch.lanes.race.crossing_step`."""
-    if not value_before >= threshold:  # NaN: there was none before
+    """Where the line between two averages meets the threshold, as `lr_batch.lanes.race.crossing_step`."""
+    if math.isnan(value_before):  # there was none
         return float(step)
     return step_before + (value_before - threshold) / (value_before - value) * (step - step_before)
 

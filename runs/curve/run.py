@@ -156,6 +156,7 @@ def _result(store: Store) -> Result:
         workload=study["workload"],
         optimizer=study["optimizer"],
         goal=Goal(*study["goal"]),
+        time_constant=study.get("time_constant", 0.0),
         budget=study["budget"],
         hparams=study.get("space", sorted(trials[0].hparams)),
         engine=EngineReport(

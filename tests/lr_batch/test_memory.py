@@ -10,7 +10,7 @@ import pytest
 from tiny import tiny_study
 
 import lr_batch
-from lr_batch.engine.cadence import evaluation_steps
+from lr_batch.engine.cadence import cadence_of
 from lr_batch.engine.execution_choice import choose_execution
 from lr_batch.engine.live_bytes import live_bytes
 from lr_batch.engine.memory import MAX_WIDTH, chunk_memory, chunk_width
@@ -66,7 +66,7 @@ SLOW = {
 def test_reckoning_is_within_a_fifth_of_the_plan(name):
     workload, optimizer, width, execution = (STUDIES | SLOW)[name]
     study = lr_batch.Study(fashion_shape() if workload == "fashion_mnist_fc" else workload, optimizer)
-    engine = Engine.of(study, width, execution, max_evals=len(evaluation_steps(study.budget)))
+    engine = Engine.of(study, width, execution, max_evals=len(cadence_of(study)))
     planned = engine.planned_bytes(jax.local_devices()[0])
     assert chunk_memory(study).chunk(width, execution) == pytest.approx(planned, rel=0.2)
 

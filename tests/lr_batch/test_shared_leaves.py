@@ -60,7 +60,8 @@ def test_conditional_on_a_shared_count_stays_a_branch():
     import numpy as np
 
     from lr_batch.engine.programs import Engine
-    from lr_batch.lanes.race import Terms, make_advance, make_start
+    from lr_batch.engine.terms import terms_of
+    from lr_batch.lanes.race import make_advance, make_start
 
     lane = make_lane(workload, as_optimizer(every_ten_steps), "loss")
     axes = axes_of(every_ten_steps)
@@ -77,7 +78,7 @@ def test_conditional_on_a_shared_count_stays_a_branch():
         max_evals=5,
         batch_sizes=(4,),
     )
-    terms = Terms({"learning_rate": np.ones(3, np.float32)}, np.int32(1), np.arange(5), np.int32(5), 0.1, 2.0)
+    terms = terms_of([{"learning_rate": 1.0}] * 3, 3, batch_size=1, cadence=np.arange(5, dtype=np.int32))
     jaxpr = str(jax.make_jaxpr(make_advance(lane, axes))(carry, terms, 5, engine.data(jax.devices()[0])))
     branch = jaxpr[jaxpr.index("sin") - 2000 : jaxpr.index("sin")]
     assert "cond[" in branch

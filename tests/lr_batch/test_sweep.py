@@ -14,6 +14,7 @@ from lr_batch import sweep
 from lr_batch.engine import chunk_run
 from lr_batch.engine.chunk import Chunk, ChunkResult, Lanes
 from lr_batch.errors import StudyError
+from lr_batch.problem.reaching import averaged
 
 
 class MemoryStore:
@@ -61,11 +62,43 @@ def test_one_row_for_each_trial(result):
     assert {"reached", "budget"} <= set(result.status)
 
 
-def test_steps_to_goal_lie_where_the_curve_crosses(result):
+def assert_crossings(result):
+    goal = result.goal
     for trial in result.trials:
-        if trial.steps_to_goal is not None:
-            below = np.flatnonzero(trial.curve.values < result.goal.threshold)[0]
-            assert trial.curve.steps[below - 1] <= trial.steps_to_goal <= trial.curve.steps[below]
+        average = averaged(*trial.curve, result.time_constant)
+        good = np.flatnonzero(goal.is_met(average))
+        assert (trial.steps_to_goal is None) == (len(good) == 0)
+        if len(good):
+            steps, around = trial.curve.steps, slice(good[0] - 1, good[0] + 1)
+            crossing = np.interp(0, -goal.sign * (average[around] - goal.threshold), steps[around])
+            assert trial.steps_to_goal == pytest.approx(crossing, rel=1e-4)
+
+
+def test_steps_to_goal_lie_where_the_average_crosses(result):
+    assert result.time_constant > 0
+    assert_crossings(result)
+
+
+def test_the_first_evaluation_may_be_enough(result):
+    first = lr_batch.run(tiny_study(reached="first"))
+    assert first.time_constant == 0
+    assert_crossings(first)
+    both = np.isfinite(first.steps_to_goal) & np.isfinite(result.steps_to_goal)
+    assert (first.steps_to_goal[both] <= result.steps_to_goal[both]).all()
+    assert (first.steps_to_goal[both] < result.steps_to_goal[both]).any()
+
+
+def test_a_goal_may_lie_above():
+    """A metric that rises as the loss falls reaches its goal where the loss does."""
+    workload = tiny_study().workload
+
+    def with_score(params, batch):
+        metrics = workload.evaluate(params, batch)
+        return metrics | {"score": 2 - metrics["loss"]}
+
+    risen = lr_batch.run(tiny_study(workload=workload._replace(evaluate=with_score), goal="score>1.5"))
+    assert_crossings(risen)
+    np.testing.assert_allclose(risen.steps_to_goal, lr_batch.run(tiny_study()).steps_to_goal, rtol=1e-3)
 
 
 def test_programs_do_not_grow_with_batch_sizes_rates_or_seeds(result):

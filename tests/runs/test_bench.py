@@ -30,7 +30,7 @@ from runs.bench.compare import Turn
 from runs.bench.products import product_loop, products
 from runs.bench.step_time import StepTimer
 from runs.bench.stopwatch import seconds_per_round
-from runs.bench.trial_loop import Plan, Timing, Trainer, crossing, rows_of_steps, run_trial
+from runs.bench.trial_loop import Plan, Rules, Timing, Trainer, crossing, rows_of_steps, run_trial
 from runs.bench.work import Work
 
 WORK = Work(batch_sizes="8,64", learning_rates="0.05,0.3", seeds=1, budget=60, goal="loss<1.2")
@@ -64,17 +64,15 @@ def falling(values: dict[int, float]) -> Trainer:
 )
 def test_a_trial_ends_where_its_outcome_is_known(values, race, status, steps, goal):
     plan = Plan(0, 4, 0, {"learning_rate": 0.1}, race)
-    timing = run_trial(falling(values), plan, (0, 1, 2, 4), 0.75, 10, seconds=1e9)
+    timing = run_trial(falling(values), plan, Rules((0, 1, 2, 4), lr_batch.Goal("loss", 0.75)), 10)
     assert (timing.status, timing.steps, timing.steps_to_goal) == (status, steps, goal)
     assert timing.evaluations == (0, 1, 2, 4).index(steps) + 1
 
 
 def test_a_trial_ends_when_its_time_is_over():
     plan = Plan(0, 4, 0, {}, np.inf)
-    assert (
-        run_trial(falling(dict.fromkeys((0, 1, 2), 3.0)), plan, (0, 1, 2), 0.5, 10, seconds=-1.0).status
-        == "time"
-    )
+    rules = Rules((0, 1, 2), lr_batch.Goal("loss", 0.5), seconds=-1.0)
+    assert run_trial(falling(dict.fromkeys((0, 1, 2), 3.0)), plan, rules, 10).status == "time"
 
 
 def test_crossing_is_interpolated_as_in_the_engine():

@@ -1,0 +1,68 @@
+"""When a goal counts as reached: by the average of the held-out metric in log step, or at the first evaluation.
+
+The first evaluation on the good side of a threshold is the extreme of a noisy curve: the denser the evaluations, the
+earlier it comes, most of all at small batch sizes. The exponential average in log step,
+
+    m(s) = integral of y(s e^(-u)) e^(-u / tau) du / tau, u from 0 on,
+
+belongs to the training alone. It looks back over the last share tau of the steps, whatever their number, and lags by
+that much: the goal is reached later.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+class Rule(NamedTuple):
+    """`time_constant` is tau, in log step, and 0 takes each evaluation as it is; `growth` is the relative distance of
+    neighbouring evaluations by default."""
+
+    time_constant: float
+    growth: float
+
+
+AVERAGE, FIRST = "average", "first"
+# Measured on recorded trials of digits_mlp, see `runs.recipes.cadence`. Shallue et al. (2019) take the first evaluation.
+RULES = {AVERAGE: Rule(time_constant=0.2, growth=0.06), FIRST: Rule(time_constant=0.0, growth=0.08)}
+
+
+def average_weights(
+    steps: Int[np.ndarray, " evals"], time_constant: float, start: int = 0
+) -> Float[np.ndarray, "evals 3"]:
+    """Weights of the average so far, the value before and the value now in the average at each evaluation.
+
+    The metric is taken as linear in log step between evaluations, so that thinning them changes the average to second
+    order only. At step 0 the logarithm ends: the average begins at the first evaluation after it.
+
+    >>> average_weights(np.array([0, 10, 20]), 0.2).round(3).tolist()
+    [[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.031, 0.248, 0.72]]
+
+    Args:
+      steps: of the evaluations, ascending.
+      time_constant: tau >= 0; 0 makes the average the value.
+      start: step of the evaluation before the first of `steps`.
+    """
+    weights = np.tile(np.array([0.0, 0.0, 1.0], np.float32), (len(steps), 1))
+    before = np.concatenate([[start], steps[:-1]]).astype(float)
+    inside = (before > 0) & (steps > before)
+    if time_constant and inside.any():
+        distance = np.log(steps[inside] / before[inside]) / time_constant
+        kept, now = np.exp(-distance), 1 + np.expm1(-distance) / distance
+        weights[inside] = np.stack([kept, 1 - kept - now, now], axis=1)
+    return weights
+
+
+def averaged(
+    steps: Int[np.ndarray, " evals"], values: Float[np.ndarray, evals * lanes], time_constant: float
+) -> Float[np.ndarray, evals * lanes]:
+    """The average at each evaluation of a whole trial, or of several side by side."""
+    values = np.asarray(values, np.float64)
+    average = values.copy()
+    for i, (kept, before, now) in enumerate(average_weights(np.asarray(steps), time_constant).astype(float)):
+        if kept:
+            average[i] = kept * average[i - 1] + before * values[i - 1] + now * values[i]
+    return average
