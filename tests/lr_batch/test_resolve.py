@@ -74,7 +74,8 @@ def test_workloads_are_named_given_or_made():
     assert lr_batch.as_workload("digits_mlp", width=3).init(jax.random.key(0))["head"]["kernel"].shape[0] == 3
     assert tiny_study(workload=lambda: workload).workload is workload
     with pytest.raises(
-        ValueError, match=r"workload: calling wrong\(\) failed: ZeroDivisionError: division by zero$"
+        ValueError,
+        match=r"workload: calling wrong\(\) failed: ZeroDivisionError: division by zero \(test_resolve.py, line \d+\)$",
     ):
         lr_batch.as_workload(wrong)
     with pytest.raises(
