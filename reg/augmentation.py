@@ -87,7 +87,7 @@ def _augmented(owner: str, strength: Scalar, change: Callable[[Images, Key], Ima
 
         def loss(params, batch, key):
             x = real_examples(owner, batch)
-            images = change(x.reshape(image_shape(owner, x.shape)), jax.random.fold_in(key, AUGMENTATION))
+            images = change(x.reshape(_image_shape(owner, x.shape)), jax.random.fold_in(key, AUGMENTATION))
             return loss_fn(params, {**batch, "x": images.reshape(x.shape)}, key)
 
         return where_active(strength > 0, loss, loss_fn)
@@ -95,7 +95,7 @@ def _augmented(owner: str, strength: Scalar, change: Callable[[Images, Key], Ima
     return Applied(loss=with_change)
 
 
-def image_shape(owner: str, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+def _image_shape(owner: str, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """`[m, height, width, channels]` of a batch; rows of n*n numbers are taken as square images.
 
     Raises:

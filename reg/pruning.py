@@ -46,7 +46,7 @@ def pruning(sparsity: Scalar, prune_steps: Scalar = 1000.0, mask: Mask = weights
         theta, chosen = optax.apply_updates(params, updates), mask(params)
         share = sparsity * (1 - (1 - jnp.minimum(state.count / prune_steps, 1.0)) ** 3)
         due = state.count % REFRESH == 0
-        kept = jax.lax.cond(due, lambda: largest(theta, state.kept, chosen, share), lambda: state.kept)
+        kept = jax.lax.cond(due, lambda: _largest(theta, state.kept, chosen, share), lambda: state.kept)
         # The selection by the strength, one number, keeps 0 exact where that by `kept` would not: see `of_result`.
         pruned = jax.tree.map(
             lambda k, u, w: jnp.where(sparsity > 0, jnp.where(k > 0, u, -w), u), kept, updates, params
@@ -56,7 +56,7 @@ def pruning(sparsity: Scalar, prune_steps: Scalar = 1000.0, mask: Mask = weights
     return Applied(after=optax.GradientTransformation(init_fn, update_fn))
 
 
-def largest(params: PyTree, kept: PyTree, chosen: PyTree, share: Float[Array, ""]) -> PyTree:
+def _largest(params: PyTree, kept: PyTree, chosen: PyTree, share: Float[Array, ""]) -> PyTree:
     """1 for all but the floor(share n) smallest of the n `chosen` parameters; what was pruned stays it."""
     magnitudes = jax.tree.map(lambda w, k: jnp.where(k > 0, jnp.abs(w), 0.0), params, kept)
     leaves = zip(jax.tree.leaves(magnitudes), jax.tree.leaves(chosen), strict=True)

@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen, nnx
 
-from optim import muon, orthogonalize, scale_by_muon
+from optim import is_hidden_matrix, muon, orthogonalize, scale_by_muon
+from optim.hidden import path_name
 from optim.muon import SCALES
 
 
@@ -52,3 +54,53 @@ def test_partition_by_path():
 def test_vectors_are_refused():
     with pytest.raises(ValueError, match="at least 2 dimensions"):
         scale_by_muon().init({"b": jnp.ones(3)})
+
+
+HIDDEN = """
+    Dense_0/kernel Conv_0/kernel layers/0/kernel w GRUCell_0/in/kernel Einsum_0/kernel lora/lora_a/value
+    params/SelfAttention_0/out/kernel attn/value/kernel/value Head_0/key/kernel head_0/q_proj/kernel
+    attention_head/query/kernel MultiHead_0/Dense_0/kernel transformer/h/0/attn/c_attn/kernel
+    encoder/layer/0/output/dense/kernel bert/attention/output/dense/kernel mlp/output/kernel
+    token_mixing/Dense_0/kernel overhead/kernel block/headwise/kernel head_mixer/kernel
+"""
+NOT_HIDDEN = """
+    head/kernel head/kernel/value heads/0/kernel lm_head/kernel LMHead_0/Dense_0/kernel value_head/kernel
+    classification_head/kernel logits_dense/kernel output/kernel output_projection/kernel readout/kernel
+    classifier/kernel unembed/kernel Embed_0/embedding wte/embedding/value pos_embedding cls_token
+    patch_embed/proj/kernel shared/embedding attention/relative_position_bias/embedding
+    attn/query/bias/value MultiHeadDotProductAttention_0/query/bias norm/scale
+"""
+
+
+@pytest.mark.parametrize(("paths", "hidden"), [(HIDDEN, True), (NOT_HIDDEN, False)])
+def test_names_of_layers(paths, hidden):
+    leaf = jnp.ones((2, 2, 2))
+    assert [path for path in paths.split() if is_hidden_matrix(path, leaf) != hidden] == []
+
+
+class Attention(nnx.Module):
+    """Flax's own attention between an embedding and a head."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.embed = nnx.Embed(5, 4, rngs=rngs)
+        self.attention = nnx.MultiHeadAttention(2, 4, 4, decode=False, rngs=rngs)
+        self.head = nnx.Linear(4, 5, rngs=rngs)
+
+
+def hidden_names(params):
+    leaves = jax.tree.leaves_with_path(params)
+    return {
+        path_name(path).split("/kernel")[0]
+        for path, leaf in leaves
+        if is_hidden_matrix(path_name(path), leaf)
+    }
+
+
+def test_all_of_flax_attention_is_hidden_and_nothing_else():
+    projections = ("query", "key", "value", "out")
+    state = nnx.eval_shape(lambda: nnx.state(Attention(nnx.Rngs(0)), nnx.Param))
+    assert hidden_names(state) == {f"attention/{name}" for name in projections}
+    x = jnp.ones((1, 3, 4))
+    for module in (linen.MultiHeadDotProductAttention, linen.MultiHeadAttention):
+        params = jax.eval_shape(module(2).init, jax.random.key(0), x, x)
+        assert hidden_names(params) == {f"params/{name}" for name in projections}
