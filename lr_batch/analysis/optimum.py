@@ -19,7 +19,7 @@ SPREAD_MIN = 0.005  # log steps; keeps weights finite where all seeds agree exac
 WITHIN = 2.0  # lanes slower than this, relative to the fastest of their seed, only bound: no slack of 2 or more matters
 # What is not known between the rates of a grid with log spacing h. Error of log steps: GRID_STEPS h^2; so that the
 # intervals of `python -m runs.recipes.coverage` cover, whose truth has a grid three times as fine.
-GRID_STEPS = 0.12
+GRID_STEPS = 0.14
 
 
 class LeftOut(NamedTuple):
