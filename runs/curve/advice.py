@@ -12,7 +12,7 @@ from lr_batch import DIVERGED, REACHED, CriticalBatchSize, LearningRateLaw, Opti
 def advice(
     result: Result, optima: Sequence[Optimum], critical: CriticalBatchSize | None, law: LearningRateLaw | None
 ) -> str:
-    """One paragraph: which batch and rate to use, and beyond which batch more hardware buys nothing."""
+    """One paragraph: which batch and rate to use, and what larger batches buy, each number with its interval."""
     reached = [optimum for optimum in optima if optimum.steps is not None]
     if not reached:
         return _nothing_reached(result)
@@ -22,31 +22,86 @@ def advice(
             f"{_train(result, fewest)} Of the batch sizes measured it needs the fewest examples. To learn "
             f"the critical batch size, more batch sizes or seeds have to reach the goal.{_edges(reached)}"
         )
-    below = [optimum for optimum in reached if optimum.batch_size <= critical.value]
-    chosen = below[-1] if below else reached[0]
-    parts = [
-        _train(result, chosen),
-        f"Up to a batch of about {critical.regimes.perfect_scaling_until.best:,.0f}, doubling the batch nearly "
-        f"halves the steps at no cost in examples; at the critical batch size, {critical.value:,.0f} "
-        f"({critical.low:,.0f} to {critical.high:,.0f}), the returns are diminishing.",
-        f"Beyond {critical.regimes.flat_from.best:,.0f} more hardware buys nothing: no batch size needs fewer "
-        f"than about {critical.s_min:,.0f} steps.",
-    ]
+    until = critical.value if critical.test.fits else critical.measured.linear_until.best
+    below = [optimum for optimum in reached if optimum.batch_size <= until]
+    parts = [_train(result, below[-1] if below else reached[0])]
+    parts += _by_the_curve(critical) if critical.test.fits else _without_the_curve(critical)
     if law is not None:
-        parts.append(
-            f"When you change the batch below the critical size by a factor k, multiply the learning rate by "
-            f"k^{law.exponent:.2f} ({law.low:.2f} to {law.high:.2f}){'' if law.reliable else ', roughly'}."
-        )
+        parts.append(_law(law))
     if not critical.reliable:
         parts.append(f"Do not trust this yet: {'; '.join(critical.notes)}.")
+    if len(critical.seeds) == 2:
+        parts.append("Two seeds tell little about their spread, so the intervals are wide: measure more.")
     return " ".join(parts)
 
 
+def _by_the_curve(critical: CriticalBatchSize) -> list[str]:
+    """The critical batch size and what a doubling saves on either side of it, as percentages."""
+    until, flat = critical.regimes
+    above = 2.0 ** (1.0 / critical.sharpness)
+    parts = [
+        f"The critical batch size is {critical_batch(critical)}: there it takes {above:.1f} times the fewest "
+        f"steps, which are {count(critical.s_min)}{interval(critical.s_min_low, critical.s_min_high)}, and "
+        f"{above:.1f} times the fewest examples, "
+        f"{count(critical.e_min)}{interval(critical.e_min_low, critical.e_min_high)}."
+    ]
+    first, last = critical.range
+    if until.best > first:
+        end = min(until.best, last)
+        parts.append(
+            f"Perfect scaling: up to a batch of {batch_estimate(until, critical.range)}, steps are at most "
+            f"{TOLERANCE:.0%} over linear scaling, and each doubling of the batch saves "
+            f"{percent(_saved(critical, end))} or more of the steps."
+        )
+    if flat.best < last:
+        parts.append(
+            f"Maximal data parallelism: from {batch_estimate(flat, critical.range)} on, steps are within "
+            f"{TOLERANCE:.0%} of the fewest, and a doubling saves at most {percent(_saved(critical, flat.best))} "
+            f"of them."
+        )
+    else:
+        parts.append(
+            f"At {last:,}, the largest batch measured, a doubling would still save "
+            f"{percent(_saved(critical, last / 2))} of the steps as from {last // 2:,} to {last:,}."
+        )
+    return parts
+
+
+def _saved(critical: CriticalBatchSize, batch_size: float) -> float:
+    """Share of the steps that twice the batch saves."""
+    steps = critical.curve(np.array([batch_size, 2.0 * batch_size])).steps
+    return float(1.0 - steps[1] / steps[0])
+
+
+def _without_the_curve(critical: CriticalBatchSize) -> list[str]:
+    """Where linear scaling ends, and slopes between neighbours: what holds whatever the form."""
+    until, slopes = critical.measured.linear_until, critical.measured.slopes
+    saved = [f"{row.smaller:,} to {row.larger:,} saves {_saving(row)}" for row in slopes]
+    return [
+        f"Up to a batch of {batch_estimate(until, critical.range)}, steps stay within {TOLERANCE:.0%} of linear "
+        f"scaling. Measured, going from batch {', '.join(saved)} of the steps.",
+    ]
+
+
+def _saving(row: Slope) -> str:
+    """Share of the steps with its interval; negative where they rise."""
+    best, low, high = (1.0 - (row.larger / row.smaller) ** slope for slope in row.slope)
+    return f"{best:.0%} ({high:.0%} to {low:.0%})"
+
+
+def _law(law: LearningRateLaw) -> str:
+    return (
+        f"When you change the batch below the critical size by a factor k, multiply the learning rate by "
+        f"k^{law.exponent:.2f} ({law.low:.2f} to {law.high:.2f}){'' if law.reliable else ', roughly'}."
+    )
+
+
 def _train(result: Result, optimum: Optimum) -> str:
+    examples = interval(optimum.low * optimum.batch_size, optimum.high * optimum.batch_size)
     return (
         f"Train {result.workload} with {result.optimizer} at batch size {optimum.batch_size} and learning "
-        f"rate {_rate(optimum)}: {result.goal} after about {optimum.steps:,.0f} steps, "
-        f"{optimum.examples:,.0f} examples."
+        f"rate {_rate(optimum)}: {result.goal} after about {count(optimum.steps)}"
+        f"{interval(optimum.low, optimum.high)} steps, {count(optimum.examples)}{examples} examples."
     )
 
 
@@ -88,4 +143,7 @@ def _edges(reached: Sequence[Optimum]) -> str:
 def _rate(optimum: Optimum) -> str:
     rate = optimum.learning_rate
     others = "".join(f", {name} {value:g}" for name, value in optimum.others.items())
-    return f"{rate.best:.2g} ({rate.low:.2g} to {rate.high:.2g}){others}" if rate else f"as given{others}"
+    if not rate:
+        return f"as given{others}"
+    known = f" ({rate.low:.2g} to {rate.high:.2g})" if rate.low < rate.high else ""
+    return f"{rate.best:.2g}{known}{others}"
