@@ -5,7 +5,7 @@ name), `lr_batch.data` (data sets on this machine) and `lr_batch.engine` (the co
 or takes it apart). Everything else may change from one version to the next.
 """
 
-from lr_batch.analysis.critical_batch import CriticalBatchSize, Ratio, critical_batch_size, ratio
+from lr_batch.analysis.critical_batch import TOLERANCE, CriticalBatchSize, Ratio, critical_batch_size, ratio
 from lr_batch.analysis.intervals import LEVEL, Estimate, estimate, holm
 from lr_batch.analysis.learning_rate_law import LearningRateLaw, learning_rate_law
 from lr_batch.analysis.noise_scale import gradient_noise_scale, measure_noise_scale
@@ -32,6 +32,7 @@ __all__ = [
     "DIVERGED",
     "REACHED",
     "SCHEDULES",
+    "TOLERANCE",
     "WORKLOADS",
     "ArrayStore",
     "BestStrength",

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # loads scipy.special at its first use
 
 from lr_batch.analysis.optimum import Optimum
 from lr_batch.analysis.scaling_curve import Points, jacobian, log_steps
@@ -60,7 +61,7 @@ def test_curve(
       sharpness: what it was fixed to, or None.
     """
     seen = ~points.censored
-    log_b, error = points.log_b[seen], np.hypot(points.se[seen], FORM)
+    log_b, error = points.log_b[seen], np.hypot(points.se[seen], FORM) * _student(reached)
     residual = (y[seen] - log_steps(parameters[None], log_b)[0]) / error
     slope = jacobian(parameters[None], log_b)[0][:, : 3 if sharpness is None else 2] / error[:, None]
     basis, _ = np.linalg.qr(slope)
@@ -74,6 +75,12 @@ def test_curve(
     form = _form_notes(scatter, outlier, size, bend, residual * error)
     notes = (*form, *_seed_notes(reached), *_few_steps(reached))
     return CurveTest(scatter, outlier, size, bend, not form, notes)
+
+
+def _student(reached: Sequence[Optimum]) -> float:
+    """How much farther Student's tails reach than normal ones: few seeds do not know their own spread."""
+    df = sum(o.n_reached - 1 for o in reached)
+    return float(scipy.special.stdtrit(df, scipy.special.ndtr(OUTLIER_MAX)) / OUTLIER_MAX)
 
 
 def _bend(residual: np.ndarray, basis: np.ndarray, log_b: np.ndarray, error: np.ndarray) -> float:

@@ -7,8 +7,9 @@ between the trials and the answer. The spread of these n values gives its standa
     se^2 = (n - 1) / n  sum_i (theta_(i) - mean theta_(i))^2
 
 More seeds do not reduce what the grid of learning rates leaves open. That error is common to all seeds; it is
-given as shifts theta_j of the answer, one for each independent error, and adds sum_j (theta_j - theta)^2. The
-degrees of freedom are Satterthwaite's (1946): n - 1 for the seeds, infinite for the shifts.
+given as shifts theta_j of the answer, one for each independent error, with variance sum_j (theta_j - theta)^2. Half
+the width of an interval is the root of the sum of squares of both: Student's with n - 1 degrees of freedom for the
+seeds, normal for the grid.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import numpy as np
 import scipy  # loads scipy.special at its first use
 from jaxtyping import Float
 
-MAX_DF = 1e6  # degrees of freedom that stand for infinitely many
 LEVEL = 0.9  # of every interval that is printed, unless the caller asks for another
 
 
@@ -50,24 +50,27 @@ class Replicates(NamedTuple):
         return Replicates(function(self.best[None])[0], function(self.without), function(self.shifts))
 
 
-def standard_errors(replicates: Replicates) -> tuple[np.ndarray, np.ndarray]:
-    """(standard error, degrees of freedom) of each answer; infinite error for a single seed."""
+def _parts(replicates: Replicates) -> tuple[np.ndarray, np.ndarray, int]:
+    """Standard errors from the seeds (infinite for a single one) and from the grid, and degrees of freedom."""
     best, without, shifts = replicates
     n = len(without)
+    grid = np.sqrt(((shifts - best) ** 2).sum(0))
     if n < 2:
-        return np.full(len(best), np.inf), np.ones(len(best))
-    seeds = (n - 1) / n * ((without - without.mean(0)) ** 2).sum(0)
-    grid = ((shifts - best) ** 2).sum(0)
-    total = seeds + grid
-    df = np.full(len(best), MAX_DF)
-    np.divide(total**2 * (n - 1), seeds**2, out=df, where=seeds > 0)
-    return np.sqrt(total), np.minimum(df, MAX_DF)
+        return np.full(len(best), np.inf), grid, 1
+    return np.sqrt((n - 1) / n * ((without - without.mean(0)) ** 2).sum(0)), grid, n - 1
+
+
+def standard_errors(replicates: Replicates) -> tuple[np.ndarray, int]:
+    """Standard error of each answer, infinite for a single seed; and the degrees of freedom."""
+    seeds, grid, df = _parts(replicates)
+    return np.hypot(seeds, grid), df
 
 
 def half_widths(replicates: Replicates, level: float = LEVEL) -> Float[np.ndarray, " answers"]:
-    """Half the width of Student's interval of each answer."""
-    error, df = standard_errors(replicates)
-    return scipy.special.stdtrit(df, 0.5 + level / 2) * error
+    """Half the width of the interval of each answer."""
+    seeds, grid, df = _parts(replicates)
+    tail = 0.5 + level / 2
+    return np.hypot(scipy.special.stdtrit(df, tail) * seeds, scipy.special.ndtri(tail) * grid)
 
 
 def exp_estimates(replicates: Replicates, level: float = LEVEL) -> list[Estimate]:
@@ -108,7 +111,7 @@ def _rows(part: Replicates, seeds: list[int], everyone: list[int]) -> np.ndarray
 
 
 def p_values(replicates: Replicates) -> Float[np.ndarray, " answers"]:
-    """Two-sided, of the answers being zero."""
+    """Two-sided, of the answers being zero; by Student's law, which is on the safe side for the error of the grid."""
     error, df = standard_errors(replicates)
     with np.errstate(divide="ignore", invalid="ignore"):
         size = np.where(replicates.best == 0.0, 0.0, np.abs(replicates.best) / error)

@@ -27,7 +27,7 @@ class Slope(NamedTuple):
 
 class MeasuredCurve(NamedTuple):
     """`slopes` between neighbours; `linear_until`: the batch size from which on steps exceed linear scaling by 20 %,
-    beyond the batch size that needs the fewest examples. Its `best` is NaN where that is not measured."""
+    beyond the batch size that needs the fewest examples; the largest batch size where they never do."""
 
     slopes: tuple[Slope, ...]
     linear_until: Estimate

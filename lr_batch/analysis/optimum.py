@@ -97,7 +97,7 @@ def rate_table(optima: Sequence[Optimum]) -> RateTable:
         log_batch=np.log([float(o.batch_size) for o in rows]),
         log_rate=np.array([o.log_rate.best for o in rows]),
         standard_error=np.array([float(error[0]) for error, _ in errors]),
-        df=np.array([float(df[0]) for _, df in errors]),
+        df=np.array([float(df) for _, df in errors]),
         without=np.array([o.log_rate.without for o in rows]).T,
     )
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lr_batch import DIVERGED, REACHED, CriticalBatchSize, LearningRateLaw, Optimum, Result
+from lr_batch import DIVERGED, REACHED, TOLERANCE, CriticalBatchSize, LearningRateLaw, Optimum, Result
+from runs.curve.words import batch_estimate, count, critical_batch, interval, percent
 
 
 def advice(
@@ -60,9 +61,10 @@ def _by_the_curve(critical: CriticalBatchSize) -> list[str]:
             f"of them."
         )
     else:
+        last_step = critical.measured.slopes[-1]
         parts.append(
-            f"At {last:,}, the largest batch measured, a doubling would still save "
-            f"{percent(_saved(critical, last / 2))} of the steps as from {last // 2:,} to {last:,}."
+            f"Steps still fall at the largest batch measured: from {last_step.smaller:,} to {last_step.larger:,} "
+            f"by {_saving(last_step)}."
         )
     return parts
 
@@ -83,7 +85,7 @@ def _without_the_curve(critical: CriticalBatchSize) -> list[str]:
     ]
 
 
-def _saving(row: Slope) -> str:
+def _saving(row) -> str:
     """Share of the steps with its interval; negative where they rise."""
     best, low, high = (1.0 - (row.larger / row.smaller) ** slope for slope in row.slope)
     return f"{best:.0%} ({high:.0%} to {low:.0%})"

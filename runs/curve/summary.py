@@ -65,7 +65,21 @@ def _critical(critical: CriticalBatchSize) -> dict[str, Any]:
         "value low high s_min s_min_low s_min_high e_min e_min_low e_min_high "
         "sharpness sharpness_low sharpness_high hyperbola level reliable"
     )
-    return {name: getattr(critical, name) for name in names.split()}
+    test = critical.test._asdict()
+    return {name: getattr(critical, name) for name in names.split()} | {
+        "test": test,
+        "measured": _measured(critical),
+    }
+
+
+def _measured(critical: CriticalBatchSize) -> dict[str, Any]:
+    """What holds without any form of the curve."""
+    slopes, until = critical.measured
+    return {
+        "linear_until": until._asdict(),
+        "slopes": [row._asdict() | {"slope": row.slope._asdict()} for row in slopes],
+        "batch_sizes": list(critical.range),
+    }
 
 
 def _law(law: LearningRateLaw) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from lr_batch import CriticalBatchSize, LearningRateLaw, Optimum, Result
 from runs.curve.analysis import Analysis
+from runs.curve.words import batch_estimate, count, critical_batch, interval
 from runs.text import Printer, table
 
 
@@ -78,18 +79,37 @@ def short(number: float) -> str:
 def _critical_lines(critical: CriticalBatchSize | None, law: LearningRateLaw | None) -> list[str]:
     lines = []
     if critical:
-        lines += [
-            f"critical batch size  {short(critical.value)} ({critical.level:.0%} interval {short(critical.low)} "
-            f"to {short(critical.high)}), sharpness {critical.sharpness:.2f}",
-            f"fewest steps         {short(critical.s_min)} "
-            f"({short(critical.s_min_low)} to {short(critical.s_min_high)})",
-            f"fewest examples      {short(critical.e_min)} "
-            f"({short(critical.e_min_low)} to {short(critical.e_min_high)})",
-            f"perfect scaling      until batch {short(critical.regimes.perfect_scaling_until.best)}; "
-            f"plateau from batch {short(critical.regimes.flat_from.best)}",
-        ]
+        lines += [] if critical.test.fits else _measured_lines(critical)
+        lines += _fitted_lines(critical)
     if law:
         interval = f"({law.low:.2f} to {law.high:.2f})"
         lines.append(f"learning-rate law    {law.best}, exponent {law.exponent:.2f} {interval}")
         lines += [f"                     {note}" for note in law.notes]
     return lines
+
+
+def _fitted_lines(critical: CriticalBatchSize) -> list[str]:
+    """The numbers of the fit; marked where the curve does not fit."""
+    until, flat = critical.regimes
+    lines = [
+        f"critical batch size  {critical_batch(critical)}, sharpness {critical.sharpness:.2f} "
+        f"({critical.sharpness_low:.2f} to {critical.sharpness_high:.2f}); intervals are {critical.level:.0%}",
+        f"fewest steps         {count(critical.s_min)}{interval(critical.s_min_low, critical.s_min_high)}",
+        f"fewest examples      {count(critical.e_min)}{interval(critical.e_min_low, critical.e_min_high)}",
+        f"perfect scaling      until batch {batch_estimate(until, critical.range)}",
+        f"maximal data parallelism from batch {batch_estimate(flat, critical.range)}",
+    ]
+    return lines if critical.test.fits else [f"by a curve that does not fit: {line}" for line in lines]
+
+
+def _measured_lines(critical: CriticalBatchSize) -> list[str]:
+    """What holds where the curve does not: first why, then where linear scaling ends, then the slopes."""
+    slopes = ", ".join(
+        f"{row.smaller:,}-{row.larger:,} {row.slope.best:.2f} ({row.slope.low:.2f} to {row.slope.high:.2f})"
+        for row in critical.measured.slopes
+    )
+    return [
+        *critical.test.notes,
+        f"linear scaling       within 20% until batch {batch_estimate(critical.measured.linear_until, critical.range)}",
+        f"slopes               {slopes}",
+    ]

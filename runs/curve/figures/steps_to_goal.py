@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lr_batch import CriticalBatchSize, Optimum, Result
+from lr_batch import CriticalBatchSize, Estimate, Optimum, Result
 from runs.curve.analysis import Analysis
+from runs.curve.words import batch, batch_estimate, batch_span, critical_batch
 from runs.plots import style
 
 # Colour and names, the first that fits is written.
@@ -203,9 +204,13 @@ def _mark_critical(axes: Axes, critical: CriticalBatchSize, late: bool) -> None:
 
 def critical_text(critical: CriticalBatchSize) -> str:
     """The critical batch size in two lines of words."""
+    estimate = Estimate(critical.value, critical.low, critical.high)
+    if not critical.test.fits:
+        until = batch_estimate(critical.measured.linear_until, critical.range)
+        return f"linear scaling within 20% until {until}\nthe fitted curve does not hold: {critical_batch(critical)}"
     unsure = "" if critical.reliable else " (unreliable)"
-    interval = f"{critical.level:.0%} interval {style.count(critical.low)} to {style.count(critical.high)}"
-    return f"critical batch size {style.count(critical.value)}{unsure}\n{interval}"
+    size, span = batch(critical.value, critical.range), batch_span(estimate, critical.range)
+    return f"critical batch size {size}{unsure}\n{critical.level:.0%} interval {span}"
 
 
 def _name_regimes(axes: Axes, critical: CriticalBatchSize, left: float, right: float) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lr_batch import CriticalBatchSize, LearningRateLaw, Result
+from lr_batch import CriticalBatchSize, Estimate, LearningRateLaw, Result
+from runs.curve.words import batch, batch_span
 from runs.plots.style import count
 
 
@@ -16,31 +17,22 @@ def cards(critical: CriticalBatchSize | None, law: LearningRateLaw | None) -> st
     """The answers in large figures; empty for what was not fitted."""
     html = []
     if critical:
-        level, regimes = f"{critical.level:.0%} interval", critical.regimes
+        level, (until, flat) = f"{critical.level:.0%} interval", critical.regimes
+        value = Estimate(critical.value, critical.low, critical.high)
+        s_min = Estimate(critical.s_min, critical.s_min_low, critical.s_min_high)
+        e_min = Estimate(critical.e_min, critical.e_min_low, critical.e_min_high)
+        unfit = "" if critical.test.fits else "the curve does not fit; "
+        sides = [batch(limit, critical.range) for limit in (value.best, until.best, flat.best)]
+        spans = [batch_span(limit, critical.range) for limit in (value, until, flat)]
+        over = f"within 20% of S<sub>min</sub>, {spans[2]}; sharpness {critical.sharpness:.2g}"
         boxes = (
-            ("critical batch size", critical.value, f"{level} {_span(critical.low, critical.high)}"),
-            (
-                "fewest steps, S<sub>min</sub>",
-                critical.s_min,
-                f"{level} {_span(critical.s_min_low, critical.s_min_high)}",
-            ),
-            (
-                "fewest examples, E<sub>min</sub>",
-                critical.e_min,
-                f"{level} {_span(critical.e_min_low, critical.e_min_high)}",
-            ),
-            (
-                "perfect scaling until batch",
-                regimes.perfect_scaling_until.best,
-                "at most 20% over linear scaling",
-            ),
-            (
-                "plateau from batch",
-                regimes.flat_from.best,
-                f"within 20% of S<sub>min</sub>; sharpness {critical.sharpness:.2g}",
-            ),
+            ("critical batch size", sides[0], f"{unfit}{level} {spans[0]}"),
+            ("fewest steps, S<sub>min</sub>", count(s_min.best), f"{unfit}{level} {_span(*s_min[1:])}"),
+            ("fewest examples, E<sub>min</sub>", count(e_min.best), f"{unfit}{level} {_span(*e_min[1:])}"),
+            ("perfect scaling until batch", sides[1], f"{unfit}at most 20% over linear scaling, {spans[1]}"),
+            ("maximal data parallelism from batch", sides[2], unfit + over),
         )
-        html = [_card(label, count(value), remark) for label, value, remark in boxes]
+        html = [_card(label, value, remark) for label, value, remark in boxes]
     if law:
         span = f"{law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})"
         html.append(

@@ -1,0 +1,55 @@
+"""Numbers of a study in running text: whole batch sizes, intervals, and no more than was measured."""
+
+from __future__ import annotations
+
+from lr_batch import CriticalBatchSize, Estimate
+
+
+def batch(value: float, measured: tuple[int, int]) -> str:
+    """A batch size; outside the measured ones only on which side it lies.
+
+    >>> batch(7.3, (1, 512)), batch(0.4, (1, 512)), batch(703.0, (1, 512))
+    ('7', 'below 1', 'above 512')
+    """
+    first, last = measured
+    if value > last:
+        return f"above {last:,}"
+    return f"below {first:,}" if value < first else f"{max(round(value), 1):,}"
+
+
+def batch_estimate(estimate: Estimate, measured: tuple[int, int]) -> str:
+    """A batch size with its interval.
+
+    >>> batch_estimate(Estimate(174.0, 112.0, 703.0), (1, 512))
+    '174 (112 to above 512)'
+    >>> batch_estimate(Estimate(600.0, 520.0, 703.0), (1, 512))
+    'above 512'
+    """
+    best, low, high = (batch(value, measured) for value in estimate)
+    return best if low == high else f"{best} ({low} to {high})"
+
+
+def batch_span(estimate: Estimate, measured: tuple[int, int]) -> str:
+    """The interval of a batch size alone."""
+    return f"{batch(estimate.low, measured)} to {batch(estimate.high, measured)}"
+
+
+def critical_batch(critical: CriticalBatchSize) -> str:
+    return batch_estimate(Estimate(critical.value, critical.low, critical.high), critical.range)
+
+
+def count(value: float) -> str:
+    """Steps or examples: 2.4, 92, 3,132."""
+    return f"{value:.2g}" if value < 9.95 else f"{value:,.0f}"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """ " (85 to 99)", or nothing where there is none."""
+    if low is None or high is None or not low <= high:
+        return ""
+    return f" ({count(low)} to {count(high)})"
+
+
+def percent(share: float) -> str:
+    """A share as a whole percentage, which is at least 0."""
+    return f"{max(share, 0.0):.0%}"
