@@ -24,9 +24,9 @@ from lr_batch.analysis.scaling_curve import Points, jacobian, log_steps
 FORM = 0.03  # log steps
 # Thresholds: `python -m runs.recipes.curve_test` measures how often good curves exceed them (5 % together), and how
 # often each fault does (90 % or more).
-SCATTER_MAX = 1.5
-OUTLIER_MAX = 2.9
-BEND_MAX = 7.5
+SCATTER_MAX = 1.35
+OUTLIER_MAX = 2.6
+BEND_MAX = 6.0
 SEED_MAX = 5.0  # robust standard deviations
 SEED_FACTOR = 1.8  # a seed closer to the others than this is none to speak of
 FEW_STEPS = 4.0

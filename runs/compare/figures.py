@@ -97,7 +97,7 @@ def _figure(
     if len(bounds) == 0:
         style.note(axes, "no optimizer reached the goal at any batch size")
         return style.save(figure, path)
-    style.log_axis(axes.yaxis, label, bounds.min() / 1.4, bounds.max() * 1.4)
+    style.log_axis(axes.yaxis, label, np.nanmin(bounds) / 1.4, np.nanmax(bounds) * 1.4)
     for index, points in enumerate(series):
         joined = curve is None or outcomes[index][1].critical is None
         _draw_points(axes, points, index, joined)
