@@ -40,7 +40,7 @@ def asha(
 
 def promotable(state: State, here: int, above: int, eta: int) -> list[Segment]:
     """Segments that go on from rung `here`, best first: in its top 1/eta, not diverged, not yet asked."""
-    rung = [(s.loss, i) for i, s in state.segments.items() if s.steps == here and s.told]
+    rung = [(s.known_loss, i) for i, s in state.segments.items() if s.steps == here and s.told]
     top = sorted(rung)[: len(rung) // eta]
     gone = {segment.continues for segment in state.segments.values() if segment.steps == above}
     return [go_on(i, state.segments[i], above) for loss, i in top if np.isfinite(loss) and i not in gone]

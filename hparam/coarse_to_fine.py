@@ -56,13 +56,14 @@ def coarse_to_fine(space: Space, levels: int | Mapping[str, int] = 5, tolerance:
 def _plan(space: Space, counts: dict[str, int], tolerance: float, key: Key, state: State, n: int) -> Wanted:
     # Only first seeds steer, so that what is asked later never moves an earlier stage.
     first = [s for s in state.segments.values() if s.repeat == 0 and s.continues == FRESH]
-    losses = {space.hash(segment.setting): segment.loss for segment in first}
+    losses = {space.hash(s.setting): s.known_loss for s in first if s.told}
     box = Box(np.zeros(len(space)), np.ones(len(space)))
-    for stage in itertools.count():
+    stage = 0
+    while True:
         cells = _cells(space, counts, box)
-        known = [losses.get(space.hash(cell)) for cell in cells]
+        known = [losses[hashed] for hashed in map(space.hash, cells) if hashed in losses]
         note = f"stage {stage}: {_interval(space, box)}"
-        if None in known:
+        if len(known) < len(cells):
             points = itertools.chain(cells, _filler(space, key, box, stage, n))
             return Wanted(untried_segments(space, key, state, n, first=points, label=stage), (note,))
         if not np.isfinite(min(known)):
@@ -71,6 +72,7 @@ def _plan(space: Space, counts: dict[str, int], tolerance: float, key: Key, stat
         if _small(space, box, tolerance):
             return Wanted(_further_seeds(space, state, cells, known, n, stage), (note + "; done",))
         box = _zoom(space, counts, box, cells[int(np.argmin(known))])
+        stage += 1
 
 
 def _cells(space: Space, counts: dict[str, int], box: Box) -> list[Setting]:

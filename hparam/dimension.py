@@ -87,7 +87,7 @@ def log1m(low: float, high: float) -> Dimension:
     return _continuous("log1m", low, high, lambda x: -np.log1p(-x), lambda t: -np.expm1(-t))
 
 
-def integer(low: int, high: int) -> Dimension:
+def integer(low: float, high: float) -> Dimension:
     """Whole numbers from `low` to `high`, both included.
 
     >>> integer(1, 8).from_unit(np.array([0.0, 0.49, 1.0])).tolist()

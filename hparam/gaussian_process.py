@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -85,11 +85,14 @@ def _fit_kernel(points, targets, known, seed: int):
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-    signal = ConstantKernel(1.0, (0.05, 100.0)) * Matern(np.full(points.shape[1], 0.5), (0.03, 10.0), nu=2.5)
+    lengths: Any = np.full(points.shape[1], 0.5)  # one of each dimension
+    signal = ConstantKernel(1.0, (0.05, 100.0)) * Matern(lengths, (0.03, 10.0), nu=2.5)
     kernel = signal + WhiteKernel(1e-3, (1e-6, 1.0))
     regressor = GaussianProcessRegressor(kernel, alpha=known, n_restarts_optimizer=1, random_state=seed)
     with warnings.catch_warnings():
         # A parameter at its bound, or a line search that ends early, is a fit as good as any.
         warnings.simplefilter("ignore")
-        fitted = regressor.fit(points, targets).kernel_
+        fitted: Any = regressor.fit(
+            points, targets
+        ).kernel_  # the sum of `kernel`, which scikit-learn does not declare
     return fitted.k1, float(fitted.k2.noise_level)

@@ -5,6 +5,7 @@ The study is rebuilt in memory at every call, so the adapter keeps no state.
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from typing import Any
 
@@ -36,8 +37,7 @@ def optuna(space: Space, sampler: str = "tpe") -> Search:
 
 def _ask(space: Space, sampler: str, key: Key, state: State, n: int) -> np.ndarray:
     """`n` points of the unit cube."""
-    import optuna as library
-
+    library: Any = importlib.import_module("optuna")  # an extra, and this module's own name
     seed = int(generator(key, len(state.segments)).integers(2**31))
     options: dict[str, Any] = {"constant_liar": True} if sampler == "tpe" else {}
     with warnings.catch_warnings():
@@ -53,14 +53,14 @@ def _ask(space: Space, sampler: str, key: Key, state: State, n: int) -> np.ndarr
 
 def _trials(library, space: Space, state: State, axes: dict) -> list:
     """Told segments as finished trials, running ones as running."""
-    worst = max((s.loss for s in state.told if np.isfinite(s.loss)), default=0.0)
+    worst = max((s.known_loss for s in state.told if np.isfinite(s.known_loss)), default=0.0)
     states = library.trial.TrialState
     return [
         library.trial.create_trial(
             params=dict(zip(space.names, space.points([segment.setting])[0].tolist(), strict=True)),
             distributions=axes,
             state=states.COMPLETE if segment.told else states.RUNNING,
-            value=min(segment.loss, worst + 1.0) if segment.told else None,
+            value=min(segment.known_loss, worst + 1.0) if segment.told else None,
         )
         for segment in state.segments.values()
     ]

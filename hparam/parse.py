@@ -55,8 +55,8 @@ def _make(kind: str, arguments: list[str]) -> Dimension:
     if "" in arguments:
         raise ValueError(f"{kind} has an empty value in ({','.join(arguments)})")
     if kind == "choice":
-        numbers = [_number(argument) for argument in arguments]
-        return choice(*(arguments if None in numbers else numbers))
+        numbers = [number for number in map(_number, arguments) if number is not None]
+        return choice(*(numbers if len(numbers) == len(arguments) else arguments))
     if len(arguments) != 2 or None in map(_number, arguments):
         raise ValueError(f"{kind} takes two numbers, got ({','.join(arguments)})")
     return KINDS[kind](*map(float, arguments))

@@ -50,7 +50,7 @@ def population(
         alive = size
         for steps in range(interval, max_steps, interval):
             ranked = finished(members, steps, alive)
-            if ranked is None or not np.isfinite(ranked[0][1].loss):
+            if ranked is None or not np.isfinite(ranked[0][1].known_loss):
                 break
             rng = generator(jax.random.fold_in(key, cohort), steps)
             generation = next_generation(ranked, min(steps + interval, max_steps), rng)

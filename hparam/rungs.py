@@ -6,7 +6,6 @@ ready, and opens a new one where lanes are left: no lane waits for a rung.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
 from hparam.search import FRESH, Key, Segment, State, Wanted, segment_id
@@ -34,7 +33,8 @@ def fill(
     for i, segment in state.segments.items():
         cohorts.setdefault(segment.label, {})[i] = segment
     segments: list[Segment] = []
-    for cohort in itertools.count():
+    cohort = 0
+    while True:
         members = cohorts.get(cohort, {})
         going_on = [s for s in ready(cohort, members) if segment_id(space, s) not in members]
         segments += going_on[: n - len(segments)]
@@ -44,6 +44,7 @@ def fill(
         segments += untried_segments(space, key, state, room, planned=segments, steps=steps, label=cohort)
         if len(segments) == n:
             return Wanted(segments)
+        cohort += 1
 
 
 def go_on(segment_id: int, segment: Segment, steps: int) -> Segment:
@@ -56,7 +57,7 @@ def finished(members: Members, steps: int, size: int) -> list[tuple[int, Segment
     rung = [(i, segment) for i, segment in members.items() if segment.steps == steps]
     if len(rung) < size or not all(segment.told for _, segment in rung):
         return None
-    return sorted(rung, key=lambda member: (member[1].loss, member[0]))
+    return sorted(rung, key=lambda member: (member[1].known_loss, member[0]))
 
 
 def rungs(owner: str, min_steps: int, max_steps: int, eta: int) -> tuple[int, ...]:

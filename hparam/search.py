@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -45,6 +46,13 @@ class Segment(NamedTuple):
     @property
     def told(self) -> bool:
         return self.loss is not None
+
+    @property
+    def known_loss(self) -> float:
+        """The loss of a finished segment."""
+        if self.loss is None:
+            raise ValueError(f"search: segment {self} has not been told a loss")
+        return self.loss
 
 
 class Proposal(NamedTuple):
@@ -82,7 +90,8 @@ class Proposal(NamedTuple):
         """Row numbers of each group that can advance in lock-step, longest trained first."""
         groups: dict[tuple[int, int, int], list[int]] = {}
         for i, group in enumerate(zip(self.start, self.steps, self.repeat, strict=True)):
-            groups.setdefault(tuple(map(int, group)), []).append(i)
+            start, steps, repeat = map(int, group)
+            groups.setdefault((start, steps, repeat), []).append(i)
         for group in sorted(groups, key=lambda g: (-g[0], g[1], g[2])):
             yield np.array(groups[group])
 
@@ -165,7 +174,7 @@ def segment_id(space: Space, segment: Segment) -> int:
 
 def generator(key: Key, *salt: int) -> np.random.Generator:
     """NumPy draws from a JAX key; other salts, other draws."""
-    typed = jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     words = np.asarray(jax.random.key_data(key) if typed else key)
     return np.random.default_rng([*words.ravel().tolist(), *salt])
 
@@ -183,12 +192,12 @@ def best(space: Space, state: State) -> tuple[dict[str, float], float] | None:
 def mean_losses(space: Space, state: State) -> dict[tuple[float, ...], float]:
     """Mean over seeds of each setting trained to the last rung that any trial finished."""
     told = state.told
-    last = max((segment.steps for segment in told if np.isfinite(segment.loss)), default=FULL)
+    last = max((segment.steps for segment in told if np.isfinite(segment.known_loss)), default=FULL)
     losses: dict[str, list[Segment]] = {}
     for segment in told:
         if segment.steps == last:
             losses.setdefault(space.hash(segment.setting), []).append(segment)
-    return {same[0].setting: float(np.mean([s.loss for s in same])) for same in losses.values()}
+    return {same[0].setting: float(np.mean([s.known_loss for s in same])) for same in losses.values()}
 
 
 def _segments(proposal: Proposal) -> list[Segment]:
@@ -219,4 +228,4 @@ def _check_retold(space: Space, state: State, ids: np.ndarray, told: list[Segmen
         known = state.segments.get(i)
         if known is not None and known.told and known.loss != segment.loss:
             setting = dict(zip(space.names, segment.setting, strict=True))
-            raise ValueError(f"tell: {setting} was told {known.loss:g} before, got {segment.loss:g}")
+            raise ValueError(f"tell: {setting} was told {known.loss:g} before, got {segment.known_loss:g}")

@@ -112,10 +112,10 @@ class Space:
 
     def cells(self) -> list[tuple[float, ...]] | None:
         """Every setting of a finite space, each once; None for a continuum or above `MAX_CELLS`."""
-        counts = [dimension.cells for dimension in self.dimensions.values()]
-        if None in counts or math.prod(counts) > MAX_CELLS:
+        counts = [d.cells for d in self.dimensions.values() if d.cells is not None]
+        if len(counts) < len(self) or math.prod(counts) > MAX_CELLS:
             return None
-        return self.product([dimension.levels(dimension.cells) for dimension in self.dimensions.values()])
+        return self.product([d.levels(n) for d, n in zip(self.dimensions.values(), counts, strict=True)])
 
     def product(self, levels: list[Float[np.ndarray, " levels"]]) -> list[tuple[float, ...]]:
         """Distinct settings of the grid of `levels`, points of each axis of the unit cube."""

@@ -24,9 +24,9 @@ def successive_halving(
       num: trials of a bracket, >= 1; default: as many as leave one at the last rung.
     """
     ladder = rungs("successive_halving", min_steps, max_steps, eta)
-    num = eta ** (len(ladder) - 1) if num is None else num
-    if num < 1:
-        raise ValueError(f"successive_halving: num must be >= 1, got {num}")
+    size = eta ** (len(ladder) - 1) if num is None else num
+    if size < 1:
+        raise ValueError(f"successive_halving: num must be >= 1, got {size}")
 
     def plan(key, state, n) -> Wanted:
         return fill(
@@ -34,8 +34,8 @@ def successive_halving(
             key,
             state,
             n,
-            first_rung=lambda bracket: (num, ladder[0]),
-            ready=lambda bracket, members: survivors(members, num, ladder, eta),
+            first_rung=lambda bracket: (size, ladder[0]),
+            ready=lambda bracket, members: survivors(members, size, ladder, eta),
         )
 
     return make_search(space, plan)

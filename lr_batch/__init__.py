@@ -27,6 +27,8 @@ from lr_batch.study import Study
 from lr_batch.sweep import Progress, run
 from lr_batch.workloads import WORKLOADS
 
+__version__ = "0.1.0"
+
 __all__ = [
     "BUDGET",
     "DIVERGED",

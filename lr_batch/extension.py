@@ -17,7 +17,11 @@ def rates_to_add(result: Result) -> dict[int, tuple[float, ...]]:
     """New learning rates for each batch size whose best rate is not inside its grid."""
     edges = {row.batch_size: row.edge or _unreached_edge(result, row) for row in best_settings(result)}
     grids = {size: np.unique(result.hparams["learning_rate"][result.batch_size == size]) for size in edges}
-    return {size: beyond(grids[size], edge) for size, edge in edges.items() if edge and len(grids[size]) > 1}
+    return {
+        size: beyond(grids[size].tolist(), edge)
+        for size, edge in edges.items()
+        if edge and len(grids[size]) > 1
+    }
 
 
 def beyond(grid: Sequence[float], edge: str) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -61,6 +61,7 @@ class Generalization(NamedTuple):
         return np.where(self.alive & np.isfinite(values), values, np.inf)
 
 
+@runtime_checkable
 class ArrayStore(Protocol):
     """Keeps the arrays of finished chunks."""
 
@@ -179,10 +180,10 @@ class _Runner:
         return self.programs.setdefault((device, width), Once()).get(compile_it)
 
     def _stopping_rule(self) -> Callable[[Mapping[str, jax.Array]], reg.EarlyStopping] | None:
-        regularizer, optimizer = self.study.regularizer, self.study.lane_optimizer
-        if regularizer is None or regularizer.stop is None:
+        optimizer = self.study.lane_optimizer
+        if not isinstance(optimizer, RegularizedOptimizer) or (stop := optimizer.regularizer.stop) is None:
             return None
-        return lambda hparams: regularizer.stop(optimizer.strengths(hparams))
+        return lambda hparams: stop(optimizer.strengths(hparams))
 
     def _classes(self) -> int | None:
         """Of a loss that is a cross entropy over them."""

@@ -13,7 +13,7 @@ from lr_batch.problem.workload import Workload
 from lr_batch.workloads import WORKLOADS
 
 # Attributes by which a user's function says more of itself, and what they must be.
-HOOKS: dict[str, type | tuple[type, ...]] = {
+HOOKS: dict[str, Any] = {
     "name": str,
     "hparams": Mapping,
     "space": Mapping,
@@ -38,7 +38,7 @@ def as_workload(workload: Workload | str | Callable[..., Workload], **options: A
     """
     if isinstance(workload, str):
         return WORKLOADS[workload](**options)
-    made = _called(workload, options) if _makes_one(workload) else workload
+    made: Any = _called(workload, options) if callable(workload) and _makes_one(workload) else workload
     if not isinstance(made, Workload):
         raise ValueError(
             f"workload must be a name, a Workload or a function that makes one, got {type(made).__name__}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,12 @@ MAX_TRIALS = 1_000_000
 MAX_BUDGET = 1_000_000_000  # steps are counted in 32 bits
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, init=False)
 class Study:
     """One question to the instrument: a workload and an optimizer over a grid.
 
-    Every batch size is trained with every setting of the space's product and every seed. Fields left None take the
-    workload's or the optimizer's default; after construction they hold the values in use.
+    Every batch size is trained with every setting of the space's product and every seed. What is left None takes the
+    workload's or the optimizer's default; the fields hold the values in use.
 
     Args:
       workload: a name of `lr_batch.WORKLOADS`, a `Workload`, or a function that makes one; see `as_workload`.
@@ -55,53 +55,67 @@ class Study:
       ValueError: one line naming the field, the value, and what is allowed.
     """
 
-    workload: Workload | str | Callable[[], Workload] = "digits_mlp"
-    optimizer: optim.Optimizer | str | Callable[[Mapping[str, Any]], Any] = "sgd"
-    batch_sizes: Sequence[int] | None = None
-    space: Mapping[str, Sequence[float]] | None = None
-    seeds: int = 4
-    goal: Goal | str | None = None
-    budget: int | None = None
-    slack: float = 2.0
-    extend: bool = True
-    lanes: str | None = None
-    regularizer: reg.Regularizer | str | None = None
-    reached: str = AVERAGE
-    evaluation_growth: float | None = None
-    notes: tuple[str, ...] = dataclasses.field(default=(), init=False)
+    workload: Workload
+    optimizer: optim.Optimizer
+    batch_sizes: tuple[int, ...]
+    space: Mapping[str, tuple[float, ...]]
+    seeds: int
+    goal: Goal
+    budget: int
+    slack: float
+    extend: bool
+    lanes: str
+    regularizer: reg.Regularizer | None
+    reached: str
+    evaluation_growth: float
+    notes: tuple[str, ...] = dataclasses.field(init=False)
 
-    def __post_init__(self):
+    def __init__(
+        self,
+        workload: Workload | str | Callable[[], Workload] = "digits_mlp",
+        optimizer: optim.Optimizer | str | Callable[[Mapping[str, Any]], Any] = "sgd",
+        batch_sizes: Iterable[int] | None = None,
+        space: Mapping[str, Iterable[float]] | None = None,
+        seeds: int = 4,
+        goal: Goal | str | None = None,
+        budget: int | None = None,
+        slack: float = 2.0,
+        extend: bool = True,
+        lanes: str | None = None,
+        regularizer: reg.Regularizer | str | None = None,
+        reached: str = AVERAGE,
+        evaluation_growth: float | None = None,
+    ):
         put = lambda name, value: object.__setattr__(self, name, value)  # frozen after this
-        put("workload", as_workload(self.workload))
-        put("optimizer", as_optimizer(self.optimizer))
-        if isinstance(self.regularizer, str):
-            put("regularizer", reg.REGULARIZERS[self.regularizer])
-        if not isinstance(self.regularizer, reg.Regularizer | None):
-            kind = type(self.regularizer).__name__
-            raise ValueError(f"study: regularizer must be a name or a reg.Regularizer, got {kind}")
-        put("goal", parse_goal(self.workload.goal if self.goal is None else self.goal))
+        put("workload", as_workload(workload))
+        put("optimizer", as_optimizer(optimizer))
+        put("regularizer", _regularizer(regularizer))
+        put("goal", parse_goal(self.workload.goal if goal is None else goal))
         in_float32("study: threshold of the goal", [self.goal.threshold])
-        budget = self.workload.budget if self.budget is None else self.budget
+        budget = self.workload.budget if budget is None else budget
         put("budget", _whole("budget", budget, low=1, high=MAX_BUDGET))
-        put("seeds", _whole("seeds", self.seeds, low=1))
-        batch_sizes = self.workload.batch_sizes if self.batch_sizes is None else self.batch_sizes
-        batch_sizes, repeated_sizes = _batch_sizes(batch_sizes, num_examples(self.workload.train_data))
-        space, repeated_values = _space(self._default_space() if self.space is None else self.space)
-        put("batch_sizes", batch_sizes)
-        put("space", space)
+        put("seeds", _whole("seeds", seeds, low=1))
+        batch_sizes = self.workload.batch_sizes if batch_sizes is None else batch_sizes
+        sizes, repeated_sizes = _batch_sizes(batch_sizes, num_examples(self.workload.train_data))
+        axes, repeated_values = _space(self._default_space() if space is None else space)
+        put("batch_sizes", sizes)
+        put("space", axes)
         repeated = {"batch sizes": repeated_sizes, "values of the space": repeated_values}
         put("notes", tuple(f"repeated {what} left out: {count}" for what, count in repeated.items() if count))
-        put("lanes", self.workload.lanes if self.lanes is None else self.lanes)
+        put("lanes", self.workload.lanes if lanes is None else lanes)
         if self.lanes not in EXECUTIONS:
             raise ValueError(f"study: {unknown('lanes', self.lanes, EXECUTIONS)}")
-        if self.reached not in RULES:
-            raise ValueError(f"study: {unknown('reached', self.reached, RULES)}")
-        growth = RULES[self.reached].growth if self.evaluation_growth is None else self.evaluation_growth
+        if reached not in RULES:
+            raise ValueError(f"study: {unknown('reached', reached, RULES)}")
+        put("reached", reached)
+        growth = RULES[reached].growth if evaluation_growth is None else evaluation_growth
         put("evaluation_growth", _number("evaluation_growth", growth))
         if not self.evaluation_growth > 0:
             raise ValueError(f"study: evaluation_growth must be above 0, got {growth!r}")
-        if not isinstance(self.slack, int | float | np.number) or not self.slack >= 1:
-            raise ValueError(f"study: slack must be >= 1 (infinite: no racing), got {self.slack!r}")
+        if not isinstance(slack, int | float | np.number) or not slack >= 1:
+            raise ValueError(f"study: slack must be >= 1 (infinite: no racing), got {slack!r}")
+        put("slack", slack)
+        put("extend", extend)
         self._check_size()
         self._check_settings()
         check_shapes("study", self.workload, self.goal.metric)
@@ -152,6 +166,15 @@ class Study:
             )
 
 
+def _regularizer(regularizer: reg.Regularizer | str | None) -> reg.Regularizer | None:
+    if isinstance(regularizer, str):
+        return reg.REGULARIZERS[regularizer]
+    if not isinstance(regularizer, reg.Regularizer | None):
+        kind = type(regularizer).__name__
+        raise ValueError(f"study: regularizer must be a name or a reg.Regularizer, got {kind}")
+    return regularizer
+
+
 def check_settings(
     owner: str,
     ranges: Mapping[str, optim.Range],
@@ -179,7 +202,7 @@ def _whole(field: str, value: Any, low: int, high: float = math.inf) -> int:
     return int(value)
 
 
-def _batch_sizes(values: Sequence[int], examples: int) -> tuple[tuple[int, ...], int]:
+def _batch_sizes(values: Any, examples: int) -> tuple[tuple[int, ...], int]:
     """Sorted distinct batch sizes, and how many were repeated."""
     given = [_whole("batch_sizes", value, low=1) for value in _listed("batch_sizes", values)]
     if max(given) > examples:
@@ -190,7 +213,7 @@ def _batch_sizes(values: Sequence[int], examples: int) -> tuple[tuple[int, ...],
     return sizes, len(given) - len(sizes)
 
 
-def _space(space: Mapping[str, Sequence[float]]) -> tuple[dict[str, tuple[float, ...]], int]:
+def _space(space: Mapping[str, Any]) -> tuple[dict[str, tuple[float, ...]], int]:
     """Sorted distinct values of each axis, and how many were repeated."""
     if "learning_rate" not in space:
         raise ValueError(f"study: space must hold learning_rate, got {', '.join(space) or 'nothing'}")

@@ -265,5 +265,6 @@ def best_by_cell(result: Result) -> dict[tuple[int, int], float]:
     cells: dict[tuple[int, int], float] = {}
     for size, seed, steps in zip(result.batch_size, result.seed, result.steps_to_goal, strict=True):
         if np.isfinite(steps):
-            cells[size, seed] = min(steps, cells.get((size, seed), np.inf))
+            cell = int(size), int(seed)
+            cells[cell] = min(float(steps), cells.get(cell, np.inf))
     return cells

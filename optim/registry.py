@@ -63,7 +63,7 @@ class Optimizer(NamedTuple):
     step_kind: str | None = None
     further: bool = False
 
-    def __call__(self, hparams: Mapping[str, Scalar]) -> optax.GradientTransformation:
+    def __call__(self, hparams: Mapping[str, Any]) -> optax.GradientTransformation:
         return self.make(hparams)
 
 

@@ -34,9 +34,9 @@ class Applied(NamedTuple):
 class RegularizedState(NamedTuple):
     """States of the three parts of `regularized`."""
 
-    before: optax.OptState
-    optimizer: optax.OptState
-    after: optax.OptState
+    before: Any
+    optimizer: Any
+    after: Any
 
 
 def regularized(

@@ -49,7 +49,7 @@ def dropout(rate: Scalar) -> Applied:
     return Applied(loss=with_dropout)
 
 
-def drop(x: Float[Array, ...], rate: Scalar, key: Key) -> Float[Array, ...]:
+def drop(x: Float[Array, "..."], rate: Scalar, key: Key) -> Float[Array, "..."]:
     """Each element becomes 0 with probability `rate` in [0, 1), else x / (1 - rate)."""
     kept = jax.random.uniform(key, x.shape) >= rate
     return jnp.where(kept, x / (1 - rate), 0.0)

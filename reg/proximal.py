@@ -15,7 +15,7 @@ from reg.applied import Applied, Scalar, of_result
 from reg.masks import Mask, on_masked, weights
 
 
-def soft_threshold(x: Float[Array, ...], threshold: Scalar) -> Float[Array, ...]:
+def soft_threshold(x: Float[Array, "..."], threshold: Scalar) -> Float[Array, "..."]:
     """sign(x) max(|x| - threshold, 0): the proximal operator of threshold |x|."""
     return jnp.sign(x) * jnp.maximum(jnp.abs(x) - threshold, 0.0)
 

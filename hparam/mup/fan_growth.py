@@ -48,8 +48,10 @@ def default_fans(path: str, base: tuple[int, ...], target: tuple[int, ...]) -> t
             f"mup: {len(grown)} axes of {path!r} grow, {base} to {target}; "
             "say with `fans` which are its input"
         )
-    if len(grown) != 1:
-        return tuple(ratios) or (1.0, 1.0)
+    if not grown:
+        return 1.0, 1.0
+    if len(grown) == 2:
+        return ratios[0], ratios[1]
     is_output = grown[0] == len(base) - 1 or path.endswith("bias")
     return (1.0, ratios[0]) if is_output else (ratios[0], 1.0)
 

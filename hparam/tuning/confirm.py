@@ -68,8 +68,8 @@ def confirm(
 
 def lineage(state: State, setting: tuple[float, ...]) -> list[Segment]:
     """The segments of the best trial that ended, at the longest training, with `setting`; oldest first."""
-    told = [s for s in state.told if s.setting == setting and np.isfinite(s.loss)]
-    chain = [min(told, key=lambda s: (s.steps != FULL, -s.steps, s.loss))]
+    told = [s for s in state.told if s.setting == setting and np.isfinite(s.known_loss)]
+    chain = [min(told, key=lambda s: (s.steps != FULL, -s.steps, s.known_loss))]
     while chain[0].continues != FRESH:
         chain.insert(0, state.segments[chain[0].continues])
     return chain

@@ -49,7 +49,7 @@ def comparable(plan: TuningPlan, segments: Iterable[Segment]) -> tuple[int, list
     by_steps: dict[int, list[Segment]] = {}
     for segment in segments:
         by_steps.setdefault(segment.steps, []).append(segment)
-    finite = {steps: sum(np.isfinite(s.loss) for s in told) for steps, told in by_steps.items()}
+    finite = {steps: sum(np.isfinite(s.known_loss) for s in told) for steps, told in by_steps.items()}
     enough = [steps for steps, num in finite.items() if num >= PER_DIMENSION * len(plan.space)]
     steps = max(enough) if enough else max(finite, key=lambda s: (finite[s], s), default=FULL)
     return steps, by_steps.get(steps, [])

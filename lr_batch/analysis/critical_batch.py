@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from lr_batch.analysis.curve_test import CurveTest, test_curve
 from lr_batch.analysis.intervals import LEVEL, Estimate, Replicates, difference, exp_estimates, p_values
@@ -83,7 +83,7 @@ class CriticalBatchSize(NamedTuple):
     notes: tuple[str, ...]
     parameters: Replicates
 
-    def curve(self, batch_size: Float[np.ndarray, " n"]) -> Band:
+    def curve(self, batch_size: Sequence[float] | Num[np.ndarray, " n"]) -> Band:
         """Fitted steps at any batch sizes, with their pointwise interval."""
         log_b = np.log(np.asarray(batch_size, float))
         rows = exp_estimates(self.parameters.map(lambda p: log_steps(p, log_b)), self.level)
@@ -168,7 +168,7 @@ def _check(optima: Sequence[Optimum], level: float, sharpness: float | None) -> 
 
 
 def critical_batch_size(
-    result: Result,
+    result: Result | None,
     *,
     level: float = LEVEL,
     sharpness: float | None = None,

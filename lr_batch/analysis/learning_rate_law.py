@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy  # loads scipy.special at its first use
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from lr_batch.analysis.optimum import PRIOR_DF, RATE, Optimum, best_settings
 from lr_batch.result import Result
@@ -74,7 +74,7 @@ class FittedLaw(NamedTuple):
     power: float
     knee: float | None
 
-    def rate(self, batch_size: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    def rate(self, batch_size: Sequence[float] | Num[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """Learning rate that the law gives at any batch sizes."""
         log_knee = np.log(self.knee) if self.knee else 0.0
         feature = LAWS[self.name].feature(np.log(np.asarray(batch_size, float)), log_knee)
@@ -104,7 +104,7 @@ class LearningRateLaw(NamedTuple):
     reliable: bool
     notes: tuple[str, ...]
 
-    def rate(self, batch_size: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    def rate(self, batch_size: Sequence[float] | Num[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """Learning rate that the best law gives at any batch sizes."""
         return self.ranking[0].rate(batch_size)
 
@@ -154,7 +154,7 @@ def _held_out(law: Law, log_b: np.ndarray, log_rate: np.ndarray, sd: np.ndarray)
         kept = np.arange(len(log_b)) != i
         fit = _fit(law, log_b[kept], log_rate[None, kept], sd[kept] ** -2)
         expected = fit.level[0] + fit.power[0] * law.feature(log_b[i], fit.log_knee[0])
-        error = sd[i] * _scale(law, fit.chi_sq[0], kept.sum())
+        error = sd[i] * _scale(law, fit.chi_sq[0], int(kept.sum()))
         total -= 0.5 * ((log_rate[i] - expected) / error) ** 2 + np.log(error) + 0.5 * np.log(2 * np.pi)
     return float(total / len(log_b))
 

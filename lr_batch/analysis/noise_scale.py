@@ -49,16 +49,16 @@ def _check(small: np.ndarray, big: np.ndarray, batch_small: int, batch_big: int,
 
 
 def _parts(
-    small: np.ndarray, big: np.ndarray, batch_small: int, batch_big: int
-) -> tuple[np.ndarray, np.ndarray]:
+    small: np.ndarray | float, big: np.ndarray | float, batch_small: int, batch_big: int
+) -> tuple[np.ndarray | float, np.ndarray | float]:
     """Unbiased (|G|^2, tr(Sigma)) from mean square norms (McCandlish et al., 2018, appendix A.1)."""
     signal = (batch_big * big - batch_small * small) / (batch_big - batch_small)
     noise = (small - big) / (1.0 / batch_small - 1.0 / batch_big)
     return signal, noise
 
 
-def _ratio(signal: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    positive = signal > 0
+def _ratio(signal: np.ndarray | float, noise: np.ndarray | float) -> np.ndarray:
+    positive = np.greater(signal, 0)
     return np.where(positive, np.maximum(noise, 0.0) / np.where(positive, signal, 1.0), np.inf)
 
 

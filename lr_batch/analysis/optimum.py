@@ -117,7 +117,7 @@ class _Plane(NamedTuple):
 
     @property
     def reached(self) -> np.ndarray:
-        return np.isfinite(self.cells.log_steps).any(1)
+        return np.asarray(np.isfinite(self.cells.log_steps).any(1))
 
 
 def _plane(result: Result, rows: np.ndarray, others: Mapping[str, float]) -> _Plane:
@@ -169,7 +169,7 @@ def _edge(cells: RateCells) -> Literal["low", "high"] | None:
     steps = np.where(np.isnan(cells.log_steps), np.inf, cells.log_steps)
     median = np.median(steps, axis=0)
     cell = int(np.lexsort((steps.min(0), median))[0])
-    return {0: "low", len(median) - 1: "high"}.get(cell)
+    return "low" if cell == 0 else "high" if cell == len(median) - 1 else None
 
 
 def _spreads(fits: Sequence[RateFit]) -> list[float]:

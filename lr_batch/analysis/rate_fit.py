@@ -81,7 +81,7 @@ class _Grid(NamedTuple):
     chi_sq: np.ndarray  # [centers shapes seeds], sum of squared standardised errors of reached lanes
 
 
-def best_fraction(shape: np.ndarray) -> np.ndarray:
+def best_fraction(shape: np.ndarray | float) -> np.ndarray | float:
     """u at the minimum of T: the root of L - log(1 - u) = u / (1 - u), by bisection."""
     low, high = np.zeros_like(shape), np.ones_like(shape)
     for _ in range(60):
@@ -92,7 +92,7 @@ def best_fraction(shape: np.ndarray) -> np.ndarray:
     return 0.5 * (low + high)
 
 
-def cliff(offset: np.ndarray, sharpness: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def cliff(offset: np.ndarray, sharpness: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
     """(log T - log min T, its slope in log rate) at `offset` = log(rate / best); inf beyond the edge."""
     best = best_fraction(sharpness)
     fraction = best * np.exp(offset)
@@ -124,7 +124,8 @@ def basins(offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     bowls = [(partial(bowl, skew=skew), BOWLS) for skew in SKEWS]
     families = [(cliff, CLIFFS), (valley, VALLEYS), *bowls]
     shapes = [family(offset, values[:, None]) for family, values in families]
-    return tuple(np.concatenate(parts, axis=-2) for parts in zip(*shapes, strict=True))
+    values, slopes = zip(*shapes, strict=True)
+    return np.concatenate(values, axis=-2), np.concatenate(slopes, axis=-2)
 
 
 def _centers(cells: RateCells) -> np.ndarray:
@@ -216,7 +217,7 @@ def _summary(cells: RateCells, grid: _Grid, weights: np.ndarray) -> RateFit:
 def _informative(cells: RateCells) -> tuple[RateCells, np.ndarray]:
     """The seeds that reached the goal at some rate, at the rates near those; and which seeds."""
     reached = np.isfinite(cells.log_steps)
-    heard, columns = reached.any(1), np.flatnonzero(reached.any(0))
+    heard, columns = np.asarray(reached.any(1)), np.flatnonzero(reached.any(0))
     # Two cells to either side bound the optimum; farther lanes only cost time.
     near = slice(max(columns[0] - 2, 0), columns[-1] + 3)
     return RateCells(cells.log_rate[near], cells.log_steps[heard, near], cells.log_bound[heard, near]), heard

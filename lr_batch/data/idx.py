@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 UNSIGNED_BYTE = 0x08
 
 
-def read_idx(path: Path) -> UInt8[np.ndarray, ...]:
+def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     """Array of unsigned bytes in an IDX file, plain or gzipped (told by its first bytes, not by its name).
 
     Raises:

@@ -8,7 +8,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -78,7 +78,7 @@ def _decode(name: str, split: str) -> Images:
     import tensorflow_datasets as tfds
     from PIL import Image
 
-    source = tfds.data_source(
+    source: Any = tfds.data_source(
         name,
         split=split,
         data_dir=tfds_folder(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -84,6 +84,7 @@ class ChunkResult(NamedTuple):
             )
 
 
+@runtime_checkable
 class ChunkStore(Protocol):
     """The two methods that `lr_batch.run` needs of a store."""
 

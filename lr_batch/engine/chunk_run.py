@@ -115,6 +115,5 @@ def rows(
 def products_precision(device: jax.Device) -> str:
     """Of products of float32 matrices: what JAX is told; else float32 on a CPU, and "default" where the device chooses
     (NVIDIA's take TF32)."""
-    return str(
-        jax.config.jax_default_matmul_precision or ("float32" if device.platform == "cpu" else "default")
-    )
+    asked = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    return str(asked or ("float32" if device.platform == "cpu" else "default"))

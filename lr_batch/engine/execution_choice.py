@@ -83,4 +83,4 @@ def faster(programs: dict[str, Callable[[], Any]], repeats: int = 3) -> str:
             began = time.monotonic()
             jax.block_until_ready(run())
             seconds[name] = min(seconds[name], time.monotonic() - began)
-    return min(seconds, key=seconds.get)
+    return min(seconds, key=seconds.__getitem__)

@@ -82,7 +82,7 @@ class Engine:
             study.workload,
             study.lane_optimizer,
             study.goal.metric,
-            hparams=study.space,
+            hparams=tuple(study.space),
             width=width,
             max_evals=max_evals,
             batch_sizes=study.batch_sizes,
@@ -108,7 +108,7 @@ class Engine:
 
     def planned_bytes(self, device: jax.Device) -> int:
         """Memory of a chunk as the compiler plans it, without the data."""
-        plan = self._program(device, ADVANCE).compiled.memory_analysis()
+        plan: Any = self._program(device, ADVANCE).compiled.memory_analysis()
         held = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
         data = sum(leaf.nbytes for leaf in jax.tree.leaves(self.data(device)))
         return held - plan.alias_size_in_bytes - data

@@ -97,5 +97,5 @@ def run_segment(
         carry = engine.start(device, terms, chunk.seed, np.arange(engine.width) < len(chunk.settings), np.inf)
     if bool(carry.running):
         carry = engine.advance(device, carry, terms, int(terms.num_evals))
-    carry = jax.device_get(carry)
-    return rows(carry, chunk, terms, engine.width, device, time.monotonic() - began), carry
+    on_host: Carry = jax.device_get(carry)
+    return rows(on_host, chunk, terms, engine.width, device, time.monotonic() - began), on_host

@@ -39,7 +39,7 @@ class Program:
 
     def __init__(self, lowered: jax.stages.Lowered, options: Mapping[str, Any] | None = None):
         self.compiled = compiled(lowered, options or {})
-        self._lapack = "lapack_" in self.compiled.as_text()
+        self._lapack = "lapack_" in (self.compiled.as_text() or "")
 
     def __call__(self, *args: Any) -> Any:
         with LAPACK_TURNS if self._lapack else nullcontext():

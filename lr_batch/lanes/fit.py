@@ -52,7 +52,7 @@ class FitData(NamedTuple):
 
     held_out: Data
     train_blocks: PyTree
-    train_mask: Bool[Array, "blocks n"]
+    train_mask: Bool[AnyArray, "blocks n"]
 
 
 def make_fit(

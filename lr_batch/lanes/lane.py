@@ -148,7 +148,6 @@ def make_lane(
       micro_batches: those that a step may choose from, see `lr_batch.lanes.micro_batch`.
     """
     plain = traced_once(workload)
-    regularized = isinstance(optimizer, RegularizedOptimizer)
 
     def init(hparams, seed, alive):
         params = plain.init(jax.random.key(seed))
@@ -157,7 +156,9 @@ def make_lane(
 
     def step(hparams, state, draw, batch_size, data):
         tx = optax.with_extra_args_support(optimizer(hparams))
-        trained = workload._replace(loss=optimizer.loss(workload, hparams)) if regularized else plain
+        trained = plain
+        if isinstance(optimizer, RegularizedOptimizer):
+            trained = workload._replace(loss=optimizer.loss(workload, hparams))
         value_and_grad = batch_value_and_grad(trained, draw, batch_size, micro_batches, data)
         value, grads = value_and_grad(state.params)
         alive = state.alive & jnp.isfinite(value)
@@ -170,7 +171,7 @@ def make_lane(
             grad=grads,
             value_fn=differentiable_value(value_and_grad),
             grad_fn=lambda params: value_and_grad(params)[1],
-            **({"key": draw.key} if regularized else {}),
+            **({"key": draw.key} if isinstance(optimizer, RegularizedOptimizer) else {}),
         )
         params = freeze(alive, optax.apply_updates(state.params, updates), state.params)
         return LaneState(params, opt_state, alive, jnp.where(alive, draw.step, state.last_step))

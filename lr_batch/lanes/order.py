@@ -11,7 +11,7 @@ from jaxtyping import Array, Int, UInt
 _ROUNDS = 24
 
 
-def _mix(x: UInt[Array, ...]) -> UInt[Array, ...]:
+def _mix(x: UInt[Array, "..."]) -> UInt[Array, "..."]:
     """Finaliser of MurmurHash3 (Appleby, 2011): every input bit flips each output bit with probability 1/2."""
     x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)

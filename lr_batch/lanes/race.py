@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,8 @@ from lr_batch.lanes.execution import over_lanes
 from lr_batch.lanes.lane import Draw, Lane, LaneState
 from lr_batch.lanes.lane_axes import lane_axes
 from lr_batch.problem.workload import VMAP, PyTree, num_examples
+
+AnyArray = Any  # of NumPy, of JAX, or the shape of one
 
 
 class Carry(NamedTuple):
@@ -42,14 +44,14 @@ class Terms(NamedTuple):
     average is below `threshold`, or above it.
     """
 
-    hparams: Mapping[str, Float[Array, " lanes"]]
-    batch_size: Int[Array, ""]
-    cadence: Int[Array, " evals"]
-    num_evals: Int[Array, ""]
-    weights: Float[Array, "evals 3"]
-    threshold: Float[Array, ""]
-    above: Bool[Array, ""]
-    slack: Float[Array, ""]
+    hparams: Mapping[str, Float[AnyArray, " lanes"]]
+    batch_size: Int[AnyArray, ""]
+    cadence: Int[AnyArray, " evals"]
+    num_evals: Int[AnyArray, ""]
+    weights: Float[AnyArray, "evals 3"]
+    threshold: Float[AnyArray, ""]
+    above: Bool[AnyArray, ""]
+    slack: Float[AnyArray, ""]
 
 
 class Data(NamedTuple):
@@ -57,7 +59,7 @@ class Data(NamedTuple):
 
     train: PyTree
     held_out: PyTree
-    mask: Bool[Array, "blocks n"]
+    mask: Bool[AnyArray, "blocks n"]
 
 
 def state_axes(lane: Lane, hparams: Sequence[str], train_data: PyTree) -> LaneState:

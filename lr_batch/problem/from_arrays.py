@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from lr_batch.errors import first_line
 from lr_batch.problem.arrays import check_rows_alike, checked_data
@@ -22,8 +21,8 @@ from lr_batch.problem.workload import Goal, Workload
 def from_arrays(
     model: Any,
     *,
-    train: tuple[np.ndarray, np.ndarray],
-    held_out: tuple[np.ndarray, np.ndarray],
+    train: tuple[Any, Any],
+    held_out: tuple[Any, Any],
     loss: PerExample,
     goal: Goal | str,
     name: str = "from_arrays",
@@ -100,7 +99,7 @@ def from_arrays(
     return workload
 
 
-def _model(model: Any, rows: jax.Array) -> Model:
+def _model(model: Any, rows: Any) -> Model:
     """The model in one form; what its own code raises becomes one line."""
     try:
         return as_model(model, rows)

@@ -63,7 +63,7 @@ def two_labels(targets: np.ndarray) -> tuple[int, int] | None:
     return next((pair for pair in ((0, 1), (-1, 1)) if distinct <= set(pair)), None)
 
 
-def wrong_share(outputs: jax.Array, y: jax.Array) -> jax.Array:
+def wrong_share(outputs: Any, y: Any) -> jax.Array:
     """Share of wrong `argmax(outputs)` in each example, `[n]`; outputs `[n, ..., classes]`, y `[n, ...]`."""
     wrong = (jnp.argmax(outputs, axis=-1) != y).astype(jnp.float32)
     return wrong.reshape(wrong.shape[0], -1).mean(axis=1)
@@ -82,5 +82,5 @@ def wrong_of_two(loss: PerExample, labels: tuple[int, int]) -> PerExample:
     return wrong
 
 
-def _are_labels(y: jax.Array) -> bool:
+def _are_labels(y: jax.Array | np.ndarray) -> bool:
     return jnp.issubdtype(y.dtype, jnp.integer) or y.dtype == jnp.bool_

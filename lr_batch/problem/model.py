@@ -30,7 +30,7 @@ STREAMS = (
 RECORDED = "intermediates"  # what `sow` leaves behind: written by a call, never read
 
 
-def as_model(model: Any, x: np.ndarray) -> Model:
+def as_model(model: Any, x: jax.Array | np.ndarray) -> Model:
     """A linen module, an nnx module, a function `rngs -> nnx module`, or a pair `(init, apply)` in one form.
 
     Args:
@@ -63,7 +63,7 @@ def streams(key: jax.Array) -> dict[str, jax.Array | LazyRng]:
     return {DROPOUT: key, **others}
 
 
-def _from_linen(module: linen.Module, x: np.ndarray) -> Model:
+def _from_linen(module: linen.Module, x: jax.Array | np.ndarray) -> Model:
     call = Call.of(module.__call__, inputs=1)
 
     def variables_of(key, x):
@@ -84,7 +84,9 @@ def _from_linen(module: linen.Module, x: np.ndarray) -> Model:
     return Model(init, apply, _linen_dropout(apply), call.switches)
 
 
-def _constants(module: linen.Module, call: Call, variables_of: Callable, x: np.ndarray) -> dict[str, Any]:
+def _constants(
+    module: linen.Module, call: Call, variables_of: Callable, x: jax.Array | np.ndarray
+) -> dict[str, Any]:
     """Variables beside the parameters, which no call may change: all seeds have those of key 0."""
     key = jax.random.key(0)
     names = set(jax.eval_shape(variables_of, key, x)) - {"params"}

@@ -19,7 +19,7 @@ from lr_batch.problem.model import rates, same
 OTHER = nnx.Not(nnx.Any(nnx.Param, nnx.RngState, nnx.Intermediate))
 
 
-def from_nnx(model: Any, x: np.ndarray) -> Model | None:
+def from_nnx(model: Any, x: jax.Array | np.ndarray) -> Model | None:
     """An nnx module, or a function `rngs -> nnx module`, as a `Model`; None if `model` is neither."""
     if isinstance(model, nnx.Module):
         return _from_maker(lambda rngs: nnx.clone(model), x)
@@ -27,7 +27,7 @@ def from_nnx(model: Any, x: np.ndarray) -> Model | None:
     return _from_maker(model, x) if callable(model) and not is_other_class else None
 
 
-def _from_maker(make: Callable[[nnx.Rngs], nnx.Module], x: np.ndarray) -> Model:
+def _from_maker(make: Callable[..., Any], x: jax.Array | np.ndarray) -> Model:
     call = Call.of(_module(make, 0), inputs=1)
 
     def run(params, constants, x, key, training, further):
@@ -84,7 +84,7 @@ def _module(make: Callable[[nnx.Rngs], nnx.Module], key: Any) -> nnx.Module:
     return module
 
 
-def _constants(make: Callable, params_of: Callable, run: Callable, x: np.ndarray) -> Any:
+def _constants(make: Callable, params_of: Callable, run: Callable, x: jax.Array | np.ndarray) -> Any:
     """State beside the parameters, which no call may change: all seeds have that of key 0."""
     kinds = {type(variable).__name__ for _, variable in nnx.to_flat_state(nnx.state(_module(make, 0), OTHER))}
     if not kinds:
@@ -99,7 +99,7 @@ def _constants(make: Callable, params_of: Callable, run: Callable, x: np.ndarray
     return before
 
 
-def _refuse_noise_in_evaluation(params_of: Callable, evaluated: Callable, x: np.ndarray) -> None:
+def _refuse_noise_in_evaluation(params_of: Callable, evaluated: Callable, x: jax.Array | np.ndarray) -> None:
     """An nnx module brings its own keys: noise that `eval()` leaves on would be one fixed draw."""
     key = jax.random.key(0)
     if depends_on(lambda key: evaluated(params_of(jax.random.key(0)), x, key), key):

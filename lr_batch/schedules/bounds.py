@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 
-import jax
 import numpy as np
-from jaxtyping import ScalarLike
+from jax.core import Tracer
 
-from optim.range import NON_NEGATIVE, POSITIVE, Range
+from optim.range import NON_NEGATIVE, POSITIVE, Range, Scalar
 
 FRACTION = Range(low=0.0, high=1.0, low_open=True)
 
 
 def check_common(
     owner: str,
-    peak_value: ScalarLike,
-    num_steps: ScalarLike,
-    warmup_steps: ScalarLike,
-    init_value: ScalarLike,
+    peak_value: Scalar,
+    num_steps: Scalar,
+    warmup_steps: Scalar,
+    init_value: Scalar,
     *,
     endless: bool = False,
 ) -> None:
@@ -34,7 +33,7 @@ def check_common(
         )
 
 
-def check_steps(owner: str, name: str, value: ScalarLike, *, at_least: int) -> None:
+def check_steps(owner: str, name: str, value: Scalar, *, at_least: int) -> None:
     """Refuses a count of steps that is not a whole number, or too small."""
     if is_traced(value):
         return
@@ -42,12 +41,12 @@ def check_steps(owner: str, name: str, value: ScalarLike, *, at_least: int) -> N
         raise ValueError(f"{owner}: {name} must be a whole number >= {at_least}, got {value!r}")
 
 
-def is_traced(value: ScalarLike) -> bool:
+def is_traced(value: Scalar) -> bool:
     """Whether the value of an argument is not known until the program runs."""
-    return isinstance(value, jax.core.Tracer)
+    return isinstance(value, Tracer)
 
 
-def _is_real(value: ScalarLike) -> bool:
+def _is_real(value: Scalar) -> bool:
     """Whether `value` is one real number, and not text, a truth value, or an array of several."""
     if isinstance(value, (str, bytes, bool)) or np.ndim(value):
         return False

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 
+import jax.numpy as jnp
 import optax
-from jaxtyping import ScalarLike
 
 from lr_batch.schedules.bounds import check_common
 from lr_batch.schedules.phases import with_phases
+from optim.range import Scalar
 
 
 def constant(
-    peak_value: ScalarLike,
-    num_steps: ScalarLike = math.inf,
+    peak_value: Scalar,
+    num_steps: Scalar = math.inf,
     *,
-    warmup_steps: ScalarLike = 0,
-    init_value: ScalarLike = 0.0,
+    warmup_steps: Scalar = 0,
+    init_value: Scalar = 0.0,
 ) -> optax.Schedule:
     """Stays at one rate: eta_t = eta, after the warm-up.
 
@@ -37,7 +38,7 @@ def constant(
     """
     check_common("constant", peak_value, num_steps, warmup_steps, init_value, endless=True)
     return with_phases(
-        lambda step: peak_value,
+        lambda step: jnp.asarray(peak_value, step.dtype),
         first_value=peak_value,
         end_value=peak_value,
         num_steps=num_steps,

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import optax
-from jaxtyping import ScalarLike
 
 from lr_batch.schedules.bounds import check_common
 from lr_batch.schedules.phases import half_cosine, interpolate, progress, with_phases
-from optim.range import NON_NEGATIVE
+from optim.range import NON_NEGATIVE, Scalar
 
 
 def cosine(
-    peak_value: ScalarLike,
-    num_steps: ScalarLike,
-    end_value: ScalarLike = 0.0,
+    peak_value: Scalar,
+    num_steps: Scalar,
+    end_value: Scalar = 0.0,
     *,
-    warmup_steps: ScalarLike = 0,
-    init_value: ScalarLike = 0.0,
+    warmup_steps: Scalar = 0,
+    init_value: Scalar = 0.0,
 ) -> optax.Schedule:
     """Half a cosine from eta to e: eta_t = e + (eta - e) (1 + cos(pi (t - w) / (N - w))) / 2.
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, ScalarLike
+from jaxtyping import Array, Float
 
 from lr_batch.schedules.bounds import check_common, check_steps
 from lr_batch.schedules.phases import Rate, half_cosine, interpolate, progress, with_phases
-from optim.range import NON_NEGATIVE, POSITIVE
+from optim.range import NON_NEGATIVE, POSITIVE, Scalar
 
 
 def cosine_restarts(
-    peak_value: ScalarLike,
-    num_steps: ScalarLike,
-    end_value: ScalarLike = 0.0,
+    peak_value: Scalar,
+    num_steps: Scalar,
+    end_value: Scalar = 0.0,
     *,
     num_cycles: int = 3,
-    cycle_mult: ScalarLike = 2.0,
-    warmup_steps: ScalarLike = 0,
-    init_value: ScalarLike = 0.0,
+    cycle_mult: Scalar = 2.0,
+    warmup_steps: Scalar = 0,
+    init_value: Scalar = 0.0,
 ) -> optax.Schedule:
     """SGDR: eta_t = e + (eta - e) (1 + cos(pi T_cur / T_i)) / 2 (Loshchilov & Hutter, 2017, equation 5).
 
@@ -64,9 +64,7 @@ def cosine_restarts(
     )
 
 
-def _corners(
-    begin: ScalarLike, end: ScalarLike, num_cycles: int, cycle_mult: ScalarLike
-) -> Float[Array, " corners"]:
+def _corners(begin: Scalar, end: Scalar, num_cycles: int, cycle_mult: Scalar) -> Float[Array, " corners"]:
     """First step of each cycle, and the end of the last one."""
     lengths = jnp.asarray(cycle_mult, jnp.result_type(float)) ** jnp.arange(num_cycles)
     ends = jnp.cumsum(lengths) / lengths.sum() * (end - begin)

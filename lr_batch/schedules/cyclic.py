@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import ScalarLike
 
 from lr_batch.schedules.bounds import FRACTION, check_common, check_steps
 from lr_batch.schedules.phases import Rate, interpolate, progress, with_phases
-from optim.range import NON_NEGATIVE
+from optim.range import NON_NEGATIVE, Scalar
 
 BASE_OVER_PEAK = 0.25  # "1/3 or 1/4" (Smith, 2017, section 3.3)
 
 
 def cyclic(
-    peak_value: ScalarLike,
-    num_steps: ScalarLike,
-    end_value: ScalarLike | None = None,
+    peak_value: Scalar,
+    num_steps: Scalar,
+    end_value: Scalar | None = None,
     *,
-    num_cycles: ScalarLike = 4,
-    shrink: ScalarLike = 1.0,
-    warmup_steps: ScalarLike = 0,
-    init_value: ScalarLike = 0.0,
+    num_cycles: Scalar = 4,
+    shrink: Scalar = 1.0,
+    warmup_steps: Scalar = 0,
+    init_value: Scalar = 0.0,
 ) -> optax.Schedule:
     """Up and down between a base e and a peak: eta_t = e + (eta - e) s^c (1 - |x|).
 

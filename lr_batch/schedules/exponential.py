@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import optax
-from jaxtyping import ScalarLike
 
 from lr_batch.schedules.bounds import check_common
 from lr_batch.schedules.phases import Rate, progress, with_phases
-from optim.range import POSITIVE
+from optim.range import POSITIVE, Scalar
 
 END_OVER_PEAK = 1e-2  # by default: the two tenfold cuts of the usual step decay, spread out
 
 
 def exponential(
-    peak_value: ScalarLike,
-    num_steps: ScalarLike,
-    end_value: ScalarLike | None = None,
+    peak_value: Scalar,
+    num_steps: Scalar,
+    end_value: Scalar | None = None,
     *,
-    warmup_steps: ScalarLike = 0,
-    init_value: ScalarLike = 0.0,
+    warmup_steps: Scalar = 0,
+    init_value: Scalar = 0.0,
 ) -> optax.Schedule:
     """Loses the same fraction every step: eta_t = eta (e / eta)^((t - w) / (N - w)).
 

@@ -6,20 +6,19 @@ import math
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import ScalarLike
 
 from lr_batch.schedules.bounds import check_common
 from lr_batch.schedules.phases import Rate, with_phases
-from optim.range import POSITIVE
+from optim.range import POSITIVE, Scalar
 
 
 def inverse_sqrt(
-    peak_value: ScalarLike,
-    num_steps: ScalarLike = math.inf,
+    peak_value: Scalar,
+    num_steps: Scalar = math.inf,
     *,
-    timescale: ScalarLike | None = None,
-    warmup_steps: ScalarLike = 0,
-    init_value: ScalarLike = 0.0,
+    timescale: Scalar | None = None,
+    warmup_steps: Scalar = 0,
+    init_value: Scalar = 0.0,
 ) -> optax.Schedule:
     """Decays without knowing the end: eta_t = eta sqrt(tau / (tau + t - w)).
 

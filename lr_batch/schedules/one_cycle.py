@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import ScalarLike
 
 from lr_batch.schedules.bounds import check_common, is_traced
 from lr_batch.schedules.phases import Rate, half_cosine, interpolate, progress, with_phases
-from optim.range import NON_NEGATIVE, Choice
+from optim.range import NON_NEGATIVE, Choice, Scalar
 
 PEAK_OVER_INIT = 25.0  # fastai's and PyTorch's `div_factor`
 INIT_OVER_END = 1e4  # PyTorch's `final_div_factor`: "several orders of magnitude" (Smith & Topin, 2017)
@@ -20,20 +19,20 @@ INIT_OVER_END = 1e4  # PyTorch's `final_div_factor`: "several orders of magnitud
 class Corners(NamedTuple):
     """Where a cycle begins, peaks and ends: rates at steps 0, `summit` and `num_steps`."""
 
-    init_value: ScalarLike
-    peak_value: ScalarLike
-    end_value: ScalarLike
-    summit: ScalarLike
-    num_steps: ScalarLike
+    init_value: Scalar
+    peak_value: Scalar
+    end_value: Scalar
+    summit: Scalar
+    num_steps: Scalar
 
 
 def one_cycle(
-    peak_value: ScalarLike,
-    num_steps: ScalarLike,
-    end_value: ScalarLike | None = None,
+    peak_value: Scalar,
+    num_steps: Scalar,
+    end_value: Scalar | None = None,
     *,
-    warmup_steps: ScalarLike | None = None,
-    init_value: ScalarLike | None = None,
+    warmup_steps: Scalar | None = None,
+    init_value: Scalar | None = None,
     anneal: str = "linear",
 ) -> optax.Schedule:
     """One rise and one fall over the whole training, the rise being its warm-up.
@@ -105,7 +104,7 @@ class Anneal(NamedTuple):
     summit: float
     latest: float
 
-    def check(self, summit: ScalarLike, num_steps: ScalarLike) -> None:
+    def check(self, summit: Scalar, num_steps: Scalar) -> None:
         """Refuses a rise that leaves no room for the fall."""
         if not is_traced(summit) and not is_traced(num_steps) and summit > self.latest * num_steps:
             raise ValueError(

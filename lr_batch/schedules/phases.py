@@ -11,10 +11,13 @@ they hold to the last bit on every backend.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, ScalarLike
+from jaxtyping import Array, Float
+
+from optim.range import Scalar
 
 Rate = Float[Array, ""]
 
@@ -22,11 +25,11 @@ Rate = Float[Array, ""]
 def with_phases(
     body: Callable[[Rate], Rate],
     *,
-    first_value: ScalarLike,
-    end_value: ScalarLike,
-    num_steps: ScalarLike,
-    warmup_steps: ScalarLike,
-    init_value: ScalarLike,
+    first_value: Scalar,
+    end_value: Scalar,
+    num_steps: Scalar,
+    warmup_steps: Scalar,
+    init_value: Scalar,
 ) -> optax.Schedule:
     """Puts `body` between a linear warm-up to `first_value` and `end_value` held from `num_steps` on.
 
@@ -43,7 +46,7 @@ def with_phases(
       Schedule: step (integer or float, 0-d) -> rate, float32 (float64 where x64 is on).
     """
 
-    def schedule(step: ScalarLike) -> Rate:
+    def schedule(step: Any) -> Rate:
         dtype = jnp.result_type(float)
         step = jnp.asarray(step, dtype)
         warmup = interpolate(init_value, first_value, progress(step, 0, warmup_steps))
@@ -53,17 +56,17 @@ def with_phases(
     return schedule
 
 
-def progress(step: ScalarLike, begin: ScalarLike, end: ScalarLike) -> Rate:
+def progress(step: Scalar, begin: Scalar, end: Scalar) -> Rate:
     """Part of the way from step `begin` to step `end`, in [0, 1]; no NaN for a phase of length 0."""
     length = jnp.maximum(jnp.asarray(end, jnp.result_type(float)) - begin, 1)
     return jnp.clip((step - begin) / length, 0, 1)
 
 
-def interpolate(start: ScalarLike, stop: ScalarLike, part: ScalarLike) -> Rate:
+def interpolate(start: Scalar, stop: Scalar, part: Rate) -> Rate:
     """Straight line, `start` at part 0 and `stop` at part 1, both to the last bit."""
     return (1 - part) * start + part * stop
 
 
-def half_cosine(part: ScalarLike) -> Rate:
+def half_cosine(part: Scalar) -> Rate:
     """1 at part 0, 0 at part 1, along half a period of a cosine."""
     return 0.5 * (1 + jnp.cos(jnp.pi * part))

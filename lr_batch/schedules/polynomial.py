@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import optax
-from jaxtyping import ScalarLike
 
 from lr_batch.schedules.bounds import check_common
 from lr_batch.schedules.phases import Rate, interpolate, progress, with_phases
-from optim.range import NON_NEGATIVE, POSITIVE
+from optim.range import NON_NEGATIVE, POSITIVE, Scalar
 
 
 def polynomial(
-    peak_value: ScalarLike,
-    num_steps: ScalarLike,
-    end_value: ScalarLike = 0.0,
+    peak_value: Scalar,
+    num_steps: Scalar,
+    end_value: Scalar = 0.0,
     *,
-    power: ScalarLike = 2.0,
-    warmup_steps: ScalarLike = 0,
-    init_value: ScalarLike = 0.0,
+    power: Scalar = 2.0,
+    warmup_steps: Scalar = 0,
+    init_value: Scalar = 0.0,
 ) -> optax.Schedule:
     """Decays as a power of what is left: eta_t = e + (eta - e) (1 - (t - w) / (N - w))^q.
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import ScalarLike
 
 from lr_batch.schedules.bounds import FRACTION, check_common
 from lr_batch.schedules.phases import Rate, with_phases
-from optim.range import NON_NEGATIVE
+from optim.range import NON_NEGATIVE, Scalar
 
 
 def step(
-    peak_value: ScalarLike,
-    num_steps: ScalarLike,
+    peak_value: Scalar,
+    num_steps: Scalar,
     *,
     boundaries: tuple[float, ...] = (0.5, 0.75),
-    factor: ScalarLike = 0.1,
-    warmup_steps: ScalarLike = 0,
-    init_value: ScalarLike = 0.0,
+    factor: Scalar = 0.1,
+    warmup_steps: Scalar = 0,
+    init_value: Scalar = 0.0,
 ) -> optax.Schedule:
     """Piecewise constant: eta_t = eta f^k, with k the number of boundaries b_i N <= t.
 

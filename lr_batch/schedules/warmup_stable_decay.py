@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import ScalarLike
 
 from lr_batch.schedules.bounds import FRACTION, check_common
 from lr_batch.schedules.phases import Rate, interpolate, progress, with_phases
-from optim.range import NON_NEGATIVE, POSITIVE
+from optim.range import NON_NEGATIVE, POSITIVE, Scalar
 
 
 def warmup_stable_decay(
-    peak_value: ScalarLike,
-    num_steps: ScalarLike,
-    end_value: ScalarLike = 0.0,
+    peak_value: Scalar,
+    num_steps: Scalar,
+    end_value: Scalar = 0.0,
     *,
-    decay_fraction: ScalarLike = 0.2,
-    power: ScalarLike = 1.0,
-    warmup_steps: ScalarLike = 0,
-    init_value: ScalarLike = 0.0,
+    decay_fraction: Scalar = 0.2,
+    power: Scalar = 1.0,
+    warmup_steps: Scalar = 0,
+    init_value: Scalar = 0.0,
 ) -> optax.Schedule:
     """Holds eta, then cools down to e over the last part of the training (Hu et al., 2024, section 4).
 

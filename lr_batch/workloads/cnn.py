@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import jax
+import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
@@ -31,7 +32,7 @@ class SmallCNN(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "m height width channels"], deterministic: bool
+        self, x: Float[Array | np.ndarray, "m height width channels"], deterministic: bool
     ) -> Float[Array, "m classes"]:
         for features in self.filters:
             x = max_pool(jax.nn.relu(PatchConv(features, (self.kernel, self.kernel))(x)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optax
@@ -72,10 +73,12 @@ def read_digits() -> tuple[np.ndarray, np.ndarray]:
 
     Importing its loader takes a second, longer than anything else before the first program is compiled.
     """
-    path = Path(find_spec("sklearn").origin).parent / "datasets" / "data" / "digits.csv.gz"
+    spec = find_spec("sklearn")
+    path = Path(spec and spec.origin or "").parent / "datasets" / "data" / "digits.csv.gz"
     if not path.is_file():
         from sklearn.datasets import load_digits as load
 
-        return load(return_X_y=True)
+        loaded: Any = load(return_X_y=True)
+        return loaded
     rows = np.loadtxt(path, delimiter=",")
     return rows[:, :-1], rows[:, -1].astype(int)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 
 @jax.custom_vjp
-def relu(x: Float[Array, ...]) -> Float[Array, ...]:
+def relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """`max(x, 0)`; the gradient, zero at 0 as that of `jax.nn.relu`, is told from the output.
 
     The input need not be kept then, and among lanes it lies in another order than the gradient: a step of digits_mlp
@@ -68,7 +68,7 @@ product.defvjp(_product_forward, _product_backward)
 
 
 @jax.custom_vjp
-def lookup(kernel: Float[Array, "k n"], index: Int[Array, ...]) -> Float[Array, "... n"]:
+def lookup(kernel: Float[Array, "k n"], index: Int[Array, "..."]) -> Float[Array, "... n"]:
     """`kernel[index]`; the gradient is a product with one-hot codes, which lanes share, as scatters are slow on a CPU.
 
     Indices go from 0 to k - 1; as JAX has it, larger ones read the last row, while their gradient is dropped.
@@ -109,6 +109,6 @@ class Embed(nn.Module):
     width: int
 
     @nn.compact
-    def __call__(self, index: Int[Array, ...]) -> Float[Array, "... width"]:
+    def __call__(self, index: Int[Array, "..."]) -> Float[Array, "... width"]:
         kernel = self.param("kernel", nn.initializers.normal(0.1), (self.size, self.width))
         return lookup(kernel, index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
@@ -20,7 +21,7 @@ class MLP(nn.Module):
     widths: Sequence[int]
 
     @nn.compact
-    def __call__(self, x: Float[Array, "m features"]) -> Float[Array, "m classes"]:
+    def __call__(self, x: Float[Array | np.ndarray, "m features"]) -> Float[Array, "m classes"]:
         for width in self.widths[:-1]:
             x = relu(Dense(width)(x))
         return Dense(self.widths[-1], name="head")(x)

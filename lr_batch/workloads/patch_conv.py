@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
@@ -39,20 +40,24 @@ class PatchConv(nn.Module):
     kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()
 
     @nn.compact
-    def __call__(self, x: Float[Array, "m height width in"]) -> Float[Array, "m rows columns out"]:
+    def __call__(
+        self, x: Float[Array | np.ndarray, "m height width in"]
+    ) -> Float[Array, "m rows columns out"]:
         kernel = self.param("kernel", self.kernel_init, (*self.kernel_size, x.shape[-1], self.features))
         convolve = of_patches if jax.default_backend() == "cpu" else lane_by_lane
         y = convolve(x, kernel, self.stride)
         if self.use_bias:
             y = y + self.param("bias", nn.initializers.zeros, (self.features,))[None, None, None]
-        return y
+        return y  # pyright: ignore[reportReturnType]
 
 
 def of_patches(
     x: Float[Array, "m height width in"], kernel: Float[Array, "r s in out"], stride: int
 ) -> Float[Array, "m rows columns out"]:
     """The convolution as slices and one product of matrices; of an input that lanes share they are sliced once."""
-    return product(patches(x, kernel.shape[:2], stride), kernel.reshape(-1, kernel.shape[-1]))
+    return product(
+        patches(x, (kernel.shape[0], kernel.shape[1]), stride), kernel.reshape(-1, kernel.shape[-1])
+    )
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -136,7 +141,9 @@ def patches(
     )
 
 
-def max_pool(x: Float[Array, "m height width channels"]) -> Float[Array, "m rows columns channels"]:
+def max_pool(
+    x: Float[Array | np.ndarray, "m height width channels"],
+) -> Float[Array, "m rows columns channels"]:
     """Maximum over blocks of 2x2 pixels; both sizes must be even.
 
     `nn.max_pool` runs backward through a scatter, which is slow on CPU.

@@ -8,6 +8,7 @@ decay its rate linearly.
 from __future__ import annotations
 
 import jax
+import numpy as np
 import optax
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -41,7 +42,7 @@ class ResNet8(nn.Module):
     classes: int
 
     @nn.compact
-    def __call__(self, x: Float[Array, "m height width channels"]) -> Float[Array, "m classes"]:
+    def __call__(self, x: Float[Array | np.ndarray, "m height width channels"]) -> Float[Array, "m classes"]:
         x = PatchConv(16, (3, 3))(x)
         for features, stride in ((16, 1), (32, 2), (64, 2)):
             x = _block(x, features, stride)

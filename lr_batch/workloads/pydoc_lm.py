@@ -75,7 +75,7 @@ class CharTransformer(nn.Module):
     branch_scale: float = 1.0
 
     @nn.compact
-    def __call__(self, x: Int[Array, "m length"]) -> Float[Array, "m length vocab"]:
+    def __call__(self, x: Int[Array | np.ndarray, "m length"]) -> Float[Array, "m length vocab"]:
         position = self.param("position", nn.initializers.normal(0.1), (x.shape[1], self.width))
         h = Embed(self.vocab, self.width, name="embed")(x) + position[None]
         for _ in range(self.layers):

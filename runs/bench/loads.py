@@ -56,7 +56,7 @@ def ends(trials: Trials) -> Ends:
     return Ends(np.where(reached, trials["steps_to_goal"], trials["steps"]), reached)
 
 
-def counted(last: Float[np.ndarray, ...], cadence: Sequence[int]) -> Int[np.ndarray, "... 2"]:
+def counted(last: Float[np.ndarray, "..."], cadence: Sequence[int]) -> Int[np.ndarray, "... 2"]:
     """Steps and evaluations of a trial that knows its outcome at the first evaluation from step `last` on."""
     number = np.minimum(np.searchsorted(cadence, last), len(cadence) - 1)
     return np.stack([np.asarray(cadence)[number], number + 1], axis=-1)

@@ -17,7 +17,7 @@ from lr_batch.workloads.noisy_quadratic_theory import (
 )
 
 H = curvature(10_000)
-# Steps to 0.01 with the best constant rate at dim 10^4: FACTS, re-computed on a coarser grid of rates.
+# Steps to 0.01 with the best constant rate at dim 10^4, the best of a coarse grid of rates: a few per cent too many.
 PUBLISHED = {1: 6.0e6, 64: 95.6e3, 1024: 10.6e3, 2**20: 6.9e3}
 CONSTANT = (Phase(),)
 PHASES = (Phase(5, 0.4, 2.0), Phase(1, 1.5, 0.5), Phase(40, 0.7, 3.0))

@@ -23,6 +23,7 @@ def test_defaults_are_filled_in():
     assert study.num_trials == 11 * 16 * 4 == 704
 
 
+@pytest.mark.wrong_types
 def test_values_are_sorted_and_what_is_repeated_is_counted():
     study = tiny_study(batch_sizes=(8, 4, 8.0, 4), space={"learning_rate": [1.0, 0.1, 1e-1, "0.1"]})
     assert study.batch_sizes == (4, 8) and study.space == {"learning_rate": (0.1, 1.0)}

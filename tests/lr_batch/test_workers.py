@@ -59,6 +59,7 @@ def test_error_in_a_task_reaches_the_caller_after_those_in_flight():
     assert finished == ["good"]
 
 
+@pytest.mark.wrong_types  # devices that no task looks at
 def test_tasks_may_ask_for_more_tasks():
     run = lambda task, device, emit: (emit(task), [task - 1] if task else [])[1]
     assert list(run_tasks([3], run, [None])) == [3, 2, 1, 0]

@@ -76,7 +76,7 @@ def start(method: Method, shape: tuple[int, int]) -> Float[np.ndarray, "d rates 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Matrix product over the two leading axes, of which there are many small ones behind."""
-    return sum(a[:, j, None] * b[None, j] for j in range(a.shape[1]))
+    return sum(a[:, j, None] * b[None, j] for j in range(a.shape[1]))  # pyright: ignore[reportReturnType]
 
 
 def twice(step: Step) -> Step:
