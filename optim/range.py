@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -171,4 +171,10 @@ class FloatType(NamedTuple):
 COUNT = Count()
 MASK = Leaves()
 FLOAT_TYPE = FloatType()
-Valid = Range | Count | Choice | Leaves | FloatType
+
+
+@runtime_checkable
+class Valid(Protocol):
+    """What an argument may be: `check` returns the value to use, or raises ValueError in one line."""
+
+    def check(self, owner: str, name: str, value: Any) -> Any: ...
