@@ -117,7 +117,7 @@ class Space:
             return None
         return self.product([d.levels(n) for d, n in zip(self.dimensions.values(), counts, strict=True)])
 
-    def product(self, levels: list[Float[np.ndarray, " levels"]]) -> list[tuple[float, ...]]:
+    def product(self, levels: list[Float[np.ndarray, " _"]]) -> list[tuple[float, ...]]:
         """Distinct settings of the grid of `levels`, points of each axis of the unit cube."""
         points = np.array(list(itertools.product(*levels)))
         distinct = {self.hash(setting): setting for setting in rows(self.from_unit(points))}
