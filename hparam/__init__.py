@@ -1,6 +1,11 @@
 """Search strategies (ask and tell), tuning with them, and parameterizations (`hparam.mup`).
 
-`tune(plan)` searches; it prints and stores nothing by itself.
+`tune(plan)` searches; it prints and stores nothing by itself:
+
+    space = hparam.Space({"learning_rate": hparam.log(1e-3, 1.0)})
+    study = hparam.study_of(space, {}, workload="digits_mlp", optimizer="sgd", batch_sizes=(64,), budget=200)
+    tuning = hparam.tune(hparam.TuningPlan(study, space))
+    print(tuning.finalists[0].setting)
 """
 
 from hparam.asha import asha

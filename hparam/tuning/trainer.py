@@ -166,7 +166,7 @@ class Trainer:
             num_evals=num,
             goal=study.goal if self.plan.to_goal else None,
             time_constant=study.time_constant,
-            start=task.start,
+            start=origin.start,
         )
 
     def _losses(self, task: Task, result: ChunkResult) -> dict[int, float]:

@@ -5,7 +5,7 @@ the plan of a chunk and its programs from here, and what is traced from `lr_batc
 """
 
 from lr_batch.engine.cadence import cadence_of, evaluation_steps
-from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore, Lanes, fingerprint
+from lr_batch.engine.chunk import Checkpoint, Chunk, ChunkResult, ChunkStore, fingerprint
 from lr_batch.engine.chunk_plan import ChunkPlan, Task, run_within_memory
 from lr_batch.engine.chunk_run import run_chunk
 from lr_batch.engine.execution_choice import choose_execution
@@ -37,7 +37,7 @@ __all__ = [
     "Identity",
     "Lane",
     "LaneState",
-    "Lanes",
+    "Checkpoint",
     "ChunkPlan",
     "MicroBatch",
     "Program",

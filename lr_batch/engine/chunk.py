@@ -1,6 +1,6 @@
 """The unit of work: trials that share a batch size and a seed and advance in lock-step.
 
-`Chunk` is the plan, `Lanes` what is alive while it runs, `ChunkResult` what it
+`Chunk` is the plan, `Checkpoint` what is alive while it runs, `ChunkResult` what it
 leaves behind. A store keeps the last two under the chunk's identity.
 """
 
@@ -43,7 +43,7 @@ class Chunk(NamedTuple):
         return fingerprint([self.identity.described(), self.batch_size, dict(self.settings[lane])])
 
 
-class Lanes(NamedTuple):
+class Checkpoint(NamedTuple):
     """A chunk in flight after `step` steps: `carry` is the engine's whole state, a tree of arrays."""
 
     step: int
@@ -88,8 +88,8 @@ class ChunkResult(NamedTuple):
 class ChunkStore(Protocol):
     """The two methods that `lr_batch.run` needs of a store."""
 
-    def load(self, chunk: Chunk) -> ChunkResult | Lanes | None:
+    def load(self, chunk: Chunk) -> ChunkResult | Checkpoint | None:
         """What is known of `chunk`: its rows if finished, its lanes if interrupted, or None."""
 
-    def save(self, chunk: Chunk, outcome: ChunkResult | Lanes) -> None:
+    def save(self, chunk: Chunk, outcome: ChunkResult | Checkpoint) -> None:
         """Returns once `outcome` would survive a crash. Saving rows drops the chunk's lanes."""

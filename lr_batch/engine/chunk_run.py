@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore, Lanes
+from lr_batch.engine.chunk import Checkpoint, Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.programs import Engine
 from lr_batch.lanes.race import Carry, Terms
 from lr_batch.problem.workload import PyTree
@@ -55,7 +55,9 @@ def run_chunk(
     if isinstance(known, ChunkResult):
         return known
     carry = engine.start(device, terms, chunk.seed, valid, first)
-    if isinstance(known, Lanes) and shapes(known.carry) == shapes(carry):  # else lanes of another version
+    if isinstance(known, Checkpoint) and shapes(known.carry) == shapes(
+        carry
+    ):  # else lanes of another version
         carry = jax.tree.unflatten(jax.tree.structure(carry), jax.tree.leaves(known.carry))
     seconds_per_step = None
     while bool(carry.running):
@@ -63,7 +65,7 @@ def run_chunk(
         carry, seconds_per_step = _timed_slice(engine, device, carry, terms, stop)
         on_slice(ChunkStatus(carry, len(chunk.settings)))
         if store and bool(carry.running) and time.monotonic() - saved > CHECKPOINT_SECONDS:
-            store.save(chunk, Lanes(int(carry.draw.step), jax.device_get(carry)))
+            store.save(chunk, Checkpoint(int(carry.draw.step), jax.device_get(carry)))
             saved = time.monotonic()
     return rows(jax.device_get(carry), chunk, terms, engine.width, device, time.monotonic() - began)
 

@@ -12,10 +12,10 @@ import jax
 from lr_batch import EngineReport, Goal, Result, Study, StudyError, Trial, check, run
 from lr_batch.engine import (
     AUTO,
+    Checkpoint,
     Chunk,
     ChunkResult,
     Identity,
-    Lanes,
     choose_execution,
     chunk_width,
     program_hash,
@@ -93,7 +93,7 @@ class Borrowing:
     def __init__(self, own: Store, lender: Store):
         self.own, self.lender = own, lender
 
-    def load(self, chunk: Chunk) -> ChunkResult | Lanes | None:
+    def load(self, chunk: Chunk) -> ChunkResult | Checkpoint | None:
         found = self.own.load(chunk)
         if isinstance(found, ChunkResult):
             return found
@@ -103,7 +103,7 @@ class Borrowing:
         self.own.save(chunk, known)
         return known
 
-    def save(self, chunk: Chunk, outcome: ChunkResult | Lanes) -> None:
+    def save(self, chunk: Chunk, outcome: ChunkResult | Checkpoint) -> None:
         self.own.save(chunk, outcome)
 
     @property

@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from lr_batch.engine import Lanes
+from lr_batch.engine import Checkpoint
 from runs.store.errors import StoreError
 from runs.write import sync_folder, sync_tree, write_atomically
 
@@ -23,7 +23,7 @@ HIDDEN = ".writing"  # Orbax adds its own ending while it writes
 CHECKSUMS = "checksums.json"
 
 
-def save_lanes(folder: Path, lanes: Lanes) -> None:
+def save_checkpoint(folder: Path, lanes: Checkpoint) -> None:
     """Adds a checkpoint to `folder`, complete and synced or invisible; the newest `KEEP` stay.
 
     `lanes.carry` is any tree of arrays; only its leaves are kept, in the order of
@@ -58,7 +58,7 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
         raise StoreError(f"{path.parent}: the chunk in flight was not saved: {reason}") from error
 
 
-def load_lanes(folder: Path) -> Lanes | None:
+def load_checkpoint(folder: Path) -> Checkpoint | None:
     """The newest whole checkpoint in `folder`, its carry the list of leaves; None if there is none."""
     for number in reversed(_numbers(folder)):
         if _is_whole(folder / _name(number)):  # checked before: Orbax fails noisily on damaged files
@@ -72,7 +72,7 @@ def damaged_lanes(folder: Path) -> list[Path]:
     return [path for path in found if path.is_dir()]
 
 
-def discard_lanes(folder: Path) -> None:
+def discard_checkpoint(folder: Path) -> None:
     """Forgets a chunk whose rows are safe."""
     if folder.exists():
         shutil.rmtree(folder)
@@ -93,20 +93,20 @@ def _numbers(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in folder.glob("[0-9]*"))
 
 
-def _pack(lanes: Lanes) -> dict[str, np.ndarray]:
+def _pack(lanes: Checkpoint) -> dict[str, np.ndarray]:
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(lanes.carry)]
     manifest = {"step": int(lanes.step), "leaves": [[leaf.dtype.name, list(leaf.shape)] for leaf in leaves]}
     arrays = {_name(i): leaf for i, leaf in enumerate(leaves) if leaf.size}  # Orbax refuses empty arrays
     return {MANIFEST: np.frombuffer(json.dumps(manifest).encode(), np.uint8), **arrays}
 
 
-def _unpack(arrays: dict[str, np.ndarray]) -> Lanes:
+def _unpack(arrays: dict[str, np.ndarray]) -> Checkpoint:
     manifest = json.loads(arrays[MANIFEST].tobytes())
     leaves = [
         np.asarray(arrays.get(_name(i), np.zeros(shape, dtype)))
         for i, (dtype, shape) in enumerate(manifest["leaves"])
     ]
-    return Lanes(manifest["step"], leaves)
+    return Checkpoint(manifest["step"], leaves)
 
 
 def _checksums(folder: Path) -> dict[str, str]:
@@ -125,7 +125,7 @@ def _is_whole(folder: Path) -> bool:
         return False
 
 
-def _restore(folder: Path) -> Lanes:
+def _restore(folder: Path) -> Checkpoint:
     import orbax.checkpoint as ocp
 
     with ocp.PyTreeCheckpointer() as checkpointer:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lr_batch import Trial
-from lr_batch.engine import Chunk, ChunkResult, Lanes
-from runs.store.checkpoint import clear_unfinished, discard_lanes, load_lanes, save_lanes
+from lr_batch.engine import Checkpoint, Chunk, ChunkResult
+from runs.store.checkpoint import clear_unfinished, discard_checkpoint, load_checkpoint, save_checkpoint
 from runs.store.connection import as_store_error
 from runs.store.database import NAME, open_database, open_for_reading
 from runs.store.errors import StoreError, StudyChanged
@@ -107,18 +107,18 @@ class Store:
         finally:
             self.close()
 
-    def load(self, chunk: Chunk) -> ChunkResult | Lanes | None:
+    def load(self, chunk: Chunk) -> ChunkResult | Checkpoint | None:
         """The rows of `chunk` if all are there and intact, else its lanes, else None.
 
-        A `Lanes` comes back with the list of leaves as its `carry`, as NumPy arrays in the order of
+        A `Checkpoint` comes back with the list of leaves as its `carry`, as NumPy arrays in the order of
         `jax.tree.leaves`: the structure is not stored, since nothing that a file says is executed.
         The engine restores it with `jax.tree.unflatten(jax.tree.structure(own_carry), leaves)`.
         """
         with self._reading():
             result = find_result(self._db, chunk)
-        return load_lanes(self._lanes_folder(chunk)) if result is None else result
+        return load_checkpoint(self._lanes_folder(chunk)) if result is None else result
 
-    def save(self, chunk: Chunk, outcome: ChunkResult | Lanes) -> None:
+    def save(self, chunk: Chunk, outcome: ChunkResult | Checkpoint) -> None:
         """Returns once `outcome` would survive a crash; for any thread.
 
         Rows go in together or not at all. A trial that is there already is left as it was, and
@@ -127,11 +127,11 @@ class Store:
         self._refuse_if_read_only()
         folder = self._lanes_folder(chunk)
         with as_store_error(folder):
-            if isinstance(outcome, Lanes):
-                save_lanes(folder, outcome)
+            if isinstance(outcome, Checkpoint):
+                save_checkpoint(folder, outcome)
                 return
             self._save_rows(chunk, outcome)
-            discard_lanes(folder)
+            discard_checkpoint(folder)
 
     def _save_rows(self, chunk: Chunk, result: ChunkResult) -> None:
         check_result(chunk, result)
@@ -261,7 +261,7 @@ class Store:
             with as_store_error(folder):
                 clear_unfinished(folder)
                 if find_chunk(self._db, folder.name):
-                    discard_lanes(folder)
+                    discard_checkpoint(folder)
 
     def _check_file(self) -> None:
         """Raises where what is written goes to a file that nobody will find."""

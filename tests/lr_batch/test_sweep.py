@@ -12,7 +12,7 @@ from tiny import RATES, sgd, tiny_study, tiny_workload
 import lr_batch
 from lr_batch import sweep
 from lr_batch.engine import chunk_run
-from lr_batch.engine.chunk import Chunk, ChunkResult, Lanes
+from lr_batch.engine.chunk import Checkpoint, Chunk, ChunkResult
 from lr_batch.errors import StudyError
 from lr_batch.problem.reaching import averaged
 
@@ -175,19 +175,19 @@ def test_chunk_resumed_in_the_middle_ends_with_the_same_numbers(result, monkeypa
         stopped = False
 
         def save(self, chunk, outcome):
-            if isinstance(outcome, Lanes):
+            if isinstance(outcome, Checkpoint):
                 outcome = outcome._replace(
                     carry=jax.tree.leaves(outcome.carry)
                 )  # as a store on disk gives it back
             super().save(chunk, outcome)
-            if isinstance(outcome, Lanes) and outcome.step >= 8 and not self.stopped:
+            if isinstance(outcome, Checkpoint) and outcome.step >= 8 and not self.stopped:
                 self.stopped = True
                 raise Stop
 
     store = StoppingStore()
     with pytest.raises(Stop):
         lr_batch.run(tiny_study(), store, workers=1)
-    assert any(isinstance(kept, Lanes) for kept in store.kept.values())
+    assert any(isinstance(kept, Checkpoint) for kept in store.kept.values())
     assert_same_numbers(lr_batch.run(tiny_study(), store), result)
 
 

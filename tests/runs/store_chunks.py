@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from lr_batch.engine import Chunk, ChunkResult, Identity, Lanes
+from lr_batch.engine import Checkpoint, Chunk, ChunkResult, Identity
 from runs.store import Store
 
 IDENTITY = Identity(
@@ -51,7 +51,7 @@ def assert_same(found: ChunkResult, expected: ChunkResult) -> None:
         np.testing.assert_array_equal(one, other, err_msg=name)
 
 
-def assert_leaves(lanes: Lanes, step: int, carry) -> None:
+def assert_leaves(lanes: Checkpoint, step: int, carry) -> None:
     assert lanes.step == step
     expected = [np.asarray(leaf) for leaf in jax.tree.leaves(carry)]
     assert [(leaf.dtype, leaf.shape) for leaf in lanes.carry] == [(e.dtype, e.shape) for e in expected]

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 
-from lr_batch.engine import Chunk, Lanes
+from lr_batch.engine import Checkpoint, Chunk
 from runs.store import Store, StoreError, StoreInUse, StudyChanged
 from runs.store.study import difference
 from tests.runs.store_chunks import IDENTITY, assert_leaves, assert_same, make_chunk, make_result
@@ -126,9 +126,9 @@ def make_carry():
 def test_lanes_come_back_as_leaves_and_vanish_when_the_rows_are_in(tmp_path):
     chunk, carry = make_chunk(), make_carry()
     with Store(tmp_path) as store:
-        store.save(chunk, Lanes(10, carry))
-        store.save(chunk, Lanes(20, carry))
-        store.save(chunk, Lanes(30, carry))
+        store.save(chunk, Checkpoint(10, carry))
+        store.save(chunk, Checkpoint(20, carry))
+        store.save(chunk, Checkpoint(30, carry))
         folder = tmp_path / "lanes" / chunk.id
         assert len(list(folder.iterdir())) == 2
         found = store.load(chunk)
@@ -142,7 +142,7 @@ def test_lanes_come_back_as_leaves_and_vanish_when_the_rows_are_in(tmp_path):
 def test_threads_save_lanes_at_the_same_time(tmp_path):
     chunks = [make_chunk(seed=seed) for seed in range(4)]
     with Store(tmp_path) as store, ThreadPoolExecutor(2) as threads:
-        list(threads.map(lambda chunk: store.save(chunk, Lanes(chunk.seed, make_carry())), chunks))
+        list(threads.map(lambda chunk: store.save(chunk, Checkpoint(chunk.seed, make_carry())), chunks))
         for chunk in chunks:
             assert_leaves(store.load(chunk), chunk.seed, make_carry())
 
@@ -202,7 +202,7 @@ def test_readers_see_what_is_saved_and_change_nothing(tmp_path):
             assert len(reader.trial_rows()) == 8
             for attempt in (
                 lambda: reader.save(chunk, make_result(chunk)),
-                lambda: reader.save(chunk, Lanes(1, [])),
+                lambda: reader.save(chunk, Checkpoint(1, [])),
                 lambda: reader.describe(STUDY),
                 lambda: reader.record("x"),
             ):
@@ -235,7 +235,7 @@ def test_a_store_nobody_holds_gives_its_folder_free(tmp_path):
 def test_paths_with_spaces_unicode_and_marks(tmp_path):
     folder, chunk = tmp_path / "größe ✓ 100% #1?mode=ro" / "a b", make_chunk()
     with Store(folder) as store:
-        store.save(chunk, Lanes(1, [np.zeros(3)]))
+        store.save(chunk, Checkpoint(1, [np.zeros(3)]))
         assert store.load(chunk).step == 1
         store.save(chunk, make_result(chunk))
     with Store(folder, read_only=True) as store:
@@ -246,7 +246,7 @@ def test_paths_with_spaces_unicode_and_marks(tmp_path):
 def test_names_inside_the_folder_are_hashes(tmp_path):
     chunk = Chunk(IDENTITY._replace(workload="../../escape"), 1, 0, ({"../learning rate": 0.1},))
     with Store(tmp_path / "store") as store:
-        store.save(chunk, Lanes(1, {"../../x": np.zeros(3)}))
+        store.save(chunk, Checkpoint(1, {"../../x": np.zeros(3)}))
         store.save(make_chunk(), make_result(make_chunk()))
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
     assert {path.name for path in (tmp_path / "store").iterdir()} == {"store.sqlite", "lease.sqlite", "lanes"}

@@ -11,7 +11,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from lr_batch.engine import Lanes
+from lr_batch.engine import Checkpoint
 from runs.store import Store, StoreError
 from tests.runs.store_chunks import (
     assert_leaves,
@@ -119,7 +119,7 @@ def test_a_truncated_checkpoint_falls_back_to_the_one_before(tmp_path):
     chunk, carry = make_chunk(), {"w": np.arange(1000.0), "n": np.int32(3)}
     with Store(tmp_path) as store:
         for step in (10, 20):
-            store.save(chunk, Lanes(step, carry))
+            store.save(chunk, Checkpoint(step, carry))
         newest = tmp_path / "lanes" / chunk.id / "000002"
         for path in [path for path in newest.rglob("*") if path.is_file()]:
             content = path.read_bytes()
@@ -137,7 +137,7 @@ def test_flipped_bits_in_a_checkpoint_are_noticed(tmp_path):
     chunk, carry = make_chunk(), {"w": np.random.default_rng(0).random(1000)}
     with Store(tmp_path) as store:
         for step in (10, 20):
-            store.save(chunk, Lanes(step, carry))
+            store.save(chunk, Checkpoint(step, carry))
         newest = tmp_path / "lanes" / chunk.id / "000002"
         largest = max((path for path in newest.rglob("*") if path.is_file()), key=lambda p: p.stat().st_size)
         content = bytearray(largest.read_bytes())
@@ -154,6 +154,6 @@ def test_a_checkpoint_that_was_being_written_is_invisible(tmp_path):
             (folder / name).mkdir(parents=True)
             (folder / name / "half").write_bytes(b"x")
         assert store.load(chunk) is None
-        store.save(chunk, Lanes(1, [np.zeros(3)]))
+        store.save(chunk, Checkpoint(1, [np.zeros(3)]))
         assert store.load(chunk).step == 1
         assert [path.name for path in folder.iterdir()] == ["000001"]

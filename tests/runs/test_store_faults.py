@@ -19,7 +19,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from lr_batch.engine import Lanes
+from lr_batch.engine import Checkpoint
 from runs.store import Store, StoreError, probe, rebuild, schema
 from runs.write import write_atomically
 from tests.runs.store_chunks import (
@@ -118,14 +118,14 @@ def test_too_little_space_is_found_at_the_start(tmp_path, monkeypatch):
 def test_lanes_that_do_not_fit_leave_the_checkpoint_before(tmp_path, monkeypatch):
     chunk = make_chunk()
     with Store(tmp_path) as store:
-        store.save(chunk, Lanes(1, [np.zeros(3)]))
+        store.save(chunk, Checkpoint(1, [np.zeros(3)]))
         with monkeypatch.context() as failing:
             failing.setattr(ocp.PyTreeCheckpointer, "save", mock.Mock(side_effect=ValueError("one\ntwo")))
             with pytest.raises(StoreError, match=f"{chunk.id}: the chunk in flight was not saved: one$"):
-                store.save(chunk, Lanes(2, [np.zeros(3)]))
+                store.save(chunk, Checkpoint(2, [np.zeros(3)]))
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**20))
         with pytest.raises(StoreError, match=f"{chunk.id}: 1.3 MiB of free space needed"):
-            store.save(chunk, Lanes(2, [np.zeros(2**17)]))
+            store.save(chunk, Checkpoint(2, [np.zeros(2**17)]))
         assert store.load(chunk).step == 1
         assert [path.name for path in (tmp_path / "lanes" / chunk.id).iterdir()] == ["000001"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lr_batch.engine import Chunk, Lanes
+from lr_batch.engine import Checkpoint, Chunk
 from runs.store import Store, StoreError, StudyChanged
 from runs.store.rows import study_row
 from runs.write import write_atomically
@@ -159,9 +159,9 @@ def test_a_damaged_file_is_not_kept_through_a_link(tmp_path):
 def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
     chunk, done = make_chunk(1), make_chunk(2)
     with Store(tmp_path) as store:
-        store.save(chunk, Lanes(1, [np.zeros(3)]))
+        store.save(chunk, Checkpoint(1, [np.zeros(3)]))
         store.save(done, make_result(done))
-        store.save(done, Lanes(1, [np.zeros(3)]))
+        store.save(done, Checkpoint(1, [np.zeros(3)]))
     left = [f".{'0f' * 8}.tmp", f".{'0f' * 8}.probe", f".lr-batch-{2**22 + 1}-{'0f' * 8}.tmp"]
     left.append(f".lr-batch-{os.getpid()}-{'0f' * 8}.tmp")  # of an earlier process with our number
     alive = f".lr-batch-{os.getppid()}-{'0f' * 8}.tmp"
