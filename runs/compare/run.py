@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lr_batch import Result, Study, StudyError
+from lr_batch import Result, Study, StudyError, check
 from lr_batch.engine import fingerprint
 from runs.curve.analysis import Analysis
 from runs.curve.outcome import write_outcome
@@ -78,8 +78,9 @@ def _described(studies: Mapping[str, Study]) -> tuple[dict[str, dict[str, Any]],
     described, failures = {}, []
     for name, study in studies.items():
         try:
+            check(study)
             described[name] = description(study)
-        except StudyError as error:
+        except (StudyError, ValueError) as error:
             print(f"lr-batch: {harmless(str(error))}", file=sys.stderr)
             failures.append(str(error))
     return described, failures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from runs.folder import default_folder, results
 from runs.progress import ProgressLine
 from runs.store import Store
 from runs.store.database import NAME
+from runs.store.rows import ChunkRow
 
 SHOWN = 4  # damaged rows in a line
 LANES = "lanes are executed by "  # event of the store
@@ -110,6 +112,9 @@ class Borrowing:
     def events(self) -> tuple[str, ...]:
         return (*self.own.events, *self.lender.events)
 
+    def chunks(self) -> list[ChunkRow]:
+        return [*self.own.chunks(), *self.lender.chunks()]
+
     def record(self, event: str) -> None:
         self.own.record(event)
 
@@ -122,6 +127,7 @@ def with_lanes(study: Study, store: Store | Borrowing) -> Study:
     if study.lanes != AUTO:
         return study
     made = [event.removeprefix(LANES) for event in store.events if event.startswith(LANES)]
+    made += [json.loads(chunk.identity)["lanes"] for chunk in store.chunks()]  # where the event was lost
     if not made:
         made = [remembered_choice(study)]
         store.record(LANES + made[0])
@@ -148,7 +154,7 @@ def stored_result(folder: Path) -> Result:
 def _result(store: Store) -> Result:
     known, trials, chunks = store.description, without_repeats(store.trials()), store.chunks()
     if not known or not trials:
-        raise StudyError(f"{store.directory} holds no finished trials yet")
+        raise StudyError("; ".join([f"{store.directory} holds no finished trials yet", *damage_lines(store)]))
     study, device = known.study, sorted({row.device for row in store.trial_rows()})
     seconds = sum(chunk.seconds for chunk in chunks)
     return Result.from_trials(

@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import re
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from runs.curve.run import (
     without_repeats,
 )
 from runs.store import Store
+from tests.runs.store_chunks import filled, make_chunk, make_result
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lr_batch"))
 from tiny import tiny_study, tiny_workload
@@ -95,6 +98,24 @@ def test_choice_of_lanes_stays_with_the_study(tmp_path, monkeypatch):
             assert with_lanes(study, store).lanes == "map"
     with Store(tmp_path) as store:
         assert with_lanes(dataclasses.replace(study, lanes="vmap"), store).lanes == "vmap"
+
+
+def test_choice_of_lanes_is_read_off_the_chunks_where_its_event_was_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "remembered", lambda key, measure: "map")
+    with Store(tmp_path) as store:
+        store.save(make_chunk(), make_result(make_chunk()))
+        assert with_lanes(dataclasses.replace(tiny_study(), lanes="auto"), store).lanes == "vmap"
+
+
+def test_a_folder_whose_trials_are_all_damaged_says_so(tmp_path):
+    filled(tmp_path, chunks=2)
+    with closing(sqlite3.connect(tmp_path / "store.sqlite")) as db:
+        db.execute("UPDATE trials SET steps = steps + 1")
+        db.commit()
+    with pytest.raises(
+        StudyError, match="no finished trials yet; left out 8 damaged rows, .*trials row 1 .*, ..."
+    ):
+        stored_result(tmp_path)
 
 
 def test_of_repeated_trials_the_longest_counts():

@@ -191,7 +191,7 @@ def test_what_a_file_names_is_one_line_in_transfer_too(words, capsys, here):
 
 COMMANDS = {
     "curv": "unknown command 'curv'; did you mean 'curve'",
-    "": "Expected one of {curve, compare",
+    "": "Expected one of {check, curve, compare",
     "list optimisers": "invalid choice 'optimisers'",
     "list optimizers --memory digits": "unknown workload 'digits'; did you mean 'digits_",
     "compare --optimizers sgd": "needs two or more different names, got 'sgd'",
