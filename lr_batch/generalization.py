@@ -22,6 +22,7 @@ from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
 from lr_batch.lanes.micro_batch import micro_batches_of
 from lr_batch.lanes.race import Data
 from lr_batch.problem.reaching import FIRST, RULES
+from lr_batch.problem.regularized import RegularizedOptimizer
 from lr_batch.problem.workload import num_examples
 from lr_batch.study import Study
 

@@ -13,7 +13,7 @@ import reg
 from lr_batch.lanes.execution import over_lanes
 from lr_batch.lanes.lane import Draw, LaneOptimizer, LaneState, freeze, make_lane
 from lr_batch.lanes.micro_batch import MicroBatch
-from lr_batch.lanes.race import Data, make_train, state_axes
+from lr_batch.lanes.race import AnyArray, Data, make_train, state_axes
 from lr_batch.problem.workload import VMAP, PyTree, Workload, num_examples
 
 CONFIDENCE_BINS = 20
