@@ -48,7 +48,8 @@ def scale_by_lars(
       trust_coefficient: c, in (0, inf).
       weight_decay: wd, gradient per parameter, in [0, inf).
       denominator: "paper" as above, or "sum" for |g + wd w| (Optax, MLPerf).
-      learning_rate: None, or the rate lr that follows, for LARC's clipping (apex): the ratio becomes
+      learning_rate: None, or the rate lr that follows, in (0, inf), a number or a schedule, for LARC's
+        clipping (apex): the ratio becomes
         min(ratio / lr, 1), so that the rate of a layer is at most lr.
 
     >>> tx = scale_by_lars(0.1)
