@@ -49,8 +49,7 @@ def scale_by_lars(
       weight_decay: wd, gradient per parameter, in [0, inf).
       denominator: "paper" as above, or "sum" for |g + wd w| (Optax, MLPerf).
       learning_rate: None, or the rate lr that follows, in (0, inf), a number or a schedule, for LARC's
-        clipping (apex): the ratio becomes
-        min(ratio / lr, 1), so that the rate of a layer is at most lr.
+        clipping (apex): the ratio becomes min(ratio / lr, 1), so that the rate of a layer is at most lr.
 
     >>> tx = scale_by_lars(0.1)
     >>> print(f"{tx.update(2.0, tx.init(4.0), 4.0)[0]:.2f}")
