@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lr_batch import DIVERGED, REACHED, TOLERANCE, CriticalBatchSize, LearningRateLaw, Optimum, Result
+from runs.curve.law_words import exponents_text, rate_of_law
 from runs.curve.words import batch_estimate, count, critical_batch, interval, percent
 
 
@@ -20,15 +21,15 @@ def advice(
     if critical is None:
         fewest = min(reached, key=lambda optimum: optimum.examples)
         return (
-            f"{_train(result, fewest)} Of the batch sizes measured it needs the fewest examples. To learn "
+            f"{_train(result, fewest, law)} Of the batch sizes measured it needs the fewest examples. To learn "
             f"the critical batch size, more batch sizes or seeds have to reach the goal.{_edges(reached)}"
         )
     until = critical.value if critical.test.fits else critical.measured.linear_until.best
     below = [optimum for optimum in reached if optimum.batch_size <= until]
-    parts = [_train(result, below[-1] if below else reached[0])]
+    parts = [_train(result, below[-1] if below else reached[0], law)]
     parts += _by_the_curve(critical) if critical.test.fits else _without_the_curve(critical)
     if law is not None:
-        parts.append(_law(law))
+        parts.append(_other_batches(law))
     if not critical.reliable:
         parts.append(f"Do not trust this yet: {'; '.join(critical.notes)}.")
     if len(critical.seeds) == 2:
@@ -91,18 +92,23 @@ def _saving(row) -> str:
     return f"{best:.0%} ({high:.0%} to {low:.0%})"
 
 
-def _law(law: LearningRateLaw) -> str:
+def _other_batches(law: LearningRateLaw) -> str:
+    """How the rate moves with the batch, for the batch sizes that were measured."""
+    if not law.told:
+        return f"For other batch sizes take the best rates of the table: {law.words}."
+    sizes = [o.batch_size for o in law.optima if o.learning_rate]
+    several = "" if len(law.laws) == 1 else f" ({law.words})"
     return (
-        f"When you change the batch below the critical size by a factor k, multiply the learning rate by "
-        f"k^{law.exponent:.2f} ({law.low:.2f} to {law.high:.2f}){'' if law.reliable else ', roughly'}."
+        f"For another batch size B from {min(sizes):,} to {max(sizes):,} take {law.winner.formula}"
+        f"{several}{'' if law.reliable else ', roughly'}: {exponents_text(law)}."
     )
 
 
-def _train(result: Result, optimum: Optimum) -> str:
+def _train(result: Result, optimum: Optimum, law: LearningRateLaw | None) -> str:
     examples = interval(optimum.low * optimum.batch_size, optimum.high * optimum.batch_size)
     return (
         f"Train {result.workload} with {result.optimizer} at batch size {optimum.batch_size} and learning "
-        f"rate {_rate(optimum)}: {result.goal} after about {count(optimum.steps)}"
+        f"rate {_rate(optimum, law)}: {result.goal} after about {count(optimum.steps)}"
         f"{interval(optimum.low, optimum.high)} steps, {count(optimum.examples)}{examples} examples."
     )
 
@@ -142,8 +148,11 @@ def _edges(reached: Sequence[Optimum]) -> str:
     return "".join(lines)
 
 
-def _rate(optimum: Optimum) -> str:
+def _rate(optimum: Optimum, law: LearningRateLaw | None) -> str:
+    """The law's rate where there is one that fits; all batch sizes speak for it, not one alone."""
     rate = optimum.learning_rate
+    if rate and law and law.told and law.reliable:
+        rate = rate_of_law(law, optimum.batch_size)
     others = "".join(f", {name} {value:g}" for name, value in optimum.others.items())
     if not rate:
         return f"as given{others}"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lr_batch import DIVERGED, REACHED, CriticalBatchSize, LearningRateLaw, Optimum, Result
+from runs.curve.law_words import law_summary
 from runs.write import plain
 
 
@@ -33,7 +34,7 @@ def summarize(
             "critical_batch_size": critical and _critical(critical),
             "regimes": critical
             and {name: limit._asdict() for name, limit in critical.regimes._asdict().items()},
-            "learning_rate_law": law and _law(law),
+            "learning_rate_law": law and law_summary(law),
             "engine": result.engine._asdict(),
             "notes": [*(critical.notes if critical else ()), *_law_notes(law), *refusals],
         }
@@ -80,10 +81,6 @@ def _measured(critical: CriticalBatchSize) -> dict[str, Any]:
         "slopes": [row._asdict() | {"slope": row.slope._asdict()} for row in slopes],
         "batch_sizes": list(critical.range),
     }
-
-
-def _law(law: LearningRateLaw) -> dict[str, Any]:
-    return {name: getattr(law, name) for name in ("best", "exponent", "low", "high")}
 
 
 def _law_notes(law: LearningRateLaw | None) -> list[str]:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from lr_batch import CriticalBatchSize, LearningRateLaw, Optimum, Result
 from runs.curve.analysis import Analysis
+from runs.curve.law_words import exponents_text, formula_text
 from runs.curve.words import batch_estimate, count, critical_batch, interval
 from runs.text import Printer, table
 
@@ -82,9 +83,10 @@ def _critical_lines(critical: CriticalBatchSize | None, law: LearningRateLaw | N
         lines += [] if critical.test.fits else _measured_lines(critical)
         lines += _fitted_lines(critical)
     if law:
-        interval = f"({law.low:.2f} to {law.high:.2f})"
-        lines.append(f"learning-rate law    {law.best}, exponent {law.exponent:.2f} {interval}")
-        lines += [f"                     {note}" for note in law.notes]
+        # Laws that cannot be told apart are all named; a formula where none can be told would say too much.
+        said = [law.words, *([formula_text(law), exponents_text(law)] if law.told else []), *law.notes]
+        heads = ["learning-rate law", *[""] * (len(said) - 1)]
+        lines += [f"{head:21s}{text}" for head, text in zip(heads, said, strict=True)]
     return lines
 
 

@@ -32,7 +32,7 @@ def main(out: str = "linear-scaling", quick: bool = False) -> lr_batch.LearningR
     critical = lr_batch.critical_batch_size(result)
     law = lr_batch.learning_rate_law(result)
     print(f"critical batch size {critical.value:.0f} ({critical.low:.0f} to {critical.high:.0f})")
-    print(f"best rate: {law.best}, exponent {law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})")
+    print(f"best rate: {law.words}; {law.winner.formula}")
     plots.steps_to_goal(result, critical, Path(out) / "steps_to_goal.png")
     plots.learning_rate(result, law, Path(out) / "learning_rate.png")
     return law

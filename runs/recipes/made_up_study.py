@@ -29,7 +29,9 @@ SHAPES: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
     lambda offset: rate_fit.cliff(offset, np.asarray(3.0))[0],
     lambda offset: rate_fit.valley(offset, np.asarray(1.0))[0],
     lambda offset: np.where(offset < 1.0, 0.5 * offset**2, np.inf),
-    lambda offset: np.expm1(offset) - offset,
+    lambda offset: (
+        np.expm1(np.minimum(offset, 4.0)) - offset
+    ),  # beyond e^4 times the best rate nothing more is lost
 )
 
 
@@ -53,9 +55,9 @@ def made_up_study(
     rng = np.random.default_rng(key)
     cadence = evaluation_steps(budget)
     chunks = [
-        _chunk(batch, seed, np.log(rates) - np.log(best), shape, cadence, slack, rng)
+        _chunk(batch, np.log(rates) - np.log(best), shape, cadence, slack, rng)
         for batch, best in zip(batch_sizes, best_rates, strict=True)
-        for seed in range(seeds)
+        for _ in range(seeds)
     ]
     steps_to_goal, steps, status, curves = (sum(parts, []) for parts in zip(*chunks, strict=True))
     batch, seed, rate = np.broadcast_arrays(
@@ -85,9 +87,8 @@ def lane_sd(batch: int, offset: np.ndarray) -> np.ndarray:
     return at_best + towards_half * (SD_HALF - at_best)
 
 
-def _chunk(batch, seed, offset, shape, cadence, slack, rng):
-    """Steps to goal, steps trained, status and curve of the lanes of one batch size and seed."""
-    del seed  # a draw of its own
+def _chunk(batch, offset, shape, cadence, slack, rng):
+    """Steps to goal, steps trained, status and curve of the lanes of one batch size and seed, with draws of their own."""
     own = np.sqrt(lane_sd(batch, offset) ** 2 - SD_CHUNK**2) * rng.standard_normal(len(offset))
     common = SD_CHUNK * rng.standard_normal()
     needed = hyperbola(batch) * np.exp(shape(offset) + own + common)

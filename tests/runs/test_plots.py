@@ -19,6 +19,7 @@ from runs.curve.figures import (
 )
 from runs.curve.figures.learning_rate import lowest_diverged
 from runs.curve.figures.training_curves import fastest_curves
+from runs.curve.law_words import exponents_text
 from runs.plots import style
 from runs.plots.cells import (
     BUDGET_CELL,
@@ -171,7 +172,8 @@ def test_rates_at_the_edge_of_the_grid_are_hollow():
 def test_law_and_its_exponent_are_shown(study):
     result, outcome = study
     law, figure = outcome.law, learning_rate(result, outcome)
-    assert f"law: {law.best}" in written(figure) and f"{law.exponent:.2f} (" in written(figure)
+    assert f"law: {law.best}: {law.winner.formula}" in written(figure)
+    assert exponents_text(law) in written(figure)
     line = next(line for line in figure.axes[0].lines if line.get_label().startswith("law"))
     np.testing.assert_allclose(line.get_ydata(), law.rate(line.get_xdata()))
 

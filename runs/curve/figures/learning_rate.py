@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from lr_batch import LearningRateLaw, Optimum, Result
 from runs.curve.analysis import Analysis
+from runs.curve.law_words import exponents_text, law_text
 from runs.plots import style
 from runs.plots.cells import DIVERGED_CELL, RateGrid, rate_grid
 
@@ -114,19 +115,14 @@ def _draw_optima(axes: Axes, optima: Sequence[Optimum]) -> None:
 def _draw_law(axes: Axes, law: LearningRateLaw) -> None:
     batch = np.geomspace(*axes.get_xlim(), 200)
     looks = {"color": style.BLUE, "linewidth": 1.6, "alpha": 0.85, "zorder": 3}
-    axes.plot(batch, law.rate(batch), label=f"law: {style.plain(law.best)}", **looks)
+    axes.plot(batch, law.rate(batch), label=f"law: {style.plain(law_text(law))}", **looks)
     axes.text(
         0.985,
         0.075,
-        exponent_text(law),
+        exponents_text(law),
         transform=axes.transAxes,
         ha="right",
         va="center",
         fontsize=style.SMALL,
         color=style.BLUE,
     )
-
-
-def exponent_text(law: LearningRateLaw) -> str:
-    """The power of the batch size below the knee, in words."""
-    return f"exponent below the knee: {law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})"

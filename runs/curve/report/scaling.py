@@ -6,8 +6,9 @@ import numpy as np
 
 from lr_batch import CriticalBatchSize, Result
 from runs.curve.analysis import Analysis
-from runs.curve.figures.learning_rate import GUIDES, exponent_text, lowest_diverged
+from runs.curve.figures.learning_rate import GUIDES, lowest_diverged
 from runs.curve.figures.steps_to_goal import critical_text, curve_text, seed_points, steps_range
+from runs.curve.law_words import exponents_text, law_text
 from runs.curve.report.blocks import (
     DASHED,
     Spec,
@@ -129,7 +130,7 @@ def rate_chart(result: Result, outcome: Analysis) -> Spec:
     if law:
         data.append(
             line(
-                escape(f"law: {law.best}; {exponent_text(law)}"),
+                escape(f"law: {law_text(law)}; {exponents_text(law)}"),
                 batch,
                 law.rate(batch),
                 {"color": style.BLUE, "width": 2},

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lr_batch import CriticalBatchSize, Estimate, LearningRateLaw, Result
+from runs.curve.law_words import exponents_text, formula_text
 from runs.curve.words import batch, batch_span
 from runs.plots.style import count
 
@@ -34,14 +35,8 @@ def cards(critical: CriticalBatchSize | None, law: LearningRateLaw | None) -> st
         )
         html = [_card(label, value, remark) for label, value, remark in boxes]
     if law:
-        span = f"{law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})"
-        html.append(
-            _card(
-                "law of the best rate",
-                escape(law.best),
-                f"below the knee rate ∝ batch<sup>a</sup>, a = {span}",
-            )
-        )
+        numbers = f"{formula_text(law)}; {exponents_text(law)}" if law.told else ""
+        html.append(_card("law of the best rate", escape(law.words), escape(numbers)))
     return f'<div class="cards">{"".join(html)}</div>' if html else ""
 
 

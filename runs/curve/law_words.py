@@ -1,0 +1,89 @@
+"""The law of the best rate in words: its formula, its numbers, its local exponents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lr_batch import Estimate, LearningRateLaw
+
+SHOWN = 3  # batch sizes at which a sentence gives the local exponent: first, middle, last
+
+
+def formula_text(law: LearningRateLaw) -> str:
+    """The winner with its own numbers and their intervals.
+
+    Such as "rate = 1.37 / (1 + 18.6 / B); r = 1.37 (1.22 to 1.5), K = 18.6 (15 to 23)".
+    """
+    won = law.winner
+    named = (("r", won.coefficient), ("K", won.knee), ("p", won.power))
+    return f"{won.formula}; {', '.join(f'{name} = {x.best:.3g} {_interval(x)}' for name, x in named if x)}"
+
+
+def exponents_text(law: LearningRateLaw, batch_sizes: Sequence[int] | None = None) -> str:
+    """ "local exponent 0.95 (0.93 to 0.96) at batch 1, 0.54 (0.49 to 0.59) at 16, ..."."""
+    sizes = shown_sizes(law) if batch_sizes is None else list(batch_sizes)
+    at = [
+        f"{e.best:.2f} {_interval(e, '.2f')} at {b:,}"
+        for b, e in zip(sizes, _each(law.exponents(sizes)), strict=True)
+    ]
+    return f"local exponent {', '.join(at)}".replace(" at ", " at batch ", 1)
+
+
+def law_text(law: LearningRateLaw) -> str:
+    """What can be said of the law: its name and formula, or which ones cannot be told apart."""
+    if law.told and len(law.laws) == 1:
+        return f"{law.best}: {law.winner.formula}"
+    return f"{law.words}; {law.winner.formula}" if law.told else law.words
+
+
+def shown_sizes(law: LearningRateLaw) -> list[int]:
+    """Smallest, middle and largest batch size that has a best rate."""
+    sizes = [o.batch_size for o in law.optima if o.learning_rate]
+    places = {round(i * (len(sizes) - 1) / (SHOWN - 1)) for i in range(SHOWN)}
+    return [sizes[i] for i in sorted(places)]
+
+
+def rate_of_law(law: LearningRateLaw, batch_size: int) -> Estimate:
+    """The law's rate at one batch size with its interval."""
+    return _each(law.rates([batch_size]))[0]
+
+
+def law_summary(law: LearningRateLaw) -> dict[str, Any]:
+    """The law for `summary.json`."""
+    sizes = [o.batch_size for o in law.optima]
+    rates, exponents = _each(law.rates(sizes)), _each(law.exponents(sizes))
+    return {
+        "best": law.best,
+        "formula": law.winner.formula,
+        "words": law.words,
+        "told": law.told,
+        "level": law.level,
+        "reliable": law.reliable,
+        "laws": [_parameters(fitted) for fitted in law.laws],
+        "ranking": [
+            {"law": fitted.name, "score": fitted.score, "p_value": fitted.p_value} for fitted in law.ranking
+        ],
+        "at": [
+            {"batch_size": size, "rate": rate._asdict(), "exponent": exponent._asdict()}
+            for size, rate, exponent in zip(sizes, rates, exponents, strict=True)
+        ],
+        # For one version: the local exponent at the smallest batch size, under the names of version 0.1.
+        "exponent": exponents[0].best,
+        "low": exponents[0].low,
+        "high": exponents[0].high,
+    }
+
+
+def _parameters(fitted) -> dict[str, Any]:
+    named = {"coefficient": fitted.coefficient, "knee": fitted.knee, "power": fitted.power}
+    numbers = {name: number and number._asdict() for name, number in named.items()}
+    return {"law": fitted.name, "formula": fitted.formula, "p_value": fitted.p_value, **numbers}
+
+
+def _each(estimates: Estimate) -> list[Estimate]:
+    return [Estimate(*map(float, row)) for row in zip(*estimates, strict=True)]
+
+
+def _interval(x: Estimate, form: str = ".3g") -> str:
+    return f"({x.low:{form}} to {x.high:{form}})"
