@@ -16,7 +16,7 @@ from runs.recipes.made_up_study import BATCH_SIZES, RATES, lane_sd, made_up_stud
 
 @pytest.fixture(scope="module")
 def study():
-    result = made_up_study(1.2 / (1 + 32 / B), 0)
+    result = made_up_study(1.2 / (1 + 32 / B), 1)
     optima = lr_batch.best_settings(result)
     return result, optima, lr_batch.learning_rate_law(result, optima=optima)
 
