@@ -1,0 +1,94 @@
+"""A lane is a plain loop: drawn models, losses, optimizers and data types give what Flax and Optax give, or are refused.
+
+More draws: `LR_BATCH_DRAWS=300 python -m pytest tests/lr_batch/test_plain_loop.py -m slow`.
+"""
+
+from __future__ import annotations
+
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, event, given, seed, settings
+from plain_loop import DRAWS, RATES, Draw, Made, made_of, plain_loop
+
+import lr_batch
+from lr_batch.lanes.held_out_blocks import in_blocks
+from lr_batch.lanes.lane import Draw as Examples
+from lr_batch.lanes.lane import make_lane
+from lr_batch.lanes.micro_batch import micro_batches_of
+from lr_batch.lanes.race import make_train, state_axes
+
+SHORT, LONG = 10, int(os.environ.get("LR_BATCH_DRAWS", 300))
+TOLERANCE = {"bfloat16": 3e-2}  # one rounding of a weight
+USUAL = 1e-5
+DRAWN = dict(deadline=None, database=None, suppress_health_check=list(HealthCheck))
+
+
+def lanes_of(draw: Draw, made: Made) -> list[float]:
+    """Held-out loss of two lanes of one chunk, one for each rate."""
+    workload = made.workload
+    study = lr_batch.Study(
+        workload=workload,
+        optimizer=draw.optimizer,
+        batch_sizes=(draw.batch_size,),
+        space={"learning_rate": RATES},
+        seeds=1,
+    )
+    micro_batches = micro_batches_of(study.batch_sizes, workload.micro_batch)
+    lane = make_lane(workload, study.lane_optimizer, "loss", micro_batches)
+    axes = state_axes(lane, ["learning_rate"], workload.train_data) if draw.shared else 0
+    hparams = {"learning_rate": jnp.array(RATES, jnp.float32)}
+    number, size = jnp.int32(draw.seed), jnp.int32(draw.batch_size)
+    blocks, mask = in_blocks(workload.eval_data, 8)
+
+    @jax.jit
+    def run(data, blocks):
+        state = jax.vmap(lane.init, in_axes=(0, None, 0), out_axes=axes)(hparams, number, jnp.ones(2, bool))
+        first = Examples.first(number, len(workload.train_data["y"]))
+        state, _ = make_train(lane, axes)(hparams, state, first, jnp.int32(draw.steps), size, data)
+        return jax.vmap(lane.evaluate, in_axes=(axes, None, None))(state, blocks, mask)
+
+    return np.asarray(run(workload.train_data, blocks)).tolist()
+
+
+def agree(draw: Draw) -> None:
+    """Raises AssertionError where a lane is no plain loop; a draw that is refused with a reason is fine."""
+    try:
+        made = made_of(draw)
+        ours = lanes_of(draw, made)
+    except (ValueError, lr_batch.StudyError) as refusal:
+        event(f"refused: {refusal}")
+        assert str(refusal) and "\n" not in str(refusal)
+        return
+    theirs = plain_loop(draw, made, RATES)
+    np.testing.assert_allclose(ours, theirs, rtol=TOLERANCE.get(draw.dtype, USUAL), err_msg=str(draw))
+
+
+@seed(0)
+@settings(max_examples=SHORT, **DRAWN)
+@given(draw=DRAWS)
+def test_a_lane_is_a_plain_loop(draw):
+    agree(draw)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+@seed(1)
+@settings(max_examples=LONG, **DRAWN)
+@given(draw=DRAWS)
+def test_many_lanes_are_plain_loops(draw):
+    agree(draw)
+
+
+@pytest.mark.parametrize("fault", ["rate", "rows", "seed"])
+def test_a_lane_that_is_another_loop_is_seen(fault):
+    draw = Draw("pair", "cross entropy", "adam", "float32", 5, 16, 3, 1)
+    agree(draw)
+    wrong = {"rate": {}, "rows": {"batch_size": 4}, "seed": {"seed": 2}}[fault]
+    rates = tuple(1.001 * rate for rate in RATES) if fault == "rate" else RATES
+    made, other = made_of(draw), draw._replace(**wrong)
+    theirs = np.array(plain_loop(other, made, rates))
+    assert np.abs(lanes_of(draw, made) / theirs - 1).max() > 10 * USUAL
