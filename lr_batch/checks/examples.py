@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from lr_batch.checks.probe import ROWS, Probe, spread, take
 from lr_batch.errors import StudyError
 from lr_batch.problem.workload import PyTree, num_examples
 
-Values = dict[str, Float[np.ndarray, " m"]]
+Values = dict[str, np.ndarray]  # name -> [m]
 
 
 def check_independent(probe: Probe) -> list[str]:

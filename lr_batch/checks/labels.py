@@ -76,6 +76,8 @@ def _check_tokens(probe: Probe, x: Int[np.ndarray, " ..."]) -> None:
 def _same(probe: Probe, side: str, value: int, others: Any) -> int | None:
     """The first of `others` that may stand in the place of `value` without changing any loss."""
     plain = _with(probe, side, value, value)
+    if not np.isfinite(plain).all():
+        return None
     return next((other for other in others if np.array_equal(plain, _with(probe, side, value, other))), None)
 
 

@@ -89,7 +89,7 @@ class Toy:
         return _reaches(init, step, outcome, two, rest, self.params)
 
     def _transformation(self, hparams: Mapping[str, Any]) -> optax.GradientTransformation:
-        tx = self.optimizer(hparams)
+        tx = self.optimizer.make(hparams)
         if not (callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None))):
             raise StudyError(
                 f"{self.optimizer.name} must return an optax.GradientTransformation, got {type(tx).__name__}"

@@ -12,6 +12,9 @@ from lr_batch.problem.workload import Goal, num_examples
 
 TRAINING_ROWS = 4_096  # of which the loss is computed
 SEEDS = 8  # whose initial parameters are evaluated
+MORE_IS_BETTER = set(
+    "accuracy acc auc auroc precision recall r2 iou dice psnr ssim bleu hits top1 top5".split()
+)
 CAUSE = "check labels, indices and targets, no learning rate mends it"
 
 
@@ -40,6 +43,7 @@ def check_training_loss(probe: Probe) -> list[str]:
 
 def check_metrics(probe: Probe, goal: Goal, seeds: int, to_goal: bool) -> list[str]:
     """Raises StudyError where a held-out metric is not finite, or meets the goal already."""
+    _check_direction(probe.workload.name, goal)
     rows = np.arange(num_examples(probe.workload.eval_data))
     starts = []
     for seed in range(min(seeds, SEEDS)):
@@ -56,6 +60,15 @@ def check_metrics(probe: Probe, goal: Goal, seeds: int, to_goal: bool) -> list[s
     return [
         f"held-out metrics: finite; {start} before the first step" + (f", goal {goal}" if to_goal else "")
     ]
+
+
+def _check_direction(name: str, goal: Goal) -> None:
+    """Refuses a goal below a threshold of what is better the more there is, which would be minimised."""
+    words = set(goal.metric.lower().replace("-", "_").split("_"))
+    if not goal.above and words & MORE_IS_BETTER:
+        raise StudyError(
+            f"{name}: more {goal.metric} is better, but the goal is {goal}: write {goal.metric}>{goal.threshold:g}"
+        )
 
 
 def _held_out(

@@ -184,6 +184,17 @@ def test_a_goal_met_by_the_untrained_model_is_refused():
     refused(said=r"held-out loss is 1.099 before the first step \(seed 0\): the goal", goal="loss<3")
 
 
+@pytest.mark.parametrize("name", ["accuracy", "top1_accuracy", "val_acc"])
+def test_a_goal_in_the_wrong_direction_is_refused(name):
+    metrics = {name: lambda outputs, y: (jnp.argmax(outputs, axis=1) == y).astype(jnp.float32)}
+    wrong = workload_of(metrics=metrics, goal=f"{name}<0.95")
+    refused(wrong, f"more {name} is better, but the goal is {name} < 0.95: write {name}>0.95")
+    with pytest.raises(StudyError, match="is better, but the goal is"):
+        lr_batch.check(tiny_study(workload=wrong), to_goal=False)
+    assert lr_batch.check(tiny_study(workload=wrong, goal=f"{name}>0.95"))
+    refused(wrong, f"the goal {name} > 0.01 is met already; take a higher one", goal=f"{name}>0.01")
+
+
 def own_rate(hparams):
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(3e-3))
 
