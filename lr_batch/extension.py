@@ -44,7 +44,7 @@ def _unreached_edge(result: Result, row) -> str | None:
     if not alive.any():
         return "low"
     last = np.array([result.curves[i].values[-1] if len(result.curves[i].values) else np.inf for i in mine])
-    best = rates[np.nanargmin(np.where(alive, last, np.inf))]
+    best = rates[np.nanargmin(np.where(alive, result.goal.sign * last, np.inf))]
     return {rates.min(): "low", rates.max(): "high"}.get(best)
 
 

@@ -61,6 +61,10 @@ class Generalization(NamedTuple):
         values = np.take_along_axis(curve, self.kept_eval[:, None], axis=1)[:, 0]
         return np.where(self.alive & np.isfinite(values), values, np.inf)
 
+    def cost(self, metrics: Mapping[str, Float[np.ndarray, "trials evals"]]) -> Float[np.ndarray, " trials"]:
+        """The outcome of the goal's metric where less is better: its negative where the goal lies above."""
+        return self.outcome(self.study.goal.sign * metrics[self.study.goal.metric])
+
 
 @runtime_checkable
 class ArrayStore(Protocol):
@@ -169,7 +173,7 @@ class _Runner:
             fit = make_fit(
                 self.study.workload,
                 self.study.lane_optimizer,
-                self.study.goal.metric,
+                self.study.goal,
                 self._stopping_rule(),
                 hparams=tuple(self.study.space),
                 micro_batches=micro_batches_of(self.study.batch_sizes, self.study.workload.micro_batch),

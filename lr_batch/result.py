@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from lr_batch.problem.reaching import reached_by
 from lr_batch.problem.workload import Goal
 
 REACHED, BUDGET, DIVERGED = "reached", "budget", "diverged"
@@ -127,6 +128,11 @@ class Result(NamedTuple):
             engine=engine,
             time_constant=time_constant,
         )
+
+    @property
+    def reached_by(self) -> str:
+        """The rule by which the goal was reached, in a few words."""
+        return reached_by(self.time_constant)
 
     @property
     def num_trials(self) -> int:

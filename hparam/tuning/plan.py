@@ -131,9 +131,18 @@ class TuningPlan:
         """What is minimised, for people."""
         return f"steps to {self.study.goal}" if self.to_goal else self.loss_name_at(self.study.budget)
 
+    @property
+    def _sign(self) -> str:
+        """Of the metric in what is minimised."""
+        return "negative " if self.study.goal.above else ""
+
     def loss_name_at(self, steps: int) -> str:
         """The same for a trial that ends earlier."""
-        return self.loss_name if self.to_goal else f"held-out {self.study.goal.metric} at step {steps:,}"
+        return (
+            self.loss_name
+            if self.to_goal
+            else f"{self._sign}held-out {self.study.goal.metric} at step {steps:,}"
+        )
 
     def trial_identity(self, identity: Identity) -> Identity:
         """What decides a trial's numbers beside setting, seed and segment: its study's, less what plays no part."""

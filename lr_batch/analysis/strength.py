@@ -32,7 +32,8 @@ class BestStrength(NamedTuple):
     """`low` to `high` are the strengths whose held-out metric differs from the best one's by no more than
     chance.
 
-    `gain` is how much lower the metric is than without regularization where, for each seed, the strength too
+    `gain` is how much better, lower or higher by the goal's direction, the metric is than without regularization
+    where, for each seed, the strength too
     is chosen by the other seeds; None where the grid does not hold the strength that is off.
     """
 
@@ -45,8 +46,7 @@ class BestStrength(NamedTuple):
 
 def strength_rows(fits: Generalization, *, level: float = LEVEL) -> tuple[StrengthRow, ...]:
     """One row for each batch size and strength, both ascending. Needs at least two seeds."""
-    metric = fits.study.goal.metric
-    held_out, train = fits.outcome(fits.held_out[metric]), fits.outcome(fits.train[metric])
+    held_out, train = fits.cost(fits.held_out), fits.cost(fits.train)
     rows = []
     for batch_size in fits.study.batch_sizes:
         for strength in strengths(fits):
@@ -54,7 +54,8 @@ def strength_rows(fits: Generalization, *, level: float = LEVEL) -> tuple[Streng
             chosen = trials[_leave_one_out(held_out[trials]), np.arange(trials.shape[1])]
             best = trials[np.argmin(_means(held_out[trials]))]
             estimates = [
-                estimate(values[chosen], level) for values in (held_out, train, _difference(held_out, train))
+                _of_metric(fits, estimate(values[chosen], level))
+                for values in (held_out, train, _difference(held_out, train))
             ]
             names = [name for name in fits.hparams if name != fits.study.regularizer.strength]
             others = {name: float(fits.hparams[name][best[0]]) for name in names}
@@ -68,7 +69,7 @@ def best_strengths(fits: Generalization, *, level: float = LEVEL) -> tuple[BestS
 
 
 def _best(fits: Generalization, batch_size: int, level: float) -> BestStrength:
-    held_out, grid = fits.outcome(fits.held_out[fits.study.goal.metric]), strengths(fits)
+    held_out, grid = fits.cost(fits.held_out), strengths(fits)
     values = np.array([_chosen_values(held_out[_cells(fits, batch_size, s)]) for s in grid])
     best = int(np.argmin(_means(values)))
     apart = [estimate(_difference(row, values[best]), level).low > 0 for row in values]
@@ -78,6 +79,11 @@ def _best(fits: Generalization, batch_size: int, level: float) -> BestStrength:
         tuned = values[_leave_one_out(values), np.arange(values.shape[1])]
         gain = estimate(_difference(values[grid.index(regularizer.off)], tuned), level)
     return BestStrength(batch_size, grid[best], min(alike), max(alike), gain)
+
+
+def _of_metric(fits: Generalization, cost: Estimate) -> Estimate:
+    """An estimate of the metric from one of what less is better of."""
+    return Estimate(-cost.best, -cost.high, -cost.low) if fits.study.goal.above else cost
 
 
 def strengths(fits: Generalization) -> tuple[float, ...]:
@@ -93,7 +99,7 @@ def _cells(fits: Generalization, batch_size: int, strength: float) -> Int[np.nda
 
 
 def _leave_one_out(values: Float[np.ndarray, "choices seeds"]) -> Int[np.ndarray, " seeds"]:
-    """For each seed, the choice with the lowest mean over the other seeds."""
+    """For each seed, the choice with the lowest mean cost over the other seeds."""
     seeds = range(values.shape[1])
     return np.array([np.argmin(_means(np.delete(values, seed, axis=1))) for seed in seeds])
 

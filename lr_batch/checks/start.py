@@ -54,7 +54,8 @@ def check_metrics(probe: Probe, goal: Goal, seeds: int, to_goal: bool) -> list[s
         if to_goal and goal.is_met(starts[-1]):
             raise StudyError(
                 f"{probe.workload.name}: held-out {goal.metric} is {starts[-1]:.4g} before the first step (seed {seed}): "
-                f"the goal {goal} is met already; take a {'higher' if goal.above else 'lower'} one"
+                f"the goal {goal} is met already; take a {'higher' if goal.above else 'lower'} one, or did you mean "
+                f"'{goal._replace(above=not goal.above)}'?"
             )
     start = f"{goal.metric} {min(starts):.4g}" + (f" to {max(starts):.4g}" if len(starts) > 1 else "")
     return [

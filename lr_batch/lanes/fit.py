@@ -14,7 +14,7 @@ from lr_batch.lanes.execution import over_lanes
 from lr_batch.lanes.lane import Draw, LaneOptimizer, LaneState, freeze, make_lane
 from lr_batch.lanes.micro_batch import MicroBatch
 from lr_batch.lanes.race import AnyArray, Data, make_train, state_axes
-from lr_batch.problem.workload import VMAP, PyTree, Workload, num_examples
+from lr_batch.problem.workload import VMAP, Goal, PyTree, Workload, num_examples
 
 CONFIDENCE_BINS = 20
 ZERO = 0.0  # sparsity counts weights that are exactly this
@@ -58,7 +58,7 @@ class FitData(NamedTuple):
 def make_fit(
     workload: Workload,
     optimizer: LaneOptimizer,
-    metric: str,
+    goal: Goal,
     stop: Callable[[Mapping[str, Array]], reg.EarlyStopping] | None,
     *,
     hparams: Sequence[str],
@@ -70,11 +70,12 @@ def make_fit(
     first 0.
 
     Args:
-      stop: an early-stopping rule on the held-out `metric`, or None.
+      goal: whose held-out metric and direction an early-stopping rule judges by.
+      stop: the rule, or None.
       num_classes: of a cross entropy of class labels, else None.
       execution: of the lanes, see `lr_batch.lanes.execution`.
     """
-    lane = make_lane(workload, optimizer, metric, micro_batches)
+    lane = make_lane(workload, optimizer, goal.metric, micro_batches)
     axes = state_axes(lane, hparams, workload.train_data)
     train = make_train(lane, axes, execution)
     rule = stop or (lambda values: reg.early_stopping(jnp.inf))
@@ -94,7 +95,7 @@ def make_fit(
             )
             state, stopping = jax.vmap(
                 lambda h, s, e, m: judge(
-                    rule(h), s, e, lane.outcome(s), m.held_out[metric], number, bool(stop)
+                    rule(h), s, e, lane.outcome(s), goal.sign * m.held_out[goal.metric], number, bool(stop)
                 ),
                 in_axes=(0, axes, 0, 0),
                 out_axes=(axes, 0),
@@ -127,7 +128,8 @@ def judge(
     number: Int[Array, ""],
     stops: bool,
 ) -> tuple[LaneState, reg.EarlyStoppingState]:
-    """The lane after an evaluation: dead where its metric is not finite, frozen where the rule stops it."""
+    """The lane after an evaluation: dead where its metric is not finite, frozen where the rule stops it, by a `value` of
+    which less is better."""
     alive = state.alive & jnp.isfinite(value)
     if not stops:
         return state._replace(alive=alive), stopping

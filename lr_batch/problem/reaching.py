@@ -30,6 +30,15 @@ AVERAGE, FIRST = "average", "first"
 RULES = {AVERAGE: Rule(time_constant=0.2, growth=0.06), FIRST: Rule(time_constant=0.0, growth=0.08)}
 
 
+def reached_by(time_constant: float) -> str:
+    """The rule in a few words, to stand behind a goal.
+
+    >>> reached_by(0.2)
+    'averaged in log step, time constant 0.2'
+    """
+    return f"averaged in log step, time constant {time_constant:g}" if time_constant else "first evaluation"
+
+
 def average_weights(
     steps: Int[np.ndarray, " evals"], time_constant: float, start: int = 0
 ) -> Float[np.ndarray, "evals 3"]:

@@ -47,7 +47,10 @@ class StudyOptions:
     seeds: Annotated[int, WHOLE] = 4
     """Trials of each setting, with different initial parameters and order of examples."""
     goal: Annotated[str | None, optional("METRIC<NUMBER")] = None
-    """Held-out goal such as "loss<0.2". Default: the workload's."""
+    """Held-out goal such as "loss<0.2" or "accuracy>0.95". Default: the workload's."""
+    reached: Literal["average", "first"] = "average"
+    """When it counts: on the average of the metric in log step, which belongs to the training alone; or at the first
+    evaluation there, Shallue's definition, which depends on how often it is evaluated and on the metric's noise."""
     budget: Annotated[int | None, WHOLE, optional("STEPS")] = None
     """Most optimizer steps of one trial. Default: the workload's."""
     racing: bool = True
@@ -71,6 +74,7 @@ class StudyOptions:
             space=self._space(row.space),
             seeds=self.seeds,
             goal=self.goal,
+            reached=self.reached,
             budget=self.budget,
             slack=2.0 if self.racing else float("inf"),
             extend=self.extend,

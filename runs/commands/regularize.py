@@ -14,7 +14,7 @@ from runs import load, parse
 from runs.commands.options import WHOLE, Settings, optional
 
 if TYPE_CHECKING:
-    from lr_batch import Study
+    from lr_batch import Goal, Study
     from reg import Regularizer
 
 
@@ -44,7 +44,8 @@ class Regularize:
     seeds: Annotated[int, WHOLE] = 4
     """Trials of each setting, at least 2: intervals are over them."""
     metric: Annotated[str | None, optional("METRIC")] = None
-    """Held-out metric to judge by, such as error. Default: that of the workload's goal."""
+    """Held-out metric to judge by, such as error, or "accuracy>" where more is better. Default: that of the workload's
+    goal."""
     out: Annotated[Path | None, optional("DIR")] = None
     """Folder of the study. Default: ./lr-batch-results/NAME. The same command again resumes there."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -67,7 +68,6 @@ class Regularize:
         """The study that the options describe."""
         import lr_batch
         import reg
-        from lr_batch import Goal
 
         if self.seeds < 2:
             raise ValueError(f"--seeds: needs at least 2, since intervals are over seeds, got {self.seeds}")
@@ -81,8 +81,14 @@ class Regularize:
             batch_sizes=parse.batch_sizes(self.batch_sizes),
             space=self._space(optimizer.space, regularizer),
             seeds=self.seeds,
-            goal=Goal(self.metric, workload.goal.threshold) if self.metric else None,
+            goal=self._goal(workload.goal),
         )
+
+    def _goal(self, goal: Goal) -> Goal:
+        """The workload's, or that of the metric that was typed; its threshold plays no part."""
+        if self.metric is None or self.metric == goal.metric:
+            return goal
+        return goal._replace(metric=self.metric.rstrip("<>"), above=self.metric.endswith(">"))
 
     def _space(
         self, default: Mapping[str, Sequence[float]], regularizer: Regularizer

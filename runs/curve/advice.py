@@ -125,13 +125,14 @@ def _nothing_reached(result: Result) -> str:
     if (result.status == REACHED).any():
         return "No batch size reached the goal in half of its seeds: raise --budget or ease --goal."
     ends = [
-        curve.values[-1] if lives and len(curve.values) else np.inf
+        result.goal.sign * curve.values[-1] if lives and len(curve.values) else np.inf
         for lives, curve in zip(alive, result.curves, strict=True)
     ]
     best = int(np.argmin(ends))
+    end = result.goal.sign * ends[best]
     return (
         f"No trial reached the goal within {result.budget:,} steps: raise --budget or ease --goal. The "
-        f"closest ended at {result.goal.metric} {ends[best]:.3g}, with batch size {result.batch_size[best]} and "
+        f"closest ended at {result.goal.metric} {end:.3g}, with batch size {result.batch_size[best]} and "
         f"learning rate {result.hparams['learning_rate'][best]:.3g}."
     )
 

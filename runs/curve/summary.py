@@ -25,7 +25,7 @@ def summarize(
         {
             "workload": result.workload,
             "optimizer": result.optimizer,
-            "goal": {"metric": result.goal.metric, "below": result.goal.threshold},
+            "goal": goal_summary(result),
             "budget": result.budget,
             "trials": result.num_trials,
             "reached": int((result.status == REACHED).sum()),
@@ -39,6 +39,13 @@ def summarize(
             "notes": [*(critical.notes if critical else ()), *_law_notes(law), *refusals],
         }
     )
+
+
+def goal_summary(result: Result) -> dict[str, Any]:
+    """The goal under its direction, and the rule by which it was reached."""
+    goal = result.goal
+    side = "above" if goal.above else "below"
+    return {"metric": goal.metric, side: goal.threshold, "reached": result.reached_by}
 
 
 def _row(optimum: Optimum) -> dict[str, Any]:

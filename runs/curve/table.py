@@ -19,7 +19,7 @@ def print_outcome(result: Result, outcome: Analysis, stream: IO[str]) -> None:
     say = Printer(stream)
     fixed, varying = _others(outcome.optima)
     title = f"{result.workload} with {result.optimizer}{fixed and f' at {fixed}'}"
-    say(f"\n{title}, goal: held-out {result.goal}")
+    say(f"\n{title}, goal: held-out {result.goal} ({result.reached_by})")
     say(steps_table(outcome.optima, others=varying))
     for line in (*_critical_lines(outcome.critical, outcome.law), *outcome.refusals, *result.engine.events):
         say(line)

@@ -173,7 +173,7 @@ def _draw_training(axes: Axes, fits: Generalization, batch_size: int, strength: 
     metric, name = fits.study.goal.metric, fits.study.regularizer.strength
     mine = (fits.batch_size == batch_size) & (fits.hparams[name] == strength) & (fits.seed == 0)
     trials = np.flatnonzero(mine)
-    trial = trials[np.argmin(fits.outcome(fits.held_out[metric])[trials])]
+    trial = trials[np.argmin(fits.cost(fits.held_out)[trials])]
     epochs = fits.steps[trial] / fits.steps[trial][-1] * fits.epochs
     end = None
     if fits.stopped[trial]:  # the lane stands still from there on

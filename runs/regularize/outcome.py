@@ -131,7 +131,8 @@ def sentence(fits: Generalization, entry: BestStrength) -> str:
     if not math.isfinite(best):
         return f"{line}. Without it a trial diverged."
     helps = "helps" if low > 0 else "harms" if high < 0 else "no gain to be seen"
-    moved, size = ("falls", entry.gain) if best >= 0 else ("rises", Estimate(-best, -high, -low))
+    size = entry.gain if best >= 0 else Estimate(-best, -high, -low)
+    moved = "falls" if (best >= 0) != fits.study.goal.above else "rises"
     return (
         f"{line}. Held-out {fits.study.goal.metric} {moved} by {interval_text(size)} against none: {helps}."
     )

@@ -14,18 +14,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lr_batch import Curve, Result
+from lr_batch.engine import averaged
 from runs.curve.analysis import Analysis
 from runs.plots import style
 from runs.plots.cells import Cells
 
 
 class FastestCurves(NamedTuple):
-    """Curves of all seeds of the fastest setting of one batch size."""
+    """Curves of all seeds of the fastest setting of one batch size; `averages` are what the goal is compared with."""
 
     batch_size: int
     setting: dict[str, float]
     seeds: tuple[int, ...]
     curves: tuple[Curve, ...]
+    averages: tuple[Curve, ...]
     steps_to_goal: tuple[float, ...]
 
 
@@ -37,12 +39,14 @@ def fastest_curves(result: Result, table: Cells) -> list[FastestCurves]:
         trials = np.flatnonzero((row == b) & (column == s))
         if len(trials) == 0:
             continue
+        curves = tuple(_after_start(result.curves[i]) for i in trials)
         fastest.append(
             FastestCurves(
                 int(table.batch_sizes[b]),
                 {name: float(values[s]) for name, values in table.settings.items()},
                 tuple(int(seed) for seed in result.seed[trials]),
-                tuple(_after_start(result.curves[i]) for i in trials),
+                curves,
+                tuple(Curve(c.steps, averaged(*c, result.time_constant)) for c in curves),
                 tuple(float(steps) for steps in result.steps_to_goal[trials]),
             )
         )
@@ -58,7 +62,8 @@ def _after_start(curve: Curve) -> Curve:
 def training_curves(result: Result, outcome: Analysis, path: str | Path | None = None) -> Figure:
     """The goal metric against steps (left) and against examples (right), up to the goal, one line per seed.
 
-    The seed of median speed is drawn strong, the others faint. Batch sizes whose lines coincide on the right scale
+    Lines are the averages by which the goal is reached, faint points the evaluations. The seed of median speed is
+    drawn strong, the others faint. Batch sizes whose lines coincide on the right scale
     perfectly; where they coincide on the left, a larger batch buys nothing. Dots mark where the goal is reached.
     Written to `path` if given.
     """
@@ -90,10 +95,13 @@ def _draw_curves(
     """All lines as one collection (an artist each would take most of the time), in steps times `units`."""
     lines, looks, strengths, ends = [], [], [], []
     for entry, colour, unit in zip(fastest, colours, units, strict=True):
-        for steps, values in map(until_goal, entry.curves, entry.steps_to_goal):
+        for steps, values in map(until_goal, entry.averages, entry.steps_to_goal):
             lines.append(np.column_stack([steps * unit, values]))
+        median = median_seed(entry)
+        steps, values = until_goal(entry.curves[median], entry.steps_to_goal[median])
+        axes.scatter(steps * unit, values, s=4, c=colour, alpha=0.3, linewidths=0)
         looks += [colour] * len(entry.curves)
-        strengths += [0.95 if seed == median_seed(entry) else 0.22 for seed in range(len(entry.curves))]
+        strengths += [0.95 if seed == median else 0.22 for seed in range(len(entry.curves))]
         ends += [steps * unit for steps in entry.steps_to_goal]
     axes.add_collection(LineCollection(lines, colors=looks, linewidths=1.1, alpha=strengths), autolim=True)
     axes.scatter(ends, [threshold] * len(ends), s=13, c=looks, linewidths=0, zorder=3)
@@ -114,11 +122,13 @@ def median_seed(entry: FastestCurves) -> int:
 
 def _scale(panels: list[Axes], fastest: list[FastestCurves], result: Result) -> None:
     """The same metric range in both panels; the goal as a line across."""
-    low, high = metric_range(fastest, result.goal.threshold)
+    low, high, log = metric_range(fastest, result.goal.threshold)
     for axes, name in zip(panels, ("optimizer steps", "training examples seen"), strict=True):
         left, right = axes.dataLim.intervalx
         style.log_axis(axes.xaxis, name, max(left, 1) / 1.3, right * 1.3)
-        style.log_axis(axes.yaxis, "", low, high)
+        if log:
+            style.log_axis(axes.yaxis, "", low, high)
+        axes.set_ylim(low, high)
         axes.axhline(
             result.goal.threshold, color=style.VERMILION, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1
         )
@@ -135,11 +145,18 @@ def _scale(panels: list[Axes], fastest: list[FastestCurves], result: Result) -> 
     panels[1].tick_params(labelleft=False)
 
 
-def metric_range(fastest: list[FastestCurves], threshold: float) -> tuple[float, float]:
-    """Limits of a log axis that hold every positive finite value and the goal."""
+def metric_range(fastest: list[FastestCurves], threshold: float) -> tuple[float, float, bool]:
+    """Limits of an axis that hold every finite value and the goal, and whether it is a log axis.
+
+    An error may be zero at times, for which a log axis has no place; a loss that is negative makes it linear.
+    """
     values = np.concatenate([curve.values for entry in fastest for curve in entry.curves] + [[threshold]])
-    values = values[np.isfinite(values) & (values > 0)]
-    return float(values.min() / 1.15), float(values.max() * 1.15)
+    values = values[np.isfinite(values)]
+    if values.min() >= 0 and (values > 0).any() and threshold > 0:
+        values = values[values > 0]
+        return float(values.min() / 1.15), float(values.max() * 1.15), True
+    margin = 0.05 * float(np.ptp(values) or 1.0)
+    return float(values.min()) - margin, float(values.max()) + margin, False
 
 
 def _legend(figure: Figure, fastest: list[FastestCurves], colours: list[str]) -> None:

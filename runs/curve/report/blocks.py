@@ -71,6 +71,19 @@ def log_axis(title: str, low: float, high: float, **more: Any) -> Spec:
     }
 
 
+def linear_axis(title: str, low: float, high: float, **more: Any) -> Spec:
+    """A linear axis over [low, high]."""
+    return {
+        "title": {"text": title, "standoff": 8},
+        "range": [low, high],
+        "gridcolor": style.FAINT,
+        "linecolor": style.MUTED,
+        "ticks": "outside",
+        "zeroline": False,
+        **more,
+    }
+
+
 def batch_axis(result: Result) -> Spec:
     """A log axis with ticks at the batch sizes of the study, labelled as densely as fits."""
     sizes = np.unique(result.batch_size)

@@ -76,10 +76,10 @@ def _cells(row: Mapping[str, Any], others: Sequence[str]) -> list[str]:
 
 def study_table(summary: Mapping[str, Any], result: Result) -> str:
     """What was run: the summary's names and counts, and the values that were tried."""
-    goal, sizes = summary["goal"], np.unique(result.batch_size)
+    sizes = np.unique(result.batch_size)
     names = ("workload", "optimizer", "budget", "trials", "reached", "diverged")
     entries = [(name, summary[name]) for name in names]
-    entries.insert(2, ("goal", f"{goal['metric']} below {goal['below']:g}"))
+    entries.insert(2, ("goal", f"{result.goal} ({result.reached_by})"))
     entries += [("batch sizes", ", ".join(map(str, sizes))), ("seeds", len(np.unique(result.seed)))]
     return _pairs(entries + [(name, _values(column)) for name, column in result.hparams.items()])
 

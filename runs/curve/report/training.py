@@ -1,4 +1,4 @@
-"""The held-out metric at the fastest setting of every batch size, against steps and against examples."""
+"""The averaged held-out metric at the fastest setting of every batch size, against steps and against examples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from lr_batch import Result
 from runs.curve.analysis import Analysis
 from runs.curve.figures.training_curves import FastestCurves, batch_colours, fastest_curves, metric_range
-from runs.curve.report.blocks import Spec, escape, layout, log_axis, note
+from runs.curve.report.blocks import Spec, escape, layout, linear_axis, log_axis, note
 from runs.plots import style
 
 
@@ -21,8 +21,8 @@ def training_chart(result: Result, outcome: Analysis) -> Spec:
         for panel in (1, 2)
     ]
     threshold = result.goal.threshold
-    low, high = metric_range(fastest, threshold)
-    y_axis = log_axis(f"held-out {escape(result.goal.metric)}", low, high)
+    low, high, log = metric_range(fastest, threshold)
+    y_axis = (log_axis if log else linear_axis)(f"held-out {escape(result.goal.metric)}", low, high)
     steps, examples = (_span(data, panel) for panel in (1, 2))
     panels = {
         "xaxis2": log_axis("training examples seen", *examples, domain=[0.53, 1.0], anchor="y2"),
@@ -37,7 +37,7 @@ def training_chart(result: Result, outcome: Analysis) -> Spec:
 
 
 def _trace(entry: FastestCurves, i: int, panel: int, colour: str) -> Spec:
-    curve, setting = entry.curves[i], ", ".join(f"{escape(n)} {v:.4g}" for n, v in entry.setting.items())
+    curve, setting = entry.averages[i], ", ".join(f"{escape(n)} {v:.4g}" for n, v in entry.setting.items())
     per_step = 1 if panel == 1 else entry.batch_size
     return {
         "type": "scatter",
