@@ -6,6 +6,7 @@ or takes it apart). Everything else may change from one version to the next.
 """
 
 from lr_batch.analysis.critical_batch import TOLERANCE, CriticalBatchSize, Ratio, critical_batch_size, ratio
+from lr_batch.analysis.goals import CriticalAtGoal, at_goal, critical_by_goal
 from lr_batch.analysis.intervals import LEVEL, Estimate, estimate, holm
 from lr_batch.analysis.learning_rate_law import LearningRateLaw, learning_rate_law
 from lr_batch.analysis.noise_scale import gradient_noise_scale, measure_noise_scale
@@ -40,6 +41,7 @@ __all__ = [
     "BestStrength",
     "ChunkStore",
     "CriticalBatchSize",
+    "CriticalAtGoal",
     "Curve",
     "LEVEL",
     "EngineReport",
@@ -59,11 +61,13 @@ __all__ = [
     "Trial",
     "Workload",
     "as_optimizer",
+    "at_goal",
     "as_workload",
     "best_settings",
     "best_strengths",
     "check",
     "critical_batch_size",
+    "critical_by_goal",
     "estimate",
     "first_line",
     "from_arrays",

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from lr_batch.problem.workload import Goal
+
 
 class Rule(NamedTuple):
     """`time_constant` is tau, in log step, and 0 takes each evaluation as it is; `growth` is the relative distance of
@@ -47,7 +49,7 @@ def average_weights(
     The metric is taken as linear in log step between evaluations, so that thinning them changes the average to second
     order only. At step 0 the logarithm ends: the average begins at the first evaluation after it.
 
-    >>> average_weights(np.array([0, 10, 20]), 0.2).round(3).tolist()
+    >>> average_weights(np.array([0, 10, 20]), 0.2).astype(float).round(3).tolist()
     [[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.031, 0.248, 0.72]]
 
     Args:
@@ -75,3 +77,19 @@ def averaged(
         if kept:
             average[i] = kept * average[i - 1] + before * values[i - 1] + now * values[i]
     return average
+
+
+def crossing(steps: Int[np.ndarray, " evals"], average: Float[np.ndarray, " evals"], goal: Goal) -> float:
+    """The step at which the line between two averages meets the goal; NaN where it is never reached.
+
+    >>> crossing(np.array([0, 1, 2, 4]), np.array([3.0, 2.0, 1.0, 0.5]), Goal("loss", 0.75))
+    3.0
+    """
+    good = np.flatnonzero(goal.is_met(average))
+    if not len(good):
+        return float("nan")
+    i = int(good[0])
+    if i == 0:
+        return float(steps[0])
+    share = (average[i - 1] - goal.threshold) / (average[i - 1] - average[i])
+    return float(steps[i - 1] + share * (steps[i] - steps[i - 1]))

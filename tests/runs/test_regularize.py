@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import reg
-from lr_batch import BestStrength, Estimate
+from lr_batch import BestStrength, Estimate, Goal
 from lr_batch.engine import Chunk
 from runs.__main__ import DONE, USAGE, main
 from runs.recipes import lagrangian, ridge
@@ -52,7 +52,7 @@ def test_sweeps_reports_draws_and_resumes(tmp_path, capsys):
 
 
 def test_sentence_says_so_where_nothing_is_better_than_off():
-    study = SimpleNamespace(regularizer=reg.REGULARIZERS["dropout"], goal=SimpleNamespace(metric="error"))
+    study = SimpleNamespace(regularizer=reg.REGULARIZERS["dropout"], goal=Goal("error", 0.1))
     fits, gain = SimpleNamespace(study=study), Estimate(0.02, 0.01, 0.03)
     off = sentence(fits, BestStrength(64, best=0.0, low=0.0, high=0.5, gain=Estimate(0.0, 0.0, 0.0)))
     assert (

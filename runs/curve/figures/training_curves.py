@@ -93,17 +93,19 @@ def _draw_curves(
     axes: Axes, fastest: list[FastestCurves], colours: list[str], units: list[int], threshold: float
 ) -> None:
     """All lines as one collection (an artist each would take most of the time), in steps times `units`."""
-    lines, looks, strengths, ends = [], [], [], []
+    lines, looks, strengths, ends, points = [], [], [], [], []
     for entry, colour, unit in zip(fastest, colours, units, strict=True):
         for steps, values in map(until_goal, entry.averages, entry.steps_to_goal):
             lines.append(np.column_stack([steps * unit, values]))
         median = median_seed(entry)
         steps, values = until_goal(entry.curves[median], entry.steps_to_goal[median])
-        axes.scatter(steps * unit, values, s=4, c=colour, alpha=0.3, linewidths=0)
+        points += [(step * unit, value, colour) for step, value in zip(steps, values, strict=True)]
         looks += [colour] * len(entry.curves)
         strengths += [0.95 if seed == median else 0.22 for seed in range(len(entry.curves))]
         ends += [steps * unit for steps in entry.steps_to_goal]
     axes.add_collection(LineCollection(lines, colors=looks, linewidths=1.1, alpha=strengths), autolim=True)
+    x, y, colour_of = zip(*points, strict=True)
+    axes.scatter(x, y, s=4, c=colour_of, alpha=0.3, linewidths=0)
     axes.scatter(ends, [threshold] * len(ends), s=13, c=looks, linewidths=0, zorder=3)
 
 

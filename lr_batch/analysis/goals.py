@@ -1,0 +1,85 @@
+"""The same trials at other goals: their curves are kept, so that nothing is trained again."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lr_batch.analysis.critical_batch import CriticalBatchSize, critical_batch_size
+from lr_batch.problem.goal import parse_goal
+from lr_batch.problem.reaching import averaged, crossing
+from lr_batch.problem.workload import Goal
+from lr_batch.result import BUDGET, DIVERGED, REACHED, Result
+
+SHARES = (0.03, 0.1, 0.2, 0.4)  # of the way from the goal back to the start, for easier goals
+FEW_STEPS = 5.0  # a goal met sooner says little about training: whole steps are its unit
+
+
+class CriticalAtGoal(NamedTuple):
+    """`critical` is None where the trials do not allow it; `refusal` says why."""
+
+    goal: Goal
+    critical: CriticalBatchSize | None
+    refusal: str
+
+
+def at_goal(result: Result, goal: Goal | str) -> Result:
+    """The result that the trials give at another goal of the same metric, by the same rule of reaching it.
+
+    A trial that was not trained as far as the goal is censored where its training ended, which the race to the
+    result's own goal decided: an easier goal is measured as if it had been asked for, of a harder one many trials
+    only bound the steps.
+
+    Args:
+      result: trials with their curves.
+      goal: such as "loss<0.3".
+
+    Raises:
+      ValueError: if the goal is of another metric, whose curves were not kept, or in the other direction.
+    """
+    goal = parse_goal(goal)
+    if (goal.metric, goal.above) != (result.goal.metric, result.goal.above):
+        raise ValueError(
+            f"at_goal: the curves of these trials are of {result.goal}; another goal has to look like "
+            f"'{result.goal._replace(threshold=goal.threshold)}', got '{goal}'"
+        )
+    steps = np.array(
+        [crossing(curve.steps, averaged(*curve, result.time_constant), goal) for curve in result.curves]
+    )
+    lost = np.where(result.status == DIVERGED, DIVERGED, BUDGET)
+    # One that reached the result's own goal and diverged later is known to have lived as long as its curve.
+    status = np.where(np.isfinite(steps), REACHED, lost).astype(object)
+    return result._replace(goal=goal, steps_to_goal=steps, status=status)
+
+
+def easier_goals(result: Result) -> tuple[Goal, ...]:
+    """Goals between the result's own and the start of training, harder ones first, with two digits."""
+    starts = [curve.values[0] for curve in result.curves if len(curve.values)]
+    if not starts:
+        return ()
+    goal, start = result.goal, float(np.median(starts))
+    goals = [
+        goal._replace(threshold=float(f"{goal.threshold + share * (start - goal.threshold):.2g}"))
+        for share in SHARES
+    ]
+    return tuple(easier for easier in dict.fromkeys(goals) if easier != goal and not easier.is_met(start))
+
+
+def critical_by_goal(result: Result) -> tuple[CriticalAtGoal, ...]:
+    """The critical batch size at the result's own goal and at easier ones.
+
+    Goals that some batch size reaches within a few steps are refused: whole steps are their unit.
+    """
+    return tuple(_critical_at(result, goal) for goal in (result.goal, *easier_goals(result)))
+
+
+def _critical_at(result: Result, goal: Goal) -> CriticalAtGoal:
+    try:
+        critical = critical_batch_size(result if goal == result.goal else at_goal(result, goal))
+    except ValueError as error:
+        return CriticalAtGoal(goal, None, str(error))
+    fewest = min(optimum.steps for optimum in critical.optima if optimum.steps is not None)
+    if fewest < FEW_STEPS:
+        return CriticalAtGoal(goal, None, f"met within {fewest:.1f} steps at some batch size")
+    return CriticalAtGoal(goal, critical, "")
