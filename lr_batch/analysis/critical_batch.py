@@ -16,6 +16,7 @@ from lr_batch.analysis.scaling_curve import SHARPNESS_RANGE, Points, fit_curve, 
 from lr_batch.result import Result
 
 MIN_BATCH_SIZES, MIN_SEEDS = 4, 2
+GRID_MAX = 0.1  # error of log steps from the grid of rates: 2.3 times between neighbours
 TOLERANCE = 0.2  # over linear scaling (Zhang et al., 2024), and over the fewest steps
 
 
@@ -141,6 +142,14 @@ def _notes(critical: Estimate, optima: Sequence[Optimum], entering: Sequence[int
         if sizes:
             where = ", ".join(sizes)
             notes.append(f"the best rate is the {edge} end of the grid at batch size {where}: try {advice}")
+    coarse = [o for o in optima if o.steps is not None and o.log_steps.grid_sd > GRID_MAX]
+    if coarse:
+        where = ", ".join(str(o.batch_size) for o in coarse)
+        error = np.expm1(max(o.log_steps.grid_sd for o in coarse))
+        notes.append(
+            f"the learning rates are too far apart at batch size {where}: steps between them are known to {error:.0%} "
+            "only; take rates less than a factor of 2 apart"
+        )
     lost = [o for o in optima if o.steps is None]
     if lost:
         where = ", ".join(str(o.batch_size) for o in lost)

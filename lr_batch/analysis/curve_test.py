@@ -22,11 +22,11 @@ from lr_batch.analysis.optimum import Optimum
 from lr_batch.analysis.scaling_curve import Points, jacobian, log_steps
 
 FORM = 0.03  # log steps
-# Thresholds: `python -m runs.recipes.curve_test` measures how often good curves exceed them (5 % together), and how
-# often each fault does (90 % or more).
+# Thresholds: good curves exceed them in at most 5 % of 40 draws, faults in 90 % or more (tests/lr_batch/
+# test_curve_test.py; `python -m runs.recipes.coverage` counts real studies that do).
 SCATTER_MAX = 1.35
-OUTLIER_MAX = 2.6
-BEND_MAX = 6.0
+OUTLIER_MAX = 2.7
+BEND_MAX = 6.5
 SEED_MAX = 5.0  # robust standard deviations
 SEED_FACTOR = 1.8  # a seed closer to the others than this is none to speak of
 FEW_STEPS = 4.0
