@@ -82,6 +82,7 @@ def test_a_coarse_grid_is_named(table):
     assert any("too far apart" in note for note in fit.notes)
 
 
+@pytest.mark.slow
 def test_quick_form(tmp_path, capsys):
     arguments = ["--pairs", "digits_mlp-sgd", "--folder", str(tmp_path)]
     outcome = coverage.main(arguments, quick=True)
