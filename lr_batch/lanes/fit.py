@@ -15,6 +15,7 @@ from lr_batch.lanes.lane import Draw, LaneOptimizer, LaneState, freeze, make_lan
 from lr_batch.lanes.micro_batch import MicroBatch
 from lr_batch.lanes.race import AnyArray, Data, make_train, state_axes
 from lr_batch.problem.workload import VMAP, Goal, PyTree, Workload, num_examples
+from reg.early_stopping import NEVER
 
 CONFIDENCE_BINS = 20
 ZERO = 0.0  # sparsity counts weights that are exactly this
@@ -78,7 +79,7 @@ def make_fit(
     lane = make_lane(workload, optimizer, goal.metric, micro_batches)
     axes = state_axes(lane, hparams, workload.train_data)
     train = make_train(lane, axes, execution)
-    rule = stop or (lambda values: reg.early_stopping(jnp.inf))
+    rule = stop or (lambda values: reg.early_stopping(NEVER))
 
     def fit(hparams, seed, batch_size, cadence, data):
         width = next(iter(hparams.values())).shape[0]
