@@ -1,18 +1,23 @@
 """A study that an older version wrote: it is read, reported and resumed, or refused with the reason.
 
-Written by the version before identities were typed, with `kept_study/linear.py` in the working folder, by
+Written by the version before identities were typed, whose goals were reached at the first evaluation, with
+`kept_study/linear.py` in the working folder, by
 `lr-batch curve linear.py:workload --batch-sizes 4,40 --learning-rates 0.03,0.3,3 --seeds 2 --no-extend --lanes vmap`.
 """
 
 import json
+import runpy
 import shutil
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
+import lr_batch
 from runs import Store
 from runs.__main__ import main
+from runs.curve.run import run_in_folder
 
 KEPT = Path(__file__).parent / "kept_study"
 STUDY = "--learning-rates 0.03,0.3,3 --seeds 2 --no-extend --lanes vmap --json --out study".split()
@@ -38,8 +43,18 @@ def same_jax(here):
         pytest.skip(f"the kept study is of JAX {written_by}")
 
 
-def without_engine(summary: dict) -> dict:
-    return {name: value for name, value in summary.items() if name != "engine"}
+def study_of_then(here: Path, batch_sizes: tuple[int, ...]) -> lr_batch.Study:
+    """The study under the rule of its time: a goal is reached at the first evaluation below it."""
+    workload = runpy.run_path(str(here / "linear.py"))["workload"]
+    return lr_batch.Study(
+        workload=workload,
+        batch_sizes=batch_sizes,
+        space={"learning_rate": (0.03, 0.3, 3.0)},
+        seeds=2,
+        extend=False,
+        lanes="vmap",
+        reached="first",
+    )
 
 
 def test_it_is_read_and_reported(here):
@@ -51,24 +66,25 @@ def test_it_is_read_and_reported(here):
 
 
 @pytest.mark.usefixtures("same_jax")
-def test_the_same_command_trains_nothing(here, capsys):
-    assert main(["report", "study"]) == 0
-    reported = json.loads((here / "study" / "summary.json").read_text())
-    capsys.readouterr()
-    assert main(COMMAND) == 0
-    summary = json.loads(capsys.readouterr().out)
-    assert summary["engine"]["programs_compiled"] == summary["engine"]["examples"] == 0
-    assert without_engine(summary) == without_engine(reported)
+def test_the_same_study_trains_nothing(here):
+    _, stored = run_in_folder(study_of_then(here, (4, 40)), here / "study")
+    assert stored.engine.programs_compiled == stored.engine.examples == 0
+    assert stored.num_trials == 12 and np.isfinite(stored.steps_to_goal).sum() == 4
 
 
 @pytest.mark.usefixtures("same_jax")
-def test_a_further_batch_size_is_added_to_it(here, capsys):
-    assert main(["curve", "linear.py:workload", "--batch-sizes", "4,20,40", *STUDY, "--add"]) == 0
-    summary = json.loads(capsys.readouterr().out)
-    assert summary["engine"]["examples"] > 0
+def test_a_further_batch_size_is_added_to_it(here):
+    _, grown = run_in_folder(study_of_then(here, (4, 20, 40)), here / "study", add=True)
+    assert grown.engine.examples > 0 and grown.num_trials == 18
     with Store(here / "study", read_only=True) as store:
-        trials = list(store.trials())
-    assert len(trials) == 18 and {trial.batch_size for trial in trials} == {4, 20, 40}
+        assert {trial.batch_size for trial in store.trials()} == {4, 20, 40}
+
+
+def test_under_another_rule_of_reaching_a_goal_it_is_refused(here, capsys):
+    assert main(COMMAND) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert "study: holds another study (" in err and "time_constant: absent -> 0.2" in err
 
 
 def test_under_another_version_of_jax_it_is_refused(here, capsys, monkeypatch):
