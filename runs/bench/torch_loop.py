@@ -34,7 +34,7 @@ def missing(workload: str, optimizer: str) -> str | None:
 
 
 def make_trainer(study: Study) -> Trainer:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
     from torch.nn.functional import cross_entropy
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -86,7 +86,7 @@ def in_order(params: Mapping[str, Any]) -> list[tuple[Any, Any]]:
 def network(layers, x):
     """ReLU network whose kernels are in the layout of JAX: convolutions (height, width, I, O), dense
     (I, O)."""
-    import torch.nn.functional as F
+    import torch.nn.functional as F  # pyright: ignore[reportMissingImports]
 
     for i, (kernel, bias) in enumerate(layers):
         if kernel.ndim == 4:
