@@ -42,7 +42,16 @@ from runs.store.rows import (
     trial_of,
     trial_row,
 )
-from runs.store.study import Description, agree, belonging, beyond_extension, described, difference, proved
+from runs.store.study import (
+    Description,
+    agree,
+    belonging,
+    beyond_extension,
+    described,
+    difference,
+    identity_part,
+    proved,
+)
 from runs.write import sweep
 
 
@@ -169,7 +178,7 @@ class Store:
             )
         before = known.study if known else new.study
         lost = known is not None and not known.kind
-        changes = difference(before, {name: new.study.get(name) for name in before} if lost else new.study)
+        changes = difference(before, identity_part(new.study) if lost else new.study)
         if changes:
             self._refuse_or_record(changes, extend)
         if lost and not changes:

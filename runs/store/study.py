@@ -47,8 +47,15 @@ def proved(chunks: Iterable[ChunkRow]) -> list[Mapping[str, Any]]:
 
 
 def agree(identity: Mapping[str, Any], study: Mapping[str, Any]) -> bool:
-    """Whether a chunk's identity is that of a study: what both name is the same."""
-    return all(study.get(name, value) == value for name, value in identity.items() if name not in OF_CHUNK)
+    """Whether a chunk's identity is that of a study. What has a default is left out of either where it holds it."""
+    defaults = Identity._field_defaults
+    one, other = ({**defaults, **identity_part(described)} for described in (identity, study))
+    return all(one[name] == other[name] for name in {*one} & {*other} - {*OF_CHUNK})
+
+
+def identity_part(study: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a description decides the numbers of each trial: all but the grid, and what a chunk has of its own."""
+    return {name: study[name] for name in Identity._fields if name in study and name not in OF_CHUNK}
 
 
 def belonging(

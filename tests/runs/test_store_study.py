@@ -99,6 +99,19 @@ def test_rows_of_another_study_are_never_mixed_in(tmp_path):
             store.trial_rows()
 
 
+def test_a_rule_that_an_older_version_did_not_name_is_told_from_todays(tmp_path):
+    """Chunks that name no time constant reached the goal by the first evaluation."""
+    path = described(tmp_path)
+    sql(path, "DELETE FROM studies")
+    with Store(tmp_path) as store:
+        with pytest.raises(StudyChanged, match="time_constant: absent -> 0.2"):
+            store.describe(STUDY | {"time_constant": 0.2})
+        store.describe(STUDY)
+        averaged = Chunk(IDENTITY._replace(time_constant=0.2), 3, 0, ({"learning_rate": 0.1},))
+        store.save(averaged, make_result(averaged)._replace(status=("reached",)))
+        assert len(store.trial_rows()) == 40
+
+
 def test_another_kind_of_results_is_refused(tmp_path):
     described(tmp_path)
     with Store(tmp_path) as store, pytest.raises(StudyChanged, match="results of lr-batch curve, not tune"):
