@@ -35,9 +35,9 @@ def heatmap_chart(result: Result, outcome: Analysis) -> Spec:
     reached = np.isfinite(grid.steps)
     x, y = np.meshgrid(table.batch_sizes, grid.rates)
     data = [_colours(table, grid, hover)] if reached.any() else []
-    for outcome, looks in _FAILURES.items():
-        at = grid.outcome == outcome
-        data.append(markers(CELL_LABELS[outcome], x[at], y[at], hover[at], **looks))
+    for kind, looks in _FAILURES.items():
+        at = grid.outcome == kind
+        data.append(markers(CELL_LABELS[kind], x[at], y[at], hover[at], **looks))
     column = np.flatnonzero(reached.any(axis=0))
     row = np.argmin(grid.steps, axis=0)[column]
     data.append(
