@@ -66,17 +66,23 @@ def easier_goals(result: Result) -> tuple[Goal, ...]:
     return tuple(easier for easier in dict.fromkeys(goals) if easier != goal and not easier.is_met(start))
 
 
-def critical_by_goal(result: Result) -> tuple[CriticalAtGoal, ...]:
+def critical_by_goal(result: Result, own: CriticalBatchSize | None = None) -> tuple[CriticalAtGoal, ...]:
     """The critical batch size at the result's own goal and at easier ones.
 
     Goals that some batch size reaches within a few steps are refused: whole steps are their unit.
+
+    Args:
+      result: trials with their curves.
+      own: `critical_batch_size(result)` where it is known already.
     """
-    return tuple(_critical_at(result, goal) for goal in (result.goal, *easier_goals(result)))
+    easier = [_critical_at(at_goal(result, goal)) for goal in easier_goals(result)]
+    return (_critical_at(result, own), *easier)
 
 
-def _critical_at(result: Result, goal: Goal) -> CriticalAtGoal:
+def _critical_at(result: Result, known: CriticalBatchSize | None = None) -> CriticalAtGoal:
+    goal = result.goal
     try:
-        critical = critical_batch_size(result if goal == result.goal else at_goal(result, goal))
+        critical = known or critical_batch_size(result)
     except ValueError as error:
         return CriticalAtGoal(goal, None, str(error))
     fewest = min(optimum.steps for optimum in critical.optima if optimum.steps is not None)

@@ -18,6 +18,8 @@ class Report:
     """Draw the figures and tables of a folder again from what it holds, without training anything."""
 
     folder: Folder
+    goal: Annotated[str | None, tyro.conf.arg(metavar="METRIC<NUMBER", help_behavior_hint="")] = None
+    """Of a study of `curve`: read its trials at another goal of the same metric. Figures go to DIR/goals."""
 
     def __call__(self) -> None:
         from runs.folder import kind_of
@@ -28,7 +30,14 @@ class Report:
                 f"report: {self.folder} holds results of lr-batch {known.kind}, which are drawn again, without "
                 f"training what is finished, by: {again(known.command, self.folder)}"
             )
-        REPORTS[known.kind](self.folder)
+        if self.goal is None:
+            REPORTS[known.kind](self.folder)
+        elif known.kind == "curve":
+            report_curve(self.folder, self.goal)
+        else:
+            raise ValueError(
+                f"report: --goal is of studies of lr-batch curve, {self.folder} is of {known.kind}"
+            )
 
 
 def again(command: str, folder: Path) -> str:
@@ -40,12 +49,17 @@ def again(command: str, folder: Path) -> str:
     return command if "--out" in command else f"{command} --out {shlex.quote(str(folder))}"
 
 
-def report_curve(folder: Path) -> None:
+def report_curve(folder: Path, goal: str | None = None) -> None:
+    from lr_batch import at_goal
     from runs.curve.outcome import write_outcome
     from runs.curve.run import stored_result
     from runs.curve.table import print_outcome
 
     result = stored_result(folder)
+    if goal is not None:
+        result = at_goal(result, goal)
+        folder = folder / "goals" / f"{result.goal.metric}-{result.goal.threshold:g}"
+        folder.mkdir(parents=True, exist_ok=True)
     print_outcome(result, write_outcome(result, folder), sys.stdout)
 
 

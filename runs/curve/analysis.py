@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from lr_batch import (
     DIVERGED,
+    CriticalAtGoal,
     CriticalBatchSize,
     LearningRateLaw,
     Optimum,
@@ -14,17 +15,20 @@ from lr_batch import (
     StudyError,
     best_settings,
     critical_batch_size,
+    critical_by_goal,
     learning_rate_law,
 )
 from runs.curve.advice import advice
-from runs.curve.summary import summarize
+from runs.curve.summary import goal_row, summarize
 from runs.plots.cells import Cells, cells
+from runs.write import plain
 
 
 class Analysis(NamedTuple):
     """`critical` and `law` are None where the trials do not allow them; `refusals` say why.
 
-    `cells` are the trials by batch size and setting, as the figures show them.
+    `cells` are the trials by batch size and setting, as the figures show them; `goals` the critical batch sizes at
+    the study's goal and at easier ones.
     """
 
     optima: tuple[Optimum, ...]
@@ -34,6 +38,7 @@ class Analysis(NamedTuple):
     cells: Cells
     advice: str
     summary: dict[str, Any]
+    goals: tuple[CriticalAtGoal, ...] = ()
 
     @property
     def why(self) -> str:
@@ -52,8 +57,10 @@ def analyse(result: Result) -> Analysis:
     critical = _or_refusal(lambda: critical_batch_size(result, optima=optima), refusals)
     law = _or_refusal(lambda: learning_rate_law(result, optima=optima), refusals)
     said = advice(result, optima, critical, law)
-    summary = summarize(result, optima, critical, law, refusals) | {"advice": said}
-    return Analysis(optima, critical, law, tuple(refusals), cells(result), said, summary)
+    goals = critical_by_goal(result, critical)
+    summary = summarize(result, optima, critical, law, refusals)
+    summary |= {"advice": said, "critical_batch_size_by_goal": plain(list(map(goal_row, goals)))}
+    return Analysis(optima, critical, law, tuple(refusals), cells(result), said, summary, goals)
 
 
 def _or_refusal(fit: Callable[[], Any], refusals: list[str]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lr_batch import DIVERGED, REACHED, CriticalBatchSize, LearningRateLaw, Optimum, Result
+from lr_batch import DIVERGED, REACHED, CriticalAtGoal, CriticalBatchSize, LearningRateLaw, Optimum, Result
 from runs.curve.law_words import law_summary
 from runs.write import plain
 
@@ -46,6 +46,12 @@ def goal_summary(result: Result) -> dict[str, Any]:
     goal = result.goal
     side = "above" if goal.above else "below"
     return {"metric": goal.metric, side: goal.threshold, "reached": result.reached_by}
+
+
+def goal_row(entry: CriticalAtGoal) -> dict[str, Any]:
+    """The critical batch size at one goal, or why there is none."""
+    found = _critical(entry.critical) if entry.critical else None
+    return {"goal": str(entry.goal), "critical_batch_size": found, "refusal": entry.refusal}
 
 
 def _row(optimum: Optimum) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import IO
 
 from rich.table import Table
 
-from lr_batch import CriticalBatchSize, LearningRateLaw, Optimum, Result
+from lr_batch import CriticalAtGoal, CriticalBatchSize, LearningRateLaw, Optimum, Result
 from runs.curve.analysis import Analysis
 from runs.curve.law_words import exponents_text, formula_text
 from runs.curve.words import batch_estimate, count, critical_batch, interval
@@ -23,7 +23,23 @@ def print_outcome(result: Result, outcome: Analysis, stream: IO[str]) -> None:
     say(steps_table(outcome.optima, others=varying))
     for line in (*_critical_lines(outcome.critical, outcome.law), *outcome.refusals, *result.engine.events):
         say(line)
+    say("\nAt other goals, from the same trials:")
+    say(goals_table(outcome.goals))
     say(f"\n{outcome.advice}")
+
+
+def goals_table(goals: Sequence[CriticalAtGoal]) -> Table:
+    """One row per goal: critical batch size with interval, fewest steps, fewest examples."""
+    return table(
+        ("goal", "critical batch size", "fewest steps", "fewest examples"), [*map(_goal_cells, goals)], left=1
+    )
+
+
+def _goal_cells(entry: CriticalAtGoal) -> tuple[str, ...]:
+    critical = entry.critical
+    if critical is None:
+        return str(entry.goal), "none", "", ""
+    return str(entry.goal), critical_batch(critical), short(critical.s_min), short(critical.e_min)
 
 
 def steps_table(optima: Sequence[Optimum], *, others: bool = False) -> Table:

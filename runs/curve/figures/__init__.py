@@ -1,10 +1,11 @@
 """Figures of one study for papers, drawn from a result and what was read off it."""
 
+from runs.curve.figures.goals import goals
 from runs.curve.figures.heatmap import heatmap
 from runs.curve.figures.learning_rate import learning_rate
 from runs.curve.figures.steps_to_goal import steps_to_goal
 from runs.curve.figures.training_curves import training_curves
 
-FIGURES = {draw.__name__: draw for draw in (steps_to_goal, learning_rate, heatmap, training_curves)}
+FIGURES = {draw.__name__: draw for draw in (steps_to_goal, learning_rate, heatmap, training_curves, goals)}
 
-__all__ = ["FIGURES", "heatmap", "learning_rate", "steps_to_goal", "training_curves"]
+__all__ = ["FIGURES", "goals", "heatmap", "learning_rate", "steps_to_goal", "training_curves"]

@@ -1,0 +1,36 @@
+"""Critical batch size against the goal: it belongs to one, and grows as the goal gets harder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lr_batch import Result
+from runs.curve.analysis import Analysis
+from runs.plots import style
+
+
+def goals(result: Result, outcome: Analysis, path: str | Path | None = None) -> Figure:
+    """One point with its interval for the study's goal and each easier one, easier ones to the left.
+
+    Written to `path` if given.
+    """
+    figure = style.new_figure(6.4, 4.4)
+    axes = style.add_axes(figure, bottom=0.16, height=0.66)
+    style.headline(figure, "Critical batch size against the goal", style.study_line(result))
+    known = [entry for entry in outcome.goals[::-1] if entry.critical]
+    if not known:
+        style.note(axes, "no goal has a critical batch size that could be fitted")
+        return style.save(figure, path)
+    value, low, high = np.array([(e.critical.value, e.critical.low, e.critical.high) for e in known]).T
+    places = np.arange(len(known))
+    axes.errorbar(places, value, style.bars(value, low, high), fmt="o-", color=style.BLUE, linewidth=1.2)
+    axes.set_xticks(places, [style.plain(str(entry.goal), 18) for entry in known], fontsize=style.SMALL)
+    axes.set_xlim(-0.5, len(known) - 0.5)
+    ends = np.concatenate([value, low, high])
+    ends = ends[np.isfinite(ends) & (ends > 0)]
+    style.log_axis(axes.yaxis, "critical batch size (examples)", ends.min() / 1.3, ends.max() * 1.3)
+    axes.set_xlabel("goal, harder to the right", fontsize=10, color=style.INK)
+    return style.save(figure, path)
