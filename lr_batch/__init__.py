@@ -21,6 +21,7 @@ from lr_batch.grid import log_grid
 from lr_batch.problem.from_arrays import from_arrays
 from lr_batch.problem.regularized import RegularizedOptimizer
 from lr_batch.problem.workload import Goal, Workload, num_examples
+from lr_batch.proposal import Proposal, propose_goal
 from lr_batch.resolve import as_optimizer, as_workload
 from lr_batch.result import BUDGET, DIVERGED, REACHED, Curve, EngineReport, Result, Trial
 from lr_batch.schedules import SCHEDULES
@@ -51,6 +52,7 @@ __all__ = [
     "LearningRateLaw",
     "Optimum",
     "Programs",
+    "Proposal",
     "Progress",
     "Ratio",
     "RegularizedOptimizer",
@@ -78,6 +80,7 @@ __all__ = [
     "log_grid",
     "measure_noise_scale",
     "num_examples",
+    "propose_goal",
     "ratio",
     "run",
     "strength_rows",

@@ -35,6 +35,7 @@ ROOMS = [
     {"analysis"},
     {"extension"},
     {"sweep"},
+    {"proposal"},
     {"__init__"},
 ]
 PUBLIC = {

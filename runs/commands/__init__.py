@@ -6,6 +6,7 @@ from runs.commands.compare import Compare
 from runs.commands.curve import Curve
 from runs.commands.data import Data
 from runs.commands.folders import Export, Report, Verify
+from runs.commands.goal import Goal
 from runs.commands.list import List
 from runs.commands.regularize import Regularize
 from runs.commands.transfer import Transfer
@@ -13,6 +14,7 @@ from runs.commands.tune import Tune
 
 COMMANDS = {
     "check": Check,
+    "goal": Goal,
     "curve": Curve,
     "compare": Compare,
     "regularize": Regularize,

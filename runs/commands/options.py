@@ -12,7 +12,7 @@ import tyro
 from runs import load, parse
 
 if TYPE_CHECKING:
-    from lr_batch import Study
+    from lr_batch import Goal, Study
 
 
 def optional(metavar: str) -> Any:
@@ -47,7 +47,8 @@ class StudyOptions:
     seeds: Annotated[int, WHOLE] = 4
     """Trials of each setting, with different initial parameters and order of examples."""
     goal: Annotated[str | None, optional("METRIC<NUMBER")] = None
-    """Held-out goal such as "loss<0.2" or "accuracy>0.95". Default: the workload's."""
+    """Held-out goal such as "loss<0.2" or "accuracy>0.95", or auto for what lr-batch goal proposes. Default: the
+    workload's."""
     reached: Literal["average", "first"] = "average"
     """When it counts: on the average of the metric in log step, which belongs to the training alone; or at the first
     evaluation there, Shallue's definition, which depends on how often it is evaluated and on the metric's noise."""
@@ -73,13 +74,20 @@ class StudyOptions:
             batch_sizes=None if self.batch_sizes is None else parse.batch_sizes(self.batch_sizes),
             space=self._space(row.space),
             seeds=self.seeds,
-            goal=self.goal,
+            goal=self._goal(optimizer),
             reached=self.reached,
             budget=self.budget,
             slack=2.0 if self.racing else float("inf"),
             extend=self.extend,
             lanes=self.lanes,
         )
+
+    def _goal(self, optimizer: str) -> Goal | str | None:
+        if self.goal != "auto":
+            return self.goal
+        from runs.commands.goal import propose
+
+        return propose(self.workload, optimizer).goal
 
     def _space(self, default: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float]]:
         space = dict(default) | parse.settings(self.set)

@@ -31,6 +31,6 @@ def goals(result: Result, outcome: Analysis, path: str | Path | None = None) -> 
     axes.set_xlim(-0.5, len(known) - 0.5)
     ends = np.concatenate([value, low, high])
     ends = ends[np.isfinite(ends) & (ends > 0)]
-    style.log_axis(axes.yaxis, "critical batch size (examples)", ends.min() / 1.3, ends.max() * 1.3)
+    style.log_axis(axes.yaxis, "critical batch size (examples)", ends.min() / 2, ends.max() * 2)
     axes.set_xlabel("goal, harder to the right", fontsize=10, color=style.INK)
     return style.save(figure, path)

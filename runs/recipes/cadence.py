@@ -1,0 +1,119 @@
+"""How much the answer follows the cadence of evaluations, by the rule of reaching a goal.
+
+    python -m runs.recipes.cadence --out runs/results/cadence
+
+Three workloads, loss and error goals, both rules; evaluated twice as densely as by default, by default, and half as
+densely. With the average in log step the critical batch size should move by less than 5 % and the fewest examples by
+less than 7 %; with the first evaluation both grow with the distance. About an hour on two cores; `--quick` is a small
+network at four batch sizes, in a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from runs.xla_flags import set_xla_flags
+
+set_xla_flags()  # before JAX is imported
+
+import lr_batch
+from lr_batch import Study
+from runs.text import Printer, table
+from runs.write import write_json
+
+FACTORS = (0.5, 1.0, 2.0)  # of the rule's own distance between evaluations
+RULES = ("average", "first")
+
+
+class Setting(NamedTuple):
+    workload: str
+    goal: str
+    batch_sizes: tuple[int, ...] | None  # None: the workload's
+    seeds: int
+
+
+SETTINGS = (
+    Setting("digits_mlp", "loss<0.2", None, 12),
+    Setting("digits_mlp", "error<0.05", None, 12),
+    Setting("digits_cnn", "loss<0.2", (1, 4, 16, 64, 256, 1024), 8),
+    Setting("digits_cnn", "error<0.05", (1, 4, 16, 64, 256, 1024), 8),
+    Setting("pydoc_lm", "loss<2.8", (1, 4, 16, 64, 256), 8),
+    Setting("pydoc_lm", "error<0.75", (1, 4, 16, 64, 256), 8),
+)
+QUICK = (Setting("digits_mlp", "loss<0.6", (4, 16, 64, 256), 2),)
+
+
+class Row(NamedTuple):
+    """B_crit and E_min at one cadence, and their ratios to those at the rule's own."""
+
+    workload: str
+    goal: str
+    reached: str
+    growth: float
+    b_crit: float
+    e_min: float
+    b_crit_ratio: float
+    e_min_ratio: float
+
+
+def rows(setting: Setting, reached: str) -> list[Row]:
+    """One row for each factor."""
+    study = Study(
+        workload=setting.workload,
+        goal=setting.goal,
+        batch_sizes=setting.batch_sizes,
+        seeds=setting.seeds,
+        reached=reached,
+    )
+    programs, found = lr_batch.Programs(), {}
+    for factor in FACTORS:
+        growth = factor * study.evaluation_growth
+        result = lr_batch.run(dataclasses.replace(study, evaluation_growth=growth), programs=programs)
+        found[growth] = lr_batch.critical_batch_size(result)
+    own = found[study.evaluation_growth]
+    return [
+        Row(
+            *(setting.workload, setting.goal, reached, growth, critical.value, critical.e_min),
+            *(critical.value / own.value, critical.e_min / own.e_min),
+        )
+        for growth, critical in found.items()
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> list[Row]:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, help="folder for table.json")
+    parser.add_argument("--quick", action="store_true", help="one small study, by the average")
+    options = parser.parse_args(arguments)
+    settings, rules = (QUICK, RULES[:1]) if options.quick else (SETTINGS, RULES)
+    found = [row for setting in settings for reached in rules for row in rows(setting, reached)]
+    say_rows(found)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_json(options.out / "table.json", [row._asdict() for row in found])
+    return found
+
+
+def say_rows(found: Sequence[Row]) -> None:
+    headings = ("workload", "goal", "reached", "distance", "B_crit", "E_min", "B_crit ratio", "E_min ratio")
+    Printer(sys.stdout)(table(headings, [_cells(row) for row in found], left=3))
+
+
+def _cells(row: Row) -> tuple[Any, ...]:
+    return (
+        *row[:3],
+        f"{row.growth:.0%}",
+        f"{row.b_crit:.1f}",
+        f"{row.e_min:,.0f}",
+        f"{row.b_crit_ratio:.3f}",
+        f"{row.e_min_ratio:.3f}",
+    )
+
+
+if __name__ == "__main__":
+    main()
