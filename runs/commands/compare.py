@@ -29,7 +29,8 @@ class Compare:
         names = [name.strip() for name in self.optimizers.split(",") if name.strip()]
         if len(set(names)) != len(names) or len(names) < 2:
             raise ValueError(f"--optimizers: needs two or more different names, got {self.optimizers!r}")
-        studies = {name: self.study.study(name) for name in names}  # all are checked before any is run
+        options = self.study.with_goal(names[0])  # proposed once: all are compared at one goal
+        studies = {name: options.study(name) for name in names}  # all are checked before any is run
         with compared_in_folder(studies, self.output.out, add=self.output.add) as compared:
             comparison = compare(compared.outcomes)
             write_comparison(comparison, compared.folder)

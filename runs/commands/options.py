@@ -12,7 +12,7 @@ import tyro
 from runs import load, parse
 
 if TYPE_CHECKING:
-    from lr_batch import Goal, Study
+    from lr_batch import Study
 
 
 def optional(metavar: str) -> Any:
@@ -74,7 +74,7 @@ class StudyOptions:
             batch_sizes=None if self.batch_sizes is None else parse.batch_sizes(self.batch_sizes),
             space=self._space(row.space),
             seeds=self.seeds,
-            goal=self._goal(optimizer),
+            goal=self.with_goal(optimizer).goal,
             reached=self.reached,
             budget=self.budget,
             slack=2.0 if self.racing else float("inf"),
@@ -82,12 +82,13 @@ class StudyOptions:
             lanes=self.lanes,
         )
 
-    def _goal(self, optimizer: str) -> Goal | str | None:
+    def with_goal(self, optimizer: str) -> StudyOptions:
+        """The options with a goal in the place of "auto"."""
         if self.goal != "auto":
-            return self.goal
+            return self
         from runs.commands.goal import propose
 
-        return propose(self.workload, optimizer).goal
+        return dataclasses.replace(self, goal=str(propose(self.workload, optimizer).goal))
 
     def _space(self, default: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float]]:
         space = dict(default) | parse.settings(self.set)

@@ -20,7 +20,11 @@ from runs.__main__ import main
 from runs.curve.run import run_in_folder
 
 KEPT = Path(__file__).parent / "kept_study"
-STUDY = "--learning-rates 0.03,0.3,3 --seeds 2 --no-extend --lanes vmap --json --out study".split()
+STUDY = "--learning-rates 0.03,0.3,3 --seeds 2 --no-extend --lanes vmap --reached first".split() + [
+    "--json",
+    "--out",
+    "study",
+]
 COMMAND = ["curve", "linear.py:workload", "--batch-sizes", "4,40", *STUDY]
 WRITTEN = {"workload": "linear", "optimizer": "sgd", "budget": 200, "trials": 12, "reached": 4, "diverged": 0}
 
@@ -63,6 +67,17 @@ def test_it_is_read_and_reported(here):
     assert main(["report", "study"]) == 0
     reported = json.loads((here / "study" / "summary.json").read_text())
     assert reported == reported | WRITTEN and len(reported["steps_to_goal"]) == 2
+
+
+def test_it_is_read_at_an_easier_goal_by_the_rule_it_was_made_with(here, capsys):
+    assert main(["report", "study", "--goal", "loss<0.9"]) == 0
+    assert "loss < 0.9 (first evaluation)" in capsys.readouterr().out
+    easier = json.loads((here / "study" / "goals" / "loss-0.9" / "summary.json").read_text())
+    assert easier["goal"] == {"metric": "loss", "below": 0.9, "reached": "first evaluation"}
+    assert easier["reached"] > WRITTEN["reached"]
+    assert not (here / "study" / "summary.json").exists()
+    assert main(["report", "study", "--goal", "error<0.1"]) == 2
+    assert "at_goal: the curves of these trials are of loss < 0.5" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("same_jax")
