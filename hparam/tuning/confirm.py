@@ -7,13 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from hparam.search import FRESH, FULL, Proposal, Segment, State, mean_losses, segment_id, to_proposal
 from hparam.space import Space
 from hparam.tuning.plan import TuningPlan
-
-LEVEL = 0.95
+from lr_batch import estimate
 
 
 class Finalist(NamedTuple):
@@ -38,11 +36,11 @@ class Finalist(NamedTuple):
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % Student interval of the mean; None below two seeds or where one diverged."""
+        """90 % Student interval of the mean; None below two seeds or where one diverged."""
         if self.mean is None or len(self.fresh) < 2:
             return None
-        half = stats.t.ppf(0.5 + LEVEL / 2, len(self.fresh) - 1) * stats.sem(self.fresh)
-        return float(self.mean - half), float(self.mean + half)
+        _, low, high = estimate(np.asarray(self.fresh))
+        return low, high
 
 
 def confirm(

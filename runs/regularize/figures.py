@@ -11,11 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import ndtri
 
-from lr_batch import BestStrength, Estimate, Generalization, StrengthRow, estimate
+from lr_batch import LEVEL, BestStrength, Estimate, Generalization, StrengthRow, estimate
 from runs.plots import style
 
 COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
-LEVEL = 0.95
 
 
 def strength_curves(
@@ -26,7 +25,7 @@ def strength_curves(
 ) -> Figure:
     """Held-out (filled) and training metric (hollow) against the strength, a colour for each batch size.
 
-    Error bars are 95 % intervals over seeds, stars the best strengths. Written to `path` if given.
+    Error bars are 90 % intervals over seeds, stars the best strengths. Written to `path` if given.
     """
     figure, axes = _new(
         fits, f"{style.plain(fits.study.goal.metric)} against the strength of the regularizer"
@@ -57,7 +56,7 @@ def weights(fits: Generalization, rows: Sequence[StrengthRow], path: str | Path 
     """Norm of the weights (left) and share of weights that are exactly zero (right) against the strength."""
     figure = style.new_figure(9.4, 4.8)
     title = "Weights at the end of training, at the best learning rate"
-    style.headline(figure, title, f"{_subtitle(fits)} · bars: 95 % intervals", 0.08)
+    style.headline(figure, title, f"{_subtitle(fits)} · bars: 90 % intervals", 0.08)
     panels = [
         style.add_axes(figure, left=left, width=0.395, bottom=0.2, height=0.65) for left in (0.08, 0.575)
     ]
@@ -119,11 +118,11 @@ def confidence(
     """How sure the network is of held-out examples (left), and how often it is right when it is (right).
 
     Without regularization and at the best strength other than off, at the first batch size, all seeds
-    together. Error bars are 95 % intervals of Wilson, for shares of that many examples.
+    together. Error bars are 90 % intervals of Wilson, for shares of that many examples.
     """
     figure = style.new_figure(9.4, 4.8)
     title = f"Confidence on held-out examples, batch {best[0].batch_size}"
-    style.headline(figure, title, f"{_subtitle(fits)} together · bars: 95 % intervals", 0.08)
+    style.headline(figure, title, f"{_subtitle(fits)} together · bars: 90 % intervals", 0.08)
     panels = [
         style.add_axes(figure, left=left, width=0.395, bottom=0.2, height=0.65) for left in (0.08, 0.575)
     ]
@@ -162,7 +161,7 @@ def confidence(
 
 
 def wilson(right: Float[np.ndarray, " n"], counts: Float[np.ndarray, " n"]) -> tuple[np.ndarray, ...]:
-    """Shares `right / counts`, and their intervals (Wilson, 1927, at 95 %)."""
+    """Shares `right / counts`, and their intervals (Wilson, 1927, at 90 %)."""
     share, z2 = right / counts, float(ndtri(0.5 + LEVEL / 2)) ** 2
     middle = (share + z2 / (2 * counts)) / (1 + z2 / counts)
     half = np.sqrt(z2 * (share * (1 - share) + z2 / (4 * counts)) / counts) / (1 + z2 / counts)
@@ -265,7 +264,7 @@ def _text(fits: Generalization, strength: float) -> str:
 def _new(fits: Generalization, title: str) -> tuple[Figure, Axes]:
     figure = style.new_figure(7.6, 5.2)
     axes = style.add_axes(figure, bottom=0.2, height=0.645)
-    bars = "bars: 95 % intervals · star: best held out"
+    bars = "bars: 90 % intervals · star: best held out"
     style.headline(figure, title[:1].upper() + title[1:], f"{_subtitle(fits)} · {bars}")
     return figure, axes
 

@@ -28,7 +28,7 @@ def analyse(fits: Generalization) -> Outcome:
 def summarize(
     fits: Generalization, rows: tuple[StrengthRow, ...], best: tuple[BestStrength, ...]
 ) -> dict[str, Any]:
-    """Content of `summary.json`; intervals are 95 % over seeds, null where a seed diverged."""
+    """Content of `summary.json`; intervals are 90 % over seeds, null where a seed diverged."""
     study = fits.study
     summary = {
         "workload": study.workload.name,

@@ -13,13 +13,13 @@ import jax
 import numpy as np
 import optax
 from jaxtyping import Float
-from scipy.stats import t as student_t
 
 import hparam
 import optim
 from hparam.mup.fan_growth import FansRule, default_fans
 from lr_batch import (
     DIVERGED,
+    LEVEL,
     Estimate,
     Goal,
     Result,
@@ -27,6 +27,7 @@ from lr_batch import (
     Workload,
     as_optimizer,
     as_workload,
+    estimate,
     num_examples,
 )
 from lr_batch.engine import fingerprint
@@ -40,7 +41,6 @@ PARAMETERIZATIONS = (STANDARD, MUP)
 SCHEDULES = {"constant": None, "linear": linear}  # shapes of the rate over the steps
 MEASURED_ROWS = 512  # training examples on which the final loss is measured
 UNREACHABLE = Goal("loss", 0.0)  # so that every trial is trained for its whole budget
-LEVEL = 0.9
 KIND = "transfer, one width"  # of the folder of one study
 
 
@@ -245,9 +245,7 @@ def minimum(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> tuple[flo
 
 def student_interval(values: Float[np.ndarray, " seeds"], level: float = LEVEL) -> tuple[float, float, float]:
     """Mean over seeds with Student's interval."""
-    mean, n = values.mean(), len(values)
-    half = student_t.ppf(0.5 + level / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
-    return float(mean), float(mean - half), float(mean + half)
+    return tuple(estimate(values, level))
 
 
 def wider_is_worse(loss: Float[np.ndarray, "widths seeds rates"], margin: float = 0.01) -> tuple[int, int]:

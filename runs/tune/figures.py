@@ -53,7 +53,7 @@ def subtitle(tuning: Tuning) -> str:
 def best_so_far(tuning: Tuning, path: str | Path | None = None) -> Figure:
     """The lowest loss so far against the examples spent, a line for each length of training; dots are trials.
 
-    The band is the winner on fresh seeds, mean and 95 % interval. Written to `path` if given.
+    The band is the winner on fresh seeds, mean and 90 % interval. Written to `path` if given.
     """
     figure = style.new_figure()
     axes = style.add_axes(figure, bottom=0.21, height=0.64)

@@ -131,7 +131,7 @@ def print_outcome(tuning: Tuning, summary: dict[str, Any], stream: IO[str]) -> N
 
 def best_table(tuning: Tuning) -> Table:
     """One row for each of the best settings."""
-    headings = (*tuning.plan.space.names, "in the search", "on fresh seeds", "95 % interval", "seeds")
+    headings = (*tuning.plan.space.names, "in the search", "on fresh seeds", "90 % interval", "seeds")
     return table(headings, [_cells(tuning, finalist) for finalist in tuning.finalists[:SHOWN]])
 
 
