@@ -80,9 +80,15 @@ def _described(studies: Mapping[str, Study]) -> tuple[dict[str, dict[str, Any]],
         try:
             check(study)
             described[name] = description(study)
-        except (StudyError, ValueError) as error:
-            print(f"lr-batch: {harmless(str(error))}", file=sys.stderr)
-            failures.append(str(error))
+        except BaseException as error:
+            if isinstance(error, StudyError | ValueError):
+                said = str(error)
+            elif isinstance(error, Exception | KeyboardInterrupt):
+                raise
+            else:  # the user's own code may leave the process
+                said = f"{name}: {type(error).__name__}: {error}"
+            print(f"lr-batch: {harmless(said)}", file=sys.stderr)
+            failures.append(said)
     return described, failures
 
 
