@@ -172,6 +172,8 @@ def _cannot_be_built(optimizer: Any, names: list[str], error: BaseException) -> 
         return f"{said}; {TRACED}"
     if isinstance(error, jax.errors.TracerIntegerConversionError):
         return f"{said}; {TRACED}"
+    if isinstance(error, AttributeError):
+        return f"{said}; it is given the model's parameters as they are (not in pairs, as optax.lookahead wants them)"
     if _takes_rate(optimizer.make):
         call = f"lambda hparams: {optimizer.name}(hparams['learning_rate'])"
         return f"{said}; an optimizer is a function of hyperparameters by name: write {call}"
@@ -184,6 +186,5 @@ def _takes_rate(make: Callable) -> bool:
         first = next(iter(inspect.signature(make).parameters), "")
     except (TypeError, ValueError):
         return False
-    return first in ("learning_rate", "lr", "step_size") or getattr(make, "__module__", "").startswith(
-        "optax"
-    )
+    package = (getattr(make, "__module__", "") or "").partition(".")[0]
+    return first in ("learning_rate", "lr", "step_size") or package == "optax"

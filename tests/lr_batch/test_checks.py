@@ -270,6 +270,10 @@ def leaves(hparams):
     raise SystemExit(4)
 
 
+def lookahead(hparams):
+    return optax.lookahead(optax.sgd(hparams["learning_rate"]), sync_period=5, slow_step_size=0.5)
+
+
 @pytest.mark.parametrize(
     ("optimizer", "said"),
     [
@@ -277,6 +281,7 @@ def leaves(hparams):
         (as_float, r"test_checks.py, line \d+\); hyperparameters are traced"),
         (decided, r"test_checks.py, line \d+\); hyperparameters are traced"),
         (short_name, "KeyError: 'lr'.*searched are learning_rate"),
+        (lookahead, "given the model's parameters as they are"),
         (leaves, r"cannot be built: SystemExit: 4 \(test_checks.py"),
         (optax.adam, r"write lambda hparams: adam\(hparams\['learning_rate'\]\)"),
         (optax.sgd, r"write lambda hparams: sgd\(hparams\['learning_rate'\]\)"),

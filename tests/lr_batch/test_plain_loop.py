@@ -17,7 +17,7 @@ from plain_loop import DRAWS, RATES, Draw, Made, made_of, plain_loop
 import lr_batch
 from lr_batch.lanes.held_out_blocks import in_blocks
 from lr_batch.lanes.lane import Draw as Examples
-from lr_batch.lanes.lane import make_lane
+from lr_batch.lanes.lane import LaneState, make_lane
 from lr_batch.lanes.micro_batch import micro_batches_of
 from lr_batch.lanes.race import make_train, state_axes
 
@@ -39,7 +39,8 @@ def lanes_of(draw: Draw, made: Made) -> list[float]:
     )
     micro_batches = micro_batches_of(study.batch_sizes, workload.micro_batch)
     lane = make_lane(workload, study.lane_optimizer, "loss", micro_batches)
-    axes = state_axes(lane, ["learning_rate"], workload.train_data) if draw.shared else 0
+    own = LaneState(*(0 for _ in LaneState._fields))
+    axes = state_axes(lane, ["learning_rate"], workload.train_data) if draw.shared else own
     hparams = {"learning_rate": jnp.array(RATES, jnp.float32)}
     number, size = jnp.int32(draw.seed), jnp.int32(draw.batch_size)
     blocks, mask = in_blocks(workload.eval_data, 8)
