@@ -39,7 +39,7 @@ class Goal(NamedTuple):
         """1 where less of the metric is better, -1 where more is."""
         return -1 if self.above else 1
 
-    def is_met(self, value: float) -> bool:
+    def is_met(self, value: Any) -> Any:
         """Whether `value` of the metric lies on the good side; arrays are taken as well."""
         return value > self.threshold if self.above else value < self.threshold
 
