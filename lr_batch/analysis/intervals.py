@@ -77,7 +77,8 @@ def exp_estimates(replicates: Replicates, level: float = LEVEL) -> list[Estimate
     """Estimates and intervals of exp(answers); the ends are NaN where a single seed allows none."""
     half = half_widths(replicates, level)
     half = np.where(np.isfinite(half), half, np.nan)
-    ends = np.exp(np.stack([replicates.best, replicates.best - half, replicates.best + half], axis=1))
+    with np.errstate(over="ignore"):  # two seeds that disagree may leave the upper end open
+        ends = np.exp(np.stack([replicates.best, replicates.best - half, replicates.best + half], axis=1))
     return [Estimate(*row) for row in ends.tolist()]
 
 
