@@ -25,6 +25,7 @@ class Strategy(NamedTuple):
 
     Attributes:
       name: how the command line calls it.
+      about: what it does, in one sentence.
       make: `(space, **options) -> Search`.
       paper: where it comes from.
       rungs: whether trials are trained in segments; then it takes `max_steps`.
@@ -32,6 +33,7 @@ class Strategy(NamedTuple):
     """
 
     name: str
+    about: str
     make: Callable[..., Search]
     paper: str
     rungs: bool = False
@@ -42,16 +44,61 @@ class Strategy(NamedTuple):
 
 
 _STRATEGIES = (
-    Strategy("grid", grid, "full factorial design"),
-    Strategy("coarse_to_fine", coarse_to_fine, "grid, zooming around its best cell"),
-    Strategy("random", random, "Bergstra & Bengio, JMLR 2012"),
-    Strategy("quasi_random", quasi_random, "Sobol 1967; scrambled, Owen 1995"),
-    Strategy("bayes", bayes, "Jones et al. 1998; in batches, Ginsbourger et al. 2010"),
-    Strategy("successive_halving", successive_halving, "Jamieson & Talwalkar, AISTATS 2016", rungs=True),
-    Strategy("hyperband", hyperband, "Li et al., JMLR 2018", rungs=True),
-    Strategy("asha", asha, "Li et al., MLSys 2020", rungs=True),
-    Strategy("population", population, "Jaderberg et al. 2017, arXiv 1711.09846", rungs=True),
-    Strategy("optuna", optuna, "Akiba et al., KDD 2019", requires="optuna"),
+    Strategy("grid", "Every combination of evenly spaced values.", grid, "full factorial design"),
+    Strategy(
+        "coarse_to_fine",
+        "A coarse grid, then finer ones around the best value so far.",
+        coarse_to_fine,
+        "grid, zooming around its best cell",
+    ),
+    Strategy("random", "Independent draws from the whole space.", random, "Bergstra & Bengio, JMLR 2012"),
+    Strategy(
+        "quasi_random",
+        "A Sobol sequence: spread more evenly than random draws, and it can be stopped at any time.",
+        quasi_random,
+        "Sobol 1967; scrambled, Owen 1995",
+    ),
+    Strategy(
+        "bayes",
+        "A model of the loss (Gaussian process) proposes where an improvement is most to be expected.",
+        bayes,
+        "Jones et al. 1998; in batches, Ginsbourger et al. 2010",
+    ),
+    Strategy(
+        "successive_halving",
+        "Many short trials; the best third goes on for longer, again and again.",
+        successive_halving,
+        "Jamieson & Talwalkar, AISTATS 2016",
+        rungs=True,
+    ),
+    Strategy(
+        "hyperband",
+        "Successive halving at several trade-offs of many short against few long trials.",
+        hyperband,
+        "Li et al., JMLR 2018",
+        rungs=True,
+    ),
+    Strategy(
+        "asha",
+        "Successive halving that promotes a trial as soon as it is among the best so far, and never waits.",
+        asha,
+        "Li et al., MLSys 2020",
+        rungs=True,
+    ),
+    Strategy(
+        "population",
+        "Trials side by side; the worst are replaced by changed copies of the best while they train.",
+        population,
+        "Jaderberg et al. 2017, arXiv 1711.09846",
+        rungs=True,
+    ),
+    Strategy(
+        "optuna",
+        "A sampler of Optuna, such as TPE or CMA-ES; needs the package optuna.",
+        optuna,
+        "Akiba et al., KDD 2019",
+        requires="optuna",
+    ),
 )
 
 SEARCHES = Registry("search", {strategy.name: strategy for strategy in _STRATEGIES})

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from runs.interrupts import INTERRUPTED, interruptible
 from runs.xla_flags import set_xla_flags
@@ -34,18 +33,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if (code := exit_code(error)) is None:
             raise
-        return failed(str(error), code)
+        return failed(in_one_line(error), code)
     return DONE
 
 
 def run(arguments: Sequence[str]) -> None:
     """Runs the command that the arguments name."""
-    refuse_repeated(arguments)
+    from runs.arguments import answered, parsed
+
+    if answered(arguments):
+        return
     command = parsed(arguments)
     from runs.cache import use_compilation_cache
+    from runs.devices import require_devices
     from runs.folder import ARGUMENTS
     from runs.parse import UsageError
 
+    require_devices()
     use_compilation_cache()
     ARGUMENTS.set(tuple(arguments))
     try:
@@ -55,57 +59,6 @@ def run(arguments: Sequence[str]) -> None:
     except BaseException as error:  # ours leaves no process; a user's model or optimizer may
         said = f"{type(error).__name__}: {error}"
         raise UsageError(f"code of the user's own ended the run: {said}") from error
-
-
-def parsed(arguments: Sequence[str]) -> Callable[[], None]:
-    """The command that the arguments name; SystemExit where they ask for help."""
-    import tyro
-
-    from runs.commands import COMMANDS
-    from runs.parse import UsageError
-
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
-        from optim.names import unknown
-
-        raise UsageError(unknown("command", arguments[0], COMMANDS))
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            return tyro.extras.subcommand_cli_from_dict(
-                COMMANDS, prog="lr-batch", args=list(arguments), config=(tyro.conf.OmitArgPrefixes,)
-            )
-    except SystemExit as leaving:
-        if leaving.code:
-            raise UsageError(one_line(complaint.getvalue())) from None
-        raise
-
-
-def refuse_repeated(arguments: Sequence[str]) -> None:
-    """The parser would take the last of several values and ignore the others."""
-    from runs.parse import REPEATABLE, UsageError
-
-    options = [word.partition("=")[0] for word in arguments if word.startswith("--")]
-    for option in options:
-        if options.count(option) > 1 and option not in REPEATABLE:
-            raise UsageError(f"{option} is given twice")
-
-
-BORDER = "╭╮╰╯│─+| "
-
-
-def one_line(box: str) -> str:
-    """What a message that was set in a box with ruled sections has to say: what is wrong, and what was meant.
-
-    >>> one_line("╭─ Wrong ──╮\\n│ No: --on │\\n│ ──── │\\n│ Perhaps you meant: │\\n│ --one INT │\\n╰──╯")
-    'No: --on; did you mean --one?'
-    """
-    lines = [line.strip(BORDER) for line in box.splitlines()[1:]]  # the first has the title
-    ruled = "\n".join("\f" if not line.strip("-") else line for line in lines)
-    sections = [" ".join(section.split()) for section in ruled.split("\f")]
-    said = next((section for section in sections if section), box.strip()).removeprefix("Error parsing ")
-    hints = [section for section in sections if section.startswith("Perhaps you meant: ")]
-    meant = [hint.split()[3].rstrip(",") for hint in hints]
-    return f"{said}; did you mean {meant[0]}?" if meant else said
 
 
 def exit_code(error: Exception) -> int | None:
@@ -122,6 +75,22 @@ def exit_code(error: Exception) -> int | None:
         return USAGE
     known = (StoreError, DataNotPrepared, OSError, jax.errors.JaxRuntimeError)
     return FAILED if isinstance(error, known) else None
+
+
+def in_one_line(error: Exception) -> str:
+    """What an error says, and for those that are not ours what it is about."""
+    import json
+
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"a file that must hold JSON is damaged: {error}; lr-batch verify DIR names what is damaged in a folder"
+    if type(error).__name__ == "JaxRuntimeError":
+        said = str(error).strip().partition("\n")[0]
+        return (
+            f"JAX failed while it ran the study: {said}; what was finished is kept, the same command goes on"
+        )
+    return str(error)
 
 
 def failed(message: str, code: int) -> int:

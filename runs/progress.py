@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -42,7 +43,7 @@ class ProgressLine:
             self.begun = True
             self._print(f"chunk: {progress.width} lanes x {progress.lane_bytes / 1e6:.3g} MB")
         if self.live:
-            self.live.update(f"  {describe(progress)}")
+            self.live.update(f"  {describe(progress, self.live.console.width - 2)}")
         elif time.monotonic() - self.last_line > PLAIN_SECONDS or progress.chunks_done == progress.chunks:
             self.last_line = time.monotonic()
             self._print(describe(progress))
@@ -59,16 +60,21 @@ class ProgressLine:
             self.stream = None
 
 
-def describe(progress: Progress) -> str:
-    """One line: chunks, trials by what became of them, rate, time left."""
+def describe(progress: Progress, columns: float = math.inf) -> str:
+    """One line: chunks, trials by what became of them, rate, time left; less of it where columns are few."""
     if progress.chunks_done == progress.chunks and not progress.trials_trained:
         return f"all {progress.trials_done:,} trials were finished before, none is trained again"
     rate = progress.trials_trained / progress.seconds if progress.seconds else 0.0
-    return (
-        f"chunks {progress.chunks_done}/{progress.chunks}, trials {progress.trials_done:,}: "
-        f"{progress.reached:,} reached, {progress.diverged:,} diverged, {progress.alive:,} in training, "
-        f"{rate:.1f} trials/s, {_left(progress)}"
+    chunks, left = f"chunks {progress.chunks_done}/{progress.chunks}", _left(progress)
+    trials = f"trials {progress.trials_done:,}: {progress.reached:,} reached"
+    diverged, alive = f"{progress.diverged:,} diverged", f"{progress.alive:,}"
+    lines = (
+        f"{chunks}, {trials}, {diverged}, {alive} in training, {rate:.1f} trials/s, {left}",
+        f"{chunks}, {trials}, {diverged}, {alive} alive, {left}",
+        f"{chunks}, {trials}, {left}",
+        f"{chunks}, {left}",
     )
+    return next((line for line in lines if len(line) <= columns), chunks)
 
 
 def _left(progress: Progress) -> str:

@@ -71,7 +71,8 @@ def regularizer_rows() -> Iterator[dict[str, Any]]:
 def search_rows() -> Iterator[dict[str, Any]]:
     from hparam import SEARCHES
 
-    return ({"name": name, "about": first_line(factory)} for name, factory in SEARCHES.items())
+    for name, search in SEARCHES.items():
+        yield {"name": name, "about": search.about, "source": search.paper}
 
 
 ROWS = {

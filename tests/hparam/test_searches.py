@@ -175,3 +175,9 @@ def _assert_same(one, other):
     assert one.notes == other.notes
     for a, b in zip(jax.tree.leaves(one[:-1]), jax.tree.leaves(other[:-1]), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_each_search_says_in_a_sentence_of_its_own_what_it_does():
+    sentences = {search.about for search in SEARCHES.values()}
+    assert len(sentences) == len(SEARCHES)
+    assert all(sentence.endswith(".") and 20 < len(sentence) < 120 for sentence in sentences)

@@ -94,6 +94,21 @@ def test_on_a_terminal_one_line_that_goes_away(monkeypatch):
     assert shown.endswith("\x1b[2K"), "the line is erased"
 
 
+@pytest.mark.parametrize("columns", [20, 40, 80, 100, 200])
+@pytest.mark.parametrize("times", [1, 1_000])
+def test_live_line_is_never_wrapped(columns, times, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    many = Progress(*(value * times for value in HALF[:7]), seconds=40_000.0)
+    stream = Terminal()
+    with ProgressLine(stream) as line:
+        line(many)
+    shown = re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", stream.getvalue()).replace("\r", "\n")
+    assert f"chunks {many.chunks_done}/{many.chunks}" in shown
+    assert max(map(len, shown.split("\n"))) <= columns
+    assert (" min left" in shown) == (columns > 60 or columns == 40 and times == 1)
+
+
 def test_dumb_terminal_gets_plain_lines(monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     stream = Terminal()

@@ -1,0 +1,52 @@
+"""What is wrong with a command, said at a terminal: one line, no boxes, no escapes."""
+
+import re
+
+import pytest
+from terminal import on_terminal
+
+from lr_batch import __version__
+
+LONG = "/a/folder/with-a-long-name-that-no-terminal-of-eighty-columns-shows-in-one-line/and-a-file-in-it.txt"
+WRONG = {
+    "curve --foo": r"curve has no option --foo; lr-batch curve --help lists those it has",
+    "curve --schedule cosine": "curve has no option --schedule; it is one of transfer",
+    "curve --seeds x": "--seeds: must be a whole number, got 'x'",
+    "list foo": r"invalid choice 'foo' for argument 'kind'\. Expected one of .*",
+    f"curve digits_mlp {LONG}": f"Unrecognized options: {LONG}",
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_wrong_command_is_one_clean_line_at_a_terminal(words):
+    code, shown = on_terminal(*words.split())
+    assert code == 2
+    assert re.fullmatch(f"lr-batch: {WRONG[words]}\n", shown), shown
+
+
+@pytest.mark.parametrize("words", [("--help",), ("curve", "--help")])
+def test_help_obeys_no_color(words):
+    code, shown = on_terminal(*words, NO_COLOR="1")
+    assert code == 0 and "--help" in shown
+    assert "\x1b" not in shown
+
+
+def test_nothing_typed_says_what_to_type_first(capsys):
+    code, shown = on_terminal()
+    assert code == 0 and "\x1b" not in shown
+    assert all(f"lr-batch {first}" in shown for first in ("curve", "check", "list", "--help"))
+    assert len(shown.splitlines()) < 12
+
+
+def test_version(capsys):
+    assert on_terminal("--version") == (0, f"lr-batch {__version__}\n")
+
+
+@pytest.mark.parametrize("platform", ["cuda", "no_such_platform"])
+def test_platform_that_is_not_here_is_said_with_the_way_out(platform):
+    code, shown = on_terminal("check", "digits_mlp", JAX_PLATFORMS=platform)
+    line = shown.strip().splitlines()[-1]
+    assert code == 2, shown
+    assert line.startswith(f"lr-batch: JAX_PLATFORMS={platform}: JAX cannot start it: ")
+    assert line.endswith("take JAX_PLATFORMS=cpu, or unset it for what there is")
+    assert "Traceback" not in shown
