@@ -102,9 +102,10 @@ def options(command: type) -> Iterator[str]:
         if dataclasses.is_dataclass(kind):
             yield from options(kind)
         elif tyro.conf.Positional not in marks:
-            yield f"--{name.replace('_', '-')}"
+            given = next((mark.name for mark in marks if getattr(mark, "name", None)), name)
+            yield f"--{given.replace('_', '-')}"
             if kind is bool:
-                yield f"--no-{name.replace('_', '-')}"
+                yield f"--no-{given.replace('_', '-')}"
 
 
 def _options_in(arguments: Sequence[str]) -> list[str]:
