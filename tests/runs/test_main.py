@@ -194,7 +194,7 @@ def test_what_a_file_names_is_one_line_in_transfer_too(words, capsys, here):
 
 COMMANDS = {
     "curv": "unknown command 'curv'; did you mean 'curve'",
-    "--foo": "--foo is no command; begin with one of check, ,
+    "--foo": "--foo is no command; begin with one of check, ",
     "curve --schedule cosine": "curve has no option --schedule; it is one of transfer$",
     "curve --config x": "curve has no option --config; lr-batch curve --help lists those it has$",
     "curve --workload digits_mlp": "curve has no option --workload",
