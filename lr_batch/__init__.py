@@ -62,6 +62,7 @@ __all__ = [
     "StudyError",
     "Trial",
     "Workload",
+    "__version__",
     "as_optimizer",
     "at_goal",
     "as_workload",
