@@ -29,7 +29,7 @@ def test_ci_runs_the_test_command():
 
 @pytest.mark.parametrize("line", [line for line in CONSOLE if "lr-batch" in line])
 def test_commands_parse(line):
-    from runs.__main__ import parsed
+    from runs.arguments import parsed
 
     parsed(shlex.split(line[line.index("lr-batch") :])[1:])
 
