@@ -36,6 +36,9 @@ class LeftOut(NamedTuple):
         return Replicates(np.array([self.best]), column, np.array([[self.best + self.grid_sd]]))
 
 
+MAX_LOG_STEPS = 700.0  # exp of more is infinite
+
+
 class Optimum(NamedTuple):
     """What one batch size needs at its best setting.
 
@@ -233,7 +236,8 @@ def _reached_row(
         n_seeds=len(plane.seeds),
         n_reached=int(plane.reached.sum()),
         seeds=tuple(plane.seeds.tolist()),
-        seed_steps=tuple(np.exp(fit.log_steps[0]).tolist()),
+        # A seed that no trial bounds from above may lie beyond every float.
+        seed_steps=tuple(np.exp(np.minimum(fit.log_steps[0], MAX_LOG_STEPS)).tolist()),
         spread=float(spread),
         log_steps=log_steps,
         log_rate=log_rate,
