@@ -20,6 +20,7 @@ from lr_batch.generalization import ArrayStore, Generalization, generalize
 from lr_batch.grid import log_grid
 from lr_batch.problem.from_arrays import from_arrays
 from lr_batch.problem.regularized import RegularizedOptimizer
+from lr_batch.problem.scheduled import Schedule
 from lr_batch.problem.workload import Goal, Workload, num_examples
 from lr_batch.proposal import Proposal, propose_goal
 from lr_batch.resolve import as_optimizer, as_workload
@@ -57,6 +58,7 @@ __all__ = [
     "Ratio",
     "RegularizedOptimizer",
     "Result",
+    "Schedule",
     "StrengthRow",
     "Study",
     "StudyError",

@@ -156,8 +156,9 @@ class _Runner:
         self.halved += len(halves) - 1
 
     def _train(self, chunk: Chunk, width: int, device: jax.Device) -> Arrays:
-        hparams = padded(chunk.settings, width)
         cadence = self.cadence(chunk.batch_size)
+        settings = self.study.as_trained(chunk.settings, chunk.batch_size, int(cadence[-1]))
+        hparams = padded(settings, width)
         args = jax.device_put(
             (hparams, np.int32(chunk.seed), np.int32(chunk.batch_size), cadence, self.data), device
         )
@@ -185,10 +186,11 @@ class _Runner:
         return self.programs.setdefault((device, width), Once()).get(compile_it)
 
     def _stopping_rule(self) -> Callable[[Mapping[str, jax.Array]], reg.EarlyStopping] | None:
-        optimizer = self.study.lane_optimizer
-        if not isinstance(optimizer, RegularizedOptimizer) or (stop := optimizer.regularizer.stop) is None:
+        regularizer = self.study.regularizer
+        if not regularizer or (stop := regularizer.stop) is None:
             return None
-        return lambda hparams: stop(optimizer.strengths(hparams))
+        strengths = RegularizedOptimizer(self.study.optimizer, regularizer).strengths
+        return lambda hparams: stop(strengths(hparams))
 
     def _classes(self) -> int | None:
         """Of a loss that is a cross entropy over them."""

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from lr_batch.problem.reaching import reached_by
+from lr_batch.problem.scheduled import Schedule
 from lr_batch.problem.workload import Goal
 
 REACHED, BUDGET, DIVERGED = "reached", "budget", "diverged"
@@ -64,7 +65,8 @@ class Result(NamedTuple):
     `steps_to_goal` is NaN where the goal was not reached; such a trial is
     censored at `steps`, the number of steps that it was trained for.
     `time_constant` is that of the average in log step by which goals were reached, 0
-    where it was the first evaluation, see `lr_batch.problem.reaching`.
+    where it was the first evaluation, see `lr_batch.problem.reaching`. Under a `schedule`
+    the learning rate of `hparams` is the peak.
     """
 
     workload: str
@@ -80,6 +82,7 @@ class Result(NamedTuple):
     curves: tuple[Curve, ...]
     engine: EngineReport
     time_constant: float = 0.0
+    schedule: Schedule | None = None
 
     @classmethod
     def from_trials(
@@ -93,6 +96,7 @@ class Result(NamedTuple):
         hparams: Iterable[str],
         engine: EngineReport,
         time_constant: float = 0.0,
+        schedule: Schedule | None = None,
     ) -> Result:
         """The trials in the order of batch sizes, seeds and settings, whatever the order they come in.
 
@@ -104,6 +108,7 @@ class Result(NamedTuple):
           hparams: names, by whose values settings are ordered, the first one first.
           engine: what the machine did for the trials.
           time_constant: of the average that reached the goal.
+          schedule: of the learning rate; None where it stays.
         """
         names = tuple(hparams)
         place = lambda trial: (trial.batch_size, trial.seed, *(trial.hparams[name] for name in names))
@@ -127,12 +132,23 @@ class Result(NamedTuple):
             curves=tuple(trial.curve for trial in trials),
             engine=engine,
             time_constant=time_constant,
+            schedule=schedule,
         )
 
     @property
     def reached_by(self) -> str:
         """The rule by which the goal was reached, in a few words."""
         return reached_by(self.time_constant)
+
+    @property
+    def rate_name(self) -> str:
+        """What the learning rate of `hparams` is."""
+        return "peak learning rate" if self.schedule else "learning rate"
+
+    def words(self, name: str, value: float) -> str:
+        """The value of a hyperparameter, for people."""
+        length = self.schedule.length(name, value) if self.schedule else None
+        return f"{value:g}" if length is None else str(length)
 
     @property
     def num_trials(self) -> int:

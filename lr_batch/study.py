@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 import optim
 import reg
+from lr_batch.fields import MAX_TRIALS, check_settings, number, read_batch_sizes, read_space, whole
 from lr_batch.grid import in_float32, product
 from lr_batch.problem.goal import parse_goal
 from lr_batch.problem.reaching import AVERAGE, RULES
 from lr_batch.problem.regularized import RegularizedOptimizer, check_regularizer
+from lr_batch.problem.scheduled import Schedule, ScheduledOptimizer, check_schedule, read_schedule
 from lr_batch.problem.shapes import check_shapes
 from lr_batch.problem.workload import EXECUTIONS, Goal, Workload, num_examples
 from lr_batch.resolve import as_optimizer, as_workload
 from optim.names import unknown
 
-# A million trials of the smallest network is a day on two cores. More is a slip of the keyboard.
-MAX_TRIALS = 1_000_000
 MAX_BUDGET = 1_000_000_000  # steps are counted in 32 bits
 
 
@@ -46,6 +46,11 @@ class Study:
       extend: whether the grid of learning rates grows by itself where the best rate lies on its edge.
       lanes: how trials of a chunk are executed, "vmap", "blocks", "map" or "auto"; see `Workload.lanes`.
       regularizer: a name of `reg.REGULARIZERS` or a `reg.Regularizer`; its strengths are further names of `space`.
+      schedule: a name of `lr_batch.SCHEDULES` or a `lr_batch.Schedule`: the rate of each step as the optimizer receives
+        it, with `learning_rate` as its peak. Its parameters are further names of `space`, see
+        `lr_batch.problem.scheduled`; lengths such as `decay_steps` and `warmup` are given in steps (500), as a part of
+        the budget ("5%", 0.05) or in examples ("20_000examples", "10epochs": fewer steps at larger batches). Afterwards
+        the space holds them as numbers and the schedule their units. None where rates stay.
       reached: "average": the goal is reached where the metric, averaged in log step, is on its good side; or "first": at
         the first evaluation there, the definition of Shallue et al. (2019), which depends on how often it is evaluated
         and on the noise of the metric. See `lr_batch.problem.reaching`.
@@ -66,6 +71,7 @@ class Study:
     extend: bool
     lanes: str
     regularizer: reg.Regularizer | None
+    schedule: Schedule | None
     reached: str
     evaluation_growth: float
     notes: tuple[str, ...] = dataclasses.field(init=False)
@@ -85,6 +91,7 @@ class Study:
         regularizer: reg.Regularizer | str | None = None,
         reached: str = AVERAGE,
         evaluation_growth: float | None = None,
+        schedule: Schedule | str | None = None,
     ):
         put = lambda name, value: object.__setattr__(self, name, value)  # frozen after this
         put("workload", as_workload(workload))
@@ -93,11 +100,15 @@ class Study:
         put("goal", parse_goal(self.workload.goal if goal is None else goal))
         in_float32("study: threshold of the goal", [self.goal.threshold])
         budget = self.workload.budget if budget is None else budget
-        put("budget", _whole("budget", budget, low=1, high=MAX_BUDGET))
-        put("seeds", _whole("seeds", seeds, low=1))
+        put("budget", whole("budget", budget, low=1, high=MAX_BUDGET))
+        put("seeds", whole("seeds", seeds, low=1))
         batch_sizes = self.workload.batch_sizes if batch_sizes is None else batch_sizes
-        sizes, repeated_sizes = _batch_sizes(batch_sizes, num_examples(self.workload.train_data))
-        axes, repeated_values = _space(self._default_space() if space is None else space)
+        examples = num_examples(self.workload.train_data)
+        sizes, repeated_sizes = read_batch_sizes(batch_sizes, examples)
+        given = self._default_space() if space is None else space
+        read, given = read_schedule(schedule, given, examples)
+        put("schedule", read)
+        axes, repeated_values = read_space(given)
         put("batch_sizes", sizes)
         put("space", axes)
         repeated = {"batch sizes": repeated_sizes, "values of the space": repeated_values}
@@ -109,7 +120,7 @@ class Study:
             raise ValueError(f"study: {unknown('reached', reached, RULES)}")
         put("reached", reached)
         growth = RULES[reached].growth if evaluation_growth is None else evaluation_growth
-        put("evaluation_growth", _number("evaluation_growth", growth))
+        put("evaluation_growth", number("evaluation_growth", growth))
         if not self.evaluation_growth > 0:
             raise ValueError(f"study: evaluation_growth must be above 0, got {growth!r}")
         if not isinstance(slack, int | float | np.number) or not slack >= 1:
@@ -122,14 +133,29 @@ class Study:
 
     @property
     def optimizer_name(self) -> str:
-        """The registry's name, or that of the user's function, with the regularizer's."""
-        name = self.optimizer.name
-        return f"{name} + {self.regularizer.name}" if self.regularizer else name
+        """The registry's name, or that of the user's function, with those of regularizer and schedule."""
+        regularizer = f" + {self.regularizer.name}" if self.regularizer else ""
+        return f"{self.optimizer.name}{regularizer}{self._schedule_name}"
 
     @property
-    def lane_optimizer(self) -> optim.Optimizer | RegularizedOptimizer:
-        """What a lane is built from: the optimizer, with the regularizer around it if there is one."""
-        return RegularizedOptimizer(self.optimizer, self.regularizer) if self.regularizer else self.optimizer
+    def _schedule_name(self) -> str:
+        return f", {self.schedule.name} schedule" if self.schedule else ""
+
+    @property
+    def lane_optimizer(self) -> optim.Optimizer | RegularizedOptimizer | ScheduledOptimizer:
+        """What a lane is built from: the optimizer, with regularizer and schedule around it if there are any."""
+        regularizer, schedule = self.regularizer, self.schedule
+        inner = RegularizedOptimizer(self.optimizer, regularizer) if regularizer else self.optimizer
+        return ScheduledOptimizer(inner, schedule) if schedule else inner
+
+    def as_trained(
+        self, settings: Iterable[Mapping[str, float]], batch_size: int, budget: int | None = None
+    ) -> list[Mapping[str, float]]:
+        """Settings as lanes read them: lengths of the schedule in steps, at a budget that may be another one."""
+        if not self.schedule:
+            return list(settings)
+        budget = self.budget if budget is None else budget
+        return [self.schedule.in_steps(setting, batch_size, budget) for setting in settings]
 
     @property
     def time_constant(self) -> float:
@@ -150,7 +176,17 @@ class Study:
     def _check_settings(self) -> None:
         own = self.regularizer.hparams if self.regularizer else ()
         rest = {name: values for name, values in self.space.items() if name not in own}
-        check_settings(self.optimizer.name, self.optimizer.hparams, rest, further=self.optimizer.further)
+        ranges, owner = self.optimizer.hparams, f"{self.optimizer.name}{self._schedule_name}"
+        if self.schedule:
+            both = sorted({*ranges, *own} & set(self.schedule.ranges))
+            if both:
+                raise ValueError(
+                    f"study: {both[0]} is a parameter of {owner} twice; take an optimizer without it"
+                )
+            ranges = {**ranges, **self.schedule.ranges}
+        check_settings(owner, ranges, rest, further=self.optimizer.further)
+        if self.schedule:
+            check_schedule(self.schedule, self.space, self.batch_sizes, self.budget)
         if self.regularizer:
             strengths = {name: values for name, values in self.space.items() if name in own}
             check_settings(self.regularizer.name, self.regularizer.hparams, strengths)
@@ -173,76 +209,3 @@ def _regularizer(regularizer: reg.Regularizer | str | None) -> reg.Regularizer |
         kind = type(regularizer).__name__
         raise ValueError(f"study: regularizer must be a name or a reg.Regularizer, got {kind}")
     return regularizer
-
-
-def check_settings(
-    owner: str,
-    ranges: Mapping[str, optim.Range],
-    space: Mapping[str, Collection[float]],
-    *,
-    further: bool = False,
-) -> None:
-    """Refuses a space that the ranges of `owner` do not allow, and names that it does not know unless `further`."""
-    for field, values in space.items():
-        if field not in ranges and not further:
-            raise ValueError(unknown(f"hyperparameter of {owner}", field, ranges))
-        valid = ranges.get(field, optim.Range())
-        for value in values:
-            valid.check(owner, field, value)
-        for value, cast in zip(values, in_float32(f"{owner}: {field}", values), strict=True):
-            if not valid.contains(cast):
-                raise ValueError(f"{owner}: {field} {value!r} is {cast:g} in float32, and must be in {valid}")
-
-
-def _whole(field: str, value: Any, low: int, high: float = math.inf) -> int:
-    number = isinstance(value, int | float | np.integer) and not isinstance(value, bool)
-    if not number or value != value // 1 or not low <= value <= high:
-        allowed = f"from {low} to {high:,}" if math.isfinite(high) else f">= {low}"
-        raise ValueError(f"study: {field} must be a whole number {allowed}, got {value!r}")
-    return int(value)
-
-
-def _batch_sizes(values: Any, examples: int) -> tuple[tuple[int, ...], int]:
-    """Sorted distinct batch sizes, and how many were repeated."""
-    given = [_whole("batch_sizes", value, low=1) for value in _listed("batch_sizes", values)]
-    if max(given) > examples:
-        raise ValueError(
-            f"study: batch size {max(given)} is larger than the training data ({examples:,} examples)"
-        )
-    sizes = tuple(sorted(set(given)))
-    return sizes, len(given) - len(sizes)
-
-
-def _space(space: Mapping[str, Any]) -> tuple[dict[str, tuple[float, ...]], int]:
-    """Sorted distinct values of each axis, and how many were repeated."""
-    if "learning_rate" not in space:
-        raise ValueError(f"study: space must hold learning_rate, got {', '.join(space) or 'nothing'}")
-    listed = {name: _listed(name, values) for name, values in space.items()}
-    given = {name: [_number(name, value) for value in values] for name, values in listed.items()}
-    axes = {name: tuple(sorted(set(values))) for name, values in given.items()}
-    return axes, sum(len(values) - len(axes[name]) for name, values in given.items())
-
-
-def _listed(field: str, values: Any) -> list:
-    """The values of a field that takes several, one or more."""
-    if isinstance(values, str) or not hasattr(values, "__iter__"):
-        raise ValueError(f"study: {field} must be a list of numbers, got {values!r}")
-    if hasattr(values, "__len__") and len(values) > MAX_TRIALS:  # reading them alone takes a minute
-        raise ValueError(
-            f"study: {field} has {len(values):,} values, of which a study trains at most {MAX_TRIALS:,}: "
-            f"at 100 trials a second they take {len(values) / 360_000:,.0f} hours"
-        )
-    listed = list(values)
-    if not listed:
-        raise ValueError(f"study: {field} is empty; give at least one number")
-    return listed
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"study: {name} must be numbers, got {value!r}") from None
-    if not math.isfinite(number):
-        raise ValueError(f"study: {name} must be finite, got {value!r}")
-    return number

@@ -193,7 +193,7 @@ class _Sweep:
 
     def _terms(self, task: Task) -> Terms:
         return terms_of(
-            task.chunk.settings,
+            self.study.as_trained(task.chunk.settings, task.chunk.batch_size),
             task.width,
             batch_size=task.chunk.batch_size,
             cadence=self.cadence,
@@ -236,6 +236,7 @@ class _Sweep:
             time_constant=self.study.time_constant,
             budget=self.study.budget,
             hparams=self.study.space,
+            schedule=self.study.schedule,
             engine=self._engine_report(),
         )
 

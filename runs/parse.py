@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 REPEATABLE = ("--set", "--space", "--option")  # options that may be given several times
+UNITS = ("%", "step", "steps", "example", "examples", "epoch", "epochs")  # of lengths
 MAX_VALUES = 100_000  # of one axis of a grid; more is a slip of the keyboard
 
 
@@ -70,20 +71,22 @@ def whole_number(text: str) -> int:
     raise UsageError(f"must be a whole number, got {text!r}")
 
 
-def settings(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """Reads further hyperparameters, each "NAME=VALUES".
+def settings(texts: Sequence[str]) -> dict[str, tuple[float | str, ...]]:
+    """Reads further hyperparameters, each "NAME=VALUES"; lengths with a unit stay as they are typed.
 
-    >>> settings(["momentum=0.5,0.9"])
-    {'momentum': (0.5, 0.9)}
+    >>> settings(["momentum=0.5,0.9", "warmup=5%,10%"])
+    {'momentum': (0.5, 0.9), 'warmup': ('5%', '10%')}
     """
-    space = {}
+    space: dict[str, tuple[float | str, ...]] = {}
     for text in texts:
         name, equals, listed = text.partition("=")
         if not equals or not name.isidentifier():
             raise UsageError(f"--set: must look like momentum=0.9 or b2=0.9,0.99, got {text!r}")
         if name in space:
             raise UsageError(f"--set: {name} is given twice; list its values as in {name}=0.1,0.2")
-        space[name] = values(f"--set {name}", listed)
+        parts = [part.strip() for part in listed.split(",")]
+        lengths = any(part.endswith(UNITS) for part in parts)
+        space[name] = tuple(parts) if lengths else values(f"--set {name}", listed)
     return space
 
 

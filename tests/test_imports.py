@@ -24,6 +24,7 @@ PACKAGES = [{"optim"}, {"reg"}, {"lr_batch"}, {"hparam"}, {"runs"}]
 # From the bottom: a room imports from rooms of lower rows, or from itself.
 ROOMS = [
     {"compiled", "errors", "grid", "schedules"},
+    {"fields"},
     {"problem"},
     {"lanes", "data", "result"},
     {"workloads"},

@@ -159,7 +159,7 @@ class Trainer:
         study, origin = self.plan.study, task.origins[0]
         cadence, num = segment_cadence(self.cadence, origin.start, origin.steps or study.budget)
         return terms_of(
-            task.chunk.settings,
+            study.as_trained(task.chunk.settings, task.chunk.batch_size),
             task.width,
             batch_size=task.chunk.batch_size,
             cadence=cadence,

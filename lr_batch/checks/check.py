@@ -31,7 +31,7 @@ def check(study: Study, *, to_goal: bool = True) -> tuple[str, ...]:
     """
     switches.check_switches()
     parts = _parts(study)
-    key = repr((*map(id, parts), study.space, study.goal, study.seeds, study.budget, to_goal))
+    key = repr((*map(id, parts), study.schedule, study.space, study.goal, study.seeds, study.budget, to_goal))
     if key not in _passed:
         _passed[key] = parts, _checked(study, to_goal)
         while len(_passed) > REMEMBERED:

@@ -31,7 +31,8 @@ def check_optimizer(study: Study) -> list[str]:
       StudyError: if it cannot be built or traced, ignores a hyperparameter, or changes shapes or dtypes.
     """
     own = set(study.regularizer.hparams) if study.regularizer else set()
-    names = [name for name in study.space if name not in own]
+    of_schedule = study.schedule.parameters if study.schedule else ()  # they reach whatever the rate reaches
+    names = [name for name in study.space if name not in own and name not in of_schedule]
     params = jax.eval_shape(study.workload.init, jax.random.key(0))
     toy = Toy(study, names, params)
     toy.check_shapes()
@@ -43,6 +44,11 @@ def check_optimizer(study: Study) -> list[str]:
             f"{study.optimizer_name} does not read {unread[0]} for these parameters: all its values would train the same "
             f"trial; use hparams[{unread[0]!r}] in it, or leave {unread[0]} out"
             + ("" if unread[0] != "learning_rate" else " of its chain and scale by hparams['learning_rate']")
+        )
+    if study.schedule and not toy.reads_anew("learning_rate"):
+        raise StudyError(
+            f"{study.optimizer.name} keeps its first learning rate in its state, so that a schedule does not reach its "
+            "steps; build it from hparams['learning_rate'] without optax.inject_hyperparams"
         )
     return [f"optimizer: {study.optimizer_name} reads {', '.join(study.space)}; shapes and dtypes stay"]
 
@@ -87,6 +93,14 @@ class Toy:
         init = lambda value, rest, params: self.init({**rest, name: value}, params)
         step = lambda value, rest, state: self.step({**rest, name: value}, state)
         return _reaches(init, step, outcome, two, rest, self.params)
+
+    def reads_anew(self, name: str) -> bool:
+        """Whether a step depends on a hyperparameter as it is now, and not only as it was at the start."""
+        rest = {other: number for other, number in self.hparams.items() if other != name}
+        state = jax.eval_shape(self.init, self.hparams, self.params)
+        step = lambda value, rest, state: self.step({**rest, name: value}, state)
+        two = jax.ShapeDtypeStruct((2,), jnp.float32)
+        return any(jax.tree.leaves(batched_leaves(step, (0, None, None), (two, rest, state))))
 
     def _transformation(self, hparams: Mapping[str, Any]) -> optax.GradientTransformation:
         tx = self.optimizer.make(hparams)

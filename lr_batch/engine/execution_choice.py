@@ -62,8 +62,9 @@ def _has_grouped_convolutions(study: Study) -> bool:
 def _measured(study: Study, width: int) -> str:
     device = jax.local_devices()[0]
     batch_size = study.batch_sizes[len(study.batch_sizes) // 2]
-    middle, setting = dataclasses.replace(study, batch_sizes=(batch_size,)), study.settings[0]
-    terms = terms_of([setting], width, batch_size=batch_size, cadence=np.array([0, STEPS], np.int32))
+    middle = dataclasses.replace(study, batch_sizes=(batch_size,))
+    settings = study.as_trained(study.settings[:1], batch_size)
+    terms = terms_of(settings, width, batch_size=batch_size, cadence=np.array([0, STEPS], np.int32))
 
     def program(execution: str):
         engine = Engine.of(middle, width, execution, max_evals=2)

@@ -40,6 +40,7 @@ class Identity(NamedTuple):
       jax: its version.
       time_constant: of the average that reaches the goal, see `lr_batch.problem.reaching`; 0 for the first evaluation.
       epochs, evals: of a training without a goal, see `lr_batch.generalize`.
+      schedule: name and units of lengths; None where rates stay.
       segment: of a trial that is trained in several, see `hparam.tuning`.
     """
 
@@ -58,6 +59,7 @@ class Identity(NamedTuple):
     epochs: float | None = None
     evals: int | None = None
     segment: Mapping[str, Any] | None = None
+    schedule: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, study: Study, width: int, execution: str) -> Identity:
@@ -75,6 +77,7 @@ class Identity(NamedTuple):
             width=width,
             lanes=execution,
             jax=jax.__version__,
+            schedule=study.schedule and study.schedule.described,
         )
 
     def described(self) -> dict[str, Any]:

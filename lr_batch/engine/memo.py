@@ -39,7 +39,8 @@ def once_per_program(*fields: str) -> Callable[[Callable[[Study], T]], Callable[
 
 
 def program_key(study: Study) -> Hashable:
-    """Equal for studies whose lanes are the same program: functions, shapes, micro-batch, metric, hyperparameters."""
+    """Equal for studies whose lanes are the same program: functions, schedule, shapes, micro-batch, metric, names of
+    hyperparameters."""
     workload = study.workload
     shapes = [
         (leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves((workload.train_data, workload.eval_data))
@@ -48,6 +49,7 @@ def program_key(study: Study) -> Hashable:
     return (
         *(workload.init, workload.loss, workload.evaluate, workload.micro_batch),
         *(_functions(study.optimizer), _functions(study.regularizer or ())),
+        study.schedule and study.schedule.name,
         *(study.goal.metric, tuple(study.space), tuple(shapes), structure),
     )
 

@@ -15,10 +15,11 @@ import optim
 from lr_batch.lanes.micro_batch import MicroBatch, cheapest
 from lr_batch.lanes.order import epoch_order
 from lr_batch.problem.regularized import RegularizedOptimizer
+from lr_batch.problem.scheduled import ScheduledOptimizer
 from lr_batch.problem.workload import Key, PyTree, Workload
 
 Hparams = Mapping[str, Float[Array, ""]]
-LaneOptimizer = optim.Optimizer | RegularizedOptimizer
+LaneOptimizer = optim.Optimizer | RegularizedOptimizer | ScheduledOptimizer
 
 
 class LaneState(NamedTuple):
@@ -143,18 +144,21 @@ def make_lane(
 
     Args:
       workload: the problem.
-      optimizer: a row of the registry, or of `lr_batch.as_optimizer`; with a regularizer around it or not.
+      optimizer: a row of the registry, or of `lr_batch.as_optimizer`; with a regularizer and a schedule around it or
+        not.
       metric: of `workload.evaluate`.
       micro_batches: those that a step may choose from, see `lr_batch.lanes.micro_batch`.
     """
     plain = traced_once(workload)
+    optimizer, at = without_schedule(optimizer)
 
     def init(hparams, seed, alive):
         params = plain.init(jax.random.key(seed))
-        opt_state = optax.with_extra_args_support(optimizer(hparams)).init(params)
+        opt_state = optax.with_extra_args_support(optimizer(at(hparams, 0))).init(params)
         return LaneState(params, opt_state, alive, jnp.int32(0))
 
     def step(hparams, state, draw, batch_size, data):
+        hparams = at(hparams, draw.step)
         tx = optax.with_extra_args_support(optimizer(hparams))
         trained = plain
         if isinstance(optimizer, RegularizedOptimizer):
@@ -190,6 +194,15 @@ def make_lane(
         return total / jnp.sum(mask)
 
     return Lane(init, step, evaluate, outcome)
+
+
+def without_schedule(
+    optimizer: LaneOptimizer,
+) -> tuple[optim.Optimizer | RegularizedOptimizer, Callable[[Hparams, Int[Array, ""]], Hparams]]:
+    """What a schedule is around, and `(hparams, step) -> hparams` that it receives."""
+    if isinstance(optimizer, ScheduledOptimizer):
+        return optimizer.optimizer, optimizer.at
+    return optimizer, lambda hparams, step: hparams
 
 
 def traced_once(workload: Workload) -> Workload:

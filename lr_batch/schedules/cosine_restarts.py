@@ -8,7 +8,9 @@ from jaxtyping import Array, Float
 
 from lr_batch.schedules.bounds import check_common, check_steps
 from lr_batch.schedules.phases import Rate, half_cosine, interpolate, progress, with_phases
-from optim.range import NON_NEGATIVE, POSITIVE, Scalar
+from optim.range import NON_NEGATIVE, POSITIVE, Range, Scalar
+
+MAX_CYCLES = 64  # the shape that serves every number of them
 
 
 def cosine_restarts(
@@ -16,7 +18,7 @@ def cosine_restarts(
     num_steps: Scalar,
     end_value: Scalar = 0.0,
     *,
-    num_cycles: int = 3,
+    num_cycles: Scalar = 3,
     cycle_mult: Scalar = 2.0,
     warmup_steps: Scalar = 0,
     init_value: Scalar = 0.0,
@@ -35,7 +37,7 @@ def cosine_restarts(
       peak_value: eta, in (0, inf).
       num_steps: N, length with the warm-up, whole number >= 1.
       end_value: e, what each cycle falls towards and the rate from step N on, in [0, inf).
-      num_cycles: whole number >= 1. Static: it is a shape.
+      num_cycles: whole number in [1, 64].
       cycle_mult: T_mult, in (0, inf); 1 for cycles of equal length.
       warmup_steps: w, linear ramp from `init_value` to eta, whole number in [0, N).
       init_value: rate at step 0 when there is a warm-up, in [0, inf).
@@ -46,11 +48,12 @@ def cosine_restarts(
     check_common("cosine_restarts", peak_value, num_steps, warmup_steps, init_value)
     NON_NEGATIVE.check("cosine_restarts", "end_value", end_value)
     check_steps("cosine_restarts", "num_cycles", num_cycles, at_least=1)
+    Range(low=1, high=MAX_CYCLES).check("cosine_restarts", "num_cycles", num_cycles)
     POSITIVE.check("cosine_restarts", "cycle_mult", cycle_mult)
 
     def body(step: Rate) -> Rate:
         corners = _corners(warmup_steps, num_steps, num_cycles, cycle_mult)
-        cycle = jnp.clip((corners <= step).sum() - 1, 0, num_cycles - 1)
+        cycle = jnp.clip((corners <= step).sum() - 1, 0, num_cycles - 1).astype(jnp.int32)
         part = progress(step, corners[cycle], corners[cycle + 1])
         return interpolate(end_value, peak_value, half_cosine(part))
 
@@ -64,8 +67,12 @@ def cosine_restarts(
     )
 
 
-def _corners(begin: Scalar, end: Scalar, num_cycles: int, cycle_mult: Scalar) -> Float[Array, " corners"]:
-    """First step of each cycle, and the end of the last one."""
-    lengths = jnp.asarray(cycle_mult, jnp.result_type(float)) ** jnp.arange(num_cycles)
+def _corners(begin: Scalar, end: Scalar, num_cycles: Scalar, cycle_mult: Scalar) -> Float[Array, " corners"]:
+    """First step of each cycle, and the end of the last one, from there on again and again."""
+    cycle = jnp.arange(MAX_CYCLES)
+    inside = cycle < num_cycles
+    lengths = jnp.where(
+        inside, jnp.asarray(cycle_mult, jnp.result_type(float)) ** jnp.where(inside, cycle, 0), 0
+    )
     ends = jnp.cumsum(lengths) / lengths.sum() * (end - begin)
     return begin + jnp.round(jnp.concatenate([jnp.zeros(1, ends.dtype), ends]))

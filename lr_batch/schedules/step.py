@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import optax
 
-from lr_batch.schedules.bounds import FRACTION, check_common
+from lr_batch.schedules.bounds import FRACTION, check_common, is_traced
 from lr_batch.schedules.phases import Rate, with_phases
 from optim.range import NON_NEGATIVE, Scalar
 
@@ -14,7 +14,7 @@ def step(
     peak_value: Scalar,
     num_steps: Scalar,
     *,
-    boundaries: tuple[float, ...] = (0.5, 0.75),
+    boundaries: tuple[Scalar, ...] = (0.5, 0.75),
     factor: Scalar = 0.1,
     warmup_steps: Scalar = 0,
     init_value: Scalar = 0.0,
@@ -32,7 +32,7 @@ def step(
       peak_value: eta, in (0, inf).
       num_steps: N, length with the warm-up, whole number >= 1.
       boundaries: b_i, fractions of N in (0, 1], ascending; each is rounded to
-        the nearest whole step. Static: their number is a shape.
+        the nearest whole step. Their number is static: it is a shape.
       factor: f, what the rate is multiplied by at each boundary, in [0, inf).
       warmup_steps: linear ramp from `init_value` to eta, whole number in [0, N);
         a boundary inside the ramp takes effect at its end.
@@ -59,8 +59,10 @@ def step(
     )
 
 
-def _check_boundaries(boundaries: tuple[float, ...]) -> None:
-    """Refuses fractions outside (0, 1] and an order that does not ascend."""
+def _check_boundaries(boundaries: tuple[Scalar, ...]) -> None:
+    """Refuses fractions outside (0, 1] and an order that does not ascend, where they are known."""
+    if any(map(is_traced, boundaries)):
+        return
     for fraction in boundaries:
         FRACTION.check("step", "boundaries", fraction)
     if list(boundaries) != sorted(set(boundaries)):

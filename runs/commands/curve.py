@@ -22,6 +22,9 @@ class Curve:
     optimizer: Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")] = "sgd"
     """A name of `lr-batch list optimizers`, or FILE.py:NAME for your own
     hparams -> optax.GradientTransformation."""
+    schedule: Annotated[str, tyro.conf.arg(metavar="SCHEDULE")] = "constant"
+    """A name of `lr-batch list schedules`: how the rate goes on from its peak, the learning rate. Its lengths and
+    factors are given by --set."""
     output: Annotated[OutputOptions, tyro.conf.arg(name="")] = OutputOptions()
 
     def __call__(self) -> None:
@@ -30,7 +33,7 @@ class Curve:
         from runs.curve.table import print_outcome
         from runs.write import json_text
 
-        study = self.study.study(self.optimizer)
+        study = self.study.study(self.optimizer, self.schedule)
         folder, result = run_in_folder(study, self.output.out, add=self.output.add)
         outcome = write_outcome(result, folder)
         if self.output.json:

@@ -55,9 +55,11 @@ def optimizer_rows() -> Iterator[dict[str, Any]]:
 
 
 def schedule_rows() -> Iterator[dict[str, Any]]:
-    from lr_batch import SCHEDULES
+    from lr_batch import SCHEDULES, Schedule
 
-    return ({"name": name, "about": first_line(factory)} for name, factory in SCHEDULES.items())
+    for name, factory in SCHEDULES.items():
+        parameters = ", ".join(Schedule(name).parameters)
+        yield {"name": name, "parameters": parameters, "about": first_line(factory)}
 
 
 def regularizer_rows() -> Iterator[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -43,7 +43,8 @@ class StudyOptions:
     learning_rates: Annotated[str | None, optional("LOW:HIGH:NUM")] = None
     """Such as 1e-3:4:16, log-spaced, or a list 0.1,0.3. Default: the optimizer's."""
     set: Settings = ()
-    """Values of a further hyperparameter, such as momentum=0.9,0.99."""
+    """Values of a further hyperparameter, such as momentum=0.9,0.99, or of a schedule, such as end_factor=0,0.1.
+    Lengths: decay_steps=500, or 50% of the budget, or 20_000examples or 10epochs (fewer steps at larger batches)."""
     seeds: Annotated[int, WHOLE] = 4
     """Trials of each setting, with different initial parameters and order of examples."""
     goal: Annotated[str | None, optional("METRIC<NUMBER")] = None
@@ -63,8 +64,9 @@ class StudyOptions:
     )
     """How trials are executed: all at once, in blocks, or one by one. Default: the workload's, mostly auto."""
 
-    def study(self, optimizer: str) -> Study:
-        """The study for one optimizer: a registered name, or FILE.py:NAME."""
+    def study(self, optimizer: str, schedule: str = "constant", *, without: Collection[str] = ()) -> Study:
+        """The study for one optimizer, a registered name or FILE.py:NAME, and one schedule; names of `--set` that are of
+        other schedules are left out."""
         import lr_batch
 
         row = lr_batch.as_optimizer(load.named_or_loaded("--optimizer", optimizer))
@@ -72,7 +74,8 @@ class StudyOptions:
             workload=load.named_or_loaded("workload", self.workload),
             optimizer=row,
             batch_sizes=None if self.batch_sizes is None else parse.batch_sizes(self.batch_sizes),
-            space=self._space(row.space),
+            space={name: listed for name, listed in self._space(row.space).items() if name not in without},
+            schedule=schedule,
             seeds=self.seeds,
             goal=self.with_goal(optimizer).goal,
             reached=self.reached,

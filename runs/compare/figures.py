@@ -63,10 +63,11 @@ def compare_steps(outcomes: Outcomes, path: str | Path | None = None, *, what: s
 
 def compare_rates(outcomes: Outcomes, path: str | Path | None = None) -> Figure:
     """The best learning rate of every optimizer; written to `path` if given."""
+    peak = "peak " if any(result.schedule for result, _ in outcomes) else ""
     return _figure(
         outcomes,
-        "Best learning rate of each optimizer",
-        "best learning rate",
+        f"Best {peak}learning rate of each optimizer",
+        f"best {peak}learning rate",
         lambda row: row.learning_rate,
         None,
         path,

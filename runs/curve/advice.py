@@ -22,7 +22,7 @@ def advice(
         fewest = min(reached, key=lambda optimum: optimum.examples)
         return (
             f"{_train(result, fewest, law)} Of the batch sizes measured it needs the fewest examples. To learn "
-            f"the critical batch size, more batch sizes or seeds have to reach the goal.{_edges(reached)}"
+            f"the critical batch size, more batch sizes or seeds have to reach the goal.{_edges(result, reached)}"
         )
     until = critical.value if critical.test.fits else critical.measured.linear_until.best
     below = [optimum for optimum in reached if optimum.batch_size <= until]
@@ -107,8 +107,8 @@ def _other_batches(law: LearningRateLaw) -> str:
 def _train(result: Result, optimum: Optimum, law: LearningRateLaw | None) -> str:
     examples = interval(optimum.low * optimum.batch_size, optimum.high * optimum.batch_size)
     return (
-        f"Train {result.workload} with {result.optimizer} at batch size {optimum.batch_size} and learning "
-        f"rate {_rate(optimum, law)}: {result.goal} after about {count(optimum.steps)}"
+        f"Train {result.workload} with {result.optimizer} at batch size {optimum.batch_size} and "
+        f"{result.rate_name} {_rate(result, optimum, law)}: {result.goal} after about {count(optimum.steps)}"
         f"{interval(optimum.low, optimum.high)} steps, {count(optimum.examples)}{examples} examples."
     )
 
@@ -133,15 +133,15 @@ def _nothing_reached(result: Result) -> str:
     return (
         f"No trial reached the goal within {result.budget:,} steps: raise --budget or ease --goal. The "
         f"closest ended at {result.goal.metric} {end:.3g}, with batch size {result.batch_size[best]} and "
-        f"learning rate {result.hparams['learning_rate'][best]:.3g}."
+        f"{result.rate_name} {result.hparams['learning_rate'][best]:.3g}."
     )
 
 
-def _edges(reached: Sequence[Optimum]) -> str:
+def _edges(result: Result, reached: Sequence[Optimum]) -> str:
     """Where the best rate is the first or the last that was measured, a better one may lie beyond."""
     at = {edge: [str(o.batch_size) for o in reached if o.edge == edge] for edge in ("low", "high")}
     lines = [
-        f" The best learning rate is the {edge}est one measured at batch size {', '.join(sizes)}: "
+        f" The best {result.rate_name} is the {edge}est one measured at batch size {', '.join(sizes)}: "
         f"widen --learning-rates {'down' if edge == 'low' else 'up'}wards."
         for edge, sizes in at.items()
         if sizes
@@ -149,12 +149,12 @@ def _edges(reached: Sequence[Optimum]) -> str:
     return "".join(lines)
 
 
-def _rate(optimum: Optimum, law: LearningRateLaw | None) -> str:
+def _rate(result: Result, optimum: Optimum, law: LearningRateLaw | None) -> str:
     """The law's rate where there is one that fits; all batch sizes speak for it, not one alone."""
     rate = optimum.learning_rate
     if rate and law and law.told and law.reliable:
         rate = rate_of_law(law, optimum.batch_size)
-    others = "".join(f", {name} {value:g}" for name, value in optimum.others.items())
+    others = "".join(f", {name} {result.words(name, value)}" for name, value in optimum.others.items())
     if not rate:
         return f"as given{others}"
     known = f" ({rate.low:.2g} to {rate.high:.2g})" if rate.low < rate.high else ""

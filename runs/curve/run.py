@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jax
 
-from lr_batch import EngineReport, Goal, Result, Study, StudyError, Trial, check, run
+from lr_batch import EngineReport, Goal, Result, Schedule, Study, StudyError, Trial, check, run
 from lr_batch.engine import (
     AUTO,
     Checkpoint,
@@ -165,6 +165,7 @@ def _result(store: Store) -> Result:
         time_constant=study.get("time_constant", 0.0),
         budget=study["budget"],
         hparams=study.get("space", sorted(trials[0].hparams)),
+        schedule=Schedule(**study["schedule"]) if study.get("schedule") else None,
         engine=EngineReport(
             seconds=seconds,
             compile_seconds=0.0,

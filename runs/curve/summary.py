@@ -25,6 +25,7 @@ def summarize(
         {
             "workload": result.workload,
             "optimizer": result.optimizer,
+            "schedule": result.schedule and result.schedule.described,
             "goal": goal_summary(result),
             "budget": result.budget,
             "trials": result.num_trials,

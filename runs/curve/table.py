@@ -17,10 +17,10 @@ from runs.text import Printer, table
 def print_outcome(result: Result, outcome: Analysis, stream: IO[str]) -> None:
     """The table of batch sizes, the critical batch size, the law, and the advice."""
     say = Printer(stream)
-    fixed, varying = _others(outcome.optima)
+    fixed, varying = _others(result, outcome.optima)
     title = f"{result.workload} with {result.optimizer}{fixed and f' at {fixed}'}"
     say(f"\n{title}, goal: held-out {result.goal} ({result.reached_by})")
-    say(steps_table(outcome.optima, others=varying))
+    say(steps_table(result, outcome.optima, others=varying))
     for line in (*_critical_lines(outcome.critical, outcome.law), *outcome.refusals, *result.engine.events):
         say(line)
     say("\nAt other goals, from the same trials:")
@@ -42,21 +42,22 @@ def _goal_cells(entry: CriticalAtGoal) -> tuple[str, ...]:
     return str(entry.goal), critical_batch(critical), short(critical.s_min), short(critical.e_min)
 
 
-def steps_table(optima: Sequence[Optimum], *, others: bool = False) -> Table:
+def steps_table(result: Result, optima: Sequence[Optimum], *, others: bool = False) -> Table:
     """One row per batch size: steps with interval, examples, best rate with interval, edge, best `others`."""
-    headings = ("batch", "steps", "90% interval", "examples", "best rate", "90% interval", "seeds", "edge")
-    rows = [(*_cells(row), *((_settings(row),) if others else ())) for row in optima]
+    best = "best peak rate" if result.schedule else "best rate"
+    headings = ("batch", "steps", "90% interval", "examples", best, "90% interval", "seeds", "edge")
+    rows = [(*_cells(row), *((_settings(result, row),) if others else ())) for row in optima]
     return table((*headings, "with") if others else headings, rows)
 
 
-def _others(optima: Sequence[Optimum]) -> tuple[str, bool]:
+def _others(result: Result, optima: Sequence[Optimum]) -> tuple[str, bool]:
     """The best values of the further hyperparameters where all batch sizes agree, and whether they do not."""
-    found = {_settings(row) for row in optima}
+    found = {_settings(result, row) for row in optima}
     return (found.pop(), False) if len(found) == 1 else ("", bool(found))
 
 
-def _settings(row: Optimum) -> str:
-    return " ".join(f"{name}={value:g}" for name, value in row.others.items())
+def _settings(result: Result, row: Optimum) -> str:
+    return ", ".join(f"{name} {result.words(name, value)}" for name, value in row.others.items())
 
 
 def _cells(row: Optimum) -> tuple[str, ...]:

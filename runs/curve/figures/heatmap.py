@@ -43,14 +43,16 @@ def heatmap(result: Result, outcome: Analysis, path: str | Path | None = None) -
     figure = style.new_figure(7.2, 5.2)
     axes = style.add_axes(figure, bottom=0.2, height=0.645, width=0.755)
     axes.grid(False)
-    style.headline(figure, "Steps to the goal, by learning rate and batch size", style.study_line(result))
+    style.headline(
+        figure, f"Steps to the goal, by {result.rate_name} and batch size", style.study_line(result)
+    )
     style.batch_axis(axes, result.batch_size)
     if "learning_rate" not in result.hparams:
         style.note(axes, "the learning rate was not varied in this study")
         return style.save(figure, path)
     table = outcome.cells
     grid = rate_grid(table)
-    style.log_axis(axes.yaxis, "learning rate", grid.edges[0], grid.edges[-1])
+    style.log_axis(axes.yaxis, result.rate_name, grid.edges[0], grid.edges[-1])
     edges = geometric_edges(table.batch_sizes.astype(float))
     axes.set_xlim(edges[0], edges[-1])
     _draw_steps(figure, axes, edges, grid)

@@ -27,14 +27,14 @@ def learning_rate(result: Result, outcome: Analysis, path: str | Path | None = N
     """
     figure = style.new_figure(7.2, 5.2)
     axes = style.add_axes(figure, bottom=0.2, height=0.645)
-    style.headline(figure, "Best learning rate against batch size", style.study_line(result))
+    style.headline(figure, f"Best {result.rate_name} against batch size", style.study_line(result))
     style.batch_axis(axes, result.batch_size)
     if "learning_rate" not in result.hparams:
         style.note(axes, "the learning rate was not varied in this study")
         return style.save(figure, path)
     grid = rate_grid(outcome.cells)
     optima = [row for row in outcome.optima if row.learning_rate]
-    style.log_axis(axes.yaxis, "learning rate", grid.edges[0] / 1.25, grid.edges[-1] * 1.25)
+    style.log_axis(axes.yaxis, result.rate_name, grid.edges[0] / 1.25, grid.edges[-1] * 1.25)
     _shade_unmeasured(axes, grid)
     _mark_diverged(axes, outcome.cells.batch_sizes, grid)
     if optima:

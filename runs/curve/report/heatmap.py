@@ -47,7 +47,7 @@ def heatmap_chart(result: Result, outcome: Analysis) -> Spec:
     x_axis = batch_axis(result) | {"showgrid": False, "range": np.log10(edges[[0, -1]])}
     return {
         "data": data,
-        "layout": layout(x_axis, log_axis("learning rate", *grid.edges[[0, -1]], showgrid=False)),
+        "layout": layout(x_axis, log_axis(result.rate_name, *grid.edges[[0, -1]], showgrid=False)),
     }
 
 
@@ -84,7 +84,11 @@ def _cell_texts(result: Result, table: Cells, grid: RateGrid) -> np.ndarray:
 
 
 def _trial_text(result: Result, trial: int) -> str:
-    others = [f"{escape(n)} {v[trial]:.4g}, " for n, v in result.hparams.items() if n != "learning_rate"]
+    others = [
+        f"{escape(n)} {escape(result.words(n, v[trial]))}, "
+        for n, v in result.hparams.items()
+        if n != "learning_rate"
+    ]
     steps = result.steps_to_goal[trial]
     count = f"{steps:,.0f}" if np.isfinite(steps) else f"{result.steps[trial]:,}"
     return f"{''.join(others)}{result.status[trial]}, {count} steps"

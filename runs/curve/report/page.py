@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -67,10 +68,10 @@ _CAPTIONS = {
         "Along the dashed line twice the batch halves the steps; along the dotted one it buys nothing.",
     ),
     "rate": (
-        "Best learning rate against batch size",
+        "Best {rate} against batch size",
         "Minimum of a smooth fit over all seeds, not the fastest cell of the grid.",
     ),
-    "heatmap": ("Steps to the goal by learning rate and batch size", "Point at a cell to see its seeds."),
+    "heatmap": ("Steps to the goal by {rate} and batch size", "Point at a cell to see its seeds."),
     "training": (
         "Training at the fastest rate",
         "Lines that coincide on the right scale perfectly; those that coincide on the left gain nothing "
@@ -91,7 +92,7 @@ def write_report(result: Result, outcome: Analysis, path: str | Path) -> None:
         warnings="".join(f'<p class="warning">{escape(str(note))}</p>' for note in summary["notes"]),
         advice=f'<p class="advice">{escape(outcome.advice)}</p>',
         cards=cards(outcome.critical, outcome.law),
-        figures="".join(_figure(name, *_CAPTIONS[name]) for name in charts),
+        figures="".join(_figure(name, *_captions(name, result)) for name in charts),
         steps=steps_table(summary["steps_to_goal"]),
         study=study_table(summary, result),
         engine=engine_table(summary["engine"]),
@@ -107,6 +108,10 @@ def charts_of(result: Result, outcome: Analysis) -> dict[str, Spec]:
     if "learning_rate" in result.hparams:
         charts |= {"rate": rate_chart(result, outcome), "heatmap": heatmap_chart(result, outcome)}
     return charts | {"training": training_chart(result, outcome)}
+
+
+def _captions(name: str, result: Result) -> Iterator[str]:
+    return (text.format(rate=result.rate_name) for text in _CAPTIONS[name])
 
 
 def _figure(name: str, title: str, caption: str) -> str:

@@ -144,6 +144,6 @@ def rate_chart(result: Result, outcome: Analysis) -> Spec:
             "best rate at the edge of the grid", at_edge, [row.learning_rate for row in at_edge], **ring
         )
     )
-    y_axis = log_axis("learning rate", grid.edges[0] / 1.25, grid.edges[-1] * 1.25)
+    y_axis = log_axis(result.rate_name, grid.edges[0] / 1.25, grid.edges[-1] * 1.25)
     marks = {} if optima else {"annotations": [note("no batch size has a best rate: none reached the goal")]}
     return {"data": data, "layout": layout(batch_axis(result), y_axis, **marks)}

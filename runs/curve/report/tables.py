@@ -81,13 +81,13 @@ def study_table(summary: Mapping[str, Any], result: Result) -> str:
     entries = [(name, summary[name]) for name in names]
     entries.insert(2, ("goal", f"{result.goal} ({result.reached_by})"))
     entries += [("batch sizes", ", ".join(map(str, sizes))), ("seeds", len(np.unique(result.seed)))]
-    return _pairs(entries + [(name, _values(column)) for name, column in result.hparams.items()])
+    return _pairs(entries + [(name, _values(result, name)) for name in result.hparams])
 
 
-def _values(column: np.ndarray) -> str:
-    values = np.unique(column)
-    several = f"{len(values)} values, {values[0]:.4g} to {values[-1]:.4g}"
-    return several if len(values) > 1 else f"{values[0]:.4g}"
+def _values(result: Result, name: str) -> str:
+    values = np.unique(result.hparams[name])
+    first, last = (result.words(name, value) for value in values[[0, -1]])
+    return f"{len(values)} values, {first} to {last}" if len(values) > 1 else first
 
 
 def engine_table(engine: Mapping[str, Any]) -> str:

@@ -1,0 +1,91 @@
+"""Reads and checks the fields of a study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+import optim
+from lr_batch.grid import in_float32
+from optim.names import unknown
+
+# A million trials of the smallest network is a day on two cores. More is a slip of the keyboard.
+MAX_TRIALS = 1_000_000
+
+
+def check_settings(
+    owner: str,
+    ranges: Mapping[str, optim.Range],
+    space: Mapping[str, Collection[float]],
+    *,
+    further: bool = False,
+) -> None:
+    """Refuses a space that the ranges of `owner` do not allow, and names that it does not know unless `further`."""
+    for field, values in space.items():
+        if field not in ranges and not further:
+            raise ValueError(unknown(f"hyperparameter of {owner}", field, ranges))
+        valid = ranges.get(field, optim.Range())
+        for value in values:
+            valid.check(owner, field, value)
+        for value, cast in zip(values, in_float32(f"{owner}: {field}", values), strict=True):
+            if not valid.contains(cast):
+                raise ValueError(f"{owner}: {field} {value!r} is {cast:g} in float32, and must be in {valid}")
+
+
+def whole(field: str, value: Any, low: int, high: float = math.inf) -> int:
+    """A whole number in a range."""
+    is_number = isinstance(value, int | float | np.integer) and not isinstance(value, bool)
+    if not is_number or value != value // 1 or not low <= value <= high:
+        allowed = f"from {low} to {high:,}" if math.isfinite(high) else f">= {low}"
+        raise ValueError(f"study: {field} must be a whole number {allowed}, got {value!r}")
+    return int(value)
+
+
+def read_batch_sizes(values: Any, examples: int) -> tuple[tuple[int, ...], int]:
+    """Sorted distinct batch sizes, and how many were repeated."""
+    given = [whole("batch_sizes", value, low=1) for value in listed_values("batch_sizes", values)]
+    if max(given) > examples:
+        raise ValueError(
+            f"study: batch size {max(given)} is larger than the training data ({examples:,} examples)"
+        )
+    sizes = tuple(sorted(set(given)))
+    return sizes, len(given) - len(sizes)
+
+
+def read_space(space: Mapping[str, Any]) -> tuple[dict[str, tuple[float, ...]], int]:
+    """Sorted distinct values of each axis, and how many were repeated."""
+    if "learning_rate" not in space:
+        raise ValueError(f"study: space must hold learning_rate, got {', '.join(space) or 'nothing'}")
+    listed = {name: listed_values(name, values) for name, values in space.items()}
+    given = {name: [number(name, value) for value in values] for name, values in listed.items()}
+    axes = {name: tuple(sorted(set(values))) for name, values in given.items()}
+    return axes, sum(len(values) - len(axes[name]) for name, values in given.items())
+
+
+def listed_values(field: str, values: Any) -> list:
+    """The values of a field that takes several, one or more."""
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        raise ValueError(f"study: {field} must be a list of numbers, got {values!r}")
+    if hasattr(values, "__len__") and len(values) > MAX_TRIALS:  # reading them alone takes a minute
+        raise ValueError(
+            f"study: {field} has {len(values):,} values, of which a study trains at most {MAX_TRIALS:,}: "
+            f"at 100 trials a second they take {len(values) / 360_000:,.0f} hours"
+        )
+    listed = list(values)
+    if not listed:
+        raise ValueError(f"study: {field} is empty; give at least one number")
+    return listed
+
+
+def number(name: str, value: Any) -> float:
+    """A finite number."""
+    try:
+        read = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"study: {name} must be numbers, got {value!r}") from None
+    if not math.isfinite(read):
+        raise ValueError(f"study: {name} must be finite, got {value!r}")
+    return read

@@ -1,0 +1,83 @@
+"""Lengths of a training and of its parts: in optimizer steps, in examples, or as a part of the budget."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+
+STEPS, EXAMPLES, BUDGET = "steps", "examples", "budget"
+FORM = re.compile(r"\s*([-+0-9_.]+(?:[eE][-+]?[0-9]+)?)\s*(%|steps?|examples?|epochs?)?\s*")
+ALLOWED = "a whole number of steps, 5% of the budget (or 0.05), 20_000examples or 10epochs"
+
+
+class Length(NamedTuple):
+    """`value` in a `unit`: `STEPS`, `EXAMPLES`, or `BUDGET` for a part of it."""
+
+    value: float
+    unit: str
+
+    @property
+    def typed(self) -> str:
+        """As `parse_length` reads it."""
+        value = 100 * self.value if self.unit == BUDGET else self.value
+        return f"{value:.10g}{ {BUDGET: '%', EXAMPLES: EXAMPLES}.get(self.unit, '') }"
+
+    def __str__(self) -> str:
+        if self.unit == BUDGET:
+            return (
+                f"{self.value:.4g} of the budget"
+                if self.value > 1
+                else f"{100 * self.value:.4g}% of the budget"
+            )
+        return f"{self.value:,.10g} {self.unit}"
+
+
+def parse_length(what: str, given: Any, num_examples: int) -> Length:
+    """Reads a length as people write it.
+
+    A plain number below 1 is a part of the budget, since it cannot be steps; from 1 on it counts steps.
+
+    Args:
+      what: begins the message of an error.
+      given: a number, or text such as "500", "5%", "20_000examples", "10epochs".
+      num_examples: of an epoch.
+
+    Raises:
+      ValueError: one line.
+
+    >>> [parse_length("warmup", given, 1000) for given in (0.05, "5%", 100, "2epochs")]
+    ... # doctest: +NORMALIZE_WHITESPACE
+    [Length(value=0.05, unit='budget'), Length(value=0.05, unit='budget'),
+     Length(value=100.0, unit='steps'), Length(value=2000.0, unit='examples')]
+    """
+    wrong = ValueError(f"{what} must be {ALLOWED}, got {given!r}")
+    number, unit = given, None
+    if isinstance(given, str):
+        if not (found := FORM.fullmatch(given)):
+            raise wrong
+        number, unit = found[1], found[2] and found[2].rstrip("s")
+    try:
+        value = float(number)
+    except (TypeError, ValueError):
+        raise wrong from None
+    if isinstance(given, bool | np.bool_) or not math.isfinite(value) or value < 0:
+        raise wrong
+    if unit == "%":
+        return Length(value / 100, BUDGET)
+    if unit in ("epoch", "example"):
+        return Length(value * (num_examples if unit == "epoch" else 1), EXAMPLES)
+    if unit is None and 0 < value < 1:
+        return Length(value, BUDGET)
+    if not value.is_integer():
+        raise wrong
+    return Length(value, STEPS)
+
+
+def steps_of(length: Length, batch_size: int, budget: int) -> float:
+    """In optimizer steps, not rounded; exact where the quotient is whole."""
+    if length.unit == BUDGET:
+        return length.value * budget
+    return length.value / batch_size if length.unit == EXAMPLES else length.value
