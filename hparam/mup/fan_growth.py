@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from lr_batch import Workload
+from optim.hidden import path_name
 
 PyTree = Any
 
@@ -95,8 +96,3 @@ def check_readout(owner: str, growth: PyTree, rule: FansRule) -> None:
 def shapes(workload: Workload) -> PyTree:
     """Of the parameters; nothing is computed."""
     return jax.eval_shape(workload.init, jax.eval_shape(lambda: jax.random.key(0)))
-
-
-def path_name(path: tuple) -> str:
-    """Like "Dense_0/kernel"."""
-    return jax.tree_util.keystr(path, simple=True, separator="/")

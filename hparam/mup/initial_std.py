@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hparam.mup.fan_growth import SAY, Fans, FansRule, default_fans, path_name, shapes
+from hparam.mup.fan_growth import SAY, Fans, FansRule, default_fans, shapes
 from lr_batch import Workload
+from optim.hidden import path_name
 
 PyTree = Any
 

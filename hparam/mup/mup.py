@@ -10,9 +10,10 @@ import jax
 import optax
 
 import optim
-from hparam.mup.fan_growth import Fans, FansRule, check_readout, default_fans, fans_of, path_name
+from hparam.mup.fan_growth import Fans, FansRule, check_readout, default_fans, fans_of
 from hparam.mup.initial_std import check_vectors, std_ratios
 from lr_batch import Workload, as_optimizer
+from optim.hidden import path_name
 
 PyTree = Any
 

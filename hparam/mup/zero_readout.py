@@ -30,6 +30,10 @@ def zero_readout(workload: Workload, other_width: Workload, fans: FansRule = def
     check_vectors(workload, other_width, growth, fans)  # before their initial values are gone
     check_readout("zero_readout", growth, fans)
     is_leaf = lambda node: isinstance(node, Fans)
+    if all(fan == Fans(1.0, 1.0) for fan in jax.tree.leaves(growth, is_leaf=is_leaf)):
+        raise ValueError(
+            "zero_readout: no output weights are seen between equal widths; give other_width another width"
+        )
 
     def init(key):
         zeroed = lambda fan, leaf: jnp.zeros_like(leaf) if fan.is_readout else leaf

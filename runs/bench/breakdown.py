@@ -42,7 +42,7 @@ def main(request: Mapping[str, Any], emit: Callable[..., None]) -> None:
         platform=workers[0].platform,
     )
     for size in study.batch_sizes:
-        chunk = pieces.make_chunk(study, size, width, execution)
+        chunk = pieces.make_timed_chunk(study, size, width, execution)
         found = pieces.gradient_products(chunk)
         whole, alone = chunks.time(size, seconds), single.time(size, seconds)
         parts = {name: seconds_per_round(*piece(chunk), seconds) for name, piece in PIECES.items()}

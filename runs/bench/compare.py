@@ -115,7 +115,7 @@ def engine_turn(work: Work, effort: Effort) -> dict[str, Any]:
     }
 
 
-def serial_turn(peer: str, work: Work, plans: Sequence[projection.Plan], effort: Effort) -> Turn:
+def serial_turn(peer: str, work: Work, plans: Sequence[projection.TrialPlan], effort: Effort) -> Turn:
     asked = request(work, plans=[plan._asdict() for plan in plans], seconds=effort.trial_seconds)
     if peer == "pool":
         parts = [turn_of(messages) for messages in run_pool(asked, effort.timeout)]

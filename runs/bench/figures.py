@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from runs.plots import style
 
 _PEERS = {"serial": "idiomatic loop", "torch": "PyTorch loop", "pool": "process pool"}
-_PROTOCOLS = {"unraced": ", no race", "raced": ", raced", "foretold": ", race foretold"}
+_PROTOCOLS = {"unraced": ", no race", "raced": ", raced", "oracle": ", oracle race"}
 _PARTS = (
     ("gather", "gather", style.SKY),
     ("gradient", "gradient", style.BLUE),

@@ -3,7 +3,7 @@
 "unraced": every trial goes on until its goal, its divergence or the end of the budget.
 "raced": one trial after the other, in random order, each left at the slack times the best so far of its batch
 size and seed. That is all that a loop can know.
-"foretold": the same, but the best is told for nothing before the first trial.
+"oracle": the same, but the best of each batch size and seed is told before the first trial.
 
 The engine's result says how many steps a trial takes, since a trial alone takes the same. Of trials that the
 engine's race cut off, a sample that was trained without a race tells how long they would have gone on.
@@ -81,7 +81,7 @@ def ends_without_race(trials: Trials, sample: Trials) -> Ends:
     return Ends(last, reaches)
 
 
-def foretold_loads(trials: Trials, cadence: Sequence[int]) -> dict[int, Load]:
+def oracle_loads(trials: Trials, cadence: Sequence[int]) -> dict[int, Load]:
     """Exact: a trial ends where the engine's race ended it."""
     return _by_size(trials, counted(ends(trials).last, cadence))
 

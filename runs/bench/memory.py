@@ -1,4 +1,4 @@
-"""The memory of a chunk: as it is reckoned before a run, and as the compiler plans it."""
+"""The memory of a chunk: as estimated before a run, and as the compiler plans it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def memory(study: Study, width: int, execution: str) -> dict[str, Any]:
         "width": width,
         **need._asdict(),
         "lane_bytes": need.lane(width, execution),
-        "reckoned_bytes": need.chunk(width, execution),
+        "estimated_bytes": need.chunk(width, execution),
         "planned_bytes": engine.planned_bytes(jax.local_devices()[0]),
         "data_bytes": need.data,
     }

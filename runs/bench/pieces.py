@@ -34,7 +34,7 @@ from runs.bench.products import Product, product_loop, products
 Loop = tuple[Callable[[jax.Array, Any], Any], Any]
 
 
-class Chunk(NamedTuple):
+class TimedChunk(NamedTuple):
     """The lanes of one batch size with what they need; `execution` as in `lr_batch.lanes.execution`."""
 
     study: Study
@@ -48,7 +48,7 @@ class Chunk(NamedTuple):
     draw: Draw
 
 
-def make_chunk(study: Study, batch_size: int, width: int, execution: str) -> Chunk:
+def make_timed_chunk(study: Study, batch_size: int, width: int, execution: str) -> TimedChunk:
     (micro_batch,) = micro_batches_of((batch_size,), study.workload.micro_batch)
     lane = make_lane(study.workload, study.lane_optimizer, study.goal.metric, (micro_batch,))
     axes = state_axes(lane, tuple(study.space), study.workload.train_data)
@@ -57,10 +57,10 @@ def make_chunk(study: Study, batch_size: int, width: int, execution: str) -> Chu
     init = jax.jit(jax.vmap(lane.init, in_axes=(0, None, 0), out_axes=axes))
     state = init(hparams, np.int32(0), np.ones(width, bool))
     draw = jax.jit(Draw.first, static_argnums=1)(np.int32(0), num_examples(study.workload.train_data))
-    return Chunk(study, execution, batch_size, micro_batch, lane, axes, hparams, state, draw)
+    return TimedChunk(study, execution, batch_size, micro_batch, lane, axes, hparams, state, draw)
 
 
-def gather(chunk: Chunk) -> Loop:
+def gather(chunk: TimedChunk) -> Loop:
     """The draw of the next step and its examples, micro-batch by micro-batch."""
     data = jax.tree.map(jnp.asarray, chunk.study.workload.train_data)
     examples = chunk.micro_batch.examples
@@ -78,7 +78,7 @@ def gather(chunk: Chunk) -> Loop:
     return _rounds(body), (chunk.draw, blank, jnp.int32(chunk.batch_size))
 
 
-def gather_and_gradient(chunk: Chunk) -> Loop:
+def gather_and_gradient(chunk: TimedChunk) -> Loop:
     """The mean loss and its gradient in every lane; parameters stay as they are."""
     data = jax.tree.map(jnp.asarray, chunk.study.workload.train_data)
 
@@ -92,7 +92,7 @@ def gather_and_gradient(chunk: Chunk) -> Loop:
     return _rounds(body), (chunk.draw, params, params, jnp.int32(chunk.batch_size))
 
 
-def update(chunk: Chunk) -> Loop:
+def update(chunk: TimedChunk) -> Loop:
     """The optimizer and the addition of its update, given the gradient."""
 
     def one(hparams, state, grads):
@@ -115,7 +115,7 @@ def update(chunk: Chunk) -> Loop:
     return _rounds(body), (chunk.state, grads)
 
 
-def evaluation(chunk: Chunk) -> Loop:
+def evaluation(chunk: TimedChunk) -> Loop:
     """One evaluation of every lane. One number of every parameter changes in place, so that no layer's product can be
     moved out of the loop."""
     held_out, mask = in_blocks(chunk.study.workload.eval_data, EVAL_BLOCK)
@@ -131,17 +131,17 @@ def evaluation(chunk: Chunk) -> Loop:
     return _rounds(body), (chunk.state, jnp.zeros(chunk.state.alive.shape))
 
 
-def batched_products(chunk: Chunk) -> Loop:
+def batched_products(chunk: TimedChunk) -> Loop:
     """Nothing but the products of matrices of the gradient, batched over the lanes."""
     return product_loop(gradient_products(chunk))
 
 
-def micro_batch_products(chunk: Chunk) -> Loop:
+def micro_batch_products(chunk: TimedChunk) -> Loop:
     """The same with as many examples at once as the engine takes: fewer may stay in the caches."""
     return product_loop(gradient_products(chunk, min(chunk.batch_size, chunk.micro_batch.examples)))
 
 
-def separate_products(chunk: Chunk) -> Loop:
+def separate_products(chunk: TimedChunk) -> Loop:
     """The same of one lane, as often as there are lanes: operands stay in the cache, so nothing can be
     faster unless it shares work between lanes."""
     width = len(chunk.state.alive)
@@ -150,7 +150,7 @@ def separate_products(chunk: Chunk) -> Loop:
     return product_loop([product._replace(count=product.count * width) for product in found])
 
 
-def gradient_products(chunk: Chunk, rows: int | None = None) -> list[Product]:
+def gradient_products(chunk: TimedChunk, rows: int | None = None) -> list[Product]:
     """Of the network forward and backward in every lane, on `rows` examples at once, or as many as the workload allows.
 
     Where the engine computes more rows than there are examples, that is its loss.

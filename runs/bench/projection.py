@@ -13,12 +13,12 @@ import numpy as np
 from jaxtyping import Float
 
 from runs.bench.loads import Load, Trials
-from runs.bench.trial_loop import Plan, Timing
+from runs.bench.trial_loop import Timing, TrialPlan
 
 RESAMPLES = 2_000
 
 
-class Estimate(NamedTuple):
+class Projection(NamedTuple):
     """Seconds with a 95 % interval of the bootstrap over sampled trials, and the part of each batch size."""
 
     seconds: float
@@ -33,7 +33,7 @@ def make_plans(
     slack: float,
     per_size: int,
     rng: np.random.Generator,
-) -> list[Plan]:
+) -> list[TrialPlan]:
     """`per_size` random trials of every batch size, in random order within it, each with the end of its
     race."""
     plans = []
@@ -44,11 +44,11 @@ def make_plans(
             goals = trials["steps_to_goal"][cell]
             best = np.min(goals[np.isfinite(goals)], initial=np.inf)
             setting = {name: float(values[i]) for name, values in hparams.items()}
-            plans.append(Plan(int(i), int(size), int(trials["seed"][i]), setting, float(slack * best)))
+            plans.append(TrialPlan(int(i), int(size), int(trials["seed"][i]), setting, float(slack * best)))
     return plans
 
 
-def estimate(timings: Sequence[Timing], loads: Mapping[int, Load], rng: np.random.Generator) -> Estimate:
+def estimate(timings: Sequence[Timing], loads: Mapping[int, Load], rng: np.random.Generator) -> Projection:
     """Seconds of all trials one after the other, compilation and start of the process left out."""
     totals, resampled = {}, np.zeros(RESAMPLES)
     for size, load in loads.items():
@@ -56,7 +56,7 @@ def estimate(timings: Sequence[Timing], loads: Mapping[int, Load], rng: np.rando
         totals[size] = float(seconds(mine[None], load)[0])
         resampled += seconds(mine[rng.integers(len(mine), size=(RESAMPLES, len(mine)))], load)
     low, high = np.quantile(resampled, [0.025, 0.975])
-    return Estimate(sum(totals.values()), float(low), float(high), totals)
+    return Projection(sum(totals.values()), float(low), float(high), totals)
 
 
 def measured(timing: Timing) -> tuple[float, ...]:

@@ -22,11 +22,11 @@ import optax
 from lr_batch import Study, num_examples
 from lr_batch.engine import cadence_of
 from runs.bench.child import serve
-from runs.bench.trial_loop import Plan, Rules, Trainer, run_trial
+from runs.bench.trial_loop import PeerTrainer, Rules, TrialPlan, run_trial
 from runs.bench.work import Work
 
 
-def make_trainer(study: Study) -> Trainer:
+def make_trainer(study: Study) -> PeerTrainer:
     """The loop's functions. State: params, optimizer state, hyperparameters, seed, the last loss."""
     workload, optimizer = study.workload, study.optimizer
     train, held_out = jax.device_put((workload.train_data, workload.eval_data))
@@ -57,7 +57,7 @@ def make_trainer(study: Study) -> Trainer:
         hparams = {name: jnp.float32(value) for name, value in hparams.items()}
         return *init(jax.random.key(seed), hparams), hparams, np.int32(seed)
 
-    return Trainer(
+    return PeerTrainer(
         start=start,
         step=lambda state, rows, number: (*jitted(*state, rows, np.int32(number)), *state[2:]),
         wait=jax.block_until_ready,
@@ -65,7 +65,7 @@ def make_trainer(study: Study) -> Trainer:
     )
 
 
-def warm_up(trainer: Trainer, study: Study, batch_size: int) -> float:
+def warm_up(trainer: PeerTrainer, study: Study, batch_size: int) -> float:
     """Seconds until the first step of a batch size and the first evaluation are done: compilation."""
     began = time.perf_counter()
     state = trainer.start(0, study.settings[0])
@@ -73,10 +73,12 @@ def warm_up(trainer: Trainer, study: Study, batch_size: int) -> float:
     return time.perf_counter() - began
 
 
-def measure(study: Study, trainer: Trainer, request: Mapping[str, Any], emit: Callable[..., None]) -> None:
+def measure(
+    study: Study, trainer: PeerTrainer, request: Mapping[str, Any], emit: Callable[..., None]
+) -> None:
     """Trains the trials of the request and reports `{"compile": {batch size: seconds}}` and each trial's
     timing."""
-    plans = [Plan(**plan) for plan in request["plans"]]
+    plans = [TrialPlan(**plan) for plan in request["plans"]]
     rules = Rules(cadence_of(study), study.goal, study.time_constant, request["seconds"])
     sizes = sorted({plan.batch_size for plan in plans})
     emit(compile={size: warm_up(trainer, study, size) for size in sizes})

@@ -22,7 +22,7 @@ def main(request: Mapping[str, Any], emit: Callable[..., None]) -> None:
     execution = choose_execution(study, width)
     chunks = StepTimer(study, width, execution)
     for size in study.batch_sizes:
-        chunk = pieces.make_chunk(study, size, width, execution)
+        chunk = pieces.make_timed_chunk(study, size, width, execution)
         bound = seconds_per_round(*pieces.batched_products(chunk), seconds)
         step = chunks.time(size, seconds).step
         flops = sum(product.flops * product.count for product in pieces.gradient_products(chunk))

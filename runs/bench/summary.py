@@ -16,13 +16,13 @@ import numpy as np
 
 from lr_batch.engine import cadence_of
 from runs.bench.compare import Effort, Runs, Turn, agreement
-from runs.bench.loads import Load, columns, foretold_loads, raced_loads, unraced_loads
+from runs.bench.loads import Load, columns, oracle_loads, raced_loads, unraced_loads
 from runs.bench.projection import estimate
 from runs.bench.work import Work
 
 # Trials behind the published study (Shallue et al., 2019).
 PUBLISHED_TRIALS = 168_160
-PROTOCOLS = ("foretold", "raced", "unraced")  # of the loops, see `runs.bench.loads`
+PROTOCOLS = ("oracle", "raced", "unraced")  # of the loops, see `runs.bench.loads`
 PACKAGES = ("jax", "jaxlib", "optax", "flax", "numpy", "torch")
 
 
@@ -31,7 +31,7 @@ def summary(work: Work, effort: Effort, runs: Runs) -> dict[str, Any]:
     trials = columns(runs.engine[0]["cold"]["trials"])
     study = work.study()
     cadence = cadence_of(study)
-    loads = {"foretold": foretold_loads(trials, cadence)}
+    loads = {"oracle": oracle_loads(trials, cadence)}
     if runs.unraced:
         sample, rng = columns(runs.unraced["trials"]), np.random.default_rng(0)
         loads["raced"] = raced_loads(trials, sample, cadence, study.slack, rng)

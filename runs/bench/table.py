@@ -10,7 +10,7 @@ from rich.table import Table
 from runs.text import Printer, add_row, table
 
 NAMES = {"serial": "idiomatic loop", "torch": "PyTorch loop", "pool": "pool of idiomatic loops"}
-PROTOCOLS = {"unraced": "no race", "raced": "raced", "foretold": "race foretold"}
+PROTOCOLS = {"unraced": "no race", "raced": "raced", "oracle": "oracle race"}
 SPLIT = ("compile", "gather", "gradient", "update", "step_rest", "evaluation", "dispatch", "store", "rest")
 
 
@@ -108,7 +108,7 @@ def remarks(report: Mapping[str, Any]) -> list[str]:
     return [
         f"engine, cold, {split['core_seconds']:.1f} core-seconds: {shares}",
         products_line(report),
-        f"memory of a chunk of {memory['width']} lanes: {memory['reckoned_bytes'] / 1e6:.1f} MB reckoned, "
+        f"memory of a chunk of {memory['width']} lanes: {memory['estimated_bytes'] / 1e6:.1f} MB estimated, "
         f"{memory['planned_bytes'] / 1e6:.1f} MB planned by the compiler; "
         f"data {memory['data_bytes'] / 1e6:.1f} MB; whole process, with Python, JAX and its compiler, "
         f"{report['engine']['peak_process_bytes'] / 1e6:.0f} MB at most",
@@ -146,7 +146,7 @@ def sampling_lines(report: Mapping[str, Any]) -> list[str]:
         f"{effort['rounds']} rounds, at most {effort['trial_seconds']:g} s each, times the steps of all "
         "trials as the engine counted them; 95 % bootstrap interval over trials. Ratios are medians over "
         "rounds, with their range.",
-        "Race foretold: a trial ends as in the engine, the best of its batch size and seed being told in "
+        "Oracle race: a trial ends as in the engine, the best of its batch size and seed being told in "
         "advance, which no loop could know.",
     ]
     if any("unraced" in peer for peer in report["peers"].values()):

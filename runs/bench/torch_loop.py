@@ -17,7 +17,7 @@ import numpy as np
 from lr_batch import Study
 from runs.bench.child import serve
 from runs.bench.serial_loop import measure
-from runs.bench.trial_loop import Trainer
+from runs.bench.trial_loop import PeerTrainer
 from runs.bench.work import Work
 
 NETWORKS = ("digits_mlp", "mnist_fc", "fashion_mnist_fc", "digits_cnn")
@@ -33,7 +33,7 @@ def missing(workload: str, optimizer: str) -> str | None:
     return None if optimizer in OPTIMIZERS else f"{optimizer} is not part of torch or not compared"
 
 
-def make_trainer(study: Study) -> Trainer:
+def make_trainer(study: Study) -> PeerTrainer:
     import torch  # pyright: ignore[reportMissingImports]
     from torch.nn.functional import cross_entropy
 
@@ -70,7 +70,7 @@ def make_trainer(study: Study) -> Trainer:
             return cross_entropy(outputs, held_out["y"]).item()
 
     wait = lambda state: torch.cuda.synchronize() if device.type == "cuda" else None
-    return Trainer(start, step, wait, evaluate)
+    return PeerTrainer(start, step, wait, evaluate)
 
 
 def in_order(params: Mapping[str, Any]) -> list[tuple[Any, Any]]:

@@ -18,7 +18,7 @@ from lr_batch.engine import average_weights, epoch_order
 REACHED, DIVERGED, BUDGET, RACE, TIME = "reached", "diverged", "budget", "race", "time"
 
 
-class Trainer(NamedTuple):
+class PeerTrainer(NamedTuple):
     """`start: (seed, hparams) -> state`; `step: (state, rows, number) -> state`, where rows are the
     examples of the batch and `number` is the step's; `wait: state -> None` until it is computed; `evaluate:
     state -> float`."""
@@ -29,7 +29,7 @@ class Trainer(NamedTuple):
     evaluate: Callable[[Any], float]
 
 
-class Plan(NamedTuple):
+class TrialPlan(NamedTuple):
     """A trial and when to leave it: `race` is the step at which its race is over, infinite without one."""
 
     trial: int
@@ -62,7 +62,7 @@ class Rules(NamedTuple):
     seconds: float = math.inf
 
 
-def run_trial(trainer: Trainer, plan: Plan, rules: Rules, num_examples: int) -> Timing:
+def run_trial(trainer: PeerTrainer, plan: TrialPlan, rules: Rules, num_examples: int) -> Timing:
     """Trains until the goal, divergence, the race, the last evaluation, or the time are over.
 
     The order of examples is made outside of the clock.
@@ -105,7 +105,9 @@ def run_trial(trainer: Trainer, plan: Plan, rules: Rules, num_examples: int) -> 
     )
 
 
-def status_of(value: float, average: float, step: int, plan: Plan, rules: Rules, used: float) -> str | None:
+def status_of(
+    value: float, average: float, step: int, plan: TrialPlan, rules: Rules, used: float
+) -> str | None:
     """Why the trial ends here, or None if it goes on."""
     if not math.isfinite(value):
         return DIVERGED

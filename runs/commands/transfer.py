@@ -12,7 +12,7 @@ import tyro
 from runs import load, parse
 
 if TYPE_CHECKING:
-    from runs.transfer.run import Family, Plan
+    from runs.transfer.run import Family, TransferPlan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,18 +62,18 @@ class Transfer:
         print_transfer(summary, sys.stdout)
         print(f"\nfigures, summary.json and the stores: {folder}")
 
-    def _family_and_plan(self) -> tuple[Family, Plan]:
+    def _family_and_plan(self) -> tuple[Family, TransferPlan]:
         from hparam.mup.fan_growth import default_fans
         from hparam.mup.mup import checked_kind
         from lr_batch import as_optimizer
-        from runs.transfer.run import Family, Plan
+        from runs.transfer.run import Family, TransferPlan
 
         optimizer = as_optimizer(load.named_or_loaded("--optimizer", self.optimizer))
         checked_kind(optimizer)
         rates = optimizer.space["learning_rate"]
         if self.learning_rates:
             rates = parse.values("--learning-rates", self.learning_rates)
-        plan = Plan(
+        plan = TransferPlan(
             widths=parse.batch_sizes(self.widths, "--widths"),
             rates=tuple(sorted(set(rates))),
             batch_sizes=(self.batch_size,),

@@ -19,7 +19,7 @@ from optim import Optimizer
 from runs.plots import style
 from runs.recipes.descend import descend
 from runs.recipes.rate_sensitivity import BATCH_SIZE, batches_of
-from runs.transfer.run import MUP, Family, Plan, best_rates, scheduled
+from runs.transfer.run import MUP, Family, TransferPlan, best_rates, scheduled
 from runs.write import write_atomically
 
 RESULTS = Path(__file__).parent.parent / "results" / "transfer"
@@ -51,7 +51,9 @@ def main(out: str | None = None, quick: bool = False) -> dict[str, Survey]:
     rates = log_grid(2**-7, 1.0, num_rates)
     found, lines = {}, []
     for name in FALLS:
-        plan = Plan(widths, rates, (BATCH_SIZE,), 5 if quick else 100, 2 if quick else 8, schedule=name)
+        plan = TransferPlan(
+            widths, rates, (BATCH_SIZE,), 5 if quick else 100, 2 if quick else 8, schedule=name
+        )
         found[name] = Survey(*np.stack([survey(plan, width) for width in widths], axis=1))
         for row in best_rates(widths, rates, found[name].loss)[1:]:
             shift = "{:+.2f} ({:+.2f} to {:+.2f})".format(*row.octaves)
@@ -66,7 +68,7 @@ def main(out: str | None = None, quick: bool = False) -> dict[str, Survey]:
     return found
 
 
-def survey(plan: Plan, width: int) -> Float[np.ndarray, "2 seeds rates"]:
+def survey(plan: TransferPlan, width: int) -> Float[np.ndarray, "2 seeds rates"]:
     """Final losses and shares of dead units of one width; the rates of a seed share start and batches."""
     workload, optimizer = Family(digits_mlp, "adam", plan.widths[0]).member(MUP, width)
     optimizer = scheduled(optimizer, plan)

@@ -24,7 +24,7 @@ from runs.transfer.run import (
     PARAMETERIZATIONS,
     BestRate,
     Family,
-    Plan,
+    TransferPlan,
     best_rates,
     losses_after,
     studies_of,
@@ -34,7 +34,7 @@ from runs.write import write_atomically
 
 RESULTS = Path(__file__).parent.parent / "results" / "transfer"
 SHADES = 20.0  # losses are shaded from the best of a batch size to this factor times it
-PLAN = Plan(
+PLAN = TransferPlan(
     widths=(16, 64, 256),
     rates=log_grid(2**-10, 2**-2, 9),
     batch_sizes=(16, 64, 256),
@@ -42,7 +42,7 @@ PLAN = Plan(
     seeds=3,
     schedule="constant",
 )
-QUICK = Plan(
+QUICK = TransferPlan(
     widths=(8, 16),
     rates=log_grid(2**-9, 2**-3, 4),
     batch_sizes=(16, 64),
@@ -55,7 +55,7 @@ QUICK = Plan(
 class Surface(NamedTuple):
     """Final losses of every parameterization; infinite where a trial diverged."""
 
-    plan: Plan
+    plan: TransferPlan
     losses: dict[str, Float[np.ndarray, "widths batch_sizes seeds rates"]]
 
     def best(self, name: str, batch: int) -> tuple[BestRate, ...]:

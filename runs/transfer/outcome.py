@@ -19,7 +19,7 @@ from runs.transfer.run import (
     PARAMETERIZATIONS,
     BestRate,
     Family,
-    Plan,
+    TransferPlan,
     best_rates,
     check_coordinates,
     description,
@@ -32,7 +32,7 @@ from runs.transfer.run import (
 from runs.write import plain, write_json
 
 
-def measure(family: Family, plan: Plan, folder: Path | None = None) -> tuple[Path, dict[str, Any]]:
+def measure(family: Family, plan: TransferPlan, folder: Path | None = None) -> tuple[Path, dict[str, Any]]:
     """Trains every width in both parameterizations in their folder; returns it and the summary.
 
     Raises:
@@ -50,7 +50,7 @@ def measure(family: Family, plan: Plan, folder: Path | None = None) -> tuple[Pat
 
 
 def write_outcome(
-    family: Family, plan: Plan, results: Mapping[str, Sequence[Result]], folder: Path
+    family: Family, plan: TransferPlan, results: Mapping[str, Sequence[Result]], folder: Path
 ) -> dict[str, Any]:
     """Checks coordinates, draws, and returns the summary."""
     from runs.transfer import figures as draw
@@ -81,7 +81,7 @@ def write_outcome(
     return summary
 
 
-def summarize(family, plan: Plan, losses, best, shifts, checks) -> dict[str, Any]:
+def summarize(family, plan: TransferPlan, losses, best, shifts, checks) -> dict[str, Any]:
     """All numbers, JSON-like. Losses [width][seed][rate] are null where a trial diverged."""
     options = "".join(f", {name} {value}" for name, value in family.options.items())
     summary = {

@@ -91,7 +91,7 @@ class Family(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class TransferPlan:
     """What is trained: `widths` ascending, `rates` ascending, `steps` optimizer steps of each trial.
 
     `schedule` is a name of `SCHEDULES`: rates stay, or fall to zero linearly.
@@ -132,7 +132,7 @@ class BestRate(NamedTuple):
     edge: bool
 
 
-def studies_of(family: Family, plan: Plan) -> dict[tuple[str, int], Study]:
+def studies_of(family: Family, plan: TransferPlan) -> dict[tuple[str, int], Study]:
     """That of every parameterization and width: all are derived before any is trained."""
     return {
         (name, width): study_of(family, plan, name, width)
@@ -141,7 +141,7 @@ def studies_of(family: Family, plan: Plan) -> dict[tuple[str, int], Study]:
     }
 
 
-def study_of(family: Family, plan: Plan, parameterization: str, width: int) -> Study:
+def study_of(family: Family, plan: TransferPlan, parameterization: str, width: int) -> Study:
     """Every trial of one width, for `plan.steps` steps."""
     workload, optimizer = family.member(parameterization, width)
     return Study(
@@ -157,7 +157,9 @@ def study_of(family: Family, plan: Plan, parameterization: str, width: int) -> S
     )
 
 
-def description(family: Family, plan: Plan, studies: Mapping[tuple[str, int], Study]) -> dict[str, Any]:
+def description(
+    family: Family, plan: TransferPlan, studies: Mapping[tuple[str, int], Study]
+) -> dict[str, Any]:
     """The comparison as it is written into its store and hashed for its folder."""
     return {
         "workload": family.make.__name__,
@@ -179,7 +181,7 @@ def train_all(studies: Mapping[tuple[str, int], Study], folder: Path) -> dict[st
     return results
 
 
-def scheduled(optimizer: optim.Optimizer, plan: Plan) -> optim.Optimizer:
+def scheduled(optimizer: optim.Optimizer, plan: TransferPlan) -> optim.Optimizer:
     """`optimizer` with the plan's schedule on its updates."""
     schedule = SCHEDULES[plan.schedule]
     if schedule is None:
@@ -188,7 +190,9 @@ def scheduled(optimizer: optim.Optimizer, plan: Plan) -> optim.Optimizer:
     return optimizer._replace(make=lambda hparams: optax.chain(optimizer(hparams), shape))
 
 
-def losses_after(steps: int, result: Result, plan: Plan) -> Float[np.ndarray, "batch_sizes seeds rates"]:
+def losses_after(
+    steps: int, result: Result, plan: TransferPlan
+) -> Float[np.ndarray, "batch_sizes seeds rates"]:
     """The last evaluation within so many steps of every trial; infinite where it had diverged by then."""
     diverged = (result.status == DIVERGED) & (result.steps <= steps)
     values = [curve.values[curve.steps <= steps][-1] for curve in result.curves]
@@ -196,7 +200,7 @@ def losses_after(steps: int, result: Result, plan: Plan) -> Float[np.ndarray, "b
     return loss.reshape(len(plan.batch_sizes), plan.seeds, len(plan.rates))
 
 
-def horizons(plan: Plan) -> tuple[int, ...]:
+def horizons(plan: TransferPlan) -> tuple[int, ...]:
     """An eighth, a quarter, half and all of the steps: each a whole training, where rates are constant."""
     if plan.schedule != "constant":
         return (plan.steps,)

@@ -1,4 +1,4 @@
-"""Memory of a chunk: the reckoning against the compiler's plan, and the width that follows from it."""
+"""Memory of a chunk: the estimate against the compiler's plan, and the width that follows from it."""
 
 import dataclasses
 
@@ -63,7 +63,7 @@ SLOW = {
 
 
 @pytest.mark.parametrize("name", [*STUDIES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
-def test_reckoning_is_within_a_fifth_of_the_plan(name):
+def test_estimate_is_within_a_fifth_of_the_plan(name):
     workload, optimizer, width, execution = (STUDIES | SLOW)[name]
     study = lr_batch.Study(fashion_shape() if workload == "fashion_mnist_fc" else workload, optimizer)
     engine = Engine.of(study, width, execution, max_evals=len(cadence_of(study)))

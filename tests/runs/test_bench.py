@@ -30,7 +30,7 @@ from runs.bench.compare import Turn
 from runs.bench.products import product_loop, products
 from runs.bench.step_time import StepTimer
 from runs.bench.stopwatch import seconds_per_round
-from runs.bench.trial_loop import Plan, Rules, Timing, Trainer, crossing, rows_of_steps, run_trial
+from runs.bench.trial_loop import PeerTrainer, Rules, Timing, TrialPlan, crossing, rows_of_steps, run_trial
 from runs.bench.work import Work
 
 WORK = Work(batch_sizes="8,64", learning_rates="0.05,0.3", seeds=1, budget=60, goal="loss<1.2")
@@ -45,9 +45,9 @@ def test_examples_come_in_the_order_of_the_engine(batch_size):
         draw = step(draw, jnp.int32(batch_size))
 
 
-def falling(values: dict[int, float]) -> Trainer:
+def falling(values: dict[int, float]) -> PeerTrainer:
     """A trainer whose state is the number of steps done and whose metric after them is `values`."""
-    return Trainer(
+    return PeerTrainer(
         lambda seed, hparams: 0, lambda state, rows, number: state + 1, lambda state: None, values.get
     )
 
@@ -63,14 +63,14 @@ def falling(values: dict[int, float]) -> Trainer:
     ],
 )
 def test_a_trial_ends_where_its_outcome_is_known(values, race, status, steps, goal):
-    plan = Plan(0, 4, 0, {"learning_rate": 0.1}, race)
+    plan = TrialPlan(0, 4, 0, {"learning_rate": 0.1}, race)
     timing = run_trial(falling(values), plan, Rules((0, 1, 2, 4), lr_batch.Goal("loss", 0.75)), 10)
     assert (timing.status, timing.steps, timing.steps_to_goal) == (status, steps, goal)
     assert timing.evaluations == (0, 1, 2, 4).index(steps) + 1
 
 
 def test_a_trial_ends_when_its_time_is_over():
-    plan = Plan(0, 4, 0, {}, np.inf)
+    plan = TrialPlan(0, 4, 0, {}, np.inf)
     rules = Rules((0, 1, 2), lr_batch.Goal("loss", 0.5), seconds=-1.0)
     assert run_trial(falling(dict.fromkeys((0, 1, 2), 3.0)), plan, rules, 10).status == "time"
 
@@ -211,7 +211,7 @@ def test_cut_trials_go_on_as_the_sample_does():
     assert without.reaches.tolist() == [True, True, False, True, True, True]
     steps = np.arange(41)
     assert loads.unraced_loads(trials, sample, steps)[4] == loads.Load(6, 26 + 3 + 13 + 26 + 4 + 3, 75 + 6)
-    assert loads.foretold_loads(trials, steps)[4] == loads.Load(6, 5 + 3 + 5 + 6 + 4 + 3, 26 + 6)
+    assert loads.oracle_loads(trials, steps)[4] == loads.Load(6, 5 + 3 + 5 + 6 + 4 + 3, 26 + 6)
 
 
 def test_a_race_of_one_after_the_other_knows_the_best_so_far():
@@ -223,11 +223,11 @@ def test_a_race_of_one_after_the_other_knows_the_best_so_far():
     np.testing.assert_array_equal(counts[:, :, 1], counts[:, :, 0] + 1)
 
 
-def test_a_race_lies_between_a_foretold_one_and_none():
+def test_a_race_lies_between_an_oracle_race_and_none():
     trials, sample = cut_and_sampled()
     raced = loads.raced_loads(trials, sample, np.arange(41), 2.0, np.random.default_rng(0))[4]
     least, most = (
-        loads.foretold_loads(trials, np.arange(41))[4],
+        loads.oracle_loads(trials, np.arange(41))[4],
         loads.unraced_loads(trials, sample, np.arange(41))[4],
     )
     assert least.steps < raced.steps < most.steps
@@ -247,7 +247,7 @@ def test_products_of_a_network_are_all_found():
     """64-128-10 on 5 examples, forward, weights backward, and back through the second layer alone; 3
     lanes."""
     study = WORK.study()
-    chunk = pieces.make_chunk(study, 5, 3, "vmap")
+    chunk = pieces.make_timed_chunk(study, 5, 3, "vmap")
     found = pieces.gradient_products(chunk)
     assert sum(p.flops * p.count for p in found) == 2 * 5 * 3 * (2 * 64 * 128 + 3 * 128 * 10)
     in_twos = pieces.gradient_products(chunk, rows=2)  # 3 of them, of which the last is not full
@@ -285,7 +285,7 @@ def test_the_loop_of_products_does_them_in_every_round():
 
 
 def test_parts_of_a_step_do_what_they_are_named_for():
-    chunk = pieces.make_chunk(WORK.study(), 8, 2, "vmap")
+    chunk = pieces.make_timed_chunk(WORK.study(), 8, 2, "vmap")
     after = lambda piece: jax.jit(piece[0])(jnp.int32(1), piece[1])
     draw, batch, _ = after(pieces.gather(chunk))
     rows = chunk.draw.orders[:8]
@@ -399,7 +399,7 @@ def test_quick_benchmark_writes_everything(tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report == json.loads((tmp_path / "bench.json").read_text())
     assert (tmp_path / "bench.png").stat().st_size > 10_000 and (tmp_path / "bench.svg").exists()
-    assert {"foretold", "raced", "unraced"} <= set(report["peers"]["serial"])
+    assert {"oracle", "raced", "unraced"} <= set(report["peers"]["serial"])
     assert report["agreement"]["serial"]["other_outcome"] == 0
     assert report["agreement"]["serial"]["largest"] < 1e-4
     assert report["memory"]["planned_bytes"] > 0

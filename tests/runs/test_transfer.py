@@ -18,7 +18,7 @@ from runs.parse import UsageError
 from runs.recipes import dead_units, joint_surface
 from runs.transfer.run import (
     Family,
-    Plan,
+    TransferPlan,
     best_rates,
     evenly_spaced,
     horizons,
@@ -76,7 +76,7 @@ def test_intervals_are_students():
 
 
 def test_losses_after_some_steps_are_those_of_a_shorter_training():
-    plan = Plan(
+    plan = TransferPlan(
         widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=10, seeds=2, schedule="constant"
     )
     steps = np.array([0, 2, 5, 10])
@@ -92,7 +92,9 @@ def test_losses_after_some_steps_are_those_of_a_shorter_training():
 
 
 def test_rates_that_fall_do_so_under_any_optimizer():
-    plan = Plan(widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=4, seeds=2, schedule="linear")
+    plan = TransferPlan(
+        widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=4, seeds=2, schedule="linear"
+    )
     assert horizons(plan) == (4,)
     tx = scheduled(optim.OPTIMIZERS["sgd"], plan)({"learning_rate": 0.5})
     state, steps = tx.init(jnp.ones(())), []
@@ -100,7 +102,7 @@ def test_rates_that_fall_do_so_under_any_optimizer():
         update, state = tx.update(jnp.ones(()), state, jnp.ones(()))
         steps.append(-float(update))
     assert steps == [0.5, 0.375, 0.25, 0.125]
-    constant = Plan(
+    constant = TransferPlan(
         widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=4, seeds=2, schedule="constant"
     )
     assert scheduled(optim.OPTIMIZERS["sgd"], constant) is optim.OPTIMIZERS["sgd"]
@@ -134,7 +136,7 @@ def test_plans_that_have_no_answer_are_refused(change, line):
         widths=(16, 32), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=5, seeds=2, schedule="constant"
     )
     with pytest.raises(ValueError, match=line):
-        Plan(**(fields | change))
+        TransferPlan(**(fields | change))
 
 
 @pytest.mark.parametrize(

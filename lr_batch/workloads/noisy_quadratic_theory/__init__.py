@@ -7,13 +7,13 @@ is float64; long stretches of steps are taken by repeated squaring, never one by
 """
 
 from lr_batch.workloads.noisy_quadratic_theory.method import Method, curvature
-from lr_batch.workloads.noisy_quadratic_theory.optimal import Optimum, optimal
+from lr_batch.workloads.noisy_quadratic_theory.optimal import OptimalRate, optimal
 from lr_batch.workloads.noisy_quadratic_theory.phases import Phase, phases_of
 from lr_batch.workloads.noisy_quadratic_theory.steps import expected_loss, steps_to_goal
 
 __all__ = [
     "Method",
-    "Optimum",
+    "OptimalRate",
     "Phase",
     "curvature",
     "expected_loss",

@@ -18,7 +18,7 @@ MAX_STEPS = 1e9
 ZOOMS, ZOOM_RATES = 4, 4  # rates from a neighbour to the best, both included
 
 
-class Optimum(NamedTuple):
+class OptimalRate(NamedTuple):
     """Rate that reaches the goal in the fewest steps, and those steps; with the shape of the batch size."""
 
     rate: Float[np.ndarray, " ..."]
@@ -32,7 +32,7 @@ def optimal(
     goal: float = 0.01,
     *,
     phases: Sequence[Phase] = CONSTANT,
-) -> Optimum:
+) -> OptimalRate:
     """Best rate at every batch size, by a grid over all stable rates that closes in three times.
 
     With momentum, steps jump where a dip of the loss just misses the goal: the grid is denser near the
@@ -53,7 +53,7 @@ def optimal(
         rate, fewest = tried[rows, best], steps[rows, best]
         tried = _closer(tried, best)
     shape = np.shape(batch_size)
-    return Optimum(np.exp(rate).reshape(shape)[()], fewest.reshape(shape)[()])
+    return OptimalRate(np.exp(rate).reshape(shape)[()], fewest.reshape(shape)[()])
 
 
 def _fractions() -> np.ndarray:
