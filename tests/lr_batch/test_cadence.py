@@ -12,7 +12,7 @@ def test_from_0_to_the_budget_every_step_at_first_and_never_far_apart(budget):
     assert steps[0] == 0 and steps[-1] == budget and steps.dtype == np.int32
     gaps = np.diff(steps.astype(np.int64))
     assert (gaps >= 1).all()
-    assert (gaps <= np.maximum(1, 0.06 * steps[:-1] + 0.5)).all()
+    assert (gaps <= np.maximum(1, 0.08 * steps[:-1] + 0.5)).all()
     assert (gaps[:6] == 1).all()
 
 

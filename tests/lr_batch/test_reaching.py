@@ -45,5 +45,5 @@ def test_it_begins_anew_at_the_first_evaluation_after_the_start():
 
 def test_a_trial_in_two_parts_has_the_same_weights():
     whole = average_weights(STEPS, 0.2)
-    parts = [average_weights(STEPS[:40], 0.2), average_weights(STEPS[40:], 0.2, start=STEPS[39])]
+    parts = [average_weights(STEPS[:40], 0.2), average_weights(STEPS[40:], 0.2, start=int(STEPS[39]))]
     np.testing.assert_array_equal(np.concatenate(parts), whole)

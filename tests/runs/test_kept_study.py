@@ -99,7 +99,7 @@ def test_under_another_rule_of_reaching_a_goal_it_is_refused(here, capsys):
     assert main([word for word in COMMAND if word not in ("--reached", "first")]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
-    assert "study: holds another study (" in err and "time_constant: absent -> 0.2" in err
+    assert "study: holds another study (" in err and "time_constant: absent -> 0.3" in err
 
 
 def test_under_another_version_of_jax_it_is_refused(here, capsys, monkeypatch):
