@@ -30,8 +30,8 @@ class Rule(NamedTuple):
 AVERAGE, FIRST = "average", "first"
 # Recorded trials of digits_mlp, evaluated every 2 % and thinned to 4, 8 and 16 %: with tau = 0.3 the critical batch size
 # of SGD, of Adam, and of SGD towards an error goal stays within 3 % of its value at 8 %, the fewest examples within 3 %.
-# With tau = 0.2 the error goal moved by 9 %. `python -m runs.recipes.cadence` measures it by training anew. Shallue et al.
-# (2019) take the first evaluation.
+# With tau = 0.2 the error goal moved by 9 %. `python -m runs.recipes.cadence` measures it by training anew.
+# Shallue et al. (2019) take the first evaluation.
 RULES = {AVERAGE: Rule(time_constant=0.3, growth=0.08), FIRST: Rule(time_constant=0.0, growth=0.08)}
 
 
