@@ -60,6 +60,7 @@ def run(
     *,
     workers: int | None = None,
     programs: Programs | None = None,
+    width: int | None = None,
 ) -> Result:
     """Trains every trial of `study`.
 
@@ -70,6 +71,8 @@ def run(
         finished and stored, and the exception goes on.
       workers: programs run at the same time; one for each accelerator or CPU core where None.
       programs: keeps what is compiled, and takes from it what another run has compiled before.
+      width: most lanes of a chunk, at least 1; as many as are useful where None. A study that goes on under another
+        limit of memory finds its finished chunks by the width that it began with.
 
     Returns:
       The trials, in the order of batch sizes, seeds and settings, whatever the order they finished in.
@@ -84,7 +87,7 @@ def run(
             "lr_batch.generalize or lr-batch regularize"
         )
     on_chunk = on_chunk or (lambda progress: None)
-    return _Sweep(study, store, on_chunk, worker_devices(workers), programs or Programs()).run()
+    return _Sweep(study, store, on_chunk, worker_devices(workers), programs or Programs(), width).run()
 
 
 class _Sweep:
@@ -97,13 +100,14 @@ class _Sweep:
         on_chunk: Callable,
         devices: Sequence[jax.Device],
         programs: Programs,
+        width: int | None,
     ):
         self.study, self.store, self.on_chunk, self.devices = study, store, on_chunk, devices
         self.programs, self.compiled_before = programs, len(programs.compile_seconds)
         self.began = time.monotonic()
         self.cadence = cadence_of(study)
         check(study)
-        self.plan = ChunkPlan.of(study)
+        self.plan = ChunkPlan.of(study, useful=width)
         self.lane_bytes = chunk_memory(study).lane(self.plan.width, self.plan.execution)
         self.rows: dict[str, tuple[Chunk, ChunkResult]] = {}  # by the id of the chunk
         self.status: Counter[str] = Counter()  # of the trials in `rows`

@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import inspect
 import math
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,14 @@ EVALUATIONS = 4
 RUNGS = 27  # the first rung is this fraction of the last: three promotions of the best third
 GENERATIONS = 10  # exchanges of a population
 SEEDS_APART = 1_000  # between searches with other seeds; more than any setting is repeated
+# More is a slip of the keyboard: of trials, a day on two cores for the smallest network; of seeds, beyond 32 bits.
+BOUNDS = {
+    "trials": (1, 1_000_000),
+    "ask": (1, 100_000),
+    "width": (1, 4_096),
+    "confirm": (0, 10_000),
+    "seed": (0, 2_000_000),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +49,9 @@ class TuningPlan:
       search: a name of `hparam.SEARCHES`.
       options: of the strategy, such as `{"eta": 4}`; `max_steps`, `min_steps` and `interval` follow from the
         budget unless they are given.
-      trials: cost of the search in full-length trials, at least 1; shorter ones count by their steps.
-      ask: settings that the strategy proposes at a time, at least 1.
-      width: trials side by side in one program, at least 1.
+      trials: cost of the search in full-length trials, from 1 to a million; shorter ones count by their steps.
+      ask: settings that the strategy proposes at a time, from 1 to 100,000.
+      width: trials side by side in one program, from 1 to 4,096.
       to_goal: whether the loss is the steps to the study's goal, and not the metric at the end of the budget.
       confirm: fresh seeds on which the best settings are trained again, 0 for none.
       seed: of the search's draws; and, `SEEDS_APART` times it, the first seed of its trials.
@@ -64,9 +73,10 @@ class TuningPlan:
     seed: int = 0
 
     def __post_init__(self):
-        for field, low in (("trials", 1), ("ask", 1), ("width", 1), ("confirm", 0), ("seed", 0)):
-            if getattr(self, field) < low:
-                raise ValueError(f"tune: {field} must be >= {low}, got {getattr(self, field)}")
+        for field, (low, high) in BOUNDS.items():
+            value = getattr(self, field)
+            if not low <= value <= high:
+                raise ValueError(f"tune: {field} must be from {low} to {high:,}, got {value:,}")
         if self.to_goal and self.strategy.rungs:
             raise ValueError(
                 f"tune: {self.search} compares trials before they end, so it cannot search for the fewest "
@@ -87,8 +97,20 @@ class TuningPlan:
             if name not in known:
                 listed = ", ".join(known) or "none"
                 raise ValueError(f"tune: {self.search} has no option {name!r} (known: {listed})")
+            self._check_kind(name, inspect.signature(strategy.make).parameters[name].default)
         lengths = {name: value for name, value in self._lengths().items() if name in known}
         return strategy(self.space, **{**lengths, **self._levels(), **self.options})
+
+    def _check_kind(self, name: str, default: Any) -> None:
+        """An option is of the kind of its default: text, true or false, a number."""
+        kinds = {bool: "true or false", int: "a whole number", float: "a number"}
+        value, kind = self.options[name], type(default)
+        fits = isinstance(value, numbers.Real if kind is float else numbers.Integral if kind is int else kind)
+        free = default is None or isinstance(value, Mapping)
+        if not free and not (fits and isinstance(value, bool) == (kind is bool)):
+            raise ValueError(
+                f"tune: {self.search}'s {name} must be {kinds.get(kind, 'a name')}, got {value!r}"
+            )
 
     def _levels(self) -> dict[str, int]:
         """Of a grid: the resolution at which the trials cover the space, unless the options say one."""

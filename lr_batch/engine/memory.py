@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,7 +11,9 @@ import jax.numpy as jnp
 from lr_batch.engine.cadence import cadence_of
 from lr_batch.engine.live_bytes import live_bytes
 from lr_batch.engine.memo import once_per_program
+from lr_batch.engine.memory_limit import memory_limit
 from lr_batch.engine.workers import worker_devices
+from lr_batch.errors import StudyError
 from lr_batch.lanes.execution import block_size
 from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
 from lr_batch.lanes.lane import Draw, make_lane
@@ -22,7 +23,7 @@ from lr_batch.study import Study
 from optim.memory import num_bytes
 
 MAX_WIDTH = 64  # lanes; a wider chunk would use a machine no better
-# Of all memory and not of what is free: a study that goes on has to find the width that it began with.
+# Of all memory and not of what is free: a study that goes on should find the width that it began with.
 SHARE = 0.5
 
 
@@ -86,19 +87,43 @@ def chunk_width(study: Study, *, useful: int | None = None, budget: float | None
       study: what is to be measured.
       useful: lanes that there are trials for; None for all settings of the study.
       budget: bytes that a chunk and the data may take; None for the share of a worker of `lr_batch.run`.
+
+    Raises:
+      StudyError: not even one lane fits into all the memory that a worker on this machine has.
     """
     useful = min(MAX_WIDTH, len(study.settings)) if useful is None else useful
-    need, budget = chunk_memory(study), budget or memory_budget()
+    need = chunk_memory(study)
+    if budget is None:
+        _refuse_too_large(study, need)
+        budget = memory_budget()
     widths = range(useful, 1, -1)
     return next((width for width in widths if need.chunk(width, study.lanes) + need.data <= budget), 1)
 
 
 def memory_budget() -> float:
-    """Bytes for each worker: its share of the memory of an accelerator, or of the machine."""
+    """Bytes for each worker: its share of the memory of an accelerator, or of what this process may use."""
     devices = worker_devices()
-    stats = devices[0].memory_stats() or {}
-    whole = stats.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    whole = _accelerator_bytes(devices[0]) or memory_limit().bytes
     return SHARE * whole / devices.count(devices[0])
+
+
+def _accelerator_bytes(device: jax.Device) -> int | None:
+    return (device.memory_stats() or {}).get("bytes_limit")
+
+
+def _refuse_too_large(study: Study, need: ChunkMemory) -> None:
+    """An accelerator says itself that its memory is full. Elsewhere the kernel ends the process, or all stand still."""
+    devices = worker_devices()
+    if _accelerator_bytes(devices[0]):
+        return
+    limit, workers = memory_limit(), devices.count(devices[0])
+    lane = need.chunk(1, study.lanes) + need.data
+    if lane > limit.bytes / workers:
+        raise StudyError(
+            f"{study.workload.name} with {study.optimizer_name}: one trial needs about {lane / 1e6:,.0f} MB with "
+            f"its data, and {limit.of} leaves {limit.bytes / 1e6:,.0f} MB to {workers} trials at a time; "
+            "take a smaller network or micro_batch, or give more memory"
+        )
 
 
 def _working(function: Callable, hparams: PyTree, state: PyTree, *shared: PyTree) -> tuple[int, int]:

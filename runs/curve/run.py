@@ -74,7 +74,8 @@ def run_in_folder(
     folder = study_folder(study) if folder is None else folder
     with results(folder, kind, described, extend=add) as store, lent(store, lender) as chunks:
         with ProgressLine() as progress:
-            result = run(with_lanes(study, chunks), chunks, progress)
+            width = None if add else known_width(chunks)
+            result = run(with_lanes(study, chunks), chunks, progress, width=width)
         stored = _result(store) if result.num_trials else result
     return folder, stored._replace(engine=result.engine)
 
@@ -132,6 +133,11 @@ def with_lanes(study: Study, store: Store | Borrowing) -> Study:
         made = [remembered_choice(study)]
         store.record(LANES + made[0])
     return dataclasses.replace(study, lanes=made[0])
+
+
+def known_width(store: Store | Borrowing) -> int | None:
+    """Lanes of the chunks that are there: of the widest, as memory may have cut others in half. None where none are."""
+    return max((json.loads(chunk.identity)["width"] for chunk in store.chunks()), default=None)
 
 
 def remembered_choice(study: Study) -> str:

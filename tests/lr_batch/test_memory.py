@@ -14,6 +14,14 @@ from lr_batch.engine.cadence import cadence_of
 from lr_batch.engine.execution_choice import choose_execution
 from lr_batch.engine.live_bytes import live_bytes
 from lr_batch.engine.memory import MAX_WIDTH, chunk_memory, chunk_width
+from lr_batch.engine.memory_limit import (
+    COMPILER_BYTES,
+    OWN_BYTES,
+    MemoryLimit,
+    address_space,
+    control_groups,
+    memory_limit,
+)
 from lr_batch.engine.programs import Engine
 
 X = jax.ShapeDtypeStruct((8, 4), jnp.float32)
@@ -128,3 +136,75 @@ def test_as_many_lanes_are_executed_together_as_the_caches_hold():
 def test_lanes_go_one_by_one_where_even_a_block_leaves_the_caches(large_in):
     workload = {"activations": lr_batch.WORKLOADS["pydoc_lm"], "parameters": fashion_shape}[large_in]()
     assert choose_execution(lr_batch.Study(workload), 16) == "map"
+
+
+GROUP = "sys/fs/cgroup"
+
+
+def machine_with(root, cgroup, **limits):
+    """A /proc and a /sys in which this process is in control groups with these limits."""
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text(cgroup)
+    for path, text in limits.items():
+        file = root / GROUP / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{text}\n")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "limits", "least"),
+    [
+        ("0::/user/job\n", {"user/job/memory.max": "2000000000"}, 2e9),
+        ("0::/user/job\n", {"user/job/memory.max": "max", "user/memory.max": "3000000000"}, 3e9),
+        ("0::/user/job\n", {"user/job/memory.high": "1000000000", "user/memory.max": "3000000000"}, 1e9),
+        ("0::/\n", {"memory.max": "1500000000"}, 1.5e9),  # inside a container
+        ("4:memory:/a/b\n0::/\n", {"memory/a/memory.limit_in_bytes": "900000000"}, 0.9e9),
+        ("4:cpu,memory:/a\n", {"memory/a/memory.limit_in_bytes": "800000000"}, 0.8e9),
+        ("4:memory:/not/shown/here\n", {"memory/memory.limit_in_bytes": "700000000"}, 0.7e9),
+        ("0::/a\n", {"a/memory.max": "600000000", "unified/a/memory.max": "500000000"}, 0.5e9),
+    ],
+)
+def test_least_of_all_control_groups_is_found(cgroup, limits, least, tmp_path):
+    found = control_groups(machine_with(tmp_path, cgroup, **limits))
+    assert min(found).bytes == least - OWN_BYTES
+
+
+def test_no_control_group_no_limit(tmp_path):
+    assert [*control_groups(tmp_path)] == []
+    assert [*control_groups(machine_with(tmp_path, "0::/a\n", **{"a/memory.max": "max"}))] == []
+
+
+def test_limit_of_addresses_counts_what_is_left(monkeypatch, tmp_path):
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/status").write_text("Name:\tpython\nVmSize:\t 1000000 kB\n")
+    monkeypatch.setattr("resource.getrlimit", lambda kind: (2_000_000 * 1024, -1))
+    (limit,) = address_space(tmp_path)
+    assert limit.bytes == 1_000_000 * 1024 - COMPILER_BYTES
+    monkeypatch.setattr("resource.getrlimit", lambda kind: (-1, -1))
+    assert [*address_space(tmp_path)] == []
+
+
+def test_trial_that_the_memory_cannot_hold_is_refused_in_one_line(monkeypatch):
+    study = tiny_study()
+    monkeypatch.setattr("lr_batch.engine.memory.memory_limit", lambda: MemoryLimit(1e3, "its control group"))
+    with pytest.raises(
+        lr_batch.StudyError, match=r"one trial needs about .* and its control group leaves 0 MB to \d"
+    ):
+        lr_batch.run(study)
+
+
+def test_limit_of_this_process_is_the_least(monkeypatch):
+    monkeypatch.setattr("lr_batch.engine.memory_limit.control_groups", lambda: iter([MemoryLimit(5.0, "a")]))
+    monkeypatch.setattr("lr_batch.engine.memory_limit.address_space", lambda: iter([MemoryLimit(4.0, "b")]))
+    memory_limit.cache_clear()
+    try:
+        assert memory_limit() == MemoryLimit(4.0, "b")
+    finally:
+        memory_limit.cache_clear()
+
+
+def test_study_goes_on_with_the_width_it_began_with():
+    study, seen = tiny_study(batch_sizes=(4,)), []
+    lr_batch.run(study, on_chunk=seen.append, width=3)
+    assert seen[0].width == 3

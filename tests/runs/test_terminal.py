@@ -1,6 +1,8 @@
 """What is wrong with a command, said at a terminal: one line, no boxes, no escapes."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 from terminal import on_terminal
@@ -15,6 +17,18 @@ WRONG = {
     "list foo": r"invalid choice 'foo' for argument 'kind'\. Expected one of .*",
     f"curve digits_mlp {LONG}": f"Unrecognized options: {LONG}",
 }
+WIDE = """
+import jax.numpy as jnp, numpy as np, optax
+import lr_batch
+
+x, y = np.ones((80, 64), np.float32), np.zeros(80, np.int32)
+sizes = [(64, 4096), (4096, 4096), (4096, 3)]
+model = (lambda key: [jnp.zeros(size) for size in sizes], lambda params, x: x @ params[0] @ params[1] @ params[2])
+workload = lr_batch.from_arrays(
+    model, train=(x, y), held_out=(x, y), name="wide", loss=optax.softmax_cross_entropy_with_integer_labels,
+    goal=lr_batch.Goal("loss", 0.5),
+)
+"""
 
 
 @pytest.mark.parametrize("words", WRONG)
@@ -50,3 +64,13 @@ def test_platform_that_is_not_here_is_said_with_the_way_out(platform):
     assert line.startswith(f"lr-batch: JAX_PLATFORMS={platform}: JAX cannot start it: ")
     assert line.endswith("take JAX_PLATFORMS=cpu, or unset it for what there is")
     assert "Traceback" not in shown
+
+
+@pytest.mark.slow
+def test_address_space_that_one_trial_does_not_fit_into_ends_with_a_line(tmp_path):
+    """It once hung for ever: XLA's threads waited for memory that no one would give."""
+    (tmp_path / "wide.py").write_text(WIDE)
+    call = f"ulimit -v 2000000; exec {sys.executable} -m runs curve {tmp_path}/wide.py:workload --out {tmp_path}/out"
+    ran = subprocess.run(["bash", "-c", call], capture_output=True, text=True, timeout=200)
+    assert ran.returncode == 2, ran.stderr
+    assert re.fullmatch(r"lr-batch: wide.*(memory|MB).*\n", ran.stderr), ran.stderr

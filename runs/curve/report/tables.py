@@ -44,8 +44,11 @@ def _card(label: str, value: str, remark: str) -> str:
     return f'<div class="card">{label}<b>{value}</b><small>{remark}</small></div>'
 
 
-def _span(low: float, high: float) -> str:
-    return f"{count(low)} to {count(high)}"
+def _span(low: float | None, high: float | None) -> str:
+    """In words; an end that nothing bounds is None."""
+    if high is None:
+        return "" if low is None else f"above {count(low)}"
+    return f"below {count(high)}" if low is None else f"{count(low)} to {count(high)}"
 
 
 def steps_table(rows: Sequence[Mapping[str, Any]]) -> str:
