@@ -36,8 +36,8 @@ class Transfer:
     batch_size: int = 64
     steps: int = 100
     """Optimizer steps of each trial."""
-    schedule: Literal["constant", "linear"] = "linear"
-    """Whether rates fall to zero over the steps or stay as they are."""
+    schedule: Annotated[str, tyro.conf.arg(metavar="SCHEDULE")] = "linear"
+    """A name of `lr-batch list schedules`, over the steps; constant for rates that stay."""
     seeds: int = 4
     loss: Literal["training", "held-out"] = "training"
     """Whose final loss is compared."""

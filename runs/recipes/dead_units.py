@@ -10,16 +10,17 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Float, Int
 from matplotlib.figure import Figure
 
-from lr_batch import Workload, log_grid
+from lr_batch import SCHEDULES, Workload, log_grid
 from lr_batch.workloads import digits_mlp
 from optim import Optimizer
 from runs.plots import style
 from runs.recipes.descend import descend
 from runs.recipes.rate_sensitivity import BATCH_SIZE, batches_of
-from runs.transfer.run import MUP, Family, TransferPlan, best_rates, scheduled
+from runs.transfer.run import MUP, Family, TransferPlan, best_rates
 from runs.write import write_atomically
 
 RESULTS = Path(__file__).parent.parent / "results" / "transfer"
@@ -71,7 +72,9 @@ def main(out: str | None = None, quick: bool = False) -> dict[str, Survey]:
 def survey(plan: TransferPlan, width: int) -> Float[np.ndarray, "2 seeds rates"]:
     """Final losses and shares of dead units of one width; the rates of a seed share start and batches."""
     workload, optimizer = Family(digits_mlp, "adam", plan.widths[0]).member(MUP, width)
-    optimizer = scheduled(optimizer, plan)
+    if plan.schedule != "constant":
+        fall = optax.scale_by_schedule(SCHEDULES[plan.schedule](1.0, plan.steps))
+        optimizer = optimizer._replace(make=lambda hparams, make=optimizer: optax.chain(make(hparams), fall))
 
     def all_rates(seed: Int[Array, ""]) -> Float[Array, "2 rates"]:
         init_key, data_key = jax.random.split(jax.random.key(seed))

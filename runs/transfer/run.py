@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import optax
 from jaxtyping import Float
 
 import hparam
@@ -23,6 +22,7 @@ from lr_batch import (
     Estimate,
     Goal,
     Result,
+    Schedule,
     Study,
     Workload,
     as_optimizer,
@@ -31,14 +31,12 @@ from lr_batch import (
     num_examples,
 )
 from lr_batch.engine import fingerprint
-from lr_batch.schedules import linear
 from runs.curve.run import description as described
 from runs.curve.run import run_in_folder
 from runs.folder import part
 
 STANDARD, MUP = "standard", "muP"
 PARAMETERIZATIONS = (STANDARD, MUP)
-SCHEDULES = {"constant": None, "linear": linear}  # shapes of the rate over the steps
 MEASURED_ROWS = 512  # training examples on which the final loss is measured
 UNREACHABLE = Goal("loss", 0.0)  # so that every trial is trained for its whole budget
 KIND = "transfer, one width"  # of the folder of one study
@@ -94,7 +92,7 @@ class Family(NamedTuple):
 class TransferPlan:
     """What is trained: `widths` ascending, `rates` ascending, `steps` optimizer steps of each trial.
 
-    `schedule` is a name of `SCHEDULES`: rates stay, or fall to zero linearly.
+    `schedule` is a name of `lr_batch.SCHEDULES`, over these steps.
     """
 
     widths: tuple[int, ...]
@@ -103,6 +101,11 @@ class TransferPlan:
     steps: int
     seeds: int
     schedule: str
+
+    @property
+    def space(self) -> dict[str, tuple[float | str, ...]]:
+        length = {"decay_steps": ("100%",)} if "decay_steps" in Schedule(self.schedule).parameters else {}
+        return {"learning_rate": self.rates, **length}
 
     def __post_init__(self):
         if len(set(self.widths)) < 2 or list(self.widths) != sorted(set(self.widths)) or self.widths[0] < 1:
@@ -146,9 +149,10 @@ def study_of(family: Family, plan: TransferPlan, parameterization: str, width: i
     workload, optimizer = family.member(parameterization, width)
     return Study(
         workload=workload,
-        optimizer=scheduled(optimizer, plan),
+        optimizer=optimizer,
+        schedule=plan.schedule,
         batch_sizes=plan.batch_sizes,
-        space={"learning_rate": plan.rates},
+        space=plan.space,
         seeds=plan.seeds,
         goal=UNREACHABLE,
         budget=plan.steps,
@@ -179,15 +183,6 @@ def train_all(studies: Mapping[tuple[str, int], Study], folder: Path) -> dict[st
     for (name, width), study in studies.items():
         results[name].append(run_in_folder(study, part(folder, f"{name}-{width}"), kind=KIND)[1])
     return results
-
-
-def scheduled(optimizer: optim.Optimizer, plan: TransferPlan) -> optim.Optimizer:
-    """`optimizer` with the plan's schedule on its updates."""
-    schedule = SCHEDULES[plan.schedule]
-    if schedule is None:
-        return optimizer
-    shape = optax.scale_by_schedule(schedule(1.0, plan.steps))
-    return optimizer._replace(make=lambda hparams: optax.chain(optimizer(hparams), shape))
 
 
 def losses_after(

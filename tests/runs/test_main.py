@@ -195,7 +195,7 @@ def test_what_a_file_names_is_one_line_in_transfer_too(words, capsys, here):
 COMMANDS = {
     "curv": "unknown command 'curv'; did you mean 'curve'",
     "--foo": "--foo is no command; begin with one of check, ",
-    "curve --schedule cosine": "curve has no option --schedule; it is one of transfer$",
+    "tune --schedule cosine": "tune has no option --schedule; it is one of curve, transfer$",
     "curve --config x": "curve has no option --config; lr-batch curve --help lists those it has$",
     "curve --workload digits_mlp": "curve has no option --workload",
     "tune --ask 1e9": "ask must be from 1 to 100,000, got 1,000,000,000$",

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import optim
 from lr_batch import Curve
 from lr_batch.workloads import digits_mlp
 from runs.commands.transfer import Transfer, sized
 from runs.parse import UsageError
 from runs.recipes import dead_units, joint_surface
 from runs.transfer.run import (
+    MUP,
     Family,
     TransferPlan,
     best_rates,
@@ -24,8 +24,8 @@ from runs.transfer.run import (
     horizons,
     losses_after,
     minimum,
-    scheduled,
     student_interval,
+    study_of,
     wider_is_worse,
 )
 
@@ -91,21 +91,22 @@ def test_losses_after_some_steps_are_those_of_a_shorter_training():
     assert horizons(plan) == (1, 2, 5, 10)
 
 
-def test_rates_that_fall_do_so_under_any_optimizer():
-    plan = TransferPlan(
-        widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=4, seeds=2, schedule="linear"
-    )
-    assert horizons(plan) == (4,)
-    tx = scheduled(optim.OPTIMIZERS["sgd"], plan)({"learning_rate": 0.5})
-    state, steps = tx.init(jnp.ones(())), []
-    for _ in range(4):
-        update, state = tx.update(jnp.ones(()), state, jnp.ones(()))
-        steps.append(-float(update))
-    assert steps == [0.5, 0.375, 0.25, 0.125]
-    constant = TransferPlan(
-        widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=4, seeds=2, schedule="constant"
-    )
-    assert scheduled(optim.OPTIMIZERS["sgd"], constant) is optim.OPTIMIZERS["sgd"]
+def test_rates_follow_the_schedule_of_the_study():
+    fields = dict(widths=(8, 16), rates=(0.1, 0.2, 0.3), batch_sizes=(8,), steps=4, seeds=2)
+    falling, constant = (TransferPlan(**fields, schedule=name) for name in ("linear", "constant"))
+    assert horizons(falling) == (4,)
+    study = study_of(Family(digits_mlp, "adam", 8), falling, MUP, 16)
+    at = study.lane_optimizer.at
+    setting = study.as_trained(study.settings, 8)[0]
+    assert [round(float(at(setting, step)["learning_rate"]), 6) for step in range(4)] == [
+        0.1,
+        0.075,
+        0.05,
+        0.025,
+    ]
+    assert study_of(Family(digits_mlp, "adam", 8), constant, MUP, 16).schedule is None
+    with pytest.raises(ValueError, match="unknown schedule 'liner'"):
+        study_of(Family(digits_mlp, "adam", 8), dataclasses.replace(falling, schedule="liner"), MUP, 16)
 
 
 def test_at_the_base_width_output_weights_start_at_zero_too():
