@@ -19,6 +19,7 @@ from lr_batch.errors import StudyError, first_line
 from lr_batch.generalization import ArrayStore, Generalization, generalize
 from lr_batch.grid import log_grid
 from lr_batch.problem.from_arrays import from_arrays
+from lr_batch.problem.lengths import Length, steps_within
 from lr_batch.problem.regularized import RegularizedOptimizer
 from lr_batch.problem.scheduled import Schedule
 from lr_batch.problem.workload import Goal, Workload, num_examples
@@ -51,6 +52,7 @@ __all__ = [
     "Generalization",
     "Goal",
     "LearningRateLaw",
+    "Length",
     "Optimum",
     "Programs",
     "Proposal",
@@ -86,5 +88,6 @@ __all__ = [
     "propose_goal",
     "ratio",
     "run",
+    "steps_within",
     "strength_rows",
 ]

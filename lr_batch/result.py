@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
+from lr_batch.problem.lengths import Length, steps_within
 from lr_batch.problem.reaching import reached_by
 from lr_batch.problem.scheduled import Schedule
 from lr_batch.problem.workload import Goal
@@ -72,7 +73,7 @@ class Result(NamedTuple):
     workload: str
     optimizer: str
     goal: Goal
-    budget: int
+    budget: int | Length
     batch_size: Int[np.ndarray, " trials"]
     seed: Int[np.ndarray, " trials"]
     hparams: Mapping[str, Float[np.ndarray, " trials"]]
@@ -92,7 +93,7 @@ class Result(NamedTuple):
         workload: str,
         optimizer: str,
         goal: Goal,
-        budget: int,
+        budget: int | Length,
         hparams: Iterable[str],
         engine: EngineReport,
         time_constant: float = 0.0,
@@ -104,7 +105,7 @@ class Result(NamedTuple):
           trials: each with all of `hparams`.
           workload, optimizer: their names.
           goal: of all trials.
-          budget: of all trials, in steps.
+          budget: of all trials, in steps or in examples.
           hparams: names, by whose values settings are ordered, the first one first.
           engine: what the machine did for the trials.
           time_constant: of the average that reached the goal.
@@ -139,6 +140,11 @@ class Result(NamedTuple):
     def reached_by(self) -> str:
         """The rule by which the goal was reached, in a few words."""
         return reached_by(self.time_constant)
+
+    @property
+    def spent(self) -> Bool[np.ndarray, " trials"]:
+        """Which trials were trained for the whole budget."""
+        return self.steps >= steps_within(self.budget, self.batch_size)
 
     @property
     def rate_name(self) -> str:

@@ -14,6 +14,7 @@ import reg
 from lr_batch.fields import MAX_TRIALS, check_settings, number, read_batch_sizes, read_space, whole
 from lr_batch.grid import in_float32, product
 from lr_batch.problem.goal import parse_goal
+from lr_batch.problem.lengths import MAX_STEPS, Length, parse_budget, steps_within
 from lr_batch.problem.reaching import AVERAGE, RULES
 from lr_batch.problem.regularized import RegularizedOptimizer, check_regularizer
 from lr_batch.problem.scheduled import Schedule, ScheduledOptimizer, check_schedule, read_schedule
@@ -21,8 +22,6 @@ from lr_batch.problem.shapes import check_shapes
 from lr_batch.problem.workload import EXECUTIONS, Goal, Workload, num_examples
 from lr_batch.resolve import as_optimizer, as_workload
 from optim.names import unknown
-
-MAX_BUDGET = 1_000_000_000  # steps are counted in 32 bits
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -40,7 +39,8 @@ class Study:
       space: hyperparameter -> its values, one or more; `learning_rate` must be among them.
       seeds: how many, at least 1. Trials of one seed share initial parameters and the order of examples.
       goal: held-out metric, direction and threshold, as a `Goal` or like "loss<0.2", "accuracy>0.95".
-      budget: limit on the optimizer steps of one trial, from 1 to a billion.
+      budget: most training of one trial: optimizer steps, from 1 to a billion; or examples, "50_000examples" or
+        "10epochs", with fewer steps at larger batches. Then it holds a `Length`.
       slack: a chunk ends once `slack` times the steps of its first lane to reach the goal are done, so every trial
         within that factor of the best is measured. At least 1; infinite switches racing off.
       extend: whether the grid of learning rates grows by itself where the best rate lies on its edge.
@@ -66,7 +66,7 @@ class Study:
     space: Mapping[str, tuple[float, ...]]
     seeds: int
     goal: Goal
-    budget: int
+    budget: int | Length
     slack: float
     extend: bool
     lanes: str
@@ -84,7 +84,7 @@ class Study:
         space: Mapping[str, Iterable[float]] | None = None,
         seeds: int = 4,
         goal: Goal | str | None = None,
-        budget: int | None = None,
+        budget: int | str | Length | None = None,
         slack: float = 2.0,
         extend: bool = True,
         lanes: str | None = None,
@@ -100,11 +100,12 @@ class Study:
         put("goal", parse_goal(self.workload.goal if goal is None else goal))
         in_float32("study: threshold of the goal", [self.goal.threshold])
         budget = self.workload.budget if budget is None else budget
-        put("budget", whole("budget", budget, low=1, high=MAX_BUDGET))
         put("seeds", whole("seeds", seeds, low=1))
         batch_sizes = self.workload.batch_sizes if batch_sizes is None else batch_sizes
         examples = num_examples(self.workload.train_data)
         sizes, repeated_sizes = read_batch_sizes(batch_sizes, examples)
+        put("budget", parse_budget(budget, examples))
+        whole("budget in steps", steps_within(self.budget, sizes[0]), low=1, high=MAX_STEPS)
         given = self._default_space() if space is None else space
         read, given = read_schedule(schedule, given, examples)
         put("schedule", read)
@@ -154,13 +155,22 @@ class Study:
         """Settings as lanes read them: lengths of the schedule in steps, at a budget that may be another one."""
         if not self.schedule:
             return list(settings)
-        budget = self.budget if budget is None else budget
+        budget = self.steps_at(batch_size) if budget is None else budget
         return [self.schedule.in_steps(setting, batch_size, budget) for setting in settings]
 
     @property
     def time_constant(self) -> float:
         """Of the average that reaches the goal, in log step; 0 where the first evaluation does."""
         return RULES[self.reached].time_constant
+
+    def steps_at(self, batch_size: int) -> int:
+        """Most optimizer steps of a trial at a batch size."""
+        return steps_within(self.budget, batch_size)
+
+    @property
+    def max_steps(self) -> int:
+        """Most optimizer steps of any trial."""
+        return self.steps_at(self.batch_sizes[0])
 
     @property
     def num_trials(self) -> int:
@@ -186,7 +196,9 @@ class Study:
             ranges = {**ranges, **self.schedule.ranges}
         check_settings(owner, ranges, rest, further=self.optimizer.further)
         if self.schedule:
-            check_schedule(self.schedule, self.space, self.batch_sizes, self.budget)
+            check_schedule(
+                self.schedule, self.space, {size: self.steps_at(size) for size in self.batch_sizes}
+            )
         if self.regularizer:
             strengths = {name: values for name, values in self.space.items() if name in own}
             check_settings(self.regularizer.name, self.regularizer.hparams, strengths)

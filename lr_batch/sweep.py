@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from lr_batch.checks import check
-from lr_batch.engine.cadence import cadence_of
+from lr_batch.engine.cadence import cadence_at, cadence_of
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.chunk_plan import ChunkPlan, Task, is_out_of_memory, run_within_memory
 from lr_batch.engine.chunk_run import ChunkStatus, run_chunk
@@ -105,7 +105,7 @@ class _Sweep:
         self.study, self.store, self.on_chunk, self.devices = study, store, on_chunk, devices
         self.programs, self.compiled_before = programs, len(programs.compile_seconds)
         self.began = time.monotonic()
-        self.cadence = cadence_of(study)
+        self.max_evals = len(cadence_of(study))
         check(study)
         self.plan = ChunkPlan.of(study, useful=width)
         self.lane_bytes = chunk_memory(study).lane(self.plan.width, self.plan.execution)
@@ -193,14 +193,16 @@ class _Sweep:
         self.planned += len(halves) - 1
 
     def _engine(self, width: int) -> Engine:
-        return self.programs.engine(self.study, width, self.plan.execution, max_evals=len(self.cadence))
+        return self.programs.engine(self.study, width, self.plan.execution, max_evals=self.max_evals)
 
     def _terms(self, task: Task) -> Terms:
+        cadence, num_evals = cadence_at(self.study, task.chunk.batch_size)
         return terms_of(
             self.study.as_trained(task.chunk.settings, task.chunk.batch_size),
             task.width,
             batch_size=task.chunk.batch_size,
-            cadence=self.cadence,
+            cadence=cadence,
+            num_evals=num_evals,
             goal=self.study.goal,
             time_constant=self.study.time_constant,
             slack=self.study.slack,

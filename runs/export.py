@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lr_batch import BUDGET, DIVERGED, Goal
+from lr_batch import BUDGET, DIVERGED, Goal, steps_within
 from lr_batch.engine import Chunk
-from runs.curve.run import damage_lines
+from runs.curve.run import budget_of, damage_lines
 from runs.folder import keeps, kind_of
 from runs.regularize.array_store import ArrayStore
 from runs.store import Store, StoreError
@@ -104,7 +104,7 @@ def _study(study: Mapping[str, Any]) -> dict[str, Any]:
 def _trial(row: TrialRow, study: Mapping[str, Any], ended: str = "outpaced") -> dict[str, Any]:
     """`ended`: what became of a trial that neither reached the goal nor spent its budget."""
     trial = trial_of(row)
-    early = trial.status == BUDGET and trial.steps < study["budget"]
+    early = trial.status == BUDGET and trial.steps < steps_within(budget_of(study), trial.batch_size)
     return {
         **_study(study),
         "batch_size": trial.batch_size,

@@ -71,6 +71,20 @@ def whole_number(text: str) -> int:
     raise UsageError(f"must be a whole number, got {text!r}")
 
 
+def budget(text: str) -> int | str:
+    """Steps as a number; a length with a unit stays as it is typed.
+
+    >>> budget("1e4"), budget("10epochs")
+    (10000, '10epochs')
+    """
+    if text.strip().endswith(UNITS):
+        return text
+    try:
+        return whole_number(text)
+    except UsageError as error:
+        raise UsageError(f"--budget: {error}") from None
+
+
 def settings(texts: Sequence[str]) -> dict[str, tuple[float | str, ...]]:
     """Reads further hyperparameters, each "NAME=VALUES"; lengths with a unit stay as they are typed.
 

@@ -128,7 +128,7 @@ class TuningPlan:
 
     def _lengths(self) -> dict[str, int]:
         """Options of strategies with rungs that follow from the budget."""
-        budget = self.study.budget
+        budget = self.study.max_steps
         return {
             "max_steps": budget,
             "min_steps": max(1, budget // RUNGS),
@@ -146,12 +146,12 @@ class TuningPlan:
         if self.to_goal:
             return cadence_of(self.study)
         shares = np.arange(1, EVALUATIONS + 1) / EVALUATIONS
-        return np.unique(np.ceil(self.study.budget * shares)).astype(np.int32)
+        return np.unique(np.ceil(self.study.max_steps * shares)).astype(np.int32)
 
     @property
     def loss_name(self) -> str:
         """What is minimised, for people."""
-        return f"steps to {self.study.goal}" if self.to_goal else self.loss_name_at(self.study.budget)
+        return f"steps to {self.study.goal}" if self.to_goal else self.loss_name_at(self.study.max_steps)
 
     @property
     def _sign(self) -> str:

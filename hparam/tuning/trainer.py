@@ -157,7 +157,7 @@ class Trainer:
 
     def _terms(self, task: Task) -> Terms:
         study, origin = self.plan.study, task.origins[0]
-        cadence, num = segment_cadence(self.cadence, origin.start, origin.steps or study.budget)
+        cadence, num = segment_cadence(self.cadence, origin.start, origin.steps or study.max_steps)
         return terms_of(
             study.as_trained(task.chunk.settings, task.chunk.batch_size),
             task.width,
@@ -186,4 +186,4 @@ class Trainer:
         goal, value = self.plan.study.goal, float(result.values[-1, lane])
         if not self.plan.to_goal:
             return goal.sign * value
-        return self.plan.study.budget * (1 + goal.sign * (value - goal.threshold))
+        return self.plan.study.max_steps * (1 + goal.sign * (value - goal.threshold))

@@ -32,7 +32,7 @@ class Identity(NamedTuple):
       data: hash of the examples.
       program: hash of the lowered program.
       goal: metric, threshold, and True where it has to be exceeded; no threshold, None, where none plays a part.
-      budget: in steps.
+      budget: in steps, or value and unit.
       slack: of the race, as text, since it may be infinite.
       evaluation_growth: of the cadence of evaluations; None where a search evaluates at other steps.
       width: lanes of a chunk.
@@ -49,7 +49,7 @@ class Identity(NamedTuple):
     optimizer: str
     program: str
     goal: tuple[str | float | bool | None, ...]
-    budget: int
+    budget: int | Mapping[str, Any]
     slack: str
     evaluation_growth: float | None
     width: int
@@ -70,7 +70,7 @@ class Identity(NamedTuple):
             optimizer=study.optimizer_name,
             program=program_hash(study),
             goal=study.goal.described,
-            budget=study.budget,
+            budget=study.budget if isinstance(study.budget, int) else study.budget._asdict(),
             slack=repr(float(study.slack)),
             evaluation_growth=study.evaluation_growth,
             time_constant=study.time_constant,

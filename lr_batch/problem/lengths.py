@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lr_batch.fields import whole
+
 STEPS, EXAMPLES, BUDGET = "steps", "examples", "budget"
+MAX_STEPS = 1_000_000_000  # steps are counted in 32 bits
 FORM = re.compile(r"\s*([-+0-9_.]+(?:[eE][-+]?[0-9]+)?)\s*(%|steps?|examples?|epochs?)?\s*")
 ALLOWED = "a whole number of steps, 5% of the budget (or 0.05), 20_000examples or 10epochs"
 
@@ -74,6 +77,39 @@ def parse_length(what: str, given: Any, num_examples: int) -> Length:
     if not value.is_integer():
         raise wrong
     return Length(value, STEPS)
+
+
+def parse_budget(given: Any, num_examples: int) -> int | Length:
+    """Optimizer steps, the same at every batch size, or a `Length` in examples.
+
+    Raises:
+      ValueError: in one line: no length, or of the budget itself.
+
+    >>> parse_budget("10epochs", 1000), parse_budget(500, 1000)
+    (Length(value=10000.0, unit='examples'), 500)
+    """
+    if isinstance(given, Length) and given.unit == EXAMPLES:
+        return given
+    if not isinstance(given, str):
+        return whole("budget", given, low=1, high=MAX_STEPS)
+    length = parse_length("study: budget", given, num_examples)
+    if length.unit == BUDGET or length.value <= 0:
+        raise ValueError(
+            f"study: budget must be a number of steps, 50_000examples or 10epochs, got {given!r}"
+        )
+    return length if length.unit == EXAMPLES else whole("budget", length.value, low=1, high=MAX_STEPS)
+
+
+def steps_within(budget: int | Length, batch_size: Any) -> Any:
+    """Most optimizer steps of a trial at a batch size, or at each of several; the last one ends the budget.
+
+    >>> steps_within(100, 8), steps_within(Length(1000, EXAMPLES), 64)
+    (100, 16)
+    """
+    if not isinstance(budget, Length):
+        return budget if np.ndim(batch_size) == 0 else np.full(np.shape(batch_size), budget)
+    steps = np.ceil(np.round(budget.value / np.asarray(batch_size), 6)).astype(int)
+    return steps if steps.ndim else int(steps)
 
 
 def steps_of(length: Length, batch_size: int, budget: int) -> float:

@@ -175,9 +175,10 @@ def _in_one_unit(
 
 
 def check_schedule(
-    schedule: Schedule, space: Mapping[str, Sequence[float]], batch_sizes: Sequence[int], budget: int
+    schedule: Schedule, space: Mapping[str, Sequence[float]], budgets: Mapping[int, int]
 ) -> None:
-    """Raises ValueError, in one line, where a length is missing, no whole number, or shorter than its part."""
+    """Raises ValueError, in one line, where a length is missing, no whole number, or shorter than its part; `budgets` are
+    the steps at each batch size."""
     needed = NEEDED.get(schedule.name, (END,))
     if not set(needed) & set(space):
         raise ValueError(
@@ -191,7 +192,7 @@ def check_schedule(
     if END not in space or "warmup" not in space:
         return
     share = 2 if schedule.name == "one_cycle" else 1  # it falls for as long as it rises
-    for batch_size in batch_sizes:
+    for batch_size, budget in budgets.items():
         longest = {"warmup": max(space["warmup"]), END: min(space[END])}
         steps = schedule.in_steps(longest, batch_size, budget)
         if share * steps["warmup"] > steps[END] - (share == 1):

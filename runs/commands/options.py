@@ -53,8 +53,9 @@ class StudyOptions:
     reached: Literal["average", "first"] = "average"
     """When it counts: on the average of the metric in log step, which belongs to the training alone; or at the first
     evaluation there, Shallue's definition, which depends on how often it is evaluated and on the metric's noise."""
-    budget: Annotated[int | None, WHOLE, optional("STEPS")] = None
-    """Most optimizer steps of one trial. Default: the workload's."""
+    budget: Annotated[str | None, optional("STEPS")] = None
+    """Most optimizer steps of one trial, or 10epochs or 50_000examples, with fewer steps at larger batches. Default:
+    the workload's."""
     racing: bool = True
     """End a batch size's trials once the best is known: answers stay, cost falls."""
     extend: bool = True
@@ -79,7 +80,7 @@ class StudyOptions:
             seeds=self.seeds,
             goal=self.with_goal(optimizer).goal,
             reached=self.reached,
-            budget=self.budget,
+            budget=None if self.budget is None else parse.budget(str(self.budget)),
             slack=2.0 if self.racing else float("inf"),
             extend=self.extend,
             lanes=self.lanes,

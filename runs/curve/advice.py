@@ -131,10 +131,14 @@ def _nothing_reached(result: Result) -> str:
     best = int(np.argmin(ends))
     end = result.goal.sign * ends[best]
     return (
-        f"No trial reached the goal within {result.budget:,} steps: raise --budget or ease --goal. The "
+        f"No trial reached the goal within {_budget(result)}: raise --budget or ease --goal. The "
         f"closest ended at {result.goal.metric} {end:.3g}, with batch size {result.batch_size[best]} and "
         f"{result.rate_name} {result.hparams['learning_rate'][best]:.3g}."
     )
+
+
+def _budget(result: Result) -> str:
+    return f"{result.budget:,} steps" if isinstance(result.budget, int) else str(result.budget)
 
 
 def _edges(result: Result, reached: Sequence[Optimum]) -> str:

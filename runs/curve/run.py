@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 
-from lr_batch import EngineReport, Goal, Result, Schedule, Study, StudyError, Trial, check, run
+from lr_batch import EngineReport, Goal, Length, Result, Schedule, Study, StudyError, Trial, check, run
 from lr_batch.engine import (
     AUTO,
     Checkpoint,
@@ -169,7 +170,7 @@ def _result(store: Store) -> Result:
         optimizer=study["optimizer"],
         goal=Goal(*study["goal"]),
         time_constant=study.get("time_constant", 0.0),
-        budget=study["budget"],
+        budget=budget_of(study),
         hparams=study.get("space", sorted(trials[0].hparams)),
         schedule=Schedule(**study["schedule"]) if study.get("schedule") else None,
         engine=EngineReport(
@@ -183,6 +184,12 @@ def _result(store: Store) -> Result:
             events=damage_lines(store),
         ),
     )
+
+
+def budget_of(study: Mapping[str, Any]) -> int | Length:
+    """The budget of a described study."""
+    budget = study["budget"]
+    return Length(**budget) if isinstance(budget, Mapping) else budget
 
 
 def damage_lines(store: Store) -> tuple[str, ...]:

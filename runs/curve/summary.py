@@ -27,7 +27,7 @@ def summarize(
             "optimizer": result.optimizer,
             "schedule": result.schedule and result.schedule.described,
             "goal": goal_summary(result),
-            "budget": result.budget,
+            "budget": result.budget if isinstance(result.budget, int) else str(result.budget),
             "trials": result.num_trials,
             "reached": int((result.status == REACHED).sum()),
             "diverged": int((result.status == DIVERGED).sum()),

@@ -76,8 +76,8 @@ def _failures(result, group, size):
     status = np.asarray(result.status)
     failed = status != REACHED
     reasons = {
-        OUTPACED_CELL: failed & (status != DIVERGED) & (result.steps < result.budget),
-        BUDGET_CELL: failed & (status != DIVERGED) & (result.steps >= result.budget),
+        OUTPACED_CELL: failed & (status != DIVERGED) & ~result.spent,
+        BUDGET_CELL: failed & (status != DIVERGED) & result.spent,
         DIVERGED_CELL: status == DIVERGED,
     }
     counts = np.stack([np.bincount(group, weights=mask, minlength=size) for mask in reasons.values()])

@@ -36,7 +36,7 @@ class Rows(NamedTuple):
 
 
 def rows_of(tuning: Tuning) -> Rows:
-    budget, batch_size = tuning.plan.study.budget, tuning.plan.study.batch_sizes[0]
+    budget, batch_size = tuning.plan.study.max_steps, tuning.plan.study.batch_sizes[0]
     spent = np.concatenate([steps_of(told.proposal, budget) for told in tuning.rounds] or [[]])
     loss = np.concatenate([told.losses for told in tuning.rounds] or [[]])
     steps = np.concatenate([told.proposal.steps for told in tuning.rounds] or [np.zeros(0, int)])
@@ -154,7 +154,7 @@ def _label_axes(axes: Axes, tuning: Tuning, losses: np.ndarray, steps: int) -> N
     axes.set(xlim=(-0.35, len(dimensions) + 0.45), ylim=(-0.13, 1.1), yticks=[])
     axes.grid(False)
     axes.spines[["left", "bottom"]].set_visible(False)
-    names = [*dimensions, style.plain(tuning.plan.loss_name_at(steps or tuning.plan.study.budget), 28)]
+    names = [*dimensions, style.plain(tuning.plan.loss_name_at(steps or tuning.plan.study.max_steps), 28)]
     axes.set_xticks(range(len(names)), names, fontsize=9.5)
     for i, dimension in enumerate(dimensions.values()):
         axes.axvline(i, color=style.MUTED, linewidth=0.8)

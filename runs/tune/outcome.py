@@ -29,7 +29,7 @@ def summarize(tuning: Tuning, model: Surrogate | None, shares: Importance | None
         "workload": study.workload.name,
         "optimizer": study.optimizer_name,
         "batch_size": study.batch_sizes[0],
-        "budget": study.budget,
+        "budget": study.max_steps,
         "loss": plan.loss_name,
         "search": plan.search,
         "space": {name: dimension.text for name, dimension in plan.space.dimensions.items()},
