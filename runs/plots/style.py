@@ -123,20 +123,22 @@ def bars(middle, low, high) -> np.ndarray:
 
 
 def legend_below(axes: Axes, handles: Sequence | None = None) -> None:
-    """A legend in the strip below the axes, where it can hide nothing."""
+    """A legend in the strip below the axes, where it can hide nothing: as many columns as the figure is wide."""
     handles = axes.get_legend_handles_labels()[0] if handles is None else handles
-    one_row = sum(len(handle.get_label()) + 7 for handle in handles) < 85
-    columns = len(handles) if one_row else (len(handles) + 1) // 2
-    centre = axes.get_position().x0 + axes.get_position().width / 2
-    if handles:
-        axes.figure.legend(
+    figure, box = axes.figure, axes.get_position()
+    for columns in range(len(handles), 0, -1):
+        legend = figure.legend(
             handles=handles,
             loc="center",
-            bbox_to_anchor=(centre, 0.05),
+            bbox_to_anchor=(box.x0 + box.width / 2, 0.05),
             ncols=columns,
             frameon=False,
             fontsize=SMALL,
         )
+        drawn = legend.get_window_extent()
+        if columns == 1 or (drawn.x0 >= 0 and drawn.x1 <= figure.bbox.width):
+            return
+        legend.remove()
 
 
 def note(axes: Axes, text: str) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from lr_batch import LearningRateLaw, Optimum, Result
 from runs.curve.analysis import Analysis
-from runs.curve.law_words import exponents_text, law_text
+from runs.curve.law_words import exponents_text
 from runs.plots import style
 from runs.plots.cells import DIVERGED_CELL, RateGrid, rate_grid
 
@@ -115,11 +115,13 @@ def _draw_optima(axes: Axes, optima: Sequence[Optimum]) -> None:
 def _draw_law(axes: Axes, law: LearningRateLaw) -> None:
     batch = np.geomspace(*axes.get_xlim(), 200)
     looks = {"color": style.BLUE, "linewidth": 1.6, "alpha": 0.85, "zorder": 3}
-    axes.plot(batch, law.rate(batch), label=f"law: {style.plain(law_text(law))}", **looks)
+    axes.plot(
+        batch, law.rate(batch), label=f"law: {law.winner.formula}" if law.told else "no law told", **looks
+    )
     axes.text(
         0.985,
-        0.075,
-        exponents_text(law),
+        0.09,
+        f"{style.plain(law.words)}\n{exponents_text(law)}",
         transform=axes.transAxes,
         ha="right",
         va="center",
