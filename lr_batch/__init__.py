@@ -5,6 +5,10 @@ name), `lr_batch.data` (data sets on this machine) and `lr_batch.engine` (the co
 or takes it apart). Everything else may change from one version to the next.
 """
 
+from lr_batch.namesakes import refuse_namesakes
+
+refuse_namesakes(("optim", "reg"))  # before anything imports them
+
 from lr_batch.analysis.critical_batch import TOLERANCE, CriticalBatchSize, Ratio, critical_batch_size, ratio
 from lr_batch.analysis.goals import CriticalAtGoal, at_goal, critical_by_goal
 from lr_batch.analysis.intervals import LEVEL, Estimate, estimate, holm

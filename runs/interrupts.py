@@ -45,8 +45,11 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for (
+            number,
+            handler,
+        ) in before.items():  # once interrupted, whatever comes while the process ends ends it
+            signal.signal(number, (lambda *_: stop_now()) if count else handler)
 
 
 def within(frame: FrameType | None, where: str) -> bool:

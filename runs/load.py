@@ -104,6 +104,8 @@ def _levels_up(path: Path) -> int:
 
 def _search(folder: Path) -> None:
     """Puts the folder first on the path; it stays there, for imports within functions that are called later."""
+    import hparam  # noqa: F401  ours, whatever the folder has by that name: the package that commands import later
+
     with contextlib.suppress(ValueError):
         sys.path.remove(str(folder))
     sys.path.insert(0, str(folder))

@@ -18,7 +18,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """Writes `data` to `path`: after a crash at any moment `path` holds the old bytes or the new ones.
 
     The bytes go to a temporary name in the same folder, are synced, and the name
-    is changed. `OSError` is passed on with `path` untouched and nothing left behind.
+    is changed. `OSError` is passed on, of this `path`, which is untouched and nothing left behind.
     """
     path = Path(path)
     _sweep_once(path.parent)
@@ -26,6 +26,9 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     try:
         _write_synced(temporary, data)
         os.replace(temporary, path)
+    except OSError as error:  # a full disk names no file, others the temporary one
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from command_line import MODEL, ROOT, children
 
-from runs.interrupts import interruptible
+from runs.interrupts import SIGNALS, interruptible
 from runs.store import Store, StoreError
 
 STUDY = ("--batch-sizes", "1:16:x2", "--learning-rates", "0.03:3:4", "--seeds", "6", "--no-extend")
@@ -82,12 +82,42 @@ def test_first_interrupt_finishes_what_is_in_flight_and_says_how_to_go_on(uninte
     assert rows(out) == whole
 
 
+@pytest.fixture
+def handlers():
+    """Those of this process come back: an interrupt leaves others for the rest of a process."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_signal_while_the_process_ends_leaves_no_traceback():
+    """After the first Ctrl-C, in whatever moment the second comes."""
+    script = (
+        "import os, signal, time\n"
+        "from runs.interrupts import SIGNALS, interruptible\n"
+        "try:\n"
+        "    with interruptible():\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        time.sleep(10)\n"
+        "except KeyboardInterrupt:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(10)\n"
+    )
+    call = [sys.executable, "-c", script]
+    done = subprocess.run(call, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr == "lr-batch: finishing the chunks in flight; once more to stop now\n"
+
+
+@pytest.mark.usefixtures("handlers")
 def test_termination_is_an_interrupt():
     with pytest.raises(KeyboardInterrupt), interruptible():
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(10)  # the signal arrives before
 
 
+@pytest.mark.usefixtures("handlers")
 def test_interrupt_where_exceptions_are_ignored_comes_again():
     def _xla_gc_callback():
         with contextlib.suppress(BaseException):
@@ -101,7 +131,7 @@ def test_interrupt_where_exceptions_are_ignored_comes_again():
 def test_interrupt_within_an_import_ends_the_process(tmp_path):
     """An exception there leaves libraries half loaded, which then crash."""
     (tmp_path / "slow.py").write_text("import os, time\nos.kill(os.getpid(), 2)\ntime.sleep(10)")
-    script = "from runs.interrupts import interruptible\nwith interruptible():\n    import slow"
+    script = "from runs.interrupts import SIGNALS, interruptible\nwith interruptible():\n    import slow"
     path = os.pathsep.join((str(ROOT), str(tmp_path)))
     done = subprocess.run(
         [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import hparam  # noqa: F401  stays, as modules that the tests import are forgotten after each
 from runs.load import named_or_loaded
 from runs.parse import UsageError
 
@@ -130,3 +131,16 @@ def test_the_command_line_takes_a_module_of_the_working_directory(here):
         lines = done.stdout.splitlines()
         assert lines[0].startswith("optimizer: sgd reads learning_rate")
         assert lines[-1] == "in_package is in order: 16 trials can be trained"
+
+
+def test_own_hparam_in_the_folder_does_not_replace_ours(tmp_path):
+    """The command line finds ours although the folder of the file comes first on the path."""
+    (tmp_path / "hparam.py").write_text("raise RuntimeError('not this one')\n")
+    (tmp_path / "my_model.py").write_text("seven = 7\n")
+    script = (
+        "import sys; sys.path = [p for p in sys.path if p]; from runs.__main__ import main; sys.exit(main())"
+    )
+    call = [sys.executable, "-c", script, "tune", "my_model.py:seven"]
+    ran = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 2, ran.stderr
+    assert "not this one" not in ran.stderr and "got int" in ran.stderr
