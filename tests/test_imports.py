@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = [{"optim"}, {"reg"}, {"lr_batch"}, {"hparam"}, {"runs"}]
 # From the bottom: a room imports from rooms of lower rows, or from itself.
 ROOMS = [
-    {"compiled", "errors", "grid", "schedules"},
+    {"compiled", "errors", "grid", "namesakes", "schedules"},
     {"fields"},
     {"problem"},
     {"lanes", "data", "result"},
