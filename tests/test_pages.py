@@ -16,6 +16,9 @@ PAGES = [
     "lr_batch/workloads/README.md",
     "optim/README.md",
     "reg/README.md",
+    "runs/bench/README.md",
+    "runs/results/README.md",
+    "runs/results/speed/README.md",
 ]
 
 
