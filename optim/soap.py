@@ -155,10 +155,13 @@ def scale_by_soap(
 
     def update_fn(updates, state, params=None):
         del params
-        first = state.count == 0
+        first = (
+            state.count == 0
+        )  # sets the bases alone: moments and parameters rest, and Adam counts from the next
         adam_count = jnp.maximum(state.count, 1)
         stats = jax.tree.map(accumulate, updates, state.stats)
         mu = jax.tree.map(lambda m, g: jnp.where(first, m, b1 * m + (1 - b1) * g), state.mu, updates)
+        # Adam works in the bases of the step before; they turn at the end of the step, and nu with them.
         squared = jax.tree.map(lambda g, q: rotate(g, q) ** 2, updates, state.bases)
         nu = jax.tree.map(lambda v, g2: jnp.where(first, v, b2 * v + (1 - b2) * g2), state.nu, squared)
         steps = jax.tree.map(lambda m, v, q: adam_step(m, v, q, adam_count), mu, nu, state.bases)

@@ -26,7 +26,7 @@ class PruningState(NamedTuple):
 
 @hyperparameters(sparsity=PROBABILITY, prune_steps=Range(low=1.0))
 def pruning(sparsity: Scalar, prune_steps: Scalar = 1000.0, mask: Mask = weights) -> Applied:
-    """The weights of smallest magnitude over the whole network become 0 and stay it.
+    """The weights of smallest magnitude over the whole network become 0 and stay 0.
 
     After t steps the share s_t = s (1 - (1 - t/T)^3) is pruned, s from T on: s = `sparsity` in [0, 1),
     T = `prune_steps` >= 1 (Zhu & Gupta, 2017, equation 1). Of n weights exactly floor(s_t n) are. The paper
@@ -57,12 +57,15 @@ def pruning(sparsity: Scalar, prune_steps: Scalar = 1000.0, mask: Mask = weights
 
 
 def _largest(params: PyTree, kept: PyTree, chosen: PyTree, share: Float[Array, ""]) -> PyTree:
-    """1 for all but the floor(share n) smallest of the n `chosen` parameters; what was pruned stays it."""
+    """1 for all but the floor(share n) smallest of the n `chosen` parameters; what was pruned stays pruned."""
+    # A pruned weight has magnitude 0, so it is among the smallest again whatever its update was.
     magnitudes = jax.tree.map(lambda w, k: jnp.where(k > 0, jnp.abs(w), 0.0), params, kept)
     leaves = zip(jax.tree.leaves(magnitudes), jax.tree.leaves(chosen), strict=True)
-    ordered = jnp.sort(jnp.concatenate([m.ravel() for m, keep in leaves if keep]))
-    number = jnp.floor(share * len(ordered)).astype(jnp.int32)
-    threshold = jnp.where(number > 0, ordered[number], -1.0)
-    return jax.tree.map(
-        lambda keep, m: (m >= threshold).astype(m.dtype) if keep else jnp.ones_like(m), chosen, magnitudes
-    )
+    ascending = jnp.sort(jnp.concatenate([m.ravel() for m, is_chosen in leaves if is_chosen]))
+    num_pruned = jnp.floor(share * len(ascending)).astype(jnp.int32)
+    threshold = jnp.where(num_pruned > 0, ascending[num_pruned], -1.0)  # below any magnitude: all are kept
+
+    def keep(is_chosen, magnitude):
+        return (magnitude >= threshold).astype(magnitude.dtype) if is_chosen else jnp.ones_like(magnitude)
+
+    return jax.tree.map(keep, chosen, magnitudes)

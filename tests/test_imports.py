@@ -53,7 +53,7 @@ PUBLIC = {
 # fit, from which studies are made up to calibrate it.
 OUTSIDE = ["hparam", "runs", "tests/hparam", "tests/optim", "tests/runs"]
 LOOKED_INTO = {
-    "lr_batch.analysis.rate_fit",
+    "lr_batch.analysis.rate_shapes",
     "lr_batch.workloads.patch_conv.lane_by_lane",
     "lr_batch.workloads.patch_conv.of_patches",
 }

@@ -20,7 +20,8 @@ from lr_batch.analysis.law_fit import (
     winner,
 )
 from lr_batch.analysis.laws import LAWS, NO_LAW_IN_IT
-from lr_batch.analysis.optimum import RATE, Optimum, best_settings, rate_table
+from lr_batch.analysis.optimum import Optimum, best_settings, rate_table
+from lr_batch.analysis.rate_plane import RATE
 from lr_batch.result import Result
 
 MIN_BATCH_SIZES = 4

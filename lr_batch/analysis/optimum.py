@@ -11,12 +11,11 @@ from jaxtyping import Float
 from lr_batch.analysis.censoring import censored_mean
 from lr_batch.analysis.intervals import LEVEL, Estimate, Replicates, exp_estimates, standard_errors
 from lr_batch.analysis.rate_fit import RateCells, RateFit, fit_rates
-from lr_batch.result import DIVERGED, Result
+from lr_batch.analysis.rate_plane import RatePlane, best_plane, fewest
+from lr_batch.result import Result
 
-RATE = "learning_rate"
 PRIOR_DF = 4.0  # weight of the spread over seeds at the other batch sizes, in degrees of freedom
 SPREAD_MIN = 0.005  # log steps; keeps weights finite where all seeds agree exactly
-WITHIN = 2.0  # lanes slower than this, relative to the fastest of their seed, only bound: no slack of 2 or more matters
 # What is not known between the rates of a grid with log spacing h. Error of log steps: GRID_STEPS h^2; so that the
 # intervals of `python -m runs.recipes.coverage` cover, whose truth has a grid three times as fine.
 GRID_STEPS = 0.14
@@ -110,61 +109,6 @@ def study_seeds(optima: Sequence[Optimum]) -> tuple[int, ...]:
     return tuple(sorted({seed for o in optima for seed in o.seeds}))
 
 
-class _Plane(NamedTuple):
-    """Trials of one batch size, seeds by rates, at one setting of everything else."""
-
-    batch_size: int
-    others: Mapping[str, float]
-    seeds: np.ndarray
-    cells: RateCells
-
-    @property
-    def reached(self) -> np.ndarray:
-        return np.asarray(np.isfinite(self.cells.log_steps).any(1))
-
-
-def _plane(result: Result, rows: np.ndarray, others: Mapping[str, float]) -> _Plane:
-    """Columns to a matrix. Cells that were never run bound nothing (log bound -inf); a lane that took more than
-    `WITHIN` times the fastest of its seed counts as one that the race had cut there."""
-    rate = result.hparams[RATE] if RATE in result.hparams else np.ones(result.num_trials)
-    seeds, at_seed = np.unique(result.seed[rows], return_inverse=True)
-    rates, at_rate = np.unique(rate[rows], return_inverse=True)
-    log_steps = np.full((len(seeds), len(rates)), np.nan)
-    log_bound = np.full((len(seeds), len(rates)), -np.inf)
-    log_steps[at_seed, at_rate] = np.log(result.steps_to_goal[rows])
-    diverged = result.status[rows] == DIVERGED
-    longest = np.ones(len(seeds))
-    np.maximum.at(longest, at_seed, np.where(diverged, 1, result.steps[rows]))
-    trained = np.where(diverged, longest[at_seed], result.steps[rows])
-    log_bound[at_seed, at_rate] = np.log(np.maximum(trained, 1))
-    cells = RateCells(np.log(rates), *_cut(log_steps, log_bound))
-    return _Plane(int(result.batch_size[rows][0]), others, seeds, cells)
-
-
-def _cut(log_steps: np.ndarray, log_bound: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(log steps, log bounds) as a race with slack `WITHIN` would have left them."""
-    end = _fewest(log_steps)[:, None] + np.log(WITHIN)
-    return np.where(log_steps <= end, log_steps, np.nan), np.minimum(log_bound, end)
-
-
-def _best_plane(result: Result, rows: np.ndarray) -> _Plane:
-    """The setting of the other hyperparameters whose seeds need the fewest steps in the median."""
-    names = [name for name in result.hparams if name != RATE]
-    table = np.stack([result.hparams[name][rows] for name in names] or [np.zeros(rows.sum())], axis=1)
-    settings, which = np.unique(table, axis=0, return_inverse=True)
-    index = np.flatnonzero(rows)
-    planes = [
-        _plane(result, index[which.ravel() == i], dict(zip(names, map(float, setting), strict=False)))
-        for i, setting in enumerate(settings)
-    ]
-    return min(planes, key=lambda plane: float(np.median(_fewest(plane.cells.log_steps))))
-
-
-def _fewest(log_steps: np.ndarray) -> np.ndarray:
-    """Fewest log steps of each seed, inf where none reached the goal."""
-    return np.where(np.isnan(log_steps), np.inf, log_steps).min(1)
-
-
 def _edge(cells: RateCells) -> Literal["low", "high"] | None:
     """Whether the rate with the fewest steps in the median over seeds is the first or the last."""
     if len(cells.log_rate) < 2:
@@ -201,7 +145,9 @@ def _spacing(cells: RateCells, log_rate: float) -> float:
     return float(cells.log_rate[right] - cells.log_rate[right - 1])
 
 
-def _left_out(plane: _Plane, fit: RateFit, spread: float, everyone: Sequence[int]) -> tuple[LeftOut, LeftOut]:
+def _left_out(
+    plane: RatePlane, fit: RateFit, spread: float, everyone: Sequence[int]
+) -> tuple[LeftOut, LeftOut]:
     """(log steps, log rate). The steps are the mean over seeds, one that did not reach the goal being censored."""
     bound = plane.cells.log_bound.max(1)
     kept = np.vstack([np.ones(len(plane.seeds), bool), np.asarray(everyone)[:, None] != plane.seeds])
@@ -219,7 +165,7 @@ def _left_out(plane: _Plane, fit: RateFit, spread: float, everyone: Sequence[int
 
 
 def _reached_row(
-    plane: _Plane, fit: RateFit, spread: float, everyone: Sequence[int], level: float
+    plane: RatePlane, fit: RateFit, spread: float, everyone: Sequence[int], level: float
 ) -> Optimum:
     log_steps, log_rate = _left_out(plane, fit, spread, everyone)
     (steps,), (rate,) = (exp_estimates(part.replicates, level) for part in (log_steps, log_rate))
@@ -244,7 +190,7 @@ def _reached_row(
     )
 
 
-def _censored_row(plane: _Plane) -> Optimum:
+def _censored_row(plane: RatePlane) -> Optimum:
     bound = float(np.exp(np.median(plane.cells.log_bound.max(1))))
     return Optimum(
         batch_size=plane.batch_size,
@@ -258,7 +204,7 @@ def _censored_row(plane: _Plane) -> Optimum:
         n_seeds=len(plane.seeds),
         n_reached=int(plane.reached.sum()),
         seeds=tuple(plane.seeds.tolist()),
-        seed_steps=tuple(np.where(plane.reached, np.exp(_fewest(plane.cells.log_steps)), np.nan).tolist()),
+        seed_steps=tuple(np.where(plane.reached, np.exp(fewest(plane.cells.log_steps)), np.nan).tolist()),
         spread=float("nan"),
         log_steps=LeftOut(),
         log_rate=LeftOut(),
@@ -281,7 +227,7 @@ def best_settings(result: Result, *, level: float = LEVEL) -> tuple[Optimum, ...
     """
     if not 0 < level < 1:
         raise ValueError(f"best_settings: level must be in (0, 1), got {level}")
-    planes = [_best_plane(result, result.batch_size == size) for size in np.unique(result.batch_size)]
+    planes = [best_plane(result, result.batch_size == size) for size in np.unique(result.batch_size)]
     kept = [plane for plane in planes if 2 * plane.reached.sum() >= len(plane.seeds)]
     everyone = sorted({int(seed) for plane in planes for seed in plane.seeds})
     fits = fit_rates([plane.cells for plane in kept], [plane.seeds for plane in kept], everyone)

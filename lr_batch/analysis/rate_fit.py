@@ -1,17 +1,6 @@
 """Fit of steps to the goal against the learning rate, at one batch size and over its seeds.
 
-Steps fall like 1/rate, turn, and rise: gently in a valley, or without bound at
-an edge beyond which the goal is not reached. Two families of shapes with slope -1
-on the far left, in u = rate relative to the edge or the optimum, and one that only
-supposes a smooth minimum:
-
-    cliff   T(u) = (L - log(1 - u)) / u,             u < 1, sharper for larger L
-    valley  T(u) = 1/u + u^q / q,                    curvature q at the minimum u = 1
-    bowl    log T(u) = c (u^s - 1 - s log u) / s^2,  curvature c there, steeper to its right for s > 0
-
-The cliff is one mode of the noisy quadratic model with a constant rate and its
-steady state u (Zhang et al., 2019), L the log of initial over target distance.
-Written around its minimum, log T = level + basin(log rate - log best rate).
+The shapes are those of `lr_batch.analysis.rate_shapes`: log steps = level + basin(log rate - log best rate).
 
 Every seed has a level of its own; seeds share the optimum and the shape. Lanes
 that reached the goal have a normal error; the others are censored, a diverged
@@ -24,7 +13,6 @@ Bayes) give a posterior on a grid.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -32,12 +20,9 @@ import scipy  # loads scipy.special at its first use
 from jaxtyping import Float, Int
 
 from lr_batch.analysis.censoring import LOG_SQRT_2PI
+from lr_batch.analysis.rate_shapes import basins
 
 NUM_CENTERS = 64  # grid points for the optimum, about 4 % in rate for the default study
-CLIFFS = np.geomspace(0.05, 200.0, 11)  # L
-VALLEYS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])  # q
-BOWLS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])  # c
-SKEWS = (-1.0, 0.0, 1.0, 3.0)  # s
 SHIFT_SD = 0.1  # spread of log best rate from one seed to another
 MISFIT = 0.1  # error of a shape, as a fraction of the log steps above its minimum: near lanes decide
 SEEDS_MAX = 4.0  # seeds' worth of evidence about optimum and shape: more of them share the error of the shape
@@ -81,53 +66,6 @@ class _Grid(NamedTuple):
     chi_sq: np.ndarray  # [centers shapes seeds], sum of squared standardised errors of reached lanes
 
 
-def best_fraction(shape: np.ndarray | float) -> np.ndarray | float:
-    """u at the minimum of T: the root of L - log(1 - u) = u / (1 - u), by bisection."""
-    low, high = np.zeros_like(shape), np.ones_like(shape)
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        # Left of the root the saving from a larger rate still wins.
-        before = (1.0 - middle) * (shape - np.log1p(-middle)) > middle
-        low, high = np.where(before, middle, low), np.where(before, high, middle)
-    return 0.5 * (low + high)
-
-
-def cliff(offset: np.ndarray, sharpness: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """(log T - log min T, its slope in log rate) at `offset` = log(rate / best); inf beyond the edge."""
-    best = best_fraction(sharpness)
-    fraction = best * np.exp(offset)
-    inside = np.minimum(fraction, 1.0 - 1e-12)
-    height = sharpness - np.log1p(-inside)
-    value = np.log(height / (sharpness - np.log1p(-best))) - offset
-    slope = inside / ((1.0 - inside) * height) - 1.0
-    return np.where(fraction < 1.0, value, np.inf), slope
-
-
-def valley(offset: np.ndarray, curvature: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same for T(u) = 1/u + u^q / q."""
-    right = curvature * offset - np.log(curvature)
-    value = np.logaddexp(-offset, right)
-    slope = (1.0 + curvature) * np.exp(right - value) - 1.0
-    return value - np.log1p(1.0 / curvature), slope
-
-
-def bowl(offset: np.ndarray, curvature: np.ndarray, skew: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """The same for log T(u) = c (u^s - 1 - s log u) / s^2, the parabola c/2 (log u)^2 where s = 0."""
-    if skew == 0.0:
-        return 0.5 * curvature * offset**2, curvature * offset
-    growth = np.expm1(skew * offset)
-    return curvature * (growth - skew * offset) / skew**2, curvature * growth / skew
-
-
-def basins(offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Value and slope of every shape; `offset` [... 1 rates] gives [... shapes rates]."""
-    bowls = [(partial(bowl, skew=skew), BOWLS) for skew in SKEWS]
-    families = [(cliff, CLIFFS), (valley, VALLEYS), *bowls]
-    shapes = [family(offset, values[:, None]) for family, values in families]
-    values, slopes = zip(*shapes, strict=True)
-    return np.concatenate(values, axis=-2), np.concatenate(slopes, axis=-2)
-
-
 def _centers(cells: RateCells) -> np.ndarray:
     """Candidates for the best log rate: the rates that reached the goal and one cell
     to either side, but never outside the measured grid."""
@@ -139,26 +77,36 @@ def _centers(cells: RateCells) -> np.ndarray:
 def _grid(cells: RateCells, sd: float) -> _Grid:
     """Likelihood of every (optimum, shape) on the grid, each seed's level profiled out."""
     value, slope = basins(cells.log_rate - _centers(cells)[:, None, None])
-    inside = np.isfinite(value)
+    inside = np.isfinite(value)  # beyond the edge of a cliff no level explains a lane that reached the goal
     value = np.where(inside, value, 0.0)
+    # A seed whose optimum lies lower meets the steep right side earlier; far from the minimum no shape is exact.
     shift = np.minimum(SHIFT_SD * np.maximum(slope, 0.0), 0.5)
     var = sd**2 + shift**2 + (MISFIT * value) ** 2
     reached = np.isfinite(cells.log_steps)
-    weight = inside / var
-    total = np.maximum(weight @ reached.T, 1e-12)
-    levels = (weight @ np.where(reached, cells.log_steps, 0.0).T - (weight * value) @ reached.T) / total
+    levels = _first_levels(cells.log_steps, reached, value, inside / var)
+    # From here on the axes are [centers shapes seeds rates].
     value, sd_of, inside = value[..., None, :], np.sqrt(var)[..., None, :], inside[..., None, :]
     seen = np.where(reached, cells.log_steps, np.maximum(cells.log_bound, NO_BOUND))
-    for step in range(LEVEL_STEPS + 1):
+    for step in range(LEVEL_STEPS + 1):  # the last round looks at the gaps that the final levels leave
         gap = (seen - levels[..., None] - value) / sd_of
-        log_tail = scipy.special.log_ndtr(-gap)
+        log_tail = scipy.special.log_ndtr(-gap)  # of a lane that took longer than its bound
         if step < LEVEL_STEPS:
             levels = levels + _newton(gap, log_tail, reached, inside / sd_of)
     hit = np.where(inside, 0.5 * gap**2 + np.log(sd_of / sd), COST_MAX)
-    miss = np.where(inside, -log_tail, 0.0)
+    miss = np.where(inside, -log_tail, 0.0)  # beyond the edge a lane is expected to miss the goal
     cost = np.minimum(np.where(reached, hit, miss), COST_MAX).sum(-1)
     chi_sq = np.where(reached & inside, np.minimum(gap**2, 2 * COST_MAX), 0.0).sum(-1)
     return _Grid(cost, levels, chi_sq)
+
+
+def _first_levels(
+    log_steps: np.ndarray, reached: np.ndarray, value: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """Level of each seed [centers shapes seeds] from the lanes that reached the goal, by weighted least squares."""
+    total = np.maximum(
+        weight @ reached.T, 1e-12
+    )  # no lane inside the edge: any level, as its cost is the highest
+    return (weight @ np.where(reached, log_steps, 0.0).T - (weight * value) @ reached.T) / total
 
 
 def _newton(gap: np.ndarray, log_tail: np.ndarray, reached: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -70,14 +70,16 @@ def best_strengths(fits: Generalization, *, level: float = LEVEL) -> tuple[BestS
 
 def _best(fits: Generalization, batch_size: int, level: float) -> BestStrength:
     held_out, grid = fits.cost(fits.held_out), strengths(fits)
-    values = np.array([_chosen_values(held_out[_cells(fits, batch_size, s)]) for s in grid])
-    best = int(np.argmin(_means(values)))
-    apart = [estimate(_difference(row, values[best]), level).low > 0 for row in values]
-    alike = [strength for strength, worse in zip(grid, apart, strict=True) if not worse]
-    regularizer, gain = fits.study.regularizer, None
-    if regularizer.off in grid:
-        tuned = values[_leave_one_out(values), np.arange(values.shape[1])]
-        gain = estimate(_difference(values[grid.index(regularizer.off)], tuned), level)
+    costs = np.array(
+        [_chosen_values(held_out[_cells(fits, batch_size, s)]) for s in grid]
+    )  # [strengths seeds]
+    best = int(np.argmin(_means(costs)))
+    worse = [estimate(_difference(row, costs[best]), level).low > 0 for row in costs]
+    alike = [strength for strength, is_worse in zip(grid, worse, strict=True) if not is_worse]
+    off, gain = fits.study.regularizer.off, None
+    if off in grid:
+        # The best of several is lucky on the seeds that chose it: each seed takes the choice of the others.
+        gain = estimate(_difference(costs[grid.index(off)], _chosen_values(costs)), level)
     return BestStrength(batch_size, grid[best], min(alike), max(alike), gain)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lr_batch import BUDGET, DIVERGED, REACHED, Curve, EngineReport, Goal, Result, log_grid
-from lr_batch.analysis import rate_fit
+from lr_batch.analysis import rate_shapes
 from lr_batch.engine import evaluation_steps
 
 BATCH_SIZES = tuple(2**i for i in range(11))
@@ -26,8 +26,8 @@ STEPS_TO_DIVERGE = 5
 
 # Log steps over those at the best rate, against log(rate / best): a cliff, a valley, two bowls.
 SHAPES: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
-    lambda offset: rate_fit.cliff(offset, np.asarray(3.0))[0],
-    lambda offset: rate_fit.valley(offset, np.asarray(1.0))[0],
+    lambda offset: rate_shapes.cliff(offset, np.asarray(3.0))[0],
+    lambda offset: rate_shapes.valley(offset, np.asarray(1.0))[0],
     lambda offset: np.where(offset < 1.0, 0.5 * offset**2, np.inf),
     lambda offset: (
         np.expm1(np.minimum(offset, 4.0)) - offset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lr_batch.analysis import rate_fit
+from lr_batch.analysis import rate_shapes
 from lr_batch.problem.workload import Goal
 from lr_batch.result import BUDGET, DIVERGED, REACHED, Curve, EngineReport, Result
 
@@ -22,7 +22,7 @@ def saturating(batch_sizes, rate_max=1.0, b_noise=32.0):
 
 def edge(offset):
     """One mode of the noisy quadratic."""
-    return rate_fit.cliff(offset, np.asarray(3.0))[0]
+    return rate_shapes.cliff(offset, np.asarray(3.0))[0]
 
 
 def bowl(offset):

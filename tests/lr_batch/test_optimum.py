@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import log_ndtr
 
-from lr_batch.analysis import rate_fit
+from lr_batch.analysis import rate_fit, rate_shapes
 from lr_batch.analysis.censoring import censored_mean
 from lr_batch.analysis.optimum import best_settings
 from lr_batch.result import BUDGET, DIVERGED, Result
@@ -27,7 +27,7 @@ def test_basins_have_their_minimum_at_zero(shape):
 
 
 @pytest.mark.parametrize(
-    "family", [rate_fit.cliff, rate_fit.valley, rate_fit.bowl, partial(rate_fit.bowl, skew=-1.0)]
+    "family", [rate_shapes.cliff, rate_shapes.valley, rate_shapes.bowl, partial(rate_shapes.bowl, skew=-1.0)]
 )
 def test_families_are_zero_and_flat_at_the_best_rate_and_slopes_are_derivatives(family):
     sharpness, step = np.array([0.3, 2.0, 20.0])[:, None], 1e-5
@@ -43,7 +43,7 @@ def test_families_are_zero_and_flat_at_the_best_rate_and_slopes_are_derivatives(
 def test_bowl_with_little_skew_is_a_parabola(skew):
     offset, curvature = np.linspace(-2, 2, 9), np.array([[0.25], [4.0]])
     for skewed, parabola in zip(
-        rate_fit.bowl(offset, curvature, skew), rate_fit.bowl(offset, curvature), strict=True
+        rate_shapes.bowl(offset, curvature, skew), rate_shapes.bowl(offset, curvature), strict=True
     ):
         np.testing.assert_allclose(skewed, parabola, atol=2e-3)
 
@@ -154,7 +154,7 @@ def test_level_of_a_seed_is_the_maximum_of_its_tobit_likelihood():
     log_steps, log_bound = np.array([np.nan, 0.05, 0.1, np.nan]), np.array([0.6, 0.7, 0.7, 0.7])
     cells = rate_fit.RateCells(np.array([-1.0, -0.5, 0.0, 0.1]), log_steps[None], log_bound[None])
     center, shape, sd = 57, 5, 0.2
-    value, slope = rate_fit.basins(cells.log_rate - rate_fit._centers(cells)[center])
+    value, slope = rate_shapes.basins(cells.log_rate - rate_fit._centers(cells)[center])
     value, slope = value[shape], slope[shape]
     shift = np.minimum(rate_fit.SHIFT_SD * np.maximum(slope, 0.0), 0.5)
     lane_sd = np.sqrt(sd**2 + shift**2 + (rate_fit.MISFIT * value) ** 2)
