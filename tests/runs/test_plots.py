@@ -172,7 +172,7 @@ def test_rates_at_the_edge_of_the_grid_are_hollow():
 def test_law_and_its_exponent_are_shown(study):
     result, outcome = study
     law, figure = outcome.law, learning_rate(result, outcome)
-    assert f"law: {law.best}: {law.winner.formula}" in written(figure)
+    assert f"law: {law.winner.formula}" in written(figure) and law.words in written(figure)
     assert exponents_text(law) in written(figure)
     line = next(line for line in figure.axes[0].lines if line.get_label().startswith("law"))
     np.testing.assert_allclose(line.get_ydata(), law.rate(line.get_xdata()))
