@@ -14,6 +14,7 @@ from optim.names import unknown
 
 # A million trials of the smallest network is a day on two cores. More is a slip of the keyboard.
 MAX_TRIALS = 1_000_000
+MAX_SEED = 2**31 - 1  # seeds are counted in 32 bits
 
 
 def check_settings(
@@ -53,6 +54,20 @@ def read_batch_sizes(values: Any, examples: int) -> tuple[tuple[int, ...], int]:
         )
     sizes = tuple(sorted(set(given)))
     return sizes, len(given) - len(sizes)
+
+
+def read_seeds(value: Any) -> int | tuple[int, ...]:
+    """How many seeds, or which ones; a list that begins at 0 and leaves none out is their number.
+
+    >>> read_seeds(4), read_seeds([2, 0, 1]), read_seeds((11, 10))
+    (4, 3, (10, 11))
+    """
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        return whole("seeds", value, low=1)
+    given = [whole("seeds of a list", seed, low=0, high=MAX_SEED) for seed in listed_values("seeds", value)]
+    if len(set(given)) < len(given):
+        raise ValueError(f"study: seeds must differ, got {given}")
+    return len(given) if sorted(given) == list(range(len(given))) else tuple(sorted(given))
 
 
 def read_space(space: Mapping[str, Any]) -> tuple[dict[str, tuple[float, ...]], int]:

@@ -96,7 +96,11 @@ def generalize(
         raise ValueError(f"generalize: epochs must be above 0, got {epochs!r}")
     began = time.monotonic()
     runner = _Runner(study, epochs, store)
-    done = [(task.chunk, known) for task in runner.tasks() if store and (known := store.load(task.chunk))]
+    done = [
+        (task.chunk, known)
+        for task in runner.tasks()
+        if store is not None and (known := store.load(task.chunk))
+    ]
     known = {chunk.id for chunk, _ in done}
     missing = [task for task in runner.tasks() if task.chunk.id not in known]
     planned = len(done) + len(missing)
@@ -130,7 +134,7 @@ class _Runner:
         return [
             task
             for batch_size in self.study.batch_sizes
-            for seed in range(self.study.seeds)
+            for seed in self.study.seed_numbers
             for task in self.plan.tasks(batch_size, seed, self.study.settings)
         ]
 
@@ -143,8 +147,10 @@ class _Runner:
 
         def finish(task):
             chunk = task.chunk  # a half may have been finished by an earlier run
-            arrays = (self.store and self.store.load(chunk)) or self._train(chunk, task.width, device)
-            if self.store:
+            arrays = (self.store is not None and self.store.load(chunk)) or self._train(
+                chunk, task.width, device
+            )
+            if self.store is not None:
                 self.store.save(chunk, arrays)
             emit((chunk, arrays))
 

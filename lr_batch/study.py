@@ -11,7 +11,15 @@ import numpy as np
 
 import optim
 import reg
-from lr_batch.fields import MAX_TRIALS, check_settings, number, read_batch_sizes, read_space, whole
+from lr_batch.fields import (
+    MAX_TRIALS,
+    check_settings,
+    number,
+    read_batch_sizes,
+    read_seeds,
+    read_space,
+    whole,
+)
 from lr_batch.grid import in_float32, product
 from lr_batch.problem.goal import parse_goal
 from lr_batch.problem.lengths import MAX_STEPS, Length, parse_budget, steps_within
@@ -37,7 +45,8 @@ class Study:
         function may say of itself, `as_optimizer` tells. It holds a row of the registry after construction.
       batch_sizes: whole numbers from 1 to the number of training examples.
       space: hyperparameter -> its values, one or more; `learning_rate` must be among them.
-      seeds: how many, at least 1. Trials of one seed share initial parameters and the order of examples.
+      seeds: how many, at least 1, or a list of them, from 0 to 2**31 - 1; 4 is 0, 1, 2, 3. Trials of one
+        seed share initial parameters and the order of examples.
       goal: held-out metric, direction and threshold, as a `Goal` or like "loss<0.2", "accuracy>0.95".
       budget: most training of one trial: optimizer steps, from 1 to a billion; or examples, "50_000examples" or
         "10epochs", with fewer steps at larger batches. Then it holds a `Length`.
@@ -64,7 +73,7 @@ class Study:
     optimizer: optim.Optimizer
     batch_sizes: tuple[int, ...]
     space: Mapping[str, tuple[float, ...]]
-    seeds: int
+    seeds: int | tuple[int, ...]
     goal: Goal
     budget: int | Length
     slack: float
@@ -82,7 +91,7 @@ class Study:
         optimizer: optim.Optimizer | str | Callable[[Mapping[str, Any]], Any] = "sgd",
         batch_sizes: Iterable[int] | None = None,
         space: Mapping[str, Iterable[float]] | None = None,
-        seeds: int = 4,
+        seeds: int | Iterable[int] = 4,
         goal: Goal | str | None = None,
         budget: int | str | Length | None = None,
         slack: float = 2.0,
@@ -100,7 +109,7 @@ class Study:
         put("goal", parse_goal(self.workload.goal if goal is None else goal))
         in_float32("study: threshold of the goal", [self.goal.threshold])
         budget = self.workload.budget if budget is None else budget
-        put("seeds", whole("seeds", seeds, low=1))
+        put("seeds", read_seeds(seeds))
         batch_sizes = self.workload.batch_sizes if batch_sizes is None else batch_sizes
         examples = num_examples(self.workload.train_data)
         sizes, repeated_sizes = read_batch_sizes(batch_sizes, examples)
@@ -174,7 +183,12 @@ class Study:
 
     @property
     def num_trials(self) -> int:
-        return len(self.batch_sizes) * self.seeds * math.prod(map(len, self.space.values()))
+        return len(self.batch_sizes) * len(self.seed_numbers) * math.prod(map(len, self.space.values()))
+
+    @property
+    def seed_numbers(self) -> tuple[int, ...]:
+        """The seed of each repetition."""
+        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
 
     @property
     def settings(self) -> tuple[dict[str, float], ...]:
@@ -208,7 +222,7 @@ class Study:
         if self.num_trials > MAX_TRIALS:
             raise ValueError(
                 f"study: {self.num_trials:,} trials ({len(self.batch_sizes)} batch sizes x "
-                f"{math.prod(map(len, self.space.values())):,} settings x {self.seeds} seeds) are more than "
+                f"{math.prod(map(len, self.space.values())):,} settings x {len(self.seed_numbers)} seeds) are more than "
                 f"{MAX_TRIALS:,}; at 100 trials a second that is {self.num_trials / 360_000:,.0f} hours: "
                 "take a coarser grid or fewer batch sizes"
             )

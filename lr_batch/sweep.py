@@ -61,6 +61,7 @@ def run(
     workers: int | None = None,
     programs: Programs | None = None,
     width: int | None = None,
+    time_limit: float | None = None,
 ) -> Result:
     """Trains every trial of `study`.
 
@@ -73,6 +74,8 @@ def run(
       programs: keeps what is compiled, and takes from it what another run has compiled before.
       width: most lanes of a chunk, at least 1; as many as are useful where None. A study that goes on under another
         limit of memory finds its finished chunks by the width that it began with.
+      time_limit: seconds, above 0, after which no chunk is begun and those in flight are stored as they are; an event
+        then says which trials are missing. The same call with the same store goes on.
 
     Returns:
       The trials, in the order of batch sizes, seeds and settings, whatever the order they finished in.
@@ -86,8 +89,13 @@ def run(
             f"run: {study.regularizer.name} ends trials, and so does the race to the goal; measure it with "
             "lr_batch.generalize or lr-batch regularize"
         )
+    if time_limit is not None and not time_limit > 0:
+        raise ValueError(f"run: time_limit must be above 0 seconds, got {time_limit!r}")
     on_chunk = on_chunk or (lambda progress: None)
-    return _Sweep(study, store, on_chunk, worker_devices(workers), programs or Programs(), width).run()
+    sweep = _Sweep(study, store, on_chunk, worker_devices(workers), programs or Programs(), width)
+    if time_limit is not None:
+        sweep.deadline = sweep.began + time_limit
+    return sweep.run()
 
 
 class _Sweep:
@@ -109,6 +117,8 @@ class _Sweep:
         check(study)
         self.plan = ChunkPlan.of(study, useful=width)
         self.lane_bytes = chunk_memory(study).lane(self.plan.width, self.plan.execution)
+        self.deadline = np.inf  # of the clock that `began` is of
+        self.asked: Counter[int] = Counter()  # trials of each batch size
         self.rows: dict[str, tuple[Chunk, ChunkResult]] = {}  # by the id of the chunk
         self.status: Counter[str] = Counter()  # of the trials in `rows`
         self.flying: dict[str, ChunkStatus] = {}
@@ -120,13 +130,34 @@ class _Sweep:
         rates = dict.fromkeys(self.study.batch_sizes, self.study.space["learning_rate"])
         self._run_tasks(self._plan(rates, best={}))
         for _ in range(EXTENSIONS if self.study.extend else 0):
+            if self._is_late() and self._missing():
+                break
             result = self._result()
             added = rates_to_add(result)
             if not added:
                 break
             self.events += describe(added)
             self._run_tasks(self._plan(added, best=best_by_cell(result)))
+        if self._is_late() and self._missing():
+            self._note_missing(self._missing())
         return self._result()
+
+    def _is_late(self) -> bool:
+        return time.monotonic() >= self.deadline
+
+    def _missing(self) -> Counter[int]:
+        """Trials of each batch size that are not finished, or did not fit into memory."""
+        done = Counter(chunk.batch_size for chunk, rows in self.rows.values() for _ in rows.status)
+        return self.asked - done
+
+    def _note_missing(self, missing: Counter[int]) -> None:
+        sizes = ", ".join(
+            f"{size} ({count:,} of {self.asked[size]:,})" for size, count in sorted(missing.items())
+        )
+        self.events.append(
+            f"time limit: {missing.total():,} of {self.asked.total():,} trials are missing, at batch sizes {sizes}; all "
+            "that is finished is kept, and the same command goes on"
+        )
 
     def _plan(
         self, rates: Mapping[int, Sequence[float]], best: Mapping[tuple[int, int], float]
@@ -135,13 +166,15 @@ class _Sweep:
         tasks = []
         for batch_size, values in rates.items():
             settings = product({**self.study.space, "learning_rate": values})
-            for seed in range(self.study.seeds):
+            for seed in self.study.seed_numbers:
                 first = best.get((batch_size, seed), np.inf)
                 tasks += self.plan.tasks(batch_size, seed, settings, first=first)
         return tasks
 
     def _run_tasks(self, tasks: list[Task]) -> None:
         self.planned += len(tasks)
+        for task in tasks:
+            self.asked[task.chunk.batch_size] += len(task.chunk.settings)
         missing = [task for task in tasks if not self._restore(task.chunk)]
         self._report()
         missing.sort(key=lambda task: -task.chunk.batch_size)  # the longest first
@@ -151,7 +184,7 @@ class _Sweep:
             self._report()
 
     def _restore(self, chunk: Chunk) -> bool:
-        known = self.store.load(chunk) if self.store else None
+        known = self.store.load(chunk) if self.store is not None else None
         if isinstance(known, ChunkResult):
             self._accept(chunk, known)
         return isinstance(known, ChunkResult)
@@ -162,6 +195,8 @@ class _Sweep:
 
     def _run_task(self, task: Task | Compilation, device: jax.Device, emit: Callable) -> list[Task]:
         """In a worker's thread. Returns the two halves of a chunk that did not fit into memory."""
+        if self._is_late():
+            return []
         if isinstance(task, Compilation):
             self._compile(task, device)
             return []
@@ -183,8 +218,11 @@ class _Sweep:
             first=task.first,
             store=self.store,
             on_slice=lambda status: emit((task.chunk, status)),
+            is_late=self._is_late,
         )
-        if self.store:
+        if outcome is None:
+            return
+        if self.store is not None:
             self.store.save(task.chunk, outcome)
         emit((task.chunk, outcome))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,6 +70,36 @@ def whole_number(text: str) -> int:
     except (ValueError, OverflowError):
         pass
     raise UsageError(f"must be a whole number, got {text!r}")
+
+
+def seeds(text: str) -> int | tuple[int, ...]:
+    """How many seeds, or a list of them; "10," is a list of one.
+
+    >>> seeds("4"), seeds("10,11,12"), seeds("10,")
+    (4, (10, 11, 12), (10,))
+    """
+    try:
+        if "," in text:
+            return tuple(whole_number(part) for part in text.removesuffix(",").split(","))
+        return whole_number(text)
+    except UsageError as error:
+        raise UsageError(f"--seeds: {error}") from None
+
+
+def seconds(option: str, text: str) -> float:
+    """Reads a time such as "30m".
+
+    >>> seconds("--time-limit", "1h30m"), seconds("--time-limit", "1.5 s")
+    (5400.0, 1.5)
+    """
+    found = re.fullmatch(r"\s*(?:([\d.]+)\s*h)?\s*(?:([\d.]+)\s*m(?:in)?)?\s*(?:([\d.]+)\s*s)?\s*", text)
+    try:
+        total = sum(float(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True))
+    except (AttributeError, ValueError):
+        total = 0.0
+    if not total > 0:
+        raise UsageError(f"{option}: must look like 30m, 90s or 1h30m, got {text!r}")
+    return total
 
 
 def budget(text: str) -> int | str:

@@ -81,10 +81,11 @@ def _left(progress: Progress) -> str:
     if not progress.trials_trained:
         return "time left unknown"
     missing = (progress.chunks - progress.chunks_done) * progress.trials_done / progress.chunks_done
-    return f"about {_duration(missing * progress.seconds / progress.trials_trained)} left"
+    return f"about {duration(missing * progress.seconds / progress.trials_trained)} left"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time in two units at most."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -87,7 +87,7 @@ class Trainer:
         return np.array([losses[i] for i in proposal.id.tolist()])
 
     def _stored(self, task: Task) -> ChunkResult | None:
-        known = self.store.load(task.chunk) if self.store else None
+        known = self.store.load(task.chunk) if self.store is not None else None
         return known if isinstance(known, ChunkResult) else None
 
     def _tasks_of(self, proposal: Proposal) -> Iterable[Task]:
@@ -131,7 +131,7 @@ class Trainer:
 
         def finish(task):
             result, carry = self._train_chunk(task, device)
-            if self.store:
+            if self.store is not None:
                 self.store.save(task.chunk, result)
             emit((task, result, carry))
 

@@ -97,7 +97,7 @@ def _cells(fits: Generalization, batch_size: int, strength: float) -> Int[np.nda
     name = fits.study.regularizer.strength
     mine = np.flatnonzero((fits.batch_size == batch_size) & (fits.hparams[name] == strength))
     others = np.stack([fits.hparams[other][mine] for other in fits.hparams if other != name])
-    return mine[np.lexsort((fits.seed[mine], *others[::-1]))].reshape(-1, fits.study.seeds)
+    return mine[np.lexsort((fits.seed[mine], *others[::-1]))].reshape(-1, len(fits.study.seed_numbers))
 
 
 def _leave_one_out(values: Float[np.ndarray, "choices seeds"]) -> Int[np.ndarray, " seeds"]:

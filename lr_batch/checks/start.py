@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -41,12 +43,12 @@ def check_training_loss(probe: Probe) -> list[str]:
     return [f"training loss: finite before the first step, and so is its gradient ({len(rows):,} rows)"]
 
 
-def check_metrics(probe: Probe, goal: Goal, seeds: int, to_goal: bool) -> list[str]:
+def check_metrics(probe: Probe, goal: Goal, seeds: Sequence[int], to_goal: bool) -> list[str]:
     """Raises StudyError where a held-out metric is not finite, or meets the goal already."""
     _check_direction(probe.workload.name, goal)
     rows = np.arange(num_examples(probe.workload.eval_data))
     starts = []
-    for seed in range(min(seeds, SEEDS)):
+    for seed in seeds[:SEEDS]:
         values = _held_out(probe, probe.init(seed), rows)
         for name in (goal.metric, *sorted(set(values) - {goal.metric})):
             _check_finite(probe, name, "held-out", rows, values[name])

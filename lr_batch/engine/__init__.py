@@ -4,7 +4,7 @@ This is the door for what is built on the compiled chunk (a store, `hparam.tunin
 the plan of a chunk and its programs from here, and what is traced from `lr_batch.lanes`.
 """
 
-from lr_batch.engine.cadence import cadence_of, evaluation_steps
+from lr_batch.engine.cadence import cadence_at, cadence_of, evaluation_steps
 from lr_batch.engine.chunk import Checkpoint, Chunk, ChunkResult, ChunkStore, fingerprint
 from lr_batch.engine.chunk_plan import ChunkPlan, Task, run_within_memory
 from lr_batch.engine.chunk_run import run_chunk
@@ -48,6 +48,7 @@ __all__ = [
     "average_weights",
     "averaged",
     "batch_value_and_grad",
+    "cadence_at",
     "cadence_of",
     "choose_execution",
     "chunk_memory",

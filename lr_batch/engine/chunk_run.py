@@ -37,8 +37,9 @@ def run_chunk(
     first: float = np.inf,
     store: ChunkStore | None = None,
     on_slice: Callable[[ChunkStatus], None] = lambda status: None,
-) -> ChunkResult:
-    """Trains the lanes of `chunk` to the end of their race and returns their rows.
+    is_late: Callable[[], bool] = lambda: False,
+) -> ChunkResult | None:
+    """Trains the lanes of `chunk` to the end of their race and returns their rows; None where it stopped before.
 
     Args:
       engine: of the chunk's workload, optimizer and width.
@@ -48,10 +49,11 @@ def run_chunk(
       first: best known steps to goal at this batch size and seed; the race is against it too.
       store: keeps the lanes of a long chunk, from which it goes on after an interruption.
       on_slice: called about every two seconds.
+      is_late: asked as often; where it says so, the lanes are stored as they are, and the chunk is not finished.
     """
     began = saved = time.monotonic()
     valid = np.arange(engine.width) < len(chunk.settings)
-    known = store.load(chunk) if store else None
+    known = store.load(chunk) if store is not None else None
     if isinstance(known, ChunkResult):
         return known
     carry = engine.start(device, terms, chunk.seed, valid, first)
@@ -64,9 +66,14 @@ def run_chunk(
         stop = next_stop(terms.cadence, int(carry.evals), int(carry.draw.step), seconds_per_step)
         carry, seconds_per_step = _timed_slice(engine, device, carry, terms, stop)
         on_slice(ChunkStatus(carry, len(chunk.settings)))
-        if store and bool(carry.running) and time.monotonic() - saved > CHECKPOINT_SECONDS:
+        if not bool(carry.running):
+            break
+        late = is_late()
+        if store is not None and (late or time.monotonic() - saved > CHECKPOINT_SECONDS):
             store.save(chunk, Checkpoint(int(carry.draw.step), jax.device_get(carry)))
             saved = time.monotonic()
+        if late:
+            return None
     return rows(jax.device_get(carry), chunk, terms, engine.width, device, time.monotonic() - began)
 
 

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import tyro
 
-from runs.commands.options import OutputOptions, StudyOptions
+from runs import parse
+from runs.commands.options import OutputOptions, StudyOptions, optional
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +26,12 @@ class Curve:
     schedule: Annotated[str, tyro.conf.arg(metavar="SCHEDULE")] = "constant"
     """A name of `lr-batch list schedules`: how the rate goes on from its peak, the learning rate. Its lengths and
     factors are given by --set."""
+    regularizer: Annotated[str | None, optional("NAME")] = None
+    """A name of `lr-batch list regularizers`; its strength is set by --set, such as dropout=0.1,0.3."""
+    time_limit: Annotated[str | None, optional("TIME")] = None
+    """Such as 30m, 90s or 1h30m: what is finished by then is kept and told; the same command goes on."""
+    dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Say what would be trained, in how much memory and time at most, from two steps of each batch size; then stop."""
     output: Annotated[OutputOptions, tyro.conf.arg(name="")] = OutputOptions()
 
     def __call__(self) -> None:
@@ -33,8 +40,16 @@ class Curve:
         from runs.curve.table import print_outcome
         from runs.write import json_text
 
-        study = self.study.study(self.optimizer, self.schedule)
-        folder, result = run_in_folder(study, self.output.out, add=self.output.add)
+        study = self.study.study(self.optimizer, self.schedule, self.regularizer)
+        if self.dry_run:
+            from runs.curve.dry_run import print_dry_run
+
+            return print_dry_run(study, sys.stdout)
+        limit = parse.seconds("--time-limit", self.time_limit) if self.time_limit else None
+        folder, result = run_in_folder(study, self.output.out, add=self.output.add, time_limit=limit)
+        if not result.num_trials:
+            print(*result.engine.events, sep="\n")
+            return
         outcome = write_outcome(result, folder)
         if self.output.json:
             print(json_text(outcome.summary))

@@ -45,8 +45,8 @@ class StudyOptions:
     set: Settings = ()
     """Values of a further hyperparameter, such as momentum=0.9,0.99, or of a schedule, such as end_factor=0,0.1.
     Lengths: decay_steps=500, or 50% of the budget, or 20_000examples or 10epochs (fewer steps at larger batches)."""
-    seeds: Annotated[int, WHOLE] = 4
-    """Trials of each setting, with different initial parameters and order of examples."""
+    seeds: Annotated[str, tyro.conf.arg(metavar="INT")] = "4"
+    """Trials of each setting, with different initial parameters and order of examples; or a list 10,11,12."""
     goal: Annotated[str | None, optional("METRIC<NUMBER")] = None
     """Held-out goal such as "loss<0.2" or "accuracy>0.95", or auto for what lr-batch goal proposes. Default: the
     workload's."""
@@ -65,19 +65,33 @@ class StudyOptions:
     )
     """How trials are executed: all at once, in blocks, or one by one. Default: the workload's, mostly auto."""
 
-    def study(self, optimizer: str, schedule: str = "constant", *, without: Collection[str] = ()) -> Study:
+    def study(
+        self,
+        optimizer: str,
+        schedule: str = "constant",
+        regularizer: str | None = None,
+        *,
+        without: Collection[str] = (),
+    ) -> Study:
         """The study for one optimizer, a registered name or FILE.py:NAME, and one schedule; names of `--set` that are of
         other schedules are left out."""
         import lr_batch
+        import reg
 
+        strengths = reg.REGULARIZERS[regularizer].space if regularizer else {}
         row = lr_batch.as_optimizer(load.named_or_loaded("--optimizer", optimizer))
         return lr_batch.Study(
             workload=load.named_or_loaded("workload", self.workload),
             optimizer=row,
             batch_sizes=None if self.batch_sizes is None else parse.batch_sizes(self.batch_sizes),
-            space={name: listed for name, listed in self._space(row.space).items() if name not in without},
+            space={
+                name: listed
+                for name, listed in self._space({**row.space, **strengths}).items()
+                if name not in without
+            },
             schedule=schedule,
-            seeds=self.seeds,
+            regularizer=regularizer,
+            seeds=parse.seeds(str(self.seeds)),
             goal=self.with_goal(optimizer).goal,
             reached=self.reached,
             budget=None if self.budget is None else parse.budget(str(self.budget)),

@@ -56,6 +56,7 @@ def run_in_folder(
     add: bool = False,
     kind: str = "curve",
     lender: Path | None = None,
+    time_limit: float | None = None,
 ) -> tuple[Path, Result]:
     """Runs what is missing of `study` in its folder, with progress on stderr.
 
@@ -65,6 +66,7 @@ def run_in_folder(
       add: the folder may hold the study with another grid; the answer is then of all its trials.
       kind: what the folder is for, see `runs.folder`.
       lender: another folder of the same study, whose finished chunks are taken over.
+      time_limit: in seconds, see `lr_batch.run`.
 
     Raises:
       runs.store.StoreError: if the folder cannot be used or holds another study.
@@ -76,7 +78,7 @@ def run_in_folder(
     with results(folder, kind, described, extend=add) as store, lent(store, lender) as chunks:
         with ProgressLine() as progress:
             width = None if add else known_width(chunks)
-            result = run(with_lanes(study, chunks), chunks, progress, width=width)
+            result = run(with_lanes(study, chunks), chunks, progress, width=width, time_limit=time_limit)
         stored = _result(store) if result.num_trials else result
     return folder, stored._replace(engine=result.engine)
 

@@ -272,7 +272,7 @@ def _new(fits: Generalization, title: str) -> tuple[Figure, Axes]:
 def _subtitle(fits: Generalization) -> str:
     study = fits.study
     names = f"{style.plain(study.workload.name)} · {style.plain(study.optimizer_name)}"
-    return f"{names} · {fits.epochs:g} epochs · {study.seeds} seeds"
+    return f"{names} · {fits.epochs:g} epochs · {len(study.seed_numbers)} seeds"
 
 
 def _colours(fits: Generalization) -> list[str]:

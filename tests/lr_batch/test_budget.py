@@ -9,7 +9,7 @@ from tiny import tiny_study
 
 import lr_batch
 from lr_batch import Length
-from lr_batch.engine import Identity
+from lr_batch.engine import Checkpoint, Identity
 
 FIELDS = dict(goal="loss<1e-9", slack=np.inf, lanes="vmap")  # every trial spends its budget
 
@@ -51,6 +51,36 @@ def test_a_part_of_a_budget_in_examples_is_of_its_steps():
     study = tiny_study(budget="200examples", schedule="linear", space=space)
     steps = [study.as_trained(study.settings, size)[0]["decay_steps"] for size in study.batch_sizes]
     assert steps == [100, 25, 17, 3]
+
+
+class Kept(dict):
+    """A store in memory."""
+
+    def load(self, chunk):
+        return self.get(chunk.id)
+
+    def save(self, chunk, outcome):
+        self[chunk.id] = outcome
+
+
+def test_a_chunk_in_flight_at_the_time_limit_goes_on_where_it_was(monkeypatch):
+    study, store, asked = tiny_study(batch_sizes=(4,), seeds=1, **FIELDS), Kept(), []
+    late = lambda sweep: asked.append(sweep) or len(asked) > 3  # two programs, a chunk, and its first slice
+    with monkeypatch.context() as patch:
+        patch.setattr("lr_batch.sweep._Sweep._is_late", late)
+        stopped = lr_batch.run(study, store, workers=1)
+    (kept,) = store.values()
+    assert isinstance(kept, Checkpoint) and 0 < kept.step < 200 and stopped.num_trials == 0
+    assert "4 of 4 trials are missing, at batch sizes 4 (4 of 4)" in stopped.engine.events[-1]
+    resumed, whole = lr_batch.run(study, store), lr_batch.run(study)
+    assert resumed.engine.examples == whole.engine.examples and not resumed.engine.events
+    for one, other in zip(resumed.curves, whole.curves, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
+
+
+def test_a_time_limit_is_above_0():
+    with pytest.raises(ValueError, match="run: time_limit must be above 0 seconds, got 0"):
+        lr_batch.run(tiny_study(), time_limit=0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,63 @@
+"""Options of `lr-batch curve` about how much is trained, and of what."""
+
+import json
+
+import pytest
+from command_line import MODEL, command
+
+import runs.curve.run
+
+SMALL = "curve my.py:workload --batch-sizes 4,40 --learning-rates 0.3,1,3 --no-extend --goal loss<0.6".split()
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    (tmp_path / "my.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_time_limit_keeps_what_is_finished_and_says_what_is_missing(capsys):
+    words = [*SMALL, "--seeds", "2", "--out", "o", "--json"]
+    code, out, err = command(capsys, *words, "--time-limit", "0.001s")
+    assert code == 0, err
+    assert "time limit: 12 of 12 trials are missing, at batch sizes 4 (6 of 6), 40 (6 of 6)" in out
+    code, out, err = command(capsys, *words, "--time-limit", "10m")
+    assert code == 0 and json.loads(out)["trials"] == 12 and "time limit" not in out, err
+
+
+def test_seeds_are_a_number_or_a_list(capsys):
+    assert command(capsys, *SMALL, "--out", "a", "--seeds", "10,12")[0] == 0
+    assert {trial.seed for trial in runs.curve.run.stored_result("a").trials} == {10, 12}
+
+
+def test_a_regularizer_with_its_strengths(capsys):
+    words = [*SMALL, "--seeds", "2", "--regularizer", "l2", "--set", "l2=0,0.01", "--out", "o"]
+    code, out, err = command(capsys, *words)
+    assert code == 0 and "tiny with sgd + l2" in out, err
+
+
+def test_a_dry_run_says_what_would_be_trained_and_trains_nothing(capsys, tmp_path):
+    code, out, err = command(capsys, *SMALL, "--seeds", "2", "--dry-run", "--out", "o")
+    assert code == 0, err
+    assert "12 trials: 2 batch sizes x 3 settings x 2 seeds" in out and "4 chunks of up to 3 lanes" in out
+    assert "programs: 2, compiled in" in out and "time: at most about" in out and "memory:" in out
+    assert not (tmp_path / "o").exists() and not (tmp_path / "lr-batch-results").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--time-limit soon", "--time-limit: must look like 30m, 90s or 1h30m, got 'soon'"),
+        ("--time-limit 0m", "--time-limit: must look like 30m"),
+        ("--seeds 3,3", "study: seeds must differ, got [3, 3]"),
+        ("--seeds 3,x", "--seeds: must be a whole number, got 'x'"),
+        ("--seeds=-1,2", "study: seeds of a list must be a whole number from 0 to"),
+        ("--budget 5%", "study: budget must be a number of steps, 50_000examples or 10epochs, got '5%'"),
+        ("--regularizer dropot", "unknown regularizer 'dropot'; did you mean 'dropout'?"),
+        ("--regularizer l2 --set l1=1", "unknown hyperparameter of sgd 'l1'"),
+    ],
+)
+def test_mistakes_are_one_line_before_anything_runs(words, said, capsys, monkeypatch):
+    monkeypatch.setattr("jax.stages.Lowered.compile", lambda *args, **kwargs: 1 / 0)
+    code, out, err = command(capsys, *SMALL, *words.split())
+    assert (code, out) == (2, "") and said in err and err.count("\n") == 1
