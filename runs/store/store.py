@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import threading
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +50,7 @@ from runs.store.study import (
     identity_part,
     proved,
 )
+from runs.store.transactions import Transactions
 from runs.write import sweep
 
 
@@ -79,7 +78,6 @@ class Store:
         self.directory = Path(directory)
         self.read_only = read_only
         self._path = self.directory / NAME
-        self._lock = threading.RLock()
         lease = None if read_only else self._take_lease()
         try:
             self.damage: str | None = None
@@ -92,8 +90,8 @@ class Store:
                 lease.release()
             raise
         self._finalizer = weakref.finalize(self, _close, self._db, lease, os.getpid())
+        self._file = Transactions(self._path, self._db, read_only=read_only)
         if lease:
-            self._file = _file(self._path)
             self._clear_leftovers()
         if lease and lease.previous:
             self.record(f"taken over from {lease.previous}, which ended without closing the store")
@@ -103,7 +101,7 @@ class Store:
         return Lease(self.directory)
 
     def close(self) -> None:
-        """Closes the file and gives the folder free; also done when the process ends."""
+        """Closes the file and releases the folder; also done when the process ends."""
         self._finalizer()
 
     def __enter__(self) -> Store:
@@ -112,7 +110,7 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         try:
             if kind is None and not self.read_only:
-                self._check_file()
+                self._file.check_file()
         finally:
             self.close()
 
@@ -123,7 +121,7 @@ class Store:
         `jax.tree.leaves`: the structure is not stored, since nothing that a file says is executed.
         The engine restores it with `jax.tree.unflatten(jax.tree.structure(own_carry), leaves)`.
         """
-        with self._reading():
+        with self._file.reading():
             result = find_result(self._db, chunk)
         return load_checkpoint(self._lanes_folder(chunk)) if result is None else result
 
@@ -133,7 +131,7 @@ class Store:
         Rows go in together or not at all. A trial that is there already is left as it was, and
         differing numbers for it become an event; a damaged row is replaced.
         """
-        self._refuse_if_read_only()
+        self._file.refuse_if_read_only()
         folder = self._lanes_folder(chunk)
         with as_store_error(folder):
             if isinstance(outcome, Checkpoint):
@@ -145,7 +143,7 @@ class Store:
     def _save_rows(self, chunk: Chunk, result: ChunkResult) -> None:
         check_result(chunk, result)
         rows = [trial_row(chunk, result, lane) for lane in range(len(chunk.settings))]
-        with self._writing():
+        with self._file.writing():
             accept_chunk(self._db, chunk_row(chunk, result))
             for event in filter(None, [accept_trial(self._db, row) for row in rows]):
                 self._add_event(event)
@@ -168,7 +166,7 @@ class Store:
           StudyChanged: another study is there.
         """
         new = json.loads(json.dumps(study, allow_nan=False))
-        with self._writing():
+        with self._file.writing():
             self._accept_study(Description(kind, new, command), self.description, extend)
 
     def _accept_study(self, new: Description, known: Description | None, extend: bool) -> None:
@@ -193,7 +191,7 @@ class Store:
         Raises:
           StoreError: the description was lost, and there are chunks of several studies.
         """
-        with self._reading():
+        with self._file.reading():
             row, chunks = latest_study(self._db), read_rows(self._db, ChunkRow)
         known = described(row) if row else None
         if known and (not chunks or any(agree(json.loads(chunk.identity), known.study) for chunk in chunks)):
@@ -206,12 +204,12 @@ class Store:
     @property
     def events(self) -> tuple[str, ...]:
         """What happened to the store, oldest first; events of a chunk are in its row."""
-        with self._reading():
+        with self._file.reading():
             return tuple(row.event for row in read_rows(self._db, EventRow, "ORDER BY number"))
 
     def record(self, event: str) -> None:
         """Adds an event."""
-        with self._writing():
+        with self._file.writing():
             self._add_event(event)
 
     def trials(self) -> Iterator[Trial]:
@@ -220,34 +218,30 @@ class Store:
 
     def trial_rows(self) -> list[TrialRow]:
         """The same as they are stored, with hash, width, device, precision and versions."""
-        with self._reading():
+        with self._file.reading():
             rows = read_rows(self._db, TrialRow, "ORDER BY batch_size, seed, chunk, lane")
             known, chunks = self.description, read_rows(self._db, ChunkRow)
         return belonging(rows, chunks, known.study) if known else rows
 
     def strangers(self) -> list[TrialRow]:
         """Intact trials that are of another study than the one described."""
-        with self._reading():
+        with self._file.reading():
             rows = read_rows(self._db, TrialRow, "ORDER BY batch_size, seed, chunk, lane")
         own = {row.checksum for row in self.trial_rows()}
         return [row for row in rows if row.checksum not in own]
 
     def chunks(self) -> list[ChunkRow]:
         """All intact chunk rows, by batch size, seed and id."""
-        with self._reading():
+        with self._file.reading():
             return read_rows(self._db, ChunkRow, "ORDER BY batch_size, seed, id")
 
     def verify(self) -> list[BadRow]:
         """Rows that are damaged; their chunks run again."""
-        with self._reading():
+        with self._file.reading():
             return find_damage(self._db)
 
     def _lanes_folder(self, chunk: Chunk) -> Path:
         return self.directory / "lanes" / chunk.id
-
-    def _refuse_if_read_only(self) -> None:
-        if self.read_only:
-            raise StoreError(f"{self._path}: opened read-only")
 
     def _refuse_or_record(self, changes: Mapping[str, str], extend: bool) -> None:
         listing = "; ".join(f"{name}: {change}" for name, change in changes.items())
@@ -271,43 +265,6 @@ class Store:
                 clear_unfinished(folder)
                 if find_chunk(self._db, folder.name):
                     discard_checkpoint(folder)
-
-    def _check_file(self) -> None:
-        """Raises where what is written goes to a file that nobody will find."""
-        if _file(self._path) != self._file:
-            raise StoreError(
-                f"{self._path}: was deleted or replaced while this run wrote to it, and what it finished is "
-                "lost; the same command begins anew"
-            )
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        with self._lock, as_store_error(self._path):
-            yield
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """One transaction: all of it survives from here on, or nothing of it happened."""
-        self._refuse_if_read_only()
-        with self._lock, as_store_error(self._path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._check_file()
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # SQLite ends it by itself when the disk is full
-                    self._db.execute("ROLLBACK")
-                raise
-
-
-def _file(path: Path) -> tuple[int, int] | None:
-    """Which file has this name at the moment."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _close(db: sqlite3.Connection, lease: Lease | None, pid: int) -> None:
