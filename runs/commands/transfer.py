@@ -12,7 +12,8 @@ import tyro
 from runs import load, parse
 
 if TYPE_CHECKING:
-    from runs.transfer.run import Family, TransferPlan
+    from runs.transfer.family import Family
+    from runs.transfer.run import TransferPlan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +67,8 @@ class Transfer:
         from hparam.mup.fan_growth import default_fans
         from hparam.mup.mup import checked_kind
         from lr_batch import as_optimizer
-        from runs.transfer.run import Family, TransferPlan
+        from runs.transfer.family import Family
+        from runs.transfer.run import TransferPlan
 
         optimizer = as_optimizer(load.named_or_loaded("--optimizer", self.optimizer))
         checked_kind(optimizer)

@@ -20,7 +20,9 @@ from optim import Optimizer
 from runs.plots import style
 from runs.recipes.descend import descend
 from runs.recipes.rate_sensitivity import BATCH_SIZE, batches_of
-from runs.transfer.run import MUP, Family, TransferPlan, best_rates
+from runs.transfer.best_rate import best_rates
+from runs.transfer.family import MUP, Family
+from runs.transfer.run import TransferPlan
 from runs.write import write_atomically
 
 RESULTS = Path(__file__).parent.parent / "results" / "transfer"

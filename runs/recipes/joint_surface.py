@@ -20,16 +20,9 @@ from lr_batch import Workload, log_grid
 from lr_batch.workloads import digits_mlp
 from runs.plots import style
 from runs.plots.cells import geometric_edges
-from runs.transfer.run import (
-    PARAMETERIZATIONS,
-    BestRate,
-    Family,
-    TransferPlan,
-    best_rates,
-    losses_after,
-    studies_of,
-    train_all,
-)
+from runs.transfer.best_rate import BestRate, best_rates
+from runs.transfer.family import PARAMETERIZATIONS, Family
+from runs.transfer.run import TransferPlan, losses_after, studies_of, train_all
 from runs.write import write_atomically
 
 RESULTS = Path(__file__).parent.parent / "results" / "transfer"

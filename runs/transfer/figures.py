@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from hparam import CoordinateCheck
 from runs.compare.figures import PALETTE, spread
 from runs.plots import style
-from runs.transfer.run import BestRate
+from runs.transfer.best_rate import BestRate
 
 # Room above and below the losses, as a power of their range; losses far above those at the first rate are cut off.
 ABOVE, BELOW = 0.12, 0.2

@@ -14,20 +14,16 @@ from hparam.mup.coordinate_check import BATCH_SIZE, NUM_STEPS
 from lr_batch import Result, as_optimizer
 from runs.folder import default_folder, results
 from runs.text import Printer, add_row, table
+from runs.transfer.best_rate import BestRate, best_rates, wider_is_worse
+from runs.transfer.family import MUP, PARAMETERIZATIONS, Family
 from runs.transfer.run import (
-    MUP,
-    PARAMETERIZATIONS,
-    BestRate,
-    Family,
     TransferPlan,
-    best_rates,
     check_coordinates,
     description,
     horizons,
     losses_after,
     studies_of,
     train_all,
-    wider_is_worse,
 )
 from runs.write import plain, write_json
 

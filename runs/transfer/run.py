@@ -3,89 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
 import hparam
-import optim
-from hparam.mup.fan_growth import FansRule, default_fans
 from lr_batch import (
     DIVERGED,
-    LEVEL,
-    Estimate,
     Goal,
     Result,
     Schedule,
     Study,
-    Workload,
-    as_optimizer,
-    as_workload,
-    estimate,
-    num_examples,
 )
 from lr_batch.engine import fingerprint
 from runs.curve.run import description as described
 from runs.curve.run import run_in_folder
 from runs.folder import part
+from runs.transfer.family import PARAMETERIZATIONS, Family
 
-STANDARD, MUP = "standard", "muP"
-PARAMETERIZATIONS = (STANDARD, MUP)
-MEASURED_ROWS = 512  # training examples on which the final loss is measured
 UNREACHABLE = Goal("loss", 0.0)  # so that every trial is trained for its whole budget
 KIND = "transfer, one width"  # of the folder of one study
-
-
-class Family(NamedTuple):
-    """One network at any width.
-
-    Attributes:
-      make: `width -> Workload`. If it takes `base_width` too, that is what muP changes in the network itself.
-      optimizer: what `lr_batch.as_optimizer` takes; muP needs to know its `step_kind`.
-      base_width: where the two parameterizations are the same.
-      options: further arguments of `make`, such as `layers`.
-      zero_readout: output weights of muP start at zero, at the base width too.
-      measured: "training" or "held-out": whose loss.
-      fans: which axes of a parameter are its input and its output, see `hparam.mup`.
-    """
-
-    make: Callable[..., Workload]
-    optimizer: optim.Optimizer | str
-    base_width: int
-    options: Mapping[str, int] = {}
-    zero_readout: bool = True
-    measured: str = "training"
-    fans: FansRule = default_fans
-
-    def member(self, parameterization: str, width: int) -> tuple[Workload, optim.Optimizer]:
-        """Workload and optimizer of one width."""
-        if parameterization == STANDARD:
-            workload, optimizer = self._network(width), as_optimizer(self.optimizer)
-        else:
-            scaled = hparam.mup(self._under_mup(self.base_width), self._under_mup(width), fans=self.fans)
-            workload, optimizer = scaled.workload(), scaled.optimizer(self.optimizer)
-        return workload._replace(name=f"{workload.name}, width {width}, {parameterization}"), optimizer
-
-    def _under_mup(self, width: int) -> Workload:
-        """What muP changes in the network itself."""
-        takes_base = "base_width" in inspect.signature(self.make).parameters
-        own = {"base_width": self.base_width} if takes_base else {}
-        network = self._network(width, **own)
-        if not self.zero_readout:
-            return network
-        return hparam.zero_readout(network, self._network(2 * width, **own), self.fans)
-
-    def _network(self, width: int, **own: int) -> Workload:
-        workload = as_workload(self.make, width=width, **self.options, **own)
-        if self.measured == "training":
-            return workload._replace(eval_data=evenly_spaced(workload.train_data, MEASURED_ROWS))
-        return workload
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,25 +55,6 @@ class TransferPlan:
             raise ValueError(f"transfer: needs at least three learning rates, got {len(self.rates)}")
         if self.seeds < 2:
             raise ValueError(f"transfer: an interval needs at least two seeds, got {self.seeds}")
-
-
-class BestRate(NamedTuple):
-    """The best learning rate of one width.
-
-    Attributes:
-      rate: geometric mean over seeds, with its interval.
-      octaves: log2 of it relative to the first width, seed by seed.
-      loss: geometric mean over seeds of the smallest loss.
-      kept: loss at the first width's best rate over the lowest of the grid, of means over seeds; 1 at best.
-      edge: whether it is the first or last rate of the grid.
-    """
-
-    width: int
-    rate: Estimate
-    octaves: Estimate
-    loss: float
-    kept: float
-    edge: bool
 
 
 def studies_of(family: Family, plan: TransferPlan) -> dict[tuple[str, int], Study]:
@@ -202,66 +124,6 @@ def horizons(plan: TransferPlan) -> tuple[int, ...]:
     return tuple(sorted({max(plan.steps // part, 1) for part in (8, 4, 2, 1)}))
 
 
-def best_rates(
-    widths: tuple[int, ...], rates: tuple[float, ...], loss: Float[np.ndarray, "widths seeds rates"]
-) -> tuple[BestRate, ...]:
-    """Best rate of every width. Seeds share their examples over widths, so shifts are taken seed by seed."""
-    found = np.array([[minimum(np.log2(rates), np.log(seed)) for seed in width] for width in loss])
-    where, lowest = found[..., 0], found[..., 1]
-    edges = np.median(np.argmin(loss, axis=-1), axis=-1)
-    means = np.log(loss).mean(axis=1)
-    kept = [np.exp(np.interp(where[0].mean(), np.log2(rates), mean) - mean.min()) for mean in means]
-    return tuple(
-        BestRate(
-            width,
-            Estimate(*np.exp2(student_interval(where[i])).tolist()),
-            Estimate(*student_interval(where[i] - where[0])),
-            float(np.exp(lowest[i].mean())),
-            float(kept[i]),
-            bool(edges[i] in (0, len(rates) - 1)),
-        )
-        for i, width in enumerate(widths)
-    )
-
-
-def minimum(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> tuple[float, float]:
-    """Place and value of the minimum of y, by a parabola through the lowest point and two to either side.
-
-    Weights e^(lowest - y) keep the cliff beyond which training diverges (y infinite) from bending the
-    parabola. The lowest point itself where that is the first or last one or the points do not turn.
-    """
-    i = int(np.argmin(y))
-    near = np.arange(max(i - 2, 0), min(i + 3, len(x)))
-    near = near[np.isfinite(y[near])]
-    if i in (0, len(x) - 1) or len(near) < 3:
-        return float(x[i]), float(y[i])
-    a, b, c = np.polyfit(x[near] - x[i], y[near], 2, w=np.exp(y[i] - y[near]))
-    turn = -b / (2 * a) if a > 0 else np.inf
-    if not x[near[0]] <= x[i] + turn <= x[near[-1]]:
-        return float(x[i]), float(y[i])
-    return float(x[i] + turn), float(c + b * turn / 2)
-
-
-def student_interval(values: Float[np.ndarray, " seeds"], level: float = LEVEL) -> tuple[float, float, float]:
-    """Mean over seeds with Student's interval."""
-    return tuple(estimate(values, level))
-
-
-def wider_is_worse(loss: Float[np.ndarray, "widths seeds rates"], margin: float = 0.01) -> tuple[int, int]:
-    """At how many rates a network loses to the next narrower one, and of how many compared.
-
-    It loses where the interval of its excess in log loss, over seeds, lies above `margin`; rates at
-    which some seed of the narrower network diverged are not compared.
-    """
-    worse = compared = 0
-    for narrow, wide in zip(loss, loss[1:], strict=False):
-        for column in np.flatnonzero(np.isfinite(narrow).all(axis=0)):
-            compared += 1
-            excess = np.log(wide[:, column] / narrow[:, column])
-            worse += not np.isfinite(excess).all() or student_interval(excess)[1] > margin
-    return int(worse), compared
-
-
 def check_coordinates(
     family: Family, widths: tuple[int, ...], rate: float
 ) -> dict[str, hparam.CoordinateCheck]:
@@ -271,10 +133,3 @@ def check_coordinates(
         members = {width: family.member(name, width) for width in widths}
         checks[name] = hparam.coordinate_check(members, {"learning_rate": rate})
     return checks
-
-
-def evenly_spaced(data: Any, rows: int) -> Any:
-    """At most `rows` of the examples."""
-    total = num_examples(data)
-    index = np.linspace(0, total - 1, min(rows, total)).astype(int)
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[index], data)

@@ -10,24 +10,14 @@ import jax
 import numpy as np
 import pytest
 
-from lr_batch import Curve
+from lr_batch import Curve, estimate
 from lr_batch.workloads import digits_mlp
 from runs.commands.transfer import Transfer, sized
 from runs.parse import UsageError
 from runs.recipes import dead_units, joint_surface
-from runs.transfer.run import (
-    MUP,
-    Family,
-    TransferPlan,
-    best_rates,
-    evenly_spaced,
-    horizons,
-    losses_after,
-    minimum,
-    student_interval,
-    study_of,
-    wider_is_worse,
-)
+from runs.transfer.best_rate import best_rates, minimum, wider_is_worse
+from runs.transfer.family import MUP, Family, evenly_spaced
+from runs.transfer.run import TransferPlan, horizons, losses_after, study_of
 
 RATES = tuple(2.0 ** np.arange(-10, 1))
 OCTAVES = np.log2(RATES)
@@ -70,7 +60,7 @@ def test_an_optimum_on_the_edge_is_flagged():
 
 
 def test_intervals_are_students():
-    mean, low, high = student_interval(np.array([1.0, 2.0, 3.0, 4.0]))
+    mean, low, high = estimate(np.array([1.0, 2.0, 3.0, 4.0]))
     assert (mean, high - mean) == pytest.approx((2.5, 2.3534 * np.std([1, 2, 3, 4], ddof=1) / 2), rel=1e-4)
     assert high - mean == pytest.approx(mean - low)
 
