@@ -90,7 +90,7 @@ class Study:
         workload: Workload | str | Callable[[], Workload] = "digits_mlp",
         optimizer: optim.Optimizer | str | Callable[[Mapping[str, Any]], Any] = "sgd",
         batch_sizes: Iterable[int] | None = None,
-        space: Mapping[str, Iterable[float]] | None = None,
+        space: Mapping[str, Iterable[float | str]] | None = None,
         seeds: int | Iterable[int] = 4,
         goal: Goal | str | None = None,
         budget: int | str | Length | None = None,

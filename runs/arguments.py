@@ -12,6 +12,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
+from runs.config import with_config
 from runs.parse import REPEATABLE, UsageError
 
 HELP = ("-h", "--help")
@@ -61,6 +62,7 @@ def parsed(arguments: Sequence[str]) -> Callable[[], None]:
         from optim.names import unknown
 
         raise UsageError(unknown("command", name, COMMANDS))
+    words = with_config(words, list(options(COMMANDS[name])))
     refuse_unknown(name, words, COMMANDS)
     refuse_repeated(words)
     with contextlib.nullcontext() if {*HELP} & {*words} else _wide():

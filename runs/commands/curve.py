@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -32,15 +33,22 @@ class Curve:
     """Such as 30m, 90s or 1h30m: what is finished by then is kept and told; the same command goes on."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Say what would be trained, in how much memory and time at most, from two steps of each batch size; then stop."""
+    config: Annotated[Path | None, optional("FILE")] = None
+    """A TOML file of options with these names, such as `seeds = 8`, and `workload`; what it has is not typed again."""
+    save_config: Annotated[Path | None, optional("FILE")] = None
+    """Write the options of this study to a file for --config."""
     output: Annotated[OutputOptions, tyro.conf.arg(name="")] = OutputOptions()
 
     def __call__(self) -> None:
+        from runs.config import save_config
         from runs.curve.outcome import write_outcome
         from runs.curve.run import run_in_folder
         from runs.curve.table import print_outcome
         from runs.write import json_text
 
         study = self.study.study(self.optimizer, self.schedule, self.regularizer)
+        if self.save_config:
+            save_config(self, self.save_config)
         if self.dry_run:
             from runs.curve.dry_run import print_dry_run
 
