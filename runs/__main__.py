@@ -45,10 +45,11 @@ def run(arguments: Sequence[str]) -> None:
         return
     command = parsed(arguments)
     from runs.cache import use_compilation_cache
-    from runs.devices import require_devices
+    from runs.devices import require_devices, use_device
     from runs.folder import ARGUMENTS
     from runs.parse import UsageError
 
+    use_device(getattr(getattr(command, "study", None), "device", None))
     require_devices()
     use_compilation_cache()
     ARGUMENTS.set(tuple(arguments))

@@ -3,8 +3,42 @@
 from __future__ import annotations
 
 import os
+import re
 
 from runs.parse import UsageError
+
+
+def use_device(asked: str | None) -> None:
+    """Makes JAX take what `--device` names and nothing else; before it has looked for devices.
+
+    Raises:
+      UsageError: one line.
+    """
+    if asked is None:
+        return
+    found = re.fullmatch(r"cpu|gpu(?::(\d+))?", asked)
+    if not found:
+        raise UsageError(f"--device: must look like cpu, gpu or gpu:0, got {asked!r}")
+    import jax
+
+    if asked == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+        return
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    if found[1]:
+        number = int(found[1])
+        if visible and number >= len(visible):
+            raise UsageError(
+                f"--device {asked}: CUDA_VISIBLE_DEVICES shows {len(visible)} devices, from gpu:0 on"
+            )
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible[number] if visible else str(number)
+    try:
+        jax.devices("gpu")
+    except Exception as error:
+        said = str(error).strip().partition("\n")[0]
+        raise UsageError(
+            f"--device {asked}: there is none that JAX can use here: {said}; take cpu"
+        ) from error
 
 
 def require_devices() -> None:

@@ -65,6 +65,9 @@ class StudyOptions:
     )
     """How trials are executed: all at once, in blocks, or one by one. Default: the workload's, mostly auto."""
 
+    device: Annotated[str | None, optional("cpu|gpu:0")] = None
+    """Where to train: cpu, gpu for all of them, gpu:0 for one. Default: what JAX finds."""
+
     def study(
         self,
         optimizer: str,

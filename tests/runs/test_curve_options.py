@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import pytest
 from command_line import MODEL, command
 
@@ -44,9 +45,26 @@ def test_a_dry_run_says_what_would_be_trained_and_trains_nothing(capsys, tmp_pat
     assert not (tmp_path / "o").exists() and not (tmp_path / "lr-batch-results").exists()
 
 
+@pytest.mark.skipif(jax.default_backend() == "gpu", reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_one_line(capsys, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # put back afterwards
+    code, out, err = command(capsys, *SMALL, "--device", "gpu:0")
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert "--device gpu:0: there is none that JAX can use here" in err
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    code, out, err = command(capsys, *SMALL, "--device", "gpu:2")
+    assert code == 2 and "--device gpu:2: CUDA_VISIBLE_DEVICES shows 2 devices, from gpu:0 on" in err
+
+
+def test_the_cpu_may_be_named(capsys):
+    assert command(capsys, *SMALL, "--seeds", "1", "--device", "cpu", "--dry-run")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        ("--device tpu", "--device: must look like cpu, gpu or gpu:0, got 'tpu'"),
+        ("--device cpu:3", "--device: must look like cpu, gpu or gpu:0, got 'cpu:3'"),
         ("--time-limit soon", "--time-limit: must look like 30m, 90s or 1h30m, got 'soon'"),
         ("--time-limit 0m", "--time-limit: must look like 30m"),
         ("--seeds 3,3", "study: seeds must differ, got [3, 3]"),

@@ -198,7 +198,6 @@ COMMANDS = {
     "tune --schedule cosine": "tune has no option --schedule; it is one of curve, transfer$",
     "curve --config x": "--config: x cannot be read: .*No such file",
     "curve --conf x": "curve has no option --conf; did you mean --config",
-    "tune --config x": "tune has no option --config; it is one of curve$",
     "curve --workload digits_mlp": "curve has no option --workload",
     "tune --ask 1e9": "ask must be from 1 to 100,000, got 1,000,000,000$",
     "tune --trials 1e15 --ask 1e15": "trials must be from 1 to 1,000,000, got 1,000,000,000,000,000$",
