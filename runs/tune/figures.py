@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,9 @@ from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
+from hparam import Dimension
 from hparam.tuning.importance import comparable
 from hparam.tuning.tune import Tuning, steps_of
 from runs.plots import style
@@ -69,7 +72,7 @@ def best_so_far(tuning: Tuning, path: str | Path | None = None) -> Figure:
     named = lengths[::-1][:: -(-len(lengths) // MAX_NAMED)]
     for steps, colour in zip(lengths, colours, strict=True):
         mine = alive & (rows.steps == steps)
-        axes.scatter(rows.cost[mine], rows.loss[mine], s=9, color=colour, alpha=0.45, linewidths=0)
+        axes.scatter(rows.cost[mine], rows.loss[mine], s=12, color=colour, alpha=0.5, linewidths=0)
         best = np.minimum.accumulate(np.where(mine, rows.loss, np.inf))
         axes.step(
             rows.cost[np.isfinite(best)],
@@ -79,14 +82,31 @@ def best_so_far(tuning: Tuning, path: str | Path | None = None) -> Figure:
             linewidth=1.7,
             label=_label(steps, named),
         )
-    _draw_winner(axes, tuning)
+    winner = _draw_winner(axes, tuning)
     axes.set_xlim(0, rows.cost[-1] * 1.02)
     axes.xaxis.set_major_formatter(lambda value, _: style.compact(value))
     axes.set_xlabel("training examples spent", fontsize=10, color=style.INK)
     metric = f"held-out {tuning.plan.study.goal.metric}"
-    _loss_axis(axes, tuning.plan.loss_name if len(lengths) == 1 else metric, rows.loss[alive])
+    ceiling = _loss_axis(
+        axes, tuning.plan.loss_name if len(lengths) == 1 else metric, rows.loss[alive], winner
+    )
+    worse = alive & (rows.loss > ceiling)
+    _mark_above(axes, rows.cost[worse])
+    _name_trials(axes)
     style.legend_below(axes)
     return style.save(figure, path)
+
+
+def _mark_above(axes: Axes, x: np.ndarray) -> None:
+    """Trials beyond the upper end of the axis, at it."""
+    if len(x):
+        at_top = axes.get_xaxis_transform()
+        look = {"s": 14, "color": style.MUTED, "linewidths": 0, "clip_on": False, "label": "a trial above"}
+        axes.scatter(x, np.full(len(x), 1.0), marker="^", transform=at_top, **look)
+
+
+def _name_trials(axes: Axes) -> None:
+    axes.scatter([], [], s=12, color=style.MUTED, linewidths=0, label="a trial")
 
 
 def _label(steps: int, named: np.ndarray) -> str | None:
@@ -95,24 +115,35 @@ def _label(steps: int, named: np.ndarray) -> str | None:
     return f"best at step {steps:,}" if steps in named else None
 
 
-def _draw_winner(axes: Axes, tuning: Tuning) -> None:
+def _draw_winner(axes: Axes, tuning: Tuning) -> list[float]:
+    """The heights that have to be on the axis."""
     winner = tuning.finalists[0]
     if winner.mean is None:
-        return
-    label = f"winner on {len(winner.fresh)} fresh seeds"
+        return []
+    label = f"winner on {len(winner.fresh)} fresh seeds, with interval"
     axes.axhline(winner.mean, color=style.VERMILION, linewidth=1.2, linestyle=(0, (4, 2)), label=label)
-    if winner.interval:
-        axes.axhspan(*winner.interval, color=style.VERMILION, alpha=0.15, linewidth=0)
+    interval = winner.interval or ()
+    if interval:
+        axes.axhspan(*interval, color=style.VERMILION, alpha=0.15, linewidth=0)
+    return [winner.mean, *interval]
 
 
-def _loss_axis(axes: Axes, label: str, losses: np.ndarray) -> None:
-    """From the best loss to the ninth decile, so that a few bad trials do not flatten the rest."""
+def _loss_axis(axes: Axes, label: str, losses: np.ndarray, also: list[float]) -> float:
+    """From the best loss to the ninth decile, so that a few bad trials do not flatten the rest; its upper end.
+
+    What is `also` drawn lies within, but for the end of an interval at or below 0 on a log axis.
+    """
     low, high = float(losses.min()), float(np.quantile(losses, 0.9))
-    if low > 0:
-        style.log_axis(axes.yaxis, style.plain(label, 40), low / 1.15, max(high, 1.2 * low) * 1.15)
-        return
-    axes.set_ylim(low - 0.05 * (high - low) - 1e-12, high + 1e-12)
+    if low > 0 and not any(value <= 0 for value in also[:1]):
+        inside = [low, high, *(value for value in also if value > 0)]
+        low, high = min(inside) / 1.15, max(*inside, 1.2 * min(inside)) * 1.15
+        style.log_axis(axes.yaxis, style.plain(label, 40), low, high)
+        return high
+    low, high = min(low, *also, high), max(high, *also, low)
+    margin = 0.05 * (high - low) + 1e-12
+    axes.set_ylim(low - margin, high + margin)
     axes.set_ylabel(style.plain(label, 40), fontsize=10, color=style.INK)
+    return high + margin
 
 
 def parallel_coordinates(tuning: Tuning, path: str | Path | None = None) -> Figure:
@@ -154,8 +185,9 @@ def _label_axes(axes: Axes, tuning: Tuning, losses: np.ndarray, steps: int) -> N
     axes.set(xlim=(-0.35, len(dimensions) + 0.45), ylim=(-0.13, 1.1), yticks=[])
     axes.grid(False)
     axes.spines[["left", "bottom"]].set_visible(False)
-    names = [*dimensions, style.plain(tuning.plan.loss_name_at(steps or tuning.plan.study.max_steps), 28)]
-    axes.set_xticks(range(len(names)), names, fontsize=9.5)
+    loss_name = style.plain(tuning.plan.loss_name_at(steps or tuning.plan.study.max_steps), 28)
+    names = [f"{style.plain(name, 22)}\n{scale_of(dimension)}" for name, dimension in dimensions.items()]
+    axes.set_xticks(range(len(names) + 1), [*names, f"{loss_name}\nby rank"], fontsize=9.5)
     for i, dimension in enumerate(dimensions.values()):
         axes.axvline(i, color=style.MUTED, linewidth=0.8)
         for u, text in unit_ticks(dimension):
@@ -168,9 +200,46 @@ def _label_axes(axes: Axes, tuning: Tuning, losses: np.ndarray, steps: int) -> N
         axes.text(len(dimensions) + 0.04, -0.06, "diverged", **_LABEL)
 
 
-def unit_ticks(dimension) -> list[tuple[float, str]]:
-    """Places on the unit interval and the values there as people read them."""
-    places = dimension.levels(5)
-    values = dimension.from_unit(places).tolist()
-    rounded = [float(f"{value:.3g}") for value in values]
-    return [(float(u), dimension.label(value)) for u, value in zip(places, rounded, strict=True)]
+def scale_of(dimension: Dimension) -> str:
+    """How an axis is divided, in words."""
+    kind = dimension.text.partition("(")[0]
+    return {"log": "log scale", "log1m": "log scale of 1 - value", "linear": "linear scale"}.get(
+        kind, "each value"
+    )
+
+
+ROUND = (1.0, 2.0, 5.0)
+
+
+def unit_ticks(dimension: Dimension, most: int = 6) -> list[tuple[float, str]]:
+    """Places on the unit interval and the round values there; of a discrete range its own values."""
+    if dimension.cells is not None:
+        places = dimension.levels(most)
+        return [
+            (float(u), dimension.label(v)) for u, v in zip(places, dimension.from_unit(places), strict=True)
+        ]
+    low, high = (float(end) for end in dimension.from_unit(np.array([0.0, 1.0])))
+    values = _round_values(dimension.text.partition("(")[0], low, high, most)
+    places = dimension.to_unit(np.array(values))
+    return [(float(u), style.compact(value)) for u, value in zip(places, values, strict=True)]
+
+
+def _round_values(kind: str, low: float, high: float, most: int) -> list[float]:
+    """At least two round values from `low` to `high`; its ends where there are no two."""
+    if kind == "linear":
+        inside = [
+            float(v)
+            for v in MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
+            if low <= v <= high
+        ]
+        return inside if len(inside) > 1 else [low, high]
+    ends = (low, high) if kind == "log" else (1 - high, 1 - low)
+    powers = range(math.floor(math.log10(ends[0])), math.ceil(math.log10(ends[1])) + 1)
+    for digits in (ROUND, ROUND[:1]):
+        inside = [digit * 10.0**p for p in powers for digit in digits]
+        inside = [v for v in inside if ends[0] * (1 - 1e-9) <= v <= ends[1] * (1 + 1e-9)]
+        if len(inside) <= most:
+            break
+    inside = inside[:: -(-len(inside) // most)] if len(inside) > 1 else list(ends)
+    values = inside if kind == "log" else [1 - v for v in reversed(inside)]
+    return [float(f"{min(max(v, low), high):.6g}") for v in values]

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from hparam.gaussian_process import predict
 from hparam.tuning.importance import Importance, Surrogate
 from hparam.tuning.tune import Tuning
 from runs.plots import style
-from runs.tune.figures import subtitle, unit_ticks
+from runs.tune.figures import scale_of, subtitle, unit_ticks
 
 CELLS = 61  # points along each side of a slice
 
@@ -39,10 +40,11 @@ def draw_importance(
     rows = np.arange(len(names))
     axes.barh(rows, shares.total[order], color=style.SKY, height=0.62, label="with the others")
     axes.barh(rows, shares.alone[order], color=style.BLUE, height=0.34, label="alone")
-    axes.set_yticks(rows, [names[i] for i in order])
+    axes.set_yticks(rows, [style.plain(names[i], 18) for i in order])
     axes.set_xlim(0, max(1.0, float(shares.total.max())))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     loss_name = style.plain(tuning.plan.loss_name_at(model.steps), 40)
-    axes.set_xlabel(f"share of the variance over the space: {loss_name}", fontsize=10)
+    axes.set_xlabel(f"share of the variance of {loss_name}", fontsize=10)
     axes.legend(frameon=False, fontsize=style.SMALL, loc="lower right")
     return style.save(figure, path)
 
@@ -108,30 +110,35 @@ def _unit_axis(axis, tuning: Tuning, index: int) -> None:
     name, dimension = list(tuning.plan.space.dimensions.items())[index]
     places, texts = zip(*unit_ticks(dimension), strict=True)
     axis.set_ticks(places, texts)
-    axis.set_label_text(name, fontsize=10, color=style.INK)
+    axis.set_label_text(f"{style.plain(name, 30)} ({scale_of(dimension)})", fontsize=10, color=style.INK)
 
 
 def _line(tuning: Tuning, model: Surrogate, path: str | Path | None) -> Figure:
     """One dimension: the mean with two standard deviations, and the trials."""
     figure = style.new_figure()
-    axes = style.add_axes(figure)
+    axes = style.add_axes(figure, bottom=0.21, height=0.64)
     style.headline(figure, title(tuning, model), subtitle(tuning))
     u = np.linspace(0, 1, 4 * CELLS)
     mean, std = predict(model.posterior, tuning.plan.space.snap(u[:, None]))
-    axes.fill_between(u, mean - 2 * std, mean + 2 * std, color=style.BLUE, alpha=0.18, linewidth=0)
-    axes.plot(u, mean, color=style.BLUE, linewidth=1.6)
-    alive = np.isfinite(model.cells.loss)
-    ceiling = mean.max() + 2 * std.max()
-    shown = alive & (model.cells.loss <= ceiling)
-    axes.scatter(model.cells.points[shown, 0], model.cells.loss[shown], s=14, color=style.INK, zorder=3)
-    axes.scatter(
-        model.cells.points[~shown, 0],
-        np.full((~shown).sum(), ceiling),
-        s=20,
-        marker="x",
-        color=style.VERMILION,
-        zorder=3,
+    band = {"color": style.BLUE, "alpha": 0.18, "linewidth": 0, "label": "two standard deviations"}
+    axes.fill_between(u, mean - 2 * std, mean + 2 * std, **band)
+    axes.plot(u, mean, color=style.BLUE, linewidth=1.6, label="mean of the model")
+    at, loss = model.cells.points[:, 0], model.cells.loss
+    alive, ceiling = np.isfinite(loss), float((mean + 2 * std).max())
+    axes.scatter(at[alive], loss[alive], s=14, color=style.INK, zorder=3, label="a setting")
+    axes.set_ylim(
+        axes.get_ylim()[0], max(ceiling, float(np.quantile(loss[alive], 0.9))) + 0.05 * np.ptp(mean)
     )
+    top = axes.get_ylim()[1]
+    marks = (
+        (alive & (loss > top), "^", style.INK, "a setting above"),
+        (~alive, "x", style.VERMILION, "diverged"),
+    )
+    for some, marker, colour, label in marks:
+        if some.any():
+            look = {"s": 24, "marker": marker, "color": colour, "clip_on": False, "zorder": 4, "label": label}
+            axes.scatter(at[some], np.full(some.sum(), 0.985), transform=axes.get_xaxis_transform(), **look)
     axes.set_ylabel(style.plain(tuning.plan.loss_name_at(model.steps), 40), fontsize=10, color=style.INK)
     _unit_axis(axes.xaxis, tuning, 0)
+    style.legend_below(axes)
     return style.save(figure, path)

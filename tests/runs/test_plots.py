@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection, PolyCollection
 from synthetic_study import BATCH_SIZES, RATES, synthetic_result
 
 from lr_batch import Result, best_settings
@@ -18,7 +19,7 @@ from runs.curve.figures import (
     training_curves,
 )
 from runs.curve.figures.learning_rate import lowest_diverged
-from runs.curve.figures.training_curves import fastest_curves
+from runs.curve.figures.training_curves import fastest_curves, seed_band, until_goal
 from runs.curve.law_words import exponents_text
 from runs.plots import style
 from runs.plots.cells import (
@@ -249,9 +250,28 @@ def test_training_curves_are_those_of_the_fastest_cell(study):
         assert np.median(entry.steps_to_goal) == table.steps[b].min()
         assert entry.seeds == (0, 1, 2, 3)
         assert all(curve.steps.min() > 0 for curve in entry.curves)
-    steps, examples = (axes.collections[0].get_segments() for axes in training_curves(result, outcome).axes)
-    assert len(steps) == len(examples) == 44
+    panels = training_curves(result, outcome).axes
+    steps, examples = (lines_in(axes) for axes in panels)
+    assert len(steps) == len(examples) == 11, "a line for each batch size, whatever the number of seeds"
     np.testing.assert_array_equal(steps[-1][:, 0] * 1024, examples[-1][:, 0])
+    bands = [shape for shape in panels[0].collections if isinstance(shape, PolyCollection)]
+    assert len(bands) == 11
+    assert min(line[:, 1].min() for line in steps) > panels[0].get_ylim()[0] > result.goal.threshold / 3
+
+
+def lines_in(axes):
+    (lines,) = (shape for shape in axes.collections if isinstance(shape, LineCollection))
+    return lines.get_segments()
+
+
+def test_band_holds_every_seed_until_it_has_reached_the_goal(study):
+    for entry in fastest_curves(*study[:1], study[1].cells):
+        steps, low, high = seed_band(entry)
+        assert (np.diff(steps) > 0).all() and (low <= high).all()
+        for curve, end in zip(entry.averages, entry.steps_to_goal, strict=True):
+            steps_shown, values = until_goal(curve, end)
+            at = np.searchsorted(steps, steps_shown)
+            assert (low[at] <= values + 1e-9).all() and (values <= high[at] + 1e-9).all()
 
 
 DEGENERATE = {

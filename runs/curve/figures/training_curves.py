@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from lr_batch import Curve, Result
 from lr_batch.engine import averaged
@@ -60,12 +62,11 @@ def _after_start(curve: Curve) -> Curve:
 
 
 def training_curves(result: Result, outcome: Analysis, path: str | Path | None = None) -> Figure:
-    """The goal metric against steps (left) and against examples (right), up to the goal, one line per seed.
+    """The goal metric against steps (left) and against examples (right), up to the goal.
 
-    Lines are the averages by which the goal is reached, faint points the evaluations. The seed of median speed is
-    drawn strong, the others faint. Batch sizes whose lines coincide on the right scale
-    perfectly; where they coincide on the left, a larger batch buys nothing. Dots mark where the goal is reached.
-    Written to `path` if given.
+    Lines are the averages by which the goal is reached, of the seed of median speed; bands hold those of all seeds.
+    Batch sizes whose lines coincide on the right scale perfectly; where they coincide on the left, a larger batch
+    buys nothing. Dots mark where each seed reaches the goal. Written to `path` if given.
     """
     figure = style.new_figure(9.4, 4.8)
     panels = [style.add_axes(figure, left=left, width=0.37) for left in (0.07, 0.49)]
@@ -93,20 +94,28 @@ def _draw_curves(
     axes: Axes, fastest: list[FastestCurves], colours: list[str], units: list[int], threshold: float
 ) -> None:
     """All lines as one collection (an artist each would take most of the time), in steps times `units`."""
-    lines, looks, strengths, ends, points = [], [], [], [], []
+    lines, looks, ends = [], [], []
     for entry, colour, unit in zip(fastest, colours, units, strict=True):
-        for steps, values in map(until_goal, entry.averages, entry.steps_to_goal):
-            lines.append(np.column_stack([steps * unit, values]))
-        median = median_seed(entry)
-        steps, values = until_goal(entry.curves[median], entry.steps_to_goal[median])
-        points += [(step * unit, value, colour) for step, value in zip(steps, values, strict=True)]
+        steps, low, high = seed_band(entry)
+        axes.fill_between(steps * unit, low, high, color=colour, alpha=0.15, linewidth=0)
+        middle = median_seed(entry)
+        steps, values = until_goal(entry.averages[middle], entry.steps_to_goal[middle])
+        lines.append(np.column_stack([steps * unit, values]))
         looks += [colour] * len(entry.curves)
-        strengths += [0.95 if seed == median else 0.22 for seed in range(len(entry.curves))]
         ends += [steps * unit for steps in entry.steps_to_goal]
-    axes.add_collection(LineCollection(lines, colors=looks, linewidths=1.1, alpha=strengths), autolim=True)
-    x, y, colour_of = zip(*points, strict=True)
-    axes.scatter(x, y, s=4, c=colour_of, alpha=0.3, linewidths=0)
+    axes.add_collection(LineCollection(lines, colors=colours, linewidths=1.6), autolim=True)
     axes.scatter(ends, [threshold] * len(ends), s=13, c=looks, linewidths=0, zorder=3)
+
+
+def seed_band(entry: FastestCurves) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Steps, and the least and the greatest average of any seed that has not reached the goal before."""
+    curves = [until_goal(*pair) for pair in zip(entry.averages, entry.steps_to_goal, strict=True)]
+    steps = np.unique(np.concatenate([curve.steps for curve in curves]))
+    table = np.full((len(curves), len(steps)), np.nan)
+    for row, curve in zip(table, curves, strict=True):
+        known = steps <= curve.steps[-1]
+        row[known] = np.interp(np.log(steps[known]), np.log(curve.steps), curve.values)
+    return steps, np.nanmin(table, axis=0), np.nanmax(table, axis=0)
 
 
 def until_goal(curve: Curve, steps_to_goal: float) -> Curve:
@@ -124,7 +133,14 @@ def median_seed(entry: FastestCurves) -> int:
 
 def _scale(panels: list[Axes], fastest: list[FastestCurves], result: Result) -> None:
     """The same metric range in both panels; the goal as a line across."""
-    low, high, log = metric_range(fastest, result.goal.threshold)
+    low, high, log = metric_range(
+        [
+            until_goal(*pair)
+            for entry in fastest
+            for pair in zip(entry.averages, entry.steps_to_goal, strict=True)
+        ],
+        result.goal.threshold,
+    )
     for axes, name in zip(panels, ("optimizer steps", "training examples seen"), strict=True):
         left, right = axes.dataLim.intervalx
         style.log_axis(axes.xaxis, name, max(left, 1) / 1.3, right * 1.3)
@@ -147,12 +163,12 @@ def _scale(panels: list[Axes], fastest: list[FastestCurves], result: Result) -> 
     panels[1].tick_params(labelleft=False)
 
 
-def metric_range(fastest: list[FastestCurves], threshold: float) -> tuple[float, float, bool]:
+def metric_range(curves: Sequence[Curve], threshold: float) -> tuple[float, float, bool]:
     """Limits of an axis that hold every finite value and the goal, and whether it is a log axis.
 
     An error may be zero at times, for which a log axis has no place; a loss that is negative makes it linear.
     """
-    values = np.concatenate([curve.values for entry in fastest for curve in entry.curves] + [[threshold]])
+    values = np.concatenate([*(curve.values for curve in curves), [threshold]])
     values = values[np.isfinite(values)]
     if values.min() >= 0 and (values > 0).any() and threshold > 0:
         values = values[values > 0]
@@ -165,6 +181,10 @@ def _legend(figure: Figure, fastest: list[FastestCurves], colours: list[str]) ->
     handles = [
         Line2D([], [], color=colour, linewidth=2, label=f"{entry.batch_size}  at {_rate(entry)}")
         for entry, colour in zip(fastest, colours, strict=True)
+    ]
+    handles += [
+        Line2D([], [], color=style.MUTED, linewidth=1.6, label="median seed"),
+        Patch(color=style.MUTED, alpha=0.2, linewidth=0, label="all seeds"),
     ]
     figure.legend(
         handles=handles,

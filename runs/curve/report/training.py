@@ -21,7 +21,7 @@ def training_chart(result: Result, outcome: Analysis) -> Spec:
         for panel in (1, 2)
     ]
     threshold = result.goal.threshold
-    low, high, log = metric_range(fastest, threshold)
+    low, high, log = metric_range([curve for entry in fastest for curve in entry.averages], threshold)
     y_axis = (log_axis if log else linear_axis)(f"held-out {escape(result.goal.metric)}", low, high)
     steps, examples = (_span(data, panel) for panel in (1, 2))
     panels = {

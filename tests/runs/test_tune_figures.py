@@ -1,0 +1,45 @@
+"""Figures of a search: round ticks, and nothing that matters off the axis."""
+
+import numpy as np
+import pytest
+
+from hparam.dimension import choice, integer, linear, log, log1m
+from runs.plots import style
+from runs.tune.figures import _loss_axis, unit_ticks
+
+
+@pytest.mark.parametrize(
+    ("dimension", "texts"),
+    [
+        (log(1e-3, 4), ["0.001", "0.01", "0.1", "1"]),
+        (log(0.03, 0.04), ["0.03", "0.04"]),
+        (log(0.1, 1), ["0.1", "0.2", "0.5", "1"]),
+        (log(1e-12, 1e12), None),
+        (log1m(0.9, 0.999), None),
+        (log1m(0.0, 0.99), None),
+        (linear(-5, 10), None),
+        (linear(0, 1), None),
+        (integer(1, 3), ["1", "2", "3"]),
+        (choice("relu", "tanh"), ["relu", "tanh"]),
+    ],
+)
+def test_ticks_are_round_values_at_their_places(dimension, texts):
+    ticks = unit_ticks(dimension)
+    assert 2 <= len(ticks) <= 6 and all(0 <= place <= 1 for place, _ in ticks)
+    assert sorted(ticks) == ticks and len({text for _, text in ticks}) == len(ticks)
+    assert all(len(text) <= 6 for _, text in ticks)
+    if texts:
+        assert [text for _, text in ticks] == texts
+
+
+@pytest.mark.parametrize("lowest", [0.5, -1.0])
+def test_the_winner_on_fresh_seeds_lies_on_the_axis(lowest):
+    """Fresh seeds may do better or worse than anything that the search saw."""
+    for also in ([0.05, 0.04, 0.06], [9.0, 8.0, 10.0]):
+        axes = style.add_axes(style.new_figure())
+        losses = np.array([lowest, 0.7, 0.8, 0.9, 40.0])
+        high = _loss_axis(axes, "loss", losses, also)
+        assert axes.get_ylim()[0] <= min(*also, lowest) and max(also) <= axes.get_ylim()[1] == pytest.approx(
+            high
+        )
+        assert axes.get_ylim()[1] < 40
