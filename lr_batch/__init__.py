@@ -32,7 +32,8 @@ from lr_batch.resolve import as_optimizer, as_workload
 from lr_batch.result import BUDGET, DIVERGED, REACHED, Curve, EngineReport, Result, Trial
 from lr_batch.schedules import SCHEDULES
 from lr_batch.study import Study
-from lr_batch.sweep import Progress, run
+from lr_batch.sweep import run
+from lr_batch.tally import Progress
 from lr_batch.workloads import WORKLOADS
 
 __version__ = "0.1.0"

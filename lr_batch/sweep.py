@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from lr_batch.checks import check
 from lr_batch.engine.cadence import cadence_at, cadence_of
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.chunk_plan import ChunkPlan, Task, is_out_of_memory, run_within_memory
-from lr_batch.engine.chunk_run import ChunkStatus, run_chunk
+from lr_batch.engine.chunk_run import run_chunk
 from lr_batch.engine.memory import chunk_memory
 from lr_batch.engine.programs import ADVANCE, START, Engine, Programs
 from lr_batch.engine.terms import terms_of
@@ -23,27 +22,9 @@ from lr_batch.extension import ROUNDS as EXTENSIONS
 from lr_batch.extension import describe, rates_to_add
 from lr_batch.grid import product
 from lr_batch.lanes.race import Terms
-from lr_batch.result import DIVERGED, REACHED, EngineReport, Result
+from lr_batch.result import EngineReport, Result
 from lr_batch.study import Study
-
-
-class Progress(NamedTuple):
-    """How far a study is.
-
-    `trials_done` counts trials, `trials_trained` those of them that this run trained; `alive` are in training and
-    have not reached the goal. A chunk has `width` lanes of `lane_bytes` each, as `lr_batch.engine.memory` estimates.
-    """
-
-    chunks_done: int
-    chunks: int
-    trials_done: int
-    trials_trained: int
-    reached: int
-    diverged: int
-    alive: int
-    seconds: float
-    width: int = 0
-    lane_bytes: float = 0.0
+from lr_batch.tally import Progress, Tally
 
 
 class Compilation(NamedTuple):
@@ -118,19 +99,14 @@ class _Sweep:
         self.plan = ChunkPlan.of(study, useful=width)
         self.lane_bytes = chunk_memory(study).lane(self.plan.width, self.plan.execution)
         self.deadline = np.inf  # of the clock that `began` is of
-        self.asked: Counter[int] = Counter()  # trials of each batch size
-        self.rows: dict[str, tuple[Chunk, ChunkResult]] = {}  # by the id of the chunk
-        self.status: Counter[str] = Counter()  # of the trials in `rows`
-        self.flying: dict[str, ChunkStatus] = {}
-        self.planned = 0
-        self.trained_trials = self.trained_examples = 0
+        self.tally = Tally()
         self.events = list(study.notes)
 
     def run(self) -> Result:
         rates = dict.fromkeys(self.study.batch_sizes, self.study.space["learning_rate"])
         self._run_tasks(self._plan(rates, best={}))
         for _ in range(EXTENSIONS if self.study.extend else 0):
-            if self._is_late() and self._missing():
+            if self._is_late() and self.tally.missing():
                 break
             result = self._result()
             added = rates_to_add(result)
@@ -138,26 +114,12 @@ class _Sweep:
                 break
             self.events += describe(added)
             self._run_tasks(self._plan(added, best=best_by_cell(result)))
-        if self._is_late() and self._missing():
-            self._note_missing(self._missing())
+        if self._is_late() and self.tally.missing():
+            self.events.append(self.tally.about_missing())
         return self._result()
 
     def _is_late(self) -> bool:
         return time.monotonic() >= self.deadline
-
-    def _missing(self) -> Counter[int]:
-        """Trials of each batch size that are not finished, or did not fit into memory."""
-        done = Counter(chunk.batch_size for chunk, rows in self.rows.values() for _ in rows.status)
-        return self.asked - done
-
-    def _note_missing(self, missing: Counter[int]) -> None:
-        sizes = ", ".join(
-            f"{size} ({count:,} of {self.asked[size]:,})" for size, count in sorted(missing.items())
-        )
-        self.events.append(
-            f"time limit: {missing.total():,} of {self.asked.total():,} trials are missing, at batch sizes {sizes}; all "
-            "that is finished is kept, and the same command goes on"
-        )
 
     def _plan(
         self, rates: Mapping[int, Sequence[float]], best: Mapping[tuple[int, int], float]
@@ -172,26 +134,20 @@ class _Sweep:
         return tasks
 
     def _run_tasks(self, tasks: list[Task]) -> None:
-        self.planned += len(tasks)
-        for task in tasks:
-            self.asked[task.chunk.batch_size] += len(task.chunk.settings)
+        self.tally.plan(task.chunk for task in tasks)
         missing = [task for task in tasks if not self._restore(task.chunk)]
         self._report()
         missing.sort(key=lambda task: -task.chunk.batch_size)  # the longest first
         todo = [*compilations(missing), *missing]
         for chunk, outcome in run_tasks(todo, self._run_task, self.devices):
-            self._note(chunk, outcome)
+            self.tally.note(chunk, outcome)
             self._report()
 
     def _restore(self, chunk: Chunk) -> bool:
         known = self.store.load(chunk) if self.store is not None else None
         if isinstance(known, ChunkResult):
-            self._accept(chunk, known)
+            self.tally.accept(chunk, known)
         return isinstance(known, ChunkResult)
-
-    def _accept(self, chunk: Chunk, rows: ChunkResult) -> None:
-        self.rows[chunk.id] = (chunk, rows)
-        self.status.update(rows.status)
 
     def _run_task(self, task: Task | Compilation, device: jax.Device, emit: Callable) -> list[Task]:
         """In a worker's thread. Returns the two halves of a chunk that did not fit into memory."""
@@ -228,7 +184,7 @@ class _Sweep:
 
     def _note_halves(self, halves: list[Task], event: str) -> None:
         self.events.append(event)
-        self.planned += len(halves) - 1
+        self.tally.planned += len(halves) - 1
 
     def _engine(self, width: int) -> Engine:
         return self.programs.engine(self.study, width, self.plan.execution, max_evals=self.max_evals)
@@ -246,34 +202,13 @@ class _Sweep:
             slack=self.study.slack,
         )
 
-    def _note(self, chunk: Chunk, outcome: ChunkStatus | ChunkResult) -> None:
-        if isinstance(outcome, ChunkStatus):
-            self.flying[chunk.id] = outcome
-            return
-        self.flying.pop(chunk.id, None)
-        self._accept(chunk, outcome)
-        self.trained_trials += len(chunk.settings)
-        self.trained_examples += int(outcome.steps.sum()) * chunk.batch_size
-
     def _report(self) -> None:
-        self.on_chunk(
-            Progress(
-                chunks_done=len(self.rows),
-                chunks=self.planned,
-                trials_done=self.status.total(),
-                trials_trained=self.trained_trials,
-                reached=self.status[REACHED] + sum(s.reached for s in self.flying.values()),
-                diverged=self.status[DIVERGED],
-                alive=sum(s.alive - s.reached for s in self.flying.values()),
-                seconds=time.monotonic() - self.began,
-                width=self.plan.width,
-                lane_bytes=self.lane_bytes,
-            )
-        )
+        seconds = time.monotonic() - self.began
+        self.on_chunk(self.tally.progress(seconds, self.plan.width, self.lane_bytes))
 
     def _result(self) -> Result:
         return Result.from_trials(
-            (trial for chunk, rows in self.rows.values() for trial in rows.trials(chunk)),
+            self.tally.trials(),
             workload=self.study.workload.name,
             optimizer=self.study.optimizer_name,
             goal=self.study.goal,
@@ -291,10 +226,10 @@ class _Sweep:
             seconds=seconds,
             compile_seconds=sum(compiled),
             programs_compiled=len(compiled),
-            examples=self.trained_examples,
+            examples=self.tally.trained_examples,
             device=f"{len(self.devices)} x {self.devices[0].device_kind}",
             chunk_width=self.plan.width,
-            trials_per_second=self.trained_trials / seconds,
+            trials_per_second=self.tally.trained_trials / seconds,
             events=tuple(self.events),
         )
 

@@ -34,7 +34,7 @@ ROOMS = [
     {"engine"},
     {"generalization"},
     {"analysis"},
-    {"extension"},
+    {"extension", "tally"},
     {"sweep"},
     {"proposal"},
     {"__init__"},
