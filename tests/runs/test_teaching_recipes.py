@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runs.recipes import gradient_paths, rare_features, rate_sensitivity
+from runs.recipes import gradient_paths, rare_features, rate_sensitivity, schedules
 
 PNG = b"\x89PNG"
 
@@ -88,3 +88,15 @@ def test_good_range_beyond_the_grid_is_not_a_number():
     rates = np.array([1.0, 10.0, 100.0])
     low, high = rate_sensitivity.good_range(rates, np.array([1.0, 1.1, np.inf]))
     assert np.isnan(low) and 10 < high < 100
+
+
+def test_trainings_are_at_the_rates_that_are_drawn(out):
+    found = schedules.main(out, quick=True)
+    high, decayed, warm = (found[name] for name in ("high", "high, decayed linearly", "cosine with warm-up"))
+    assert {name for half in schedules.HALVES for name in half} == set(found)
+    assert (high.rate == schedules.HIGH).all() and high.loss.shape == (2, len(high.steps))
+    np.testing.assert_allclose(decayed.rate, schedules.HIGH * (1 - np.arange(60) / 60), rtol=1e-5)
+    assert warm.rate[0] == 0 and warm.rate.argmax() == 6
+    np.testing.assert_array_equal(high.loss[:, 0], warm.loss[:, 0])  # the same seeds
+    assert (high.loss[:, 1] == decayed.loss[:, 1]).all() and (high.loss[:, -1] != decayed.loss[:, -1]).all()
+    assert (warm.loss[:, 1] == warm.loss[:, 0]).all()  # whose first rate is 0
