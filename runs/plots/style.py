@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lr_batch import Result
@@ -139,6 +140,29 @@ def legend_below(axes: Axes, handles: Sequence | None = None) -> None:
         if columns == 1 or (drawn.x0 >= 0 and drawn.x1 <= figure.bbox.width):
             return
         legend.remove()
+
+
+def over_lines() -> list:
+    """Path effects of a text that lines may cross: they end beside its letters."""
+    return [withStroke(linewidth=3.0, foreground="white", alpha=0.85)]
+
+
+def short_path(path: str, width: int) -> str:
+    """A layer's path in about `width` characters; every part keeps its ends, where names of layers differ.
+
+    >>> short_path("TransformerBlock_0/SelfAttention_0/query", 30)
+    'Trans…k_0/SelfA…n_0/query'
+    """
+    parts = path.split("/")
+    each = max(5, width // len(parts) - 1)
+    return plain(path if len(path) <= width else "/".join(_cut(part, each) for part in parts), 2 * width)
+
+
+def _cut(text: str, width: int) -> str:
+    if len(text) <= width:
+        return text
+    last = (width - 1) // 2
+    return f"{text[: width - 1 - last]}…{text[len(text) - last :]}"
 
 
 def note(axes: Axes, text: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from scipy.special import ndtri
 
@@ -251,10 +252,25 @@ def _legend(figure: Figure, axes: Axes) -> None:
 
 
 def _log_axis(axes: Axes, label: str) -> None:
-    """Log y-axis with plain numbers; an interval that reaches down to 0 leaves it at the bottom."""
+    """Log y-axis with plain numbers that holds every interval; one that reaches down to 0 leaves it by an arrow."""
     axes.set_yscale("log", nonpositive="clip")
+    whiskers = [bars for series in axes.containers for bars in series[2]]
+    ends = np.concatenate([_lower_ends(bars) for bars in whiskers] or [np.zeros((0, 2))])[:, 1]
     low, high = axes.get_ylim()
+    inside = ends[ends > low / DEEPEST]
+    low = min([low, *(inside / 1.1)])
     style.log_axis(axes.yaxis, label, low, high)
+    for bars in whiskers:
+        out = np.array([x for x, y in _lower_ends(bars) if y < low])
+        look = {"color": bars.get_color(), "markersize": 5, "clip_on": False, "linestyle": "none"}
+        axes.plot(out, np.zeros(len(out)), marker="v", transform=axes.get_xaxis_transform(), **look)
+
+
+DEEPEST = 10.0  # an interval further below the points would flatten them
+
+
+def _lower_ends(bars: LineCollection) -> Float[np.ndarray, "bars 2"]:
+    return np.array([segment[segment[:, 1].argmin()] for segment in bars.get_segments()]).reshape(-1, 2)
 
 
 def _text(fits: Generalization, strength: float) -> str:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from hparam import CoordinateCheck
 from runs.compare.figures import PALETTE, spread
@@ -39,7 +40,7 @@ def transfer(
     for i, (name, loss) in enumerate(losses.items()):
         axes = style.add_axes(figure, left=0.075 + 0.485 * i, bottom=0.2, width=0.41, height=0.6)
         style.log_axis(axes.xaxis, "learning rate", rates[0] / 1.3, rates[-1] * 1.3)
-        style.log_axis(axes.yaxis, "final loss (nats)" if i == 0 else "", low, high)
+        style.log_axis(axes.yaxis, "final loss" if i == 0 else "", low, high)
         axes.set_title(HEADINGS[name], fontsize=10, color=style.INK, loc="left")
         for colour, row, width_loss in zip(_shades(len(loss)), best[name], loss, strict=True):
             _curve(axes, rates, width_loss, row, colour)
@@ -100,29 +101,84 @@ def _shades(num: int) -> np.ndarray:
 def coordinates(
     checks: Mapping[str, CoordinateCheck], setting: str, path: str | Path | None = None
 ) -> Figure:
-    """Change of each layer's output after the last step against width, a panel for each parameterization."""
-    figure = style.new_figure(10.2, 4.9)
-    title = "Coordinate check: how far training moves each layer"
-    style.headline(figure, title, style.plain(setting, 110), left=0.075)
+    """Change of each layer's output after the last step against width, a panel for each parameterization.
+
+    The exponents of few layers stand beside their lines. Of many, first layers dark and last ones light, the legend
+    has them. Written to `path` if given.
+    """
+    exponents = [check.exponents() for check in checks.values()]
+    layers = list(exponents[0])
+    names = layer_names(layers, exponents)
+    inch_each = 0.5 + (0.063 if len(layers) <= FEW else 0.055) * max(map(len, names))
+    columns = min(6, max(1, int(10 / inch_each)))
+    strip = 0.75 + 0.2 * -(-len(layers) // columns)  # inches of the legend and the label above it
+    figure = style.new_figure(10.2, 3.6 + strip)
+    inches = figure.get_figheight()
+    _headline(figure, style.plain(setting, 110))
     changes = [check.change[:, :, -1] for check in checks.values()]
     shown = np.concatenate([change[np.isfinite(change) & (change > 0)] for change in changes])
+    colours = layer_colours(len(layers))
     for i, (name, check) in enumerate(checks.items()):
-        axes = style.add_axes(figure, left=0.075 + 0.485 * i, bottom=0.24, width=0.41, height=0.56)
+        box = {"left": 0.075 + 0.485 * i, "bottom": strip / inches, "width": 0.41, "height": 2.75 / inches}
+        axes = style.add_axes(figure, **box)
         style.batch_axis(axes, check.widths)
         axes.set_xlabel("width", fontsize=10, color=style.INK)
         label = "mean change of an entry" if i == 0 else ""
         style.log_axis(axes.yaxis, label, shown.min() / 1.6, shown.max() * 1.6)
         axes.set_title(HEADINGS[name], fontsize=10, color=style.INK, loc="left")
-        exponents, last = check.exponents(), check.change[:, -1, -1]
-        for j, layer in enumerate(exponents):
-            colour, change = PALETTE[j % len(PALETTE)], check.change[j, :, -1]
-            axes.plot(check.widths, change, "o-", color=colour, markersize=4, label=style.plain(layer, 20))
-        _name_exponents(axes, check.widths[-1], last, list(exponents.values()))
-    _legend(figure, axes, 6)
+        last = check.change[:, -1, -1]
+        for j, colour in enumerate(colours):
+            axes.plot(check.widths, check.change[j, :, -1], "o-", color=colour, markersize=4)
+        if len(layers) <= FEW:
+            _name_exponents(axes, check.widths[-1], last, list(exponents[i].values()), colours)
+    _legend_of_layers(figure, names, colours, columns)
     return style.save(figure, path)
 
 
-def _name_exponents(axes: Axes, width: int, changes: np.ndarray, exponents: Sequence[float]) -> None:
+FEW = 8  # layers whose exponents have room beside their lines, and whose colours are told apart
+
+
+def _headline(figure: Figure, setting: str) -> None:
+    """At a fixed distance from the top, whatever the height of the figure."""
+    look = {"va": "center", "color": style.INK}
+    height = figure.get_figheight()
+    title = "Coordinate check: how far training moves each layer"
+    figure.text(0.075, 1 - 0.2 / height, title, fontsize=12.5, fontweight="bold", **look)
+    figure.text(0.075, 1 - 0.45 / height, setting, fontsize=9.5, **(look | {"color": style.MUTED}))
+
+
+def layer_colours(num: int) -> list:
+    """Colours of the palette; of more layers than it has, shades in their order."""
+    return (
+        list(PALETTE[:num])
+        if num <= min(FEW, len(PALETTE))
+        else list(colormaps["viridis"](np.linspace(0, 0.92, num)))
+    )
+
+
+def layer_names(layers: Sequence[str], exponents: Sequence[Mapping[str, float]]) -> list[str]:
+    """Of the legend: with the exponents of each panel, where they do not stand beside the lines."""
+    if len(layers) <= FEW:
+        return [style.short_path(layer, 28) for layer in layers]
+    found = [", ".join(f"{panel[layer]:+.2f}" for panel in exponents) for layer in layers]
+    return [f"{style.short_path(layer, 32)} ({text})" for layer, text in zip(layers, found, strict=True)]
+
+
+def _legend_of_layers(figure: Figure, names: Sequence[str], colours: Sequence, columns: int) -> None:
+    """In a strip of its own."""
+    handles = [
+        Line2D([], [], color=colour, marker="o", markersize=4, label=name)
+        for colour, name in zip(colours, names, strict=True)
+    ]
+    look = {"frameon": False, "fontsize": style.SMALL}
+    if len(names) > FEW:
+        look |= {"fontsize": 7.5, "title": "layer (exponent in each panel)", "title_fontsize": 8}
+    figure.legend(handles=handles, ncols=columns, loc="lower center", bbox_to_anchor=(0.5, 0.0), **look)
+
+
+def _name_exponents(
+    axes: Axes, width: int, changes: np.ndarray, exponents: Sequence[float], colours: Sequence
+) -> None:
     """Each exponent beside the last point of its layer, moved apart where they would touch."""
     to_fraction = axes.transData - axes.transAxes
     ends = to_fraction.transform([(width, change if change > 0 else np.nan) for change in changes])
@@ -134,6 +190,6 @@ def _name_exponents(axes: Axes, width: int, changes: np.ndarray, exponents: Sequ
             f"{exponents[j]:+.2f}",
             transform=axes.transAxes,
             fontsize=7.5,
-            color=PALETTE[j % len(PALETTE)],
+            color=colours[j],
             va="center",
         )

@@ -150,8 +150,10 @@ def curve_text(critical: CriticalBatchSize) -> str:
 
 
 def _name_slope(axes: Axes, critical: CriticalBatchSize, left: float, name: str) -> None:
-    """Writes below the line of slope -1, along it."""
-    start = left * 1.25
+    """Writes below the line of slope -1, along it; nothing where that lies below the axis."""
+    start, bottom = left * 1.25, axes.get_ylim()[0]
+    if critical.e_min / (2 * start) < 1.5 * bottom:
+        return
     ends = axes.transData.transform(
         [(start, critical.e_min / start), (2 * start, critical.e_min / start / 2)]
     )
@@ -159,13 +161,15 @@ def _name_slope(axes: Axes, critical: CriticalBatchSize, left: float, name: str)
     axes.annotate(
         name,
         (start, critical.e_min / start),
-        (-7, -9),
+        (-9, -13),
         textcoords="offset points",
         rotation=angle,
+        zorder=5,
         rotation_mode="anchor",
         va="top",
         fontsize=style.SMALL,
         color=style.MUTED,
+        path_effects=style.over_lines(),
     )
 
 
@@ -180,6 +184,8 @@ def _name_plateau(axes: Axes, critical: CriticalBatchSize, late: bool) -> None:
         va="bottom" if late else "top",
         fontsize=style.SMALL,
         color=style.MUTED,
+        path_effects=style.over_lines(),
+        zorder=5,
     )
 
 
@@ -199,6 +205,8 @@ def _mark_critical(axes: Axes, critical: CriticalBatchSize, late: bool) -> None:
         va="bottom" if late else "top",
         fontsize=style.SMALL,
         color=style.VERMILION,
+        path_effects=style.over_lines(),
+        zorder=5,
     )
 
 
