@@ -19,9 +19,9 @@ NUM_BEST = 8  # points that local candidates are drawn around
 REFINEMENTS = 7  # rounds of the local search, each with half the step of the one before
 KAPPA = 3.0  # standard deviations that the lower confidence bound lies below the mean
 # Points of one batch differ by this much in some dimension, as a fraction of its range: on a smooth loss
-# all of them would else crowd within a thousandth, where fantasies cannot tell them apart.
+# they would otherwise crowd within a thousandth, where fantasies cannot tell them apart.
 MIN_GAP = 0.02
-MIN_FEASIBLE = 1e-3  # floor of the probability: nothing is ever ruled out for good
+MIN_FEASIBLE = 1e-3  # floor of the probability: nothing is ever ruled out completely
 
 
 def log_expected_improvement(mean: Values, std: Values, best: float) -> Values:

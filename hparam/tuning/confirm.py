@@ -15,7 +15,7 @@ from lr_batch import estimate
 
 
 class Finalist(NamedTuple):
-    """A setting with the loss that the search saw, and its losses on fresh seeds (infinite: diverged).
+    """A setting with the loss that the search measured, and its losses on fresh seeds (infinite: diverged).
 
     For a search that changes settings on the way (population-based training) `setting` is the last one; all
     of them are trained again.

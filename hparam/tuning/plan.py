@@ -27,7 +27,8 @@ EVALUATIONS = 4
 RUNGS = 27  # the first rung is this fraction of the last: three promotions of the best third
 GENERATIONS = 10  # exchanges of a population
 SEEDS_APART = 1_000  # between searches with other seeds; more than any setting is repeated
-# More is a slip of the keyboard: of trials, a day on two cores for the smallest network; of seeds, beyond 32 bits.
+# Larger numbers are typing errors: so many trials take a day on two cores for the smallest network, and seeds have
+# 32 bits.
 BOUNDS = {
     "trials": (1, 1_000_000),
     "ask": (1, 100_000),

@@ -131,7 +131,7 @@ def _take(points: Points, chosen: np.ndarray) -> Points:
 
 
 def _notes(critical: Estimate, optima: Sequence[Optimum], entering: Sequence[int]) -> tuple[str, ...]:
-    """Reasons not to trust the fit that lie in the study."""
+    """Reasons in the study not to trust the fit."""
     reached = [o.batch_size for o in optima if o.steps is not None]
     notes = []
     if not min(reached) <= critical.best <= max(reached):

@@ -28,7 +28,7 @@ SCATTER_MAX = 1.35
 OUTLIER_MAX = 2.7
 BEND_MAX = 6.5
 SEED_MAX = 5.0  # robust standard deviations
-SEED_FACTOR = 1.8  # a seed closer to the others than this is none to speak of
+SEED_FACTOR = 1.8  # a seed within this factor of the others never counts as far
 FEW_STEPS = 4.0
 MAD_TO_SD = 1.4826  # of normal values
 
@@ -78,7 +78,7 @@ def test_curve(
 
 
 def _student(reached: Sequence[Optimum]) -> float:
-    """How much farther Student's tails reach than normal ones: few seeds do not know their own spread."""
+    """How much farther Student's tails reach than normal ones, since few seeds tell little about their spread."""
     df = sum(o.n_reached - 1 for o in reached)
     return float(scipy.special.stdtrit(df, scipy.special.ndtr(OUTLIER_MAX)) / OUTLIER_MAX)
 

@@ -48,7 +48,7 @@ def at_goal(result: Result, goal: Goal | str) -> Result:
         [crossing(curve.steps, averaged(*curve, result.time_constant), goal) for curve in result.curves]
     )
     lost = np.where(result.status == DIVERGED, DIVERGED, BUDGET)
-    # One that reached the result's own goal and diverged later is known to have lived as long as its curve.
+    # A trial that reached the result's own goal and diverged later is known to have lived as long as its curve.
     status = np.where(np.isfinite(steps), REACHED, lost).astype(object)
     return result._replace(goal=goal, steps_to_goal=steps, status=status)
 

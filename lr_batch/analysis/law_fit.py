@@ -15,7 +15,7 @@ NUM_KNEES, ZOOMS, ZOOM_KNEES = 80, 2, 7
 # rates (`python -m runs.recipes.law_recovery`), whose batch sizes all lie alike and do not average it out.
 COMMON_SD = 0.05
 SE_UNKNOWN = 0.15  # of a best log rate from one seed
-SE_MIN = 0.03  # nobody knows a best rate better
+SE_MIN = 0.03  # log rate; no best rate is known more exactly
 POWER_MAX = 1.5  # beyond it no rule for the rate is known
 PRIOR_DF = 4.0  # weight of "the errors are as large as they say", in degrees of freedom
 REJECTED = 0.01  # share of studies in which a true law is rejected

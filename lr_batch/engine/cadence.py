@@ -10,18 +10,18 @@ from lr_batch.study import Study
 
 
 def cadence_of(study: Study) -> Int[np.ndarray, " evals"]:
-    """Of the longest trials of a study."""
+    """Evaluation steps of the longest trials of a study."""
     return evaluation_steps(study.max_steps, study.evaluation_growth)
 
 
 def cadence_at(study: Study, batch_size: int) -> tuple[Int[np.ndarray, " evals"], int]:
-    """At one batch size, padded to the length of `cadence_of(study)`, and how many of them count."""
+    """Evaluation steps at one batch size, padded to the length of `cadence_of(study)`, and how many of them count."""
     own, longest = evaluation_steps(study.steps_at(batch_size), study.evaluation_growth), cadence_of(study)
     return np.pad(own, (0, len(longest) - len(own)), mode="edge"), len(own)
 
 
 def evaluation_steps(budget: int, growth: float = RULES[AVERAGE].growth) -> Int[np.ndarray, " evals"]:
-    """0, 1, 2, ... and then in a geometric progression with ratio 1 + growth, ending at `budget`.
+    """0, 1, 2, ... and then in a geometric progression with ratio 1 + growth, up to `budget`.
 
     Small step counts are not quantised, large ones do not spend their time evaluating.
 

@@ -92,4 +92,4 @@ class ChunkStore(Protocol):
         """What is known of `chunk`: its rows if finished, its lanes if interrupted, or None."""
 
     def save(self, chunk: Chunk, outcome: ChunkResult | Checkpoint) -> None:
-        """Returns once `outcome` would survive a crash. Saving rows drops the chunk's lanes."""
+        """Returns when `outcome` would survive a crash. Saving rows discards the chunk's lanes."""

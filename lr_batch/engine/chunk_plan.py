@@ -21,7 +21,7 @@ from lr_batch.study import Study
 class Task(NamedTuple):
     """A chunk to run, and the lanes of its program.
 
-    `first` is the best steps to goal known at its batch size and seed; `origins[i]` says whatever the caller has to
+    `first` is the fewest steps to goal known at its batch size and seed; `origins[i]` holds what the caller has to
     know of lane i, and stays with it when the chunk is cut.
     """
 
@@ -90,12 +90,12 @@ class ChunkPlan(NamedTuple):
 def run_within_memory(
     task: Task, run: Callable[[Task], None], on_halved: Callable[[list[Task], str], None]
 ) -> list[Task]:
-    """Runs a task; what is left to run: nothing, or its halves where memory did not suffice.
+    """Runs a task. Returns what is left to run: nothing, or its two halves where memory did not suffice.
 
     Args:
       task: to run.
       run: of it, which may raise a JaxRuntimeError.
-      on_halved: told the halves, none where a single trial does not fit, and an event in one line.
+      on_halved: called with the halves (none where a single trial does not fit) and an event in one line.
     """
     try:
         run(task)

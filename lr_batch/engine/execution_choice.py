@@ -49,7 +49,7 @@ def choose_execution(study: Study, width: int) -> str:
 
 
 def _has_grouped_convolutions(study: Study) -> bool:
-    """Whether any convolution becomes one when two lanes are batched."""
+    """Whether any convolution becomes a grouped one when two lanes are batched."""
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
     params = jax.eval_shape(jax.vmap(study.workload.init), keys)
     rows = jax.tree.map(

@@ -25,7 +25,7 @@ class Identity(NamedTuple):
 
     A field with a default is left out of the description where it holds it: chunks that were stored before the
     field was there keep their hashes. What changes the numbers of every trial, such as another rule for reaching a
-    goal, becomes a further field whose default stands for what was done before.
+    goal, becomes a new field whose default stands for the earlier behaviour.
 
     Attributes:
       workload, optimizer: their names.
@@ -63,7 +63,7 @@ class Identity(NamedTuple):
 
     @classmethod
     def of(cls, study: Study, width: int, execution: str) -> Identity:
-        """Of the trials of a study."""
+        """The identity of the trials of a study."""
         return cls(
             workload=study.workload.name,
             data=data_hash(study.workload),
@@ -81,7 +81,7 @@ class Identity(NamedTuple):
         )
 
     def described(self) -> dict[str, Any]:
-        """As it is hashed and stored, JSON-like."""
+        """The form that is hashed and stored, JSON-like."""
         defaults = self._field_defaults
         kept = {name: value for name, value in self._asdict().items() if defaults.get(name, self) != value}
         return kept | {"goal": list(self.goal)}

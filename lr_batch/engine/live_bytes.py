@@ -22,14 +22,14 @@ ELEMENTWISE = frozenset(
     "round rsqrt select_n shift_left shift_right_arithmetic shift_right_logical sign sin sqrt square "
     "stop_gradient sub tan tanh xor".split()
 )
-# They make results of their own, and read elementwise ones without these having been written first.
+# They write their results to memory, and read elementwise ones that never were in memory.
 READERS = ELEMENTWISE | set("argmax argmin concatenate pad reduce_max reduce_min reduce_sum slice".split())
 # The same bytes in another shape.
 RENAMES = frozenset("expand_dims optimization_barrier reshape squeeze transpose".split())
 
 
 class Operation(NamedTuple):
-    """What it reads and makes by number, and the bytes that it holds on its own: those of a loop's body."""
+    """The numbers of what it reads and makes, and the bytes that it holds by itself, such as those of a loop's body."""
 
     name: str
     reads: tuple[int, ...]

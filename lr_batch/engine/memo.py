@@ -39,8 +39,8 @@ def once_per_program(*fields: str) -> Callable[[Callable[[Study], T]], Callable[
 
 
 def program_key(study: Study) -> Hashable:
-    """Equal for studies whose lanes are the same program: functions, schedule, shapes, micro-batch, metric, names of
-    hyperparameters."""
+    """A key that is equal for studies whose lanes are the same program: functions, schedule, shapes, micro-batch,
+    metric, names of hyperparameters."""
     workload = study.workload
     shapes = [
         (leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves((workload.train_data, workload.eval_data))

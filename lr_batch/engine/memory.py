@@ -22,7 +22,7 @@ from lr_batch.problem.workload import AUTO, PyTree, num_examples
 from lr_batch.study import Study
 from optim.memory import num_bytes
 
-MAX_WIDTH = 64  # lanes; a wider chunk would use a machine no better
+MAX_WIDTH = 64  # lanes; a wider chunk makes no better use of a machine
 # Of all memory and not of what is free: a study that goes on should find the width that it began with.
 SHARE = 0.5
 
@@ -112,7 +112,7 @@ def _accelerator_bytes(device: jax.Device) -> int | None:
 
 
 def _refuse_too_large(study: Study, need: ChunkMemory) -> None:
-    """An accelerator says itself that its memory is full. Elsewhere the kernel ends the process, or all stand still."""
+    """An accelerator reports that its memory is full. Elsewhere the kernel ends the process, or the machine swaps."""
     devices = worker_devices()
     if _accelerator_bytes(devices[0]):
         return

@@ -17,7 +17,7 @@ GROUPS = "sys/fs/cgroup"
 V1, V2 = (
     ("memory.limit_in_bytes",),
     ("memory.max", "memory.high"),
-)  # above "high" a process is all but stopped
+)  # above "high" a process is slowed down until it nearly stops
 
 
 class MemoryLimit(NamedTuple):
@@ -80,7 +80,7 @@ def address_space(root: Path = Path("/")) -> Iterator[MemoryLimit]:
 
 def _bytes_in(file: Path) -> int | None:
     text = (_text(file) or "").strip()
-    return int(text) if text.isdigit() else None  # "max" is none
+    return int(text) if text.isdigit() else None  # "max" means no limit
 
 
 def _text(file: Path) -> str | None:

@@ -26,7 +26,7 @@ START, ADVANCE = "start", "advance"
 # Of the program "start" on a CPU, which mostly draws initial parameters: a quarter of the compile time, as fast to run.
 # (For the program "advance" the first saves nothing, and without the second its steps are slower.)
 QUICKLY_COMPILED = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
-# On a GPU: the compiler takes the kernels that it thinks best and tries none out, which would take it 2 to 4 seconds.
+# On a GPU: the compiler takes the kernels that it expects to be best; trying them out would take it 2 to 4 seconds.
 # The steps of a chunk below so many bytes, which stays in the caches, take as long: launch overhead dominates them.
 UNTUNED, UNTUNED_BYTES = {"xla_gpu_autotune_level": 0}, 100e6
 
@@ -70,7 +70,7 @@ class Engine:
         self._lock = threading.Lock()
         self._tracing = (
             threading.Lock()
-        )  # one program after the other: two at once would hold up both compilations
+        )  # one program after the other: two at once would delay both compilations
         self._lane_axes = Once()
         self._programs: dict[tuple, Once] = {}
         self._data: dict[jax.Device, Once] = {}
@@ -196,7 +196,7 @@ class Programs:
 
     @property
     def compile_seconds(self) -> tuple[float, ...]:
-        """Of every program compiled so far."""
+        """Seconds of compilation of every program compiled so far."""
         return tuple(seconds for engine in list(self._engines.values()) for seconds in engine.compile_seconds)
 
 

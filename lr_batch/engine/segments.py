@@ -4,7 +4,7 @@ A search with rungs stops its trials at a step, keeps the best and lets them go
 on. Lanes are independent of their neighbours, and all that they share (the
 place in the data, step counts) is a function of seed and step: so lanes of one
 seed and step can be compacted into one chunk, whichever chunks they come from,
-and none of them notices.
+and their numbers stay the same.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def segment_cadence(
 ) -> tuple[Int[np.ndarray, " evals"], int]:
     """Steps at which a segment is evaluated, padded to the length of `cadence`, and how many of them count.
 
-    Those of the whole trial after `start` (from 0 on for a fresh trial) and before `stop`, and `stop` itself.
+    The evaluation steps of the whole trial after `start` (from 0 on for a fresh trial) and before `stop`, and `stop`
+    itself.
 
     >>> segment_cadence(np.array([0, 1, 2, 4, 8]), 1, 3)
     (array([2, 3, 3, 3, 3], dtype=int32), 2)

@@ -40,10 +40,10 @@ def terms_of(
       batch_size: of all lanes.
       cadence: steps of the evaluations.
       num_evals: how many of them count; None for all.
-      goal: by default none that can be reached.
+      goal: by default one that cannot be reached.
       time_constant: of the average that reaches it, see `average_weights`; 0 for the evaluations as they are.
       start: step of the evaluation before the first of `cadence`.
-      slack: of the race; by default there is none.
+      slack: of the race; by default there is no race.
     """
     return Terms(
         hparams=padded(settings, width),

@@ -1,1 +1,1 @@
-"""All that is traced: pure functions without clock, thread or file."""
+"""Everything that is traced: pure functions without clock, thread or file."""

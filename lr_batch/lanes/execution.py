@@ -1,7 +1,7 @@
 """How the lanes of a chunk are executed: all batched, a block of them after the other, or one by one.
 
-`vmap` turns the small products of many lanes into few large ones. A convolution it turns into a grouped
-convolution, whose backward pass on a CPU runs at a hundredth of the speed of plain ones; there one
+`vmap` turns the small products of many lanes into few large ones. It turns a convolution into a grouped
+one, whose backward pass on a CPU runs at a hundredth of the speed of plain ones; there one
 lane after the other is better. In between are blocks of a few lanes, whose operands stay in a CPU's cache.
 """
 
@@ -62,7 +62,7 @@ def over_lanes(
 
 
 def block_size(lanes: int, execution: str) -> int:
-    """Lanes that are executed together: at most `BLOCK` under "blocks", and a divisor of `lanes`.
+    """How many lanes are executed together: at most `BLOCK` under "blocks", and a divisor of `lanes`.
 
     >>> [block_size(lanes, "blocks") for lanes in (16, 6, 7)]
     [4, 3, 1]

@@ -67,7 +67,7 @@ class Draw(NamedTuple):
 
         if jax.default_backend() == "cpu":
             orders = jax.lax.cond(turned, next_orders, lambda: self.orders)
-        else:  # an order is computed sooner than the host has heard whether one is needed
+        else:  # computing an order takes less time than asking the host whether one is needed
             orders = jnp.where(turned, next_orders(), self.orders)
         epoch = self.epoch + turned
         return Draw(self.seed, self.step + 1, epoch, used - turned * num_examples, orders)
@@ -199,7 +199,7 @@ def make_lane(
 def without_schedule(
     optimizer: LaneOptimizer,
 ) -> tuple[optim.Optimizer | RegularizedOptimizer, Callable[[Hparams, Int[Array, ""]], Hparams]]:
-    """What a schedule is around, and `(hparams, step) -> hparams` that it receives."""
+    """The optimizer inside a schedule, and `(hparams, step) -> hparams`, which gives it its hyperparameters."""
     if isinstance(optimizer, ScheduledOptimizer):
         return optimizer.optimizer, optimizer.at
     return optimizer, lambda hparams, step: hparams

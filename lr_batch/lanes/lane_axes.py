@@ -30,7 +30,7 @@ def lane_axes(init: Callable, step: Callable, per_lane: PyTree) -> PyTree:
     lanes = jax.tree.map(lambda leaf: stack(True, leaf), per_lane)
     batched = batched_leaves(init, (0,), (lanes,))
     state = jax.eval_shape(init, per_lane)
-    while True:  # a leaf once found to differ stays so, hence at most as many rounds as leaves
+    while True:  # a leaf that was found to differ keeps differing: at most as many rounds as there are leaves
         axes = jax.tree.map(lambda b: 0 if b else None, batched)
         after = batched_leaves(step, (0, axes), (lanes, jax.tree.map(stack, batched, state)))
         merged = jax.tree.map(lambda a, b: a or b, batched, after)

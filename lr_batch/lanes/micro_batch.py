@@ -54,7 +54,7 @@ def micro_batch_of(batch_size: int, largest: int) -> int:
 
 
 def micro_batches_of(batch_sizes: Sequence[int], largest: int) -> tuple[MicroBatch, ...]:
-    """Those that the batch sizes of a study want, ascending.
+    """The micro-batches that the batch sizes of a study use, ascending.
 
     >>> [tuple(micro_batch) for micro_batch in micro_batches_of((4, 8, 64, 1000), 64)]
     [(1, True), (16, True), (64, True)]
@@ -71,6 +71,6 @@ def micro_batches_of(batch_sizes: Sequence[int], largest: int) -> tuple[MicroBat
 
 
 def cheapest(batch_size: Int[Array, ""], micro_batches: Sequence[MicroBatch]) -> Int[Array, ""]:
-    """Index of the one of `micro_batches`, ascending, that `micro_batch_of` would take; inside a program."""
+    """Index in `micro_batches` (ascending) of the one that `micro_batch_of` would take; may be traced."""
     rungs = jnp.array([micro_batch.examples for micro_batch in micro_batches], jnp.int32)
     return jnp.argmin(-(-batch_size // rungs) * (rungs + ladder().overhead))

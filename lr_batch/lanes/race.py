@@ -37,7 +37,7 @@ class Carry(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What a chunk is run under; all of it traced, so that none of it asks for another program.
+    """The terms under which a chunk runs; all of them are traced, so that one program serves them all.
 
     `cadence[e]` is the step of evaluation e, for e < num_evals; the rest is padding. `weights[e]` are those of the
     average so far, the value before and the value now in the average at evaluation e. The goal is reached where the
@@ -135,7 +135,7 @@ def make_advance(lane: Lane, axes: LaneState, execution: str = VMAP) -> Callable
 
 
 def record(carry: Carry, lanes: LaneState, draw: Draw, values: Float[Array, " lanes"], terms: Terms) -> Carry:
-    """Books one evaluation: who reached the goal, who diverged, and whether the race goes on."""
+    """Takes in one evaluation: which lanes reached the goal, which diverged, and whether the race goes on."""
     alive = lanes.alive & jnp.isfinite(values)
     average = average_now(terms.weights[carry.evals], carry.average, carry.value, values)
     good = jnp.where(terms.above, average > terms.threshold, average < terms.threshold)

@@ -1,4 +1,4 @@
-"""Arrays of a user as the arrays that are trained on: nothing in them may be lost on the way."""
+"""Arrays of a user as the arrays that are trained on: no information may be lost on the way."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _cast(what: str, array: np.ndarray) -> np.ndarray:
 
 
 def _check_rounding(what: str, array: np.ndarray, cast: np.ndarray) -> None:
-    """Columns whose values differ must still differ, by about as much."""
+    """Values of a column that differ must still differ, by about as much."""
     if not np.isfinite(cast).all():
         raise ValueError(
             f"from_arrays: {what} has {np.abs(array).max():.3g}, which {cast.dtype} cannot hold: scale it"

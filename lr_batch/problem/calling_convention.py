@@ -1,4 +1,4 @@
-"""What every model becomes, however it was written, and how it is told whether it trains."""
+"""The one form that every model takes, and how a model learns whether it is in training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import jax
 from lr_batch.problem.depends import depends_on
 from lr_batch.problem.workload import Key, PyTree
 
-# Keywords by which models are told that they train, that they do not, and what to draw noise from.
+# Keywords of models: that they train, that they do not, and where noise comes from.
 TRAINING = ("train", "training", "is_training", "is_train", "train_mode")
 EVALUATION = (
     *("deterministic", "eval", "evaluate", "inference", "eval_mode", "is_eval", "is_deterministic"),
@@ -69,7 +69,7 @@ class Call(NamedTuple):
         )
 
     def keywords(self, key: Key | None, rngs: Any = None) -> dict[str, Any]:
-        """Those that say whether the model trains, and what it draws noise from."""
+        """The keywords that say whether the model trains, and where its noise comes from."""
         training = key is not None
         modes = dict.fromkeys(self.training, training) | dict.fromkeys(self.evaluation, not training)
         return modes | dict.fromkeys(self.keys, key) | ({RNGS: rngs} if self.rngs else {})
@@ -84,7 +84,7 @@ def _parameters(function: Callable) -> list[tuple[str, Any]]:
 
 
 def refuse_state(collections: set[str]) -> None:
-    """Only parameters are trained: a running average would be frozen at its first value without a word."""
+    """Only parameters are trained: a running average would silently stay at its first value."""
     if collections:
         raise ValueError(
             f"from_arrays: the model changes state besides its parameters ({', '.join(sorted(collections))}); "
@@ -93,7 +93,7 @@ def refuse_state(collections: set[str]) -> None:
 
 
 def refuse_silent_dropout(model: Model, params: PyTree, x: jax.Array) -> None:
-    """Refuses a model with noise that nothing switches on: it would train without.
+    """Refuses a model whose noise nothing switches on: it would be trained without noise.
 
     Args:
       model: as `as_model` returns it.

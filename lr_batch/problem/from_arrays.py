@@ -67,6 +67,7 @@ def from_arrays(
         is compiled.
 
     >>> import optax
+    >>> import numpy as np
     >>> x, y = np.eye(4, dtype=np.float32), np.arange(4)
     >>> model = (lambda key: jnp.zeros((4, 4)), lambda params, x: x @ params)
     >>> loss = optax.softmax_cross_entropy_with_integer_labels

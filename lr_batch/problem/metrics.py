@@ -11,7 +11,7 @@ import numpy as np
 
 PerExample = Callable[[Any, jax.Array], jax.Array]
 
-# What these mean is no mean over examples; what to ask for instead.
+# These names stand for what is not a mean over examples; what to ask for instead.
 NO_MEANS = {
     "perplexity": "the mean of exp(loss) is not exp(mean loss): take the goal loss < log(perplexity)",
     "ppl": "the mean of exp(loss) is not exp(mean loss): take the goal loss < log(perplexity)",
@@ -26,7 +26,7 @@ def checked_metrics(metrics: Any) -> Mapping[str, PerExample]:
     """Functions by name.
 
     Raises:
-      ValueError: if it is anything else, or a name stands for what is no mean over examples.
+      ValueError: if it is anything else, or a name stands for what is not a mean over examples.
     """
     if metrics is None:
         return {}
@@ -72,7 +72,7 @@ def wrong_share(outputs: Any, y: Any) -> jax.Array:
 def wrong_of_two(loss: PerExample, labels: tuple[int, int]) -> PerExample:
     """1 for examples of which the other label has the lower loss, else 0.
 
-    This is the sign of a logit and the half of a probability, whichever the model gives.
+    So it does not matter whether the model returns a logit (threshold 0) or a probability (threshold 1/2).
     """
 
     def wrong(outputs, y):

@@ -38,7 +38,7 @@ def as_model(model: Any, x: jax.Array | np.ndarray) -> Model:
       x: a few rows of its inputs.
 
     Raises:
-      ValueError: if `model` is none of them, or keeps state that changes.
+      ValueError: if `model` is of no known kind, or keeps state that changes.
     """
     if isinstance(model, linen.Module):
         return _from_linen(model, x)

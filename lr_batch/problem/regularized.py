@@ -30,7 +30,7 @@ class RegularizedOptimizer(NamedTuple):
         return {name: value for name, value in hparams.items() if name in wanted}
 
     def loss(self, workload: Workload, hparams: Mapping[str, Any]) -> reg.LossFn:
-        """The training loss with what the regularizer makes of it."""
+        """The training loss as the regularizer changes it."""
         applied = self.regularizer(self.strengths(hparams))
         return applied.loss(workload.loss, reg.num_classes(workload.train_data))
 
@@ -58,7 +58,9 @@ def check_regularizer(regularizer: reg.Regularizer, optimizer: optim.Optimizer, 
         lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), leaf.dtype), workload.train_data
     )
     jax.eval_shape(loss, params, rows, jax.random.key(0))
-    if regularizer.needs_classes and classes is not None:  # without them the loss above has said so
+    if (
+        regularizer.needs_classes and classes is not None
+    ):  # where they are missing, tracing the loss has raised already
         two = jax.tree.map(lambda leaf: leaf[:2], workload.train_data)
         start = jax.jit(workload.init)(jax.random.key(0))
         reg.check_cross_entropy(regularizer.name, workload.loss, start, two, classes)

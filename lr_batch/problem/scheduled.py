@@ -92,7 +92,7 @@ class Schedule(NamedTuple):
 
     @property
     def described(self) -> dict[str, Any]:
-        """As it is hashed and stored, JSON-like."""
+        """The form that is hashed and stored, JSON-like."""
         return {"name": self.name, "units": dict(self.units)}
 
     def length(self, name: str, value: float) -> Length | None:
@@ -141,7 +141,7 @@ def read_schedule(
     """The schedule with the units of its lengths, and the space with these lengths as numbers; None where rates stay.
 
     Raises:
-      ValueError: in one line: an unknown name, a length that is none, or two units for one of them.
+      ValueError: in one line: an unknown name, what is not a length, or two units for one of them.
     """
     if not isinstance(given, Schedule | str | None):
         raise ValueError(f"study: schedule must be a name or a lr_batch.Schedule, got {type(given).__name__}")
@@ -191,7 +191,7 @@ def check_schedule(
             raise ValueError(f"{schedule.name}: {name} must be whole numbers, got {part[0]!r}")
     if END not in space or "warmup" not in space:
         return
-    share = 2 if schedule.name == "one_cycle" else 1  # it falls for as long as it rises
+    share = 2 if schedule.name == "one_cycle" else 1  # it rises and falls for the same number of steps
     for batch_size, budget in budgets.items():
         longest = {"warmup": max(space["warmup"]), END: min(space[END])}
         steps = schedule.in_steps(longest, batch_size, budget)

@@ -34,7 +34,9 @@ def check_shapes(owner: str, workload: Workload, metric: str) -> None:
     train, held_out = _rows(workload.train_data), _rows(workload.eval_data)
     loss = _shapes_of(owner, "the model with its loss", workload.loss, params, train, key)
     _check_per_example(owner, "loss", loss)
-    if not jnp.issubdtype(loss.dtype, jnp.floating):  # its gradient would be zero: nothing would be trained
+    if not jnp.issubdtype(
+        loss.dtype, jnp.floating
+    ):  # its gradient would be zero, and nothing would be trained
         raise ValueError(f"{owner}: loss must return floating-point numbers, got {loss.dtype}")
     metrics = _shapes_of(owner, "the model with its metrics", workload.evaluate, params, held_out)
     if not isinstance(metrics, Mapping):

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 @jax.custom_vjp
 def relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """`max(x, 0)`; the gradient, zero at 0 as that of `jax.nn.relu`, is told from the output.
+    """`max(x, 0)`; the gradient, zero at 0 as that of `jax.nn.relu`, is computed from the output.
 
     The input need not be kept then, and among lanes it lies in another order than the gradient: a step of digits_mlp
     takes an eighth less time.

@@ -15,7 +15,7 @@ class MLP(nn.Module):
     """Layers of the given widths with ReLU between them; the last one gives the logits.
 
     Weights are He-normal (He et al., 2015), biases zero. The name "head" tells Muon
-    which layer is not its to train.
+    which layer it must not train.
     """
 
     widths: Sequence[int]

@@ -19,7 +19,7 @@ from runs.xla_flags import FLAGS
 
 
 class ChildFailed(StudyError):
-    """A peer gave no answer; the message says why in one line."""
+    """A peer did not answer; the message says why in one line."""
 
 
 class Message(NamedTuple):
@@ -30,9 +30,9 @@ class Message(NamedTuple):
 
 
 def serve(main: Callable[[Mapping[str, Any], Callable[..., None]], None]) -> None:
-    """Of the child: reads the request from stdin and gives `main` it and a function that reports fields."""
+    """In the child: reads the request from stdin and gives `main` it and a function that reports fields."""
     report = sys.stdout
-    sys.stdout = sys.stderr  # what a library prints is no report
+    sys.stdout = sys.stderr  # what a library prints is not a report
 
     def emit(**body: Any) -> None:
         print(json.dumps(body), file=report, flush=True)
@@ -43,7 +43,7 @@ def serve(main: Callable[[Mapping[str, Any], Callable[..., None]], None]) -> Non
 def run_child(
     module: str, request: Mapping[str, Any], environment: Mapping[str, str], timeout: float
 ) -> list[Message]:
-    """Of the parent: runs `python -m module` to its end and returns what it reported.
+    """In the parent: runs `python -m module` to its end and returns what it reported.
 
     Raises:
       ChildFailed: if it ends with an error, or not within `timeout` seconds.

@@ -95,7 +95,7 @@ def _draw_peers(axes: Axes, report: Mapping[str, Any]) -> None:
 
 def parts_of(row: Mapping[str, float]) -> dict[str, float]:
     """Share of each part in what the engine spends on a batch size; a sum of parts above the step counts as
-    all."""
+    the whole."""
     steps = row["steps"]
     found = {
         "gather": row["gather"] * steps,

@@ -1,4 +1,4 @@
-"""Everything that a machine with a GPU should be asked, in one command of under ten minutes.
+"""Everything that is measured on a machine with a GPU, in one command of under ten minutes.
 
     python -m runs.bench.gpu --out DIR
 
@@ -8,7 +8,7 @@
 4. Precisions: a step of panel b and its bound at each.
 
 Writes gpu.json, bench.json, bench.png and the study of panel b into DIR. A part that fails, or has no time left, is
-reported and the others go on. `--quick` is for machines without a GPU: shows that everything works.
+reported, and the other parts go on. `--quick` is for machines without a GPU: shows that everything works.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ PARTS: tuple[Part, ...] = get_args(Part)
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a machine with a GPU should be asked."""
+    """The parts of a measurement on a GPU."""
 
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     seconds: float = 570.0

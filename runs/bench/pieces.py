@@ -153,7 +153,7 @@ def separate_products(chunk: TimedChunk) -> Loop:
 def gradient_products(chunk: TimedChunk, rows: int | None = None) -> list[Product]:
     """Of the network forward and backward in every lane, on `rows` examples at once, or as many as the workload allows.
 
-    Where the engine computes more rows than there are examples, that is its loss.
+    Rows that the engine computes beyond the examples of a batch do not count.
     """
     workload, size = chunk.study.workload, chunk.batch_size
     rows = rows or min(size, workload.micro_batch)

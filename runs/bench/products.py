@@ -1,4 +1,4 @@
-"""The products of matrices in a function, and how fast a machine does nothing but them."""
+"""The products of matrices in a function, and how fast a machine does these products alone."""
 
 from __future__ import annotations
 

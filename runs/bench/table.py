@@ -119,7 +119,7 @@ def remarks(report: Mapping[str, Any]) -> list[str]:
 
 
 def products_line(report: Mapping[str, Any]) -> str:
-    """How much faster than the idiomatic loop anything could be that does its products on these cores."""
+    """How much faster than the idiomatic loop any engine could be that does the same products on these cores."""
     alone, serial = report["products_seconds"], report["peers"].get("serial", {})
     present = {name: said for name, said in PROTOCOLS.items() if name in serial}
     ratios = [f"{serial[name]['seconds'] / alone:,.0f} ({said})" for name, said in present.items()]

@@ -38,7 +38,7 @@ class Compared(NamedTuple):
 
 @contextmanager
 def compared_in_folder(studies: Mapping[str, Study], out: Path | None, *, add: bool) -> Iterator[Compared]:
-    """Runs what is missing of every study, one after the other, and holds the folder of the comparison.
+    """Runs the missing trials of every study, one after the other, while holding the folder of the comparison.
 
     Without `out` every study has the folder that `lr-batch curve` gives it; with it one in `out`, into which
     the finished chunks of the other are taken over. One that cannot be compiled is reported and left out.
@@ -96,7 +96,7 @@ def _members(studies: Mapping[str, Study], folder: Path, *, own: bool) -> dict[s
     names = [file_name(name) for name in studies]
     members = {}
     for name, inside in zip(studies, names, strict=True):
-        alike = names.count(inside) > 1  # two names that differ in marks alone
+        alike = names.count(inside) > 1  # two names that differ only in punctuation
         place = part(folder, f"{inside}-{fingerprint(name)[:8]}" if alike else inside)
         members[name] = Member(studies[name], place if own else study_folder(studies[name]))
     return members

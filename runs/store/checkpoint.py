@@ -79,7 +79,7 @@ def discard_checkpoint(folder: Path) -> None:
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Removes what a checkpoint that came to nothing left behind."""
+    """Removes what an unfinished checkpoint left behind."""
     for path in folder.glob(f"{HIDDEN}*"):
         shutil.rmtree(path)
 

@@ -50,7 +50,7 @@ def open_for_reading(directory: Path) -> tuple[sqlite3.Connection, str | None]:
 
 
 def refuse_links(directory: Path) -> None:
-    """Raises where a name that a run writes to is a link, or leads through one."""
+    """Raises where a path that a run writes to is a link, or leads through one."""
     for path in directory.iterdir() if directory.is_dir() else ():
         if path.is_symlink() and path.name.startswith(WRITTEN):
             raise BadFolder(

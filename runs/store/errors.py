@@ -8,7 +8,7 @@ class StoreError(Exception):
 
 
 class BadFolder(StoreError, ValueError):
-    """A folder that cannot be meant: another path mends it."""
+    """A folder that cannot be used: name another path."""
 
 
 class StoreInUse(StoreError):

@@ -22,7 +22,7 @@ TABLE = (
 
 
 class Owner(NamedTuple):
-    """A process, told from a later one with the same pid by when it `started`. `since` is for people."""
+    """A process; `started` tells it from a later one with the same pid. `since` is for people."""
 
     pid: int
     started: str
@@ -35,7 +35,7 @@ class Owner(NamedTuple):
 
 
 def _is_owner(row: tuple) -> bool:
-    """Whether the types are those of an owner, which a flipped bit may have changed."""
+    """Whether the types are those of an owner: a flipped bit may have changed them."""
     return isinstance(row[0], int) and all(isinstance(column, str) for column in row[1:])
 
 
@@ -44,7 +44,7 @@ class Lease:
 
     The owner is a row of a small SQLite file, and a transaction that stays open over it is a
     lock that the operating system drops when the process dies. A folder is in use while either
-    the lock is held or the recorded process lives; otherwise the lease passes to who asks.
+    the lock is held or the recorded process lives; otherwise the lease passes to the next process that asks.
 
     Attributes:
       previous: the dead owner from whom the lease was taken over, or None.
@@ -98,7 +98,7 @@ class Lease:
         return StoreInUse(f"{self._path.parent}: in use by {owner or 'another process'}")
 
     def release(self) -> None:
-        """Gives the folder free, on a full disk too, where the row stays and the lock alone goes."""
+        """Releases the folder; on a full disk the row stays and only the lock goes."""
         with closing(self._db), suppress(sqlite3.Error):
             self._db.execute("DELETE FROM lease")
             self._db.execute("COMMIT")
@@ -110,7 +110,7 @@ def this_process() -> Owner:
 
 
 def is_alive(owner: Owner) -> bool:
-    """Whether the very process is still there; False for other hosts, whose processes cannot be seen."""
+    """Whether this process is still alive; False for other hosts, whose processes cannot be seen."""
     return owner.host == _host() and started(owner.pid) == owner.started
 
 
@@ -134,7 +134,7 @@ def _started_linux(pid: int) -> str | None:
 
 
 def _host() -> str:
-    """Where pids mean the same: the machine and, in containers, the pid namespace."""
+    """The scope of a pid: the machine and, in containers, the pid namespace."""
     try:
         return f"{platform.node()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:

@@ -1,4 +1,4 @@
-"""Makes a store anew from the rows of a file that is damaged or of an older version."""
+"""Builds a store again from the rows of a file that is damaged or of an older version."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from runs.store.rows import event_row, is_intact, study_row
 from runs.store.swap import swap
 
 MIN_ROW_BYTES = 16  # bounds the row numbers of a file that cannot tell its largest
-MAX_PADDING = 1000  # a header that asks for more is damaged itself
+MAX_PADDING = 1000  # a header that says more is damaged itself
 SCRATCH = ".salvage-"
 
 Counts = dict[str, int]
@@ -118,7 +118,7 @@ def _version(damaged: Path, path: Path) -> int:
 
 
 def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str, path: Path, version: int) -> int:
-    """Copies what can be read and holds its checksum; returns how many rows that were."""
+    """Copies the rows that can be read and whose checksum holds; returns their number."""
     copied = 0
     for row in _readable(old, table, path):
         row = _present(table, row, version)
@@ -138,7 +138,7 @@ def _present(table: str, row: tuple[Any, ...], version: int) -> tuple[Any, ...] 
 
 
 def _described(number: int, description: Any) -> tuple[Any, ...] | None:
-    """Version 1 knew curves and searches, and kept neither the command nor a checksum."""
+    """Version 1 held curves and searches, without the command and without checksums."""
     try:
         study = json.loads(description)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Tables of the store, and their version, told by the tables themselves: a number in a header has one bit to flip."""
+"""Tables of the store, and their version, read from the tables themselves: one flipped bit changes a header's number."""
 
 from __future__ import annotations
 

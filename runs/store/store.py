@@ -126,7 +126,7 @@ class Store:
         return load_checkpoint(self._lanes_folder(chunk)) if result is None else result
 
     def save(self, chunk: Chunk, outcome: ChunkResult | Checkpoint) -> None:
-        """Returns once `outcome` would survive a crash; for any thread.
+        """Returns when `outcome` would survive a crash. Any thread may call it.
 
         Rows go in together or not at all. A trial that is there already is left as it was, and
         differing numbers for it become an event; a damaged row is replaced.

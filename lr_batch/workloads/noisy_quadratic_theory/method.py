@@ -34,7 +34,7 @@ class Method(NamedTuple):
         return self
 
     def max_rate(self, h: Float[np.ndarray, " dim"]) -> float:
-        """2 (1 + m) / max h^(1 - p): at this rate and beyond the loss grows for ever."""
+        """2 (1 + m) / max h^(1 - p): at this rate and beyond the loss grows forever."""
         return float(2.0 * (1.0 + self.momentum) / (h ** (1.0 - self.power)).max())
 
 

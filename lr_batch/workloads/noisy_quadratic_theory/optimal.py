@@ -12,7 +12,7 @@ from lr_batch.workloads.noisy_quadratic_theory.method import Method
 from lr_batch.workloads.noisy_quadratic_theory.phases import CONSTANT, Phase
 from lr_batch.workloads.noisy_quadratic_theory.steps import as_method, race
 
-LOWEST, KNEE, HIGHEST = 1e-6, 0.3, 0.999  # of the rate at which the loss grows for ever
+LOWEST, KNEE, HIGHEST = 1e-6, 0.3, 0.999  # of the rate at which the loss grows forever
 BELOW_KNEE, ABOVE_KNEE = 48, 192  # rates: evenly in the logarithm, then evenly
 MAX_STEPS = 1e9
 ZOOMS, ZOOM_RATES = 4, 4  # rates from a neighbour to the best, both included

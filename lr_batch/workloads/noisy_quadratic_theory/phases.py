@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Phase(NamedTuple):
-    """`steps` updates at `rate` times the rate and `batch` times the batch size; the last phase may last for ever."""
+    """`steps` updates at `rate` times the rate and `batch` times the batch size; the last phase may last forever."""
 
     steps: float = np.inf
     rate: float = 1.0

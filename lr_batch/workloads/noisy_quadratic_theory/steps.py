@@ -128,7 +128,7 @@ def _first_below(
         new = (over < 0) & np.isinf(found)
         share = before[new] / (before[new] - over[new])
         found[new] = _between(step_before, loss.step, share) if loss.step else 0.0
-        # Nobody waits for cells whose group has its winner, that have grown past any bound, or whose noise,
+        # A cell is closed where its group has its winner, it has grown past any bound, or its noise,
         # which only grows at a constant rate, is above the goal by itself.
         lost = ~np.isfinite(over) | (for_ever & (loss.noise[rate] >= goal * batch_size))
         open_ = ~lost & ~np.isin(group, group[np.isfinite(found)])
@@ -145,7 +145,7 @@ def _drop(walk: Walk, rate: np.ndarray, open_: np.ndarray) -> np.ndarray:
     if 2 * needed.sum() > len(needed):
         return rate
     walk.keep(needed)
-    # Cells that are closed read any rate: theirs is gone, and nobody looks.
+    # Closed cells keep an index to any rate: their own has been dropped, and their values are not used.
     return np.maximum(np.cumsum(needed) - 1, 0)[rate]
 
 
