@@ -72,6 +72,10 @@ def read_seeds(value: Any) -> int | tuple[int, ...]:
 
 def read_space(space: Mapping[str, Any]) -> tuple[dict[str, tuple[float, ...]], int]:
     """Sorted distinct values of each axis, and how many were repeated."""
+    if not isinstance(space, Mapping):
+        raise ValueError(
+            f"study: space must map names to values, such as {{'learning_rate': (0.1, 0.3)}}, got {space!r}"
+        )
     if "learning_rate" not in space:
         raise ValueError(f"study: space must hold learning_rate, got {', '.join(space) or 'nothing'}")
     listed = {name: listed_values(name, values) for name, values in space.items()}

@@ -65,6 +65,12 @@ def run(
       StudyError: if a check of `lr_batch.check` fails, or the model, loss or optimizer cannot be compiled.
       ValueError: for early stopping, which would end trials by another rule than the race.
     """
+    if not isinstance(study, Study):
+        raise ValueError(
+            f"run: study must be a Study, got {type(study).__name__}; make one by lr_batch.Study(workload)"
+        )
+    if width is not None and width < 1:
+        raise ValueError(f"run: width must be at least 1, got {width}")
     if study.regularizer and study.regularizer.stop:
         raise ValueError(
             f"run: {study.regularizer.name} ends trials, and so does the race to the goal; measure it with "

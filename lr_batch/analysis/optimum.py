@@ -225,6 +225,10 @@ def best_settings(result: Result, *, level: float = LEVEL) -> tuple[Optimum, ...
       result: trials; the rate is the hyperparameter "learning_rate".
       level: coverage of the intervals, in (0, 1).
     """
+    if not isinstance(result, Result):
+        raise ValueError(
+            f"best_settings: result must be what lr_batch.run returns, got {type(result).__name__}"
+        )
     if not 0 < level < 1:
         raise ValueError(f"best_settings: level must be in (0, 1), got {level}")
     planes = [best_plane(result, result.batch_size == size) for size in np.unique(result.batch_size)]

@@ -24,6 +24,8 @@ def parse_goal(goal: Goal | str) -> Goal:
         if not match:
             raise ValueError(f"goal: must look like 'loss<0.2' or 'accuracy>0.95', got {goal!r}")
         goal = Goal(match[1], _threshold(match[3]), above=match[2] == ">")
+    if not isinstance(goal, Goal):
+        raise ValueError(f"goal: must be a Goal or look like 'loss<0.2', got {goal!r}")
     if not math.isfinite(_threshold(goal.threshold)):
         raise ValueError(f"goal: threshold must be a finite number, got {goal.threshold!r}")
     return goal._replace(threshold=float(goal.threshold))

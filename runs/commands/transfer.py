@@ -104,5 +104,12 @@ def sized(what: str, name: str, options: dict[str, int]) -> Any:
     make = Registry("workload with a width", known)[make] if isinstance(make, str) else make
     for option in ("width", *options):
         if not callable(make) or option not in takes(make):
-            raise ValueError(f"transfer: {name} must be a function that takes {option} and makes a Workload")
+            has = (
+                f"it takes {', '.join(takes(make)) or 'nothing'}"
+                if callable(make)
+                else f"got {type(make).__name__}"
+            )
+            raise ValueError(
+                f"transfer: {name} must be a function with an argument called {option} that makes a Workload; {has}"
+            )
     return make

@@ -30,8 +30,13 @@ def batch_estimate(estimate: Estimate, measured: tuple[int, int]) -> str:
 
 
 def batch_span(estimate: Estimate, measured: tuple[int, int]) -> str:
-    """The interval of a batch size alone."""
-    return f"{batch(estimate.low, measured)} to {batch(estimate.high, measured)}"
+    """The interval of a batch size alone.
+
+    >>> batch_span(Estimate(9.0, 8.5, 12.0), (1, 8))
+    'above 8'
+    """
+    low, high = batch(estimate.low, measured), batch(estimate.high, measured)
+    return low if low == high else f"{low} to {high}"
 
 
 def critical_batch(critical: CriticalBatchSize) -> str:

@@ -71,6 +71,10 @@ def changed(**fields):
         ),
         ("regularizer", 3, "study: regularizer must be a name or a reg.Regularizer, got int"),
         ("regularizer", "dropuot", "unknown regularizer 'dropuot'; did you mean 'dropout'?"),
+        ("goal", ("loss", 0.3), "goal: must be a Goal or look like 'loss<0.2', got ('loss', 0.3)"),
+        ("goal", lr_batch.Goal("loss", None), "goal: threshold must be a finite number, got None"),
+        ("slack", None, "study: slack must be >= 1 (infinite: no racing), got None"),
+        ("space", [0.1], "study: space must map names to values"),
         ("batch_sizes", (), "study: batch_sizes is empty; give at least one number"),
         ("batch_sizes", 8, "study: batch_sizes must be a list of numbers, got 8"),
         ("batch_sizes", (0,), "study: batch_sizes must be a whole number >= 1, got 0"),
@@ -135,3 +139,22 @@ def test_names_are_found_or_the_nearest_is_said():
     with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
         Registry("thing", {"pears": 1, "apples": 2})["apple"]
     assert unknown("thing", "zzz", ["a"]) == "unknown thing 'zzz' (known: a)"
+
+
+@pytest.mark.parametrize("threshold", [np.float32(0.3), np.float64(0.3), jnp.float32(0.3), "0.3"])
+@pytest.mark.wrong_types
+def test_threshold_may_be_any_number(threshold):
+    goal = tiny_study(goal=lr_batch.Goal("loss", threshold)).goal
+    assert type(goal.threshold) is float and goal.threshold == pytest.approx(0.3)
+
+
+def test_what_is_no_study_and_no_result_is_said():
+    with pytest.raises(
+        ValueError, match=r"run: study must be a Study, got NoneType; make one by lr_batch.Study"
+    ):
+        lr_batch.run(None)
+    with pytest.raises(ValueError, match="run: width must be at least 1, got 0"):
+        lr_batch.run(tiny_study(), width=0)
+    for analyse in (lr_batch.best_settings, lr_batch.critical_batch_size):
+        with pytest.raises(ValueError, match="result must be what lr_batch.run returns, got NoneType"):
+            analyse(None)

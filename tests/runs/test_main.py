@@ -176,7 +176,8 @@ def test_what_a_file_names_is_one_line_in_every_command(name, words, capsys, her
 
 
 TRANSFERRED = {
-    "my.py:seven": "my.py:seven must be a function that takes width",
+    "my.py:seven": "my.py:seven must be a function with an argument called width that makes a Workload; got int",
+    "my.py:wants": "must be a function with an argument called width that makes a Workload; it takes argument",
     "my.py:wide": r"workload: calling wide\(\) failed: RuntimeError: too wide \(my.py, line \d+\)$",
     "my.py:seven_wide": "workload must be a name, a Workload or a function that makes one, got int",
     "digits_mlp --optimizer my.py:seven": "optimizer must be a name or a function .*, got int",
@@ -297,6 +298,18 @@ def test_the_same_command_again_trains_nothing(study, finished, capsys, no_figur
     summary = again(capsys, study)
     assert summary["engine"]["examples"] == summary["engine"]["programs_compiled"] == 0
     assert numbers(summary) == numbers(json.loads(finished[1]))
+
+
+def test_study_begun_with_less_memory_goes_on_with_its_width(capsys, no_figures, monkeypatch):
+    """Chunks are found by their width, which follows from the memory that there was at first."""
+    little = ["--batch-sizes", "4,8", "--learning-rates", "0.3,1", "--seeds", "1", "--no-extend", "--json"]
+    words = ["curve", "my.py:workload", *little, "--out", "begun"]
+    with monkeypatch.context() as patch:
+        patch.setattr("lr_batch.engine.memory.memory_budget", lambda: 1.0)
+        code, out, err = command(capsys, *words)
+    assert code == 0 and json.loads(out)["engine"]["chunk_width"] == 1, err
+    code, out, err = command(capsys, *words)
+    assert (code, json.loads(out)["engine"]["examples"]) == (0, 0), err
 
 
 def test_report_draws_the_same_from_the_store(study, finished, capsys):
