@@ -62,7 +62,7 @@ def _check_rows(
             _compare(probe, part, rows[[place]], _at(together, [place]), single)
 
 
-def _at(values: Values, places: object) -> dict[str, Float[np.ndarray, " k"]]:
+def _at(values: Values, places: object) -> Values:
     return {name: value[places] for name, value in values.items()}
 
 

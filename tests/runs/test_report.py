@@ -14,6 +14,7 @@ from lr_batch import best_settings
 from runs.curve.analysis import analyse
 from runs.curve.report import write_report
 from runs.curve.report.page import charts_of, script_json
+from runs.curve.report.tables import steps_table
 from runs.plots.cells import cells, rate_grid
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&amp;\"'"
@@ -167,3 +168,22 @@ def test_script_json_is_strict_and_short():
         "d": 0.5,
         "e": [None],
     }
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((0.05, None), "above 0.05"),
+        ((None, 0.4), "below 0.4"),
+        ((None, None), ""),
+        ((0.05, 0.4), "0.05 to 0.4"),
+    ],
+)
+def test_a_best_rate_that_nothing_bounds_is_told_as_such(ends, said):
+    """The summary has null where an end is not finite: few seeds, or rates that all reach the goal alike."""
+    row = {
+        **{"batch_size": 8, "steps": 20.0, "low": 18.0, "high": 22.0, "examples": 160.0, "others": {}},
+        "learning_rate": {"best": 0.1, "low": ends[0], "high": ends[1], "edge": None},
+        **{"seeds": 1, "seeds_reached": 1},
+    }
+    assert f"<td>0.1</td><td>{said}</td>" in steps_table([row])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -44,11 +44,11 @@ def _card(label: str, value: str, remark: str) -> str:
     return f'<div class="card">{label}<b>{value}</b><small>{remark}</small></div>'
 
 
-def _span(low: float | None, high: float | None) -> str:
+def _span(low: float | None, high: float | None, number: Callable[[float], str] = count) -> str:
     """In words; an end that nothing bounds is None."""
     if high is None:
-        return "" if low is None else f"above {count(low)}"
-    return f"below {count(high)}" if low is None else f"{count(low)} to {count(high)}"
+        return "" if low is None else f"above {number(low)}"
+    return f"below {number(high)}" if low is None else f"{number(low)} to {number(high)}"
 
 
 def steps_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -70,7 +70,7 @@ def _cells(row: Mapping[str, Any], others: Sequence[str]) -> list[str]:
         bound if row["steps"] is None else _span(row["low"], row["high"]),
         "" if row["examples"] is None else count(row["examples"]),
         "" if best is None else f"{best:.3g}",
-        "" if best is None else f"{rate['low']:.3g} to {rate['high']:.3g}",
+        "" if best is None else _span(rate["low"], rate["high"], "{:.3g}".format),
         *("" if row["steps"] is None else f"{row['others'][name]:.4g}" for name in others),
         f"{row['seeds_reached']} of {row['seeds']}",
         f'<span class="edge">{escape(edge)} edge of the grid</span>' if edge else "",
