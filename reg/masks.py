@@ -21,6 +21,7 @@ def weights(params: PyTree) -> PyTree:
     These are the leaves with two or more dimensions that are not named so (attention's biases have two); in a
     tree without any, all that are not named bias or scale.
 
+    >>> import jax.numpy as jnp
     >>> weights({"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)})
     {'bias': False, 'kernel': True}
     """

@@ -151,7 +151,7 @@ def short_path(path: str, width: int) -> str:
     """A layer's path in about `width` characters; every part keeps its ends, where names of layers differ.
 
     >>> short_path("TransformerBlock_0/SelfAttention_0/query", 30)
-    'Trans…k_0/SelfA…n_0/query'
+    'Tran…ck_0/Self…on_0/query'
     """
     parts = path.split("/")
     each = max(5, width // len(parts) - 1)

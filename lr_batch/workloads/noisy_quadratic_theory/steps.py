@@ -40,6 +40,7 @@ def expected_loss(
       method: momentum m of the heavy ball v' = m v + g, w' = w - a v', or a whole `Method`.
       phases: schedule of rate and batch size, as factors; the weights stay after the last one.
 
+    >>> from lr_batch.workloads.noisy_quadratic_theory import curvature
     >>> h = curvature(2)
     >>> expected_loss([0, 1], 1.0, 8, h)  # 1/2 sum h, then 1/2 (1/8 + 1/2 (1/4 + 1/16))
     array([0.75    , 0.140625])
