@@ -11,8 +11,6 @@ from runs.store import Store, StoreError
 from runs.store.checkpoint import damaged_lanes
 from runs.store.database import NAME
 
-AGAIN = "the same command runs them again"
-
 
 class Finding(NamedTuple):
     """Damage in `folder`; `again` names what is lost by it, "" where nothing is."""
