@@ -8,8 +8,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
+import optim
+from lr_batch.checks.probe import OncePerShapes, nudged
 from lr_batch.errors import StudyError, first_line
 from lr_batch.lanes.lane import Draw, make_lane
 from lr_batch.problem.depends import batched_leaves
@@ -22,10 +25,12 @@ TRACED = (
     "schedule that takes a traced peak"
 )
 ROUNDS = 4  # of a step, until what depends on a hyperparameter stays the same
+STEPS = 16  # that are taken at two rates
+APART = 1e-3  # times the lowest rate: where updates are clipped, a small one is not
 
 
 def check_optimizer(study: Study) -> list[str]:
-    """Traces the optimizer on the workload's parameters; nothing is compiled.
+    """Traces the optimizer on the workload's parameters; one of the user's own also takes a few steps.
 
     Raises:
       StudyError: if it cannot be built or traced, ignores a hyperparameter, or changes shapes or dtypes.
@@ -50,6 +55,11 @@ def check_optimizer(study: Study) -> list[str]:
             f"{study.optimizer.name} keeps its first learning rate in its state, so that a schedule does not reach its "
             "steps; build it from hparams['learning_rate'] without optax.inject_hyperparams"
         )
+    if study.optimizer not in optim.OPTIMIZERS.values() and not toy.moves_with_rate():
+        raise StudyError(
+            f"{study.optimizer.name} reads learning_rate, but takes the same steps whatever it is: all its values "
+            "would train the same trial; scale the updates by hparams['learning_rate']"
+        )
     return [f"optimizer: {study.optimizer_name} reads {', '.join(study.space)}; shapes and dtypes stay"]
 
 
@@ -57,7 +67,7 @@ class Toy:
     """The optimizer on the workload's parameters, with a gradient that costs nothing to trace."""
 
     def __init__(self, study: Study, names: list[str], params: PyTree):
-        self.optimizer, self.params = study.optimizer, params
+        self.optimizer, self.params, self.study = study.optimizer, params, study
         self.hparams = dict.fromkeys(names, NUMBER)
 
     def init(self, hparams: Mapping[str, Any], params: PyTree) -> Any:
@@ -102,6 +112,26 @@ class Toy:
         two = jax.ShapeDtypeStruct((2,), jnp.float32)
         return any(jax.tree.leaves(batched_leaves(step, (0, None, None), (two, rest, state))))
 
+    def moves_with_rate(self) -> bool:
+        """Whether a few steps lead elsewhere at other rates: a rate times zero is read, and in vain."""
+        if "learning_rate" not in self.hparams:
+            return True
+
+        def moved(hparams, params):
+            step = lambda i, state: self.step(hparams, state)
+            params, opt_state = jax.lax.fori_loop(0, STEPS, step, self.init(hparams, params))
+            return self.optimizer.eval_params(opt_state, params)
+
+        start = nudged(jax.jit(self.study.workload.init)(jax.random.key(0)))
+        first = {name: jnp.float32(self.study.space[name][0]) for name in self.hparams}
+        rates, program = self.study.space["learning_rate"], OncePerShapes(moved)
+        low, high = (
+            program(first | {"learning_rate": jnp.float32(rate)}, start)
+            for rate in (APART * min(rates), max(rates))
+        )
+        at_rest = _equal(high, start)  # where updates come later than this, nothing is known
+        return at_rest or not _equal(low, high)
+
     def _transformation(self, hparams: Mapping[str, Any]) -> optax.GradientTransformation:
         tx = self.optimizer.make(hparams)
         if not (callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None))):
@@ -117,6 +147,12 @@ class Toy:
             raise
         except (Exception, SystemExit) as error:
             raise StudyError(_cannot_be_built(self.optimizer, list(self.hparams), error)) from error
+
+
+def _equal(one: PyTree, other: PyTree) -> bool:
+    """Bit for bit, NaN being a value of its own."""
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
 
 
 def _reaches(init: Callable, step: Callable, outcome: Callable, two: Any, rest: Any, params: PyTree) -> bool:

@@ -210,6 +210,29 @@ def test_a_hyperparameter_that_nothing_reads_is_refused():
     refused(said="sgd does not read weightdecay", space={"learning_rate": (0.1,), "weightdecay": (0.1,)})
 
 
+@pytest.mark.parametrize(
+    "rate", [lambda rate: 0.1 + 0 * rate, lambda rate: jnp.where(rate > 100, rate, 0.1), lambda rate: rate**0]
+)
+def test_a_rate_that_is_read_in_vain_is_refused(rate):
+    refused(
+        said="takes the same steps whatever it is", optimizer=lambda h: optax.sgd(rate(h["learning_rate"]))
+    )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda h: optax.chain(optax.sgd(h["learning_rate"]), optax.clip(1e-3)),
+        lambda h: optax.MultiSteps(optax.sgd(h["learning_rate"]), 50).gradient_transformation(),
+        lambda h: optax.sgd(lambda count: h["learning_rate"] * jnp.minimum(1.0, count / 100)),
+        lambda h: optax.contrib.schedule_free_sgd(h["learning_rate"]),
+    ],
+    ids=["clipped", "every 50th step", "warm-up from zero", "averaged"],
+)
+def test_a_rate_that_acts_late_or_within_limits_passes(make):
+    assert lr_batch.check(tiny_study(optimizer=make, space={"learning_rate": (0.1, 0.3)}))
+
+
 @pytest.mark.parametrize("name", [name for name in optim.OPTIMIZERS])
 def test_registered_optimizers_read_what_they_say(name):
     from lr_batch.checks.optimizer import check_optimizer
