@@ -56,6 +56,19 @@ class Generalization(NamedTuple):
     correct: Float[np.ndarray, "trials bins"]
     seconds: float
 
+    @property
+    def regularizer(self) -> reg.Regularizer:
+        """The study's.
+
+        Raises:
+          ValueError: the study has none, so there are no strengths to compare.
+        """
+        if self.study.regularizer is None:
+            raise ValueError(
+                "generalization: the study has no regularizer, so no strengths; Study(regularizer=...)"
+            )
+        return self.study.regularizer
+
     def outcome(self, curve: Float[np.ndarray, "trials evals"]) -> Float[np.ndarray, " trials"]:
         """A curve's value at the evaluation that is kept; infinite where the trial diverged."""
         values = np.take_along_axis(curve, self.kept_eval[:, None], axis=1)[:, 0]
@@ -147,9 +160,8 @@ class _Runner:
 
         def finish(task):
             chunk = task.chunk  # a half may have been finished by an earlier run
-            arrays = (self.store is not None and self.store.load(chunk)) or self._train(
-                chunk, task.width, device
-            )
+            known = None if self.store is None else self.store.load(chunk)
+            arrays = known or self._train(chunk, task.width, device)
             if self.store is not None:
                 self.store.save(chunk, arrays)
             emit((chunk, arrays))

@@ -41,7 +41,7 @@ def input_axes(path: str, leaf: jax.Array) -> int:
     return 1 if is_projection and leaf.ndim == 3 else leaf.ndim - 1
 
 
-def is_hidden_matrix(path: str, leaf: jax.Array) -> bool:
+def is_hidden_matrix(path: str, leaf: jax.Array | jax.ShapeDtypeStruct) -> bool:
     """Two dimensions or more, and no bias, no embedding, not the output layer of the network.
 
     Names are read by whole words. Embeddings are parameters and layers whose name ends so (`Embed_0`, `wte`,

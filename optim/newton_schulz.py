@@ -38,15 +38,15 @@ class Table(NamedTuple):
         if isinstance(value, str):
             return Choice(("jordan", "polar_express")).check(owner, name, value)
         try:
-            rows = np.empty(0) if isinstance(value, jax.Array) else np.asarray(value, float)
+            rows = np.empty((0, 0)) if isinstance(value, jax.Array) else np.asarray(value, float)
         except (TypeError, ValueError):
-            rows = np.empty(0)
+            rows = np.empty((0, 0))
         if rows.ndim != 2 or rows.shape[1] != 3 or not rows.size or not np.isfinite(rows).all():
             raise ValueError(
                 f"{owner}: {name} must be 'jordan', 'polar_express' or rows of three finite numbers, got "
                 f"{value!r}; {STATIC}"
             )
-        return tuple(tuple(row) for row in rows.tolist())
+        return tuple((a, b, c) for a, b, c in rows.tolist())
 
 
 TABLE = Table()
@@ -54,15 +54,15 @@ TABLE = Table()
 
 def _polynomials(coefficients: str | Coefficients, num_steps: int) -> Coefficients:
     """(a, b, c) of p(x) = a x + b x^3 + c x^5 for each of the steps; the last row repeats."""
-    if coefficients == "jordan":
+    if not isinstance(coefficients, str):
+        table = coefficients
+    elif coefficients == "jordan":
         table = JORDAN
-    elif coefficients == "polar_express":
+    else:
         safe = [
             (a / POLAR_SAFETY, b / POLAR_SAFETY**3, c / POLAR_SAFETY**5) for a, b, c in POLAR_EXPRESS[:-1]
         ]
         table = (*safe, POLAR_EXPRESS[-1])
-    else:
-        table = coefficients
     return (*table, *table[-1:] * num_steps)[:num_steps]
 
 

@@ -73,7 +73,7 @@ class Make(NamedTuple):
     factory: Callable[..., optax.GradientTransformation]
     hparams: Mapping[str, Range]
 
-    def __call__(self, values: Mapping[str, Scalar]) -> optax.GradientTransformation:
+    def __call__(self, values: Mapping[str, Scalar | optax.Schedule]) -> optax.GradientTransformation:
         for given in values:
             if given not in self.hparams:
                 raise ValueError(f"{self.factory.__name__}: {unknown('hyperparameter', given, self.hparams)}")

@@ -99,10 +99,11 @@ def options(command: type) -> Iterator[str]:
     """Every option of a command, those of its groups too."""
     import tyro
 
-    for name, kind in typing.get_type_hints(command, include_extras=True).items():
+    hints: dict[str, Any] = typing.get_type_hints(command, include_extras=True)
+    for name, kind in hints.items():
         kind, *marks = typing.get_args(kind) if typing.get_origin(kind) is Annotated else (kind,)
         if dataclasses.is_dataclass(kind):
-            yield from options(kind)
+            yield from options(typing.cast(type, kind))
         elif tyro.conf.Positional not in marks:
             given = next((mark.name for mark in marks if getattr(mark, "name", None)), name)
             yield f"--{given.replace('_', '-')}"

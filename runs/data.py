@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -111,7 +112,7 @@ def _write(name: str, splits: Mapping[str, Images]) -> Path:
         for i, (pixels, label) in enumerate(zip(*splits[split], strict=True)):
             image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
             known = {"id": f"{split}_{i:05d}", "image": image, "label": label}
-            yield i, {feature: known[feature] for feature in builder.info.features}
+            yield i, {feature: known[feature] for feature in builder.info.features}  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
 
     class FromFiles(tfds.builder_cls(name), skip_registration=True):
         """The data set as TFDS describes it, its examples taken from memory and not from a download."""
@@ -121,6 +122,8 @@ def _write(name: str, splits: Mapping[str, Images]) -> Path:
             return {split: examples(split) for split in splits}
 
     FromFiles.name = name
-    builder = FromFiles(data_dir=tfds_folder(), file_format="array_record")
+    builder: Any = FromFiles(  # pyright: ignore[reportAbstractUsage] the rest comes from the class of the name
+        data_dir=tfds_folder(), file_format="array_record"
+    )
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     return Path(builder.data_dir)

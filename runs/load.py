@@ -71,11 +71,12 @@ def _file(what: str, path: Path) -> ModuleType:
 def _run(path: Path, name: str) -> ModuleType:
     """Runs the file, once in a process as long as it stays the same."""
     known, stamp = sys.modules.get(name), (str(path), path.stat().st_mtime_ns, path.stat().st_size)
-    if getattr(known, "_lr_batch_file", None) == stamp:
+    if known and getattr(known, "_lr_batch_file", None) == stamp:
         return known
     spec = importlib.util.spec_from_file_location(name, path)
+    assert spec and spec.loader  # as the suffix is .py
     module = importlib.util.module_from_spec(spec)
-    module._lr_batch_file = stamp
+    vars(module)["_lr_batch_file"] = stamp
     # Dataclasses and pickles look their module up by name. A name that is taken stays with whom it belongs to.
     ours = known is None or hasattr(known, "_lr_batch_file")
     if ours:

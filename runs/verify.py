@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from runs.regularize.array_store import ArrayStore
 from runs.store import Store, StoreError
@@ -40,7 +40,7 @@ def verify(folder: Path) -> list[Finding]:
     return found
 
 
-def parts(folder: Path, study: dict) -> list[Path]:
+def parts(folder: Path, study: Mapping[str, Any]) -> list[Path]:
     """The folders of the studies that a comparison or a transfer is made of."""
     if "folders" in study:
         return [folder / path for path in study["folders"].values()]

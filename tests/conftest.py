@@ -1,6 +1,7 @@
 """Test configuration: types and shapes are checked, and XLA's flags are set before JAX is imported."""
 
 import inspect
+import os
 import tempfile
 
 import jaxtyping
@@ -17,15 +18,17 @@ install_import_hook(
 from runs.xla_flags import set_xla_flags
 
 set_xla_flags()
+# Many tests compile the same small programs; each is compiled once in a session, whose workers and commands inherit
+# the folder.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _programs = tempfile.TemporaryDirectory(prefix="lr-batch-tests-", ignore_cleanup_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _programs.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import jax
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Many tests compile the same small programs; each is compiled once in a session.
-_cache = tempfile.TemporaryDirectory(prefix="lr-batch-tests-")
-jax.config.update("jax_compilation_cache_dir", _cache.name)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture(autouse=True)

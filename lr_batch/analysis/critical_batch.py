@@ -202,7 +202,13 @@ def critical_batch_size(
       sharpness: fixed a in [0.3, 6], or None to fit it.
       optima: `best_settings(result)` where it is known already.
     """
-    optima = tuple(best_settings(result, level=level) if optima is None else optima)
+    if optima is None:
+        if result is None:
+            raise ValueError(
+                "critical_batch_size: needs a result, or its best settings as optima; got neither"
+            )
+        optima = best_settings(result, level=level)
+    optima = tuple(optima)
     _check(optima, level, sharpness)
     all_points, replicates = point_replicates(optima)
     points, parameters, entering = _fit(all_points, replicates, sharpness)

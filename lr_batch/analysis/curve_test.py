@@ -129,7 +129,7 @@ def _seed_notes(reached: Sequence[Optimum]) -> tuple[str, ...]:
 
 
 def _few_steps(reached: Sequence[Optimum]) -> tuple[str, ...]:
-    few = [o.batch_size for o in reached if o.steps < FEW_STEPS]
+    few = [o.batch_size for o in reached if o.steps is not None and o.steps < FEW_STEPS]
     if not few:
         return ()
     return (

@@ -32,6 +32,18 @@ class Estimate(NamedTuple):
     high: float
 
 
+class Estimates(NamedTuple):
+    """Several numbers side by side, with their confidence intervals."""
+
+    best: Float[np.ndarray, " n"]
+    low: Float[np.ndarray, " n"]
+    high: Float[np.ndarray, " n"]
+
+    @property
+    def each(self) -> list[Estimate]:
+        return [Estimate(*map(float, row)) for row in zip(*self, strict=True)]
+
+
 class Replicates(NamedTuple):
     """An answer, or several side by side: [answers], [seeds answers] and [shifts answers].
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Num
 
-from lr_batch.analysis.intervals import Estimate
+from lr_batch.analysis.intervals import Estimate, Estimates
 from lr_batch.analysis.law_fit import (
     PRIOR_DF,
     REJECTED,
@@ -99,22 +99,22 @@ class LearningRateLaw(NamedTuple):
         """Learning rate that the winner gives at any batch sizes."""
         return self.winner.rate(batch_size)
 
-    def rates(self, batch_size: Sequence[float] | Num[np.ndarray, " n"]) -> Estimate:
+    def rates(self, batch_size: Sequence[float] | Num[np.ndarray, " n"]) -> Estimates:
         """The winner's rate with an interval that holds those of all laws that cannot be told apart."""
         log_b = np.log(np.asarray(batch_size, float))
-        return Estimate(*np.exp(self._spans(lambda law, fit: fit.log_rate(LAWS[law.name], log_b))))
+        return Estimates(*np.exp(self._spans(lambda law, fit: fit.log_rate(LAWS[law.name], log_b))))
 
-    def exponents(self, batch_size: Sequence[float] | Num[np.ndarray, " n"]) -> Estimate:
+    def exponents(self, batch_size: Sequence[float] | Num[np.ndarray, " n"]) -> Estimates:
         """The winner's local exponent d log rate / d log B, with an interval as in `rates`."""
         log_b = np.log(np.asarray(batch_size, float))
         return self._spans(lambda law, fit: fit.exponent(LAWS[law.name], log_b))
 
-    def _spans(self, read) -> Estimate:
+    def _spans(self, read: Callable[[FittedLaw, Fit], np.ndarray]) -> Estimates:
         tails = 0.5 - self.level / 2, 0.5 + self.level / 2
         ends = [np.quantile(read(law, law.draws), tails, axis=0) for law in self.laws]
         best = read(self.winner, self.winner.fit)[0]
         low, high = np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
-        return Estimate(best, np.minimum(low, best), np.maximum(high, best))
+        return Estimates(best, np.minimum(low, best), np.maximum(high, best))
 
     @property
     def words(self) -> str:
@@ -153,7 +153,7 @@ class LearningRateLaw(NamedTuple):
             stacklevel=3,
         )
         smallest = min(o.batch_size for o in self.optima)
-        return Estimate(*(part[0] for part in self.exponents([smallest])))
+        return self.exponents([smallest]).each[0]
 
 
 def _fitted(law: Supported, level: float) -> FittedLaw:

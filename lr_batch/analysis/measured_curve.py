@@ -46,7 +46,9 @@ def point_replicates(optima: Sequence[Optimum]) -> tuple[Points, Replicates]:
         np.array([o.steps is None for o in usable]),
     )
     num_seeds = len(study_seeds(optima))
-    best = np.array([np.log(o.low) if o.steps is None else o.log_steps.best for o in usable])
+    best = np.array(
+        [np.log(o.low) if o.steps is None else o.log_steps.best for o in optima if o.low is not None]
+    )
     columns = [o.log_steps.without or (value,) * num_seeds for o, value in zip(usable, best, strict=True)]
     grid_sd = np.array([0.0 if o.steps is None else o.log_steps.grid_sd for o in usable])
     apart = np.abs(points.log_b[:, None] - points.log_b) / np.log(ALIKE)

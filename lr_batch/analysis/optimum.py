@@ -75,6 +75,13 @@ class Optimum(NamedTuple):
     log_rate: LeftOut
 
     @property
+    def estimate(self) -> Estimate | None:
+        """`steps` with its interval; None where fewer than half of the seeds reached the goal."""
+        if self.steps is None or self.low is None or self.high is None:
+            return None
+        return Estimate(self.steps, self.low, self.high)
+
+    @property
     def log_se(self) -> float:
         """Standard error of log steps with the moderated spread, for weights."""
         return float(np.hypot(self.spread / np.sqrt(self.n_reached), self.log_steps.grid_sd))

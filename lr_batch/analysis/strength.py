@@ -57,7 +57,7 @@ def strength_rows(fits: Generalization, *, level: float = LEVEL) -> tuple[Streng
                 _of_metric(fits, estimate(values[chosen], level))
                 for values in (held_out, train, _difference(held_out, train))
             ]
-            names = [name for name in fits.hparams if name != fits.study.regularizer.strength]
+            names = [name for name in fits.hparams if name != fits.regularizer.strength]
             others = {name: float(fits.hparams[name][best[0]]) for name in names}
             rows.append(StrengthRow(batch_size, strength, *estimates, others, best))
     return tuple(rows)
@@ -76,7 +76,7 @@ def _best(fits: Generalization, batch_size: int, level: float) -> BestStrength:
     best = int(np.argmin(_means(costs)))
     worse = [estimate(_difference(row, costs[best]), level).low > 0 for row in costs]
     alike = [strength for strength, is_worse in zip(grid, worse, strict=True) if not is_worse]
-    off, gain = fits.study.regularizer.off, None
+    off, gain = fits.regularizer.off, None
     if off in grid:
         # The best of several is lucky on the seeds that chose it: each seed takes the choice of the others.
         gain = estimate(_difference(costs[grid.index(off)], _chosen_values(costs)), level)
@@ -89,12 +89,12 @@ def _of_metric(fits: Generalization, cost: Estimate) -> Estimate:
 
 
 def strengths(fits: Generalization) -> tuple[float, ...]:
-    return tuple(fits.study.space[fits.study.regularizer.strength])
+    return tuple(fits.study.space[fits.regularizer.strength])
 
 
 def _cells(fits: Generalization, batch_size: int, strength: float) -> Int[np.ndarray, "others seeds"]:
     """Numbers of the trials at a batch size and strength, by the other hyperparameters and by seed."""
-    name = fits.study.regularizer.strength
+    name = fits.regularizer.strength
     mine = np.flatnonzero((fits.batch_size == batch_size) & (fits.hparams[name] == strength))
     others = np.stack([fits.hparams[other][mine] for other in fits.hparams if other != name])
     return mine[np.lexsort((fits.seed[mine], *others[::-1]))].reshape(-1, len(fits.study.seed_numbers))

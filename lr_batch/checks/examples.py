@@ -7,7 +7,7 @@ the batch's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Int
@@ -62,7 +62,7 @@ def _check_rows(
             _compare(probe, part, rows[[place]], _at(together, [place]), single)
 
 
-def _at(values: Values, places: object) -> Values:
+def _at(values: Values, places: Sequence[int] | np.ndarray) -> Values:
     return {name: value[places] for name, value in values.items()}
 
 

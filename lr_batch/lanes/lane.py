@@ -198,7 +198,7 @@ def make_lane(
 
 def without_schedule(
     optimizer: LaneOptimizer,
-) -> tuple[optim.Optimizer | RegularizedOptimizer, Callable[[Hparams, Int[Array, ""]], Hparams]]:
+) -> tuple[optim.Optimizer | RegularizedOptimizer, Callable[[Hparams, Int[Array, ""] | int], Hparams]]:
     """The optimizer inside a schedule, and `(hparams, step) -> hparams`, which gives it its hyperparameters."""
     if isinstance(optimizer, ScheduledOptimizer):
         return optimizer.optimizer, optimizer.at

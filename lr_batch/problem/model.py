@@ -54,7 +54,7 @@ def as_model(model: Any, x: jax.Array | np.ndarray) -> Model:
     )
 
 
-def streams(key: jax.Array) -> dict[str, jax.Array | LazyRng]:
+def streams(key: jax.Array) -> dict[str, Any]:
     """Random streams of a linen module's step: dropout's is the step's key, others have one of their own.
 
     Those that no module asks for are not computed, and so are no part of the program, whose hash identifies a study.

@@ -71,8 +71,8 @@ def average_weights(
 
 
 def averaged(
-    steps: Int[np.ndarray, " evals"], values: Float[np.ndarray, evals * lanes], time_constant: float
-) -> Float[np.ndarray, evals * lanes]:
+    steps: Int[np.ndarray, " evals"], values: Float[np.ndarray, "evals ..."], time_constant: float
+) -> Float[np.ndarray, "evals ..."]:
     """The average at each evaluation of a whole trial, or of several side by side."""
     values = np.asarray(values, np.float64)
     average = values.copy()

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
+from jax.typing import ArrayLike
 
 import optim
 from lr_batch.problem.lengths import STEPS, Length, parse_length, steps_of
@@ -104,12 +104,12 @@ class Schedule(NamedTuple):
         stays shorter than the other at every batch size."""
         steps = dict(setting)
         for name in set(self.lengths) & set(setting):
-            exact = steps_of(self.length(name, setting[name]), batch_size, budget)
+            exact = steps_of(Length(setting[name], self.units.get(name, STEPS)), batch_size, budget)
             rounded = math.floor if name == "warmup" else math.ceil
             steps[name] = float(rounded(round(exact, 6)))  # 0.1 * 30 is three
         return steps
 
-    def rate(self, hparams: Mapping[str, Any], step: Any) -> jax.Array:
+    def rate(self, hparams: Mapping[str, Any], step: Any) -> ArrayLike:
         """Learning rate of a step; `hparams` with lengths in steps, each of them traced or not."""
         peak = hparams["learning_rate"]
         arguments: dict[str, Any] = {}

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
@@ -109,6 +110,6 @@ class Embed(nn.Module):
     width: int
 
     @nn.compact
-    def __call__(self, index: Int[Array, "..."]) -> Float[Array, "... width"]:
+    def __call__(self, index: Int[Array | np.ndarray, "..."]) -> Float[Array, "... width"]:
         kernel = self.param("kernel", nn.initializers.normal(0.1), (self.size, self.width))
         return lookup(kernel, index)

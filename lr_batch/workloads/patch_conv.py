@@ -52,7 +52,7 @@ class PatchConv(nn.Module):
 
 
 def of_patches(
-    x: Float[Array, "m height width in"], kernel: Float[Array, "r s in out"], stride: int
+    x: Float[Array | np.ndarray, "m height width in"], kernel: Float[Array, "r s in out"], stride: int
 ) -> Float[Array, "m rows columns out"]:
     """The convolution as slices and one product of matrices; of an input that lanes share they are sliced once."""
     return product(
@@ -62,7 +62,7 @@ def of_patches(
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def lane_by_lane(
-    x: Float[Array, "m height width in"], kernel: Float[Array, "r s in out"], stride: int
+    x: Float[Array | np.ndarray, "m height width in"], kernel: Float[Array, "r s in out"], stride: int
 ) -> Float[Array, "m rows columns out"]:
     """The convolution by the backend's own kernels, which keep no patches in memory, for one lane after the other.
 
@@ -125,7 +125,7 @@ def _convolution(x: Array, kernel: Array, stride: int) -> Array:
 
 
 def patches(
-    x: Float[Array, "m height width in"], kernel_size: tuple[int, int], stride: int
+    x: Float[Array | np.ndarray, "m height width in"], kernel_size: tuple[int, int], stride: int
 ) -> Float[Array, "m rows columns values"]:
     """What each position of the kernel covers, in the order of a flattened kernel (height, width, I)."""
     pads = jax.lax.padtype_to_pads(x.shape[1:3], kernel_size, (stride, stride), "SAME")

@@ -61,6 +61,7 @@ def run_child(
         timer = threading.Timer(timeout, child.kill)
         try:
             timer.start()
+            assert child.stdin and child.stdout  # both are pipes
             child.stdin.write(json.dumps(request))
             child.stdin.close()
             messages = [Message(time.monotonic() - began, json.loads(line)) for line in child.stdout]
@@ -69,7 +70,8 @@ def run_child(
             timer.cancel()
             child.kill()
             child.wait()
-            child.stdout.close()
+            if child.stdout:
+                child.stdout.close()
         if code:
             errors.seek(0)
             raise ChildFailed(why(module, code, errors.read(), time.monotonic() - began >= timeout, timeout))

@@ -89,7 +89,7 @@ def _draw_peers(axes: Axes, report: Mapping[str, Any]) -> None:
     style.log_axis(
         axes.xaxis, "seconds for the whole study (x: times the engine, cold)", min(seconds) / 2, max(high) * 4
     )
-    for place, end, text in zip(places, high, texts, strict=True):
+    for place, end, text in zip(places.tolist(), high, texts, strict=True):
         axes.text(end * 1.12, place, text, va="center", fontsize=style.SMALL, color=style.INK)
 
 

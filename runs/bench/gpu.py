@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -182,7 +182,7 @@ def panel_b(options: Options, clock: Clock) -> dict[str, Any]:
 
 def curve(work: Work, folder: Path, seconds: float) -> int:
     """`lr-batch curve`; asked to stop after `seconds`, ended 20 seconds later."""
-    options: Sequence[str] = [
+    options = [
         "--optimizer",
         work.optimizer,
         "--batch-sizes",

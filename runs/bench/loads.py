@@ -56,7 +56,7 @@ def ends(trials: Trials) -> Ends:
     return Ends(np.where(reached, trials["steps_to_goal"], trials["steps"]), reached)
 
 
-def counted(last: Float[np.ndarray, "..."], cadence: Sequence[int]) -> Int[np.ndarray, "... 2"]:
+def counted(last: Float[np.ndarray, "..."], cadence: Sequence[int] | np.ndarray) -> Int[np.ndarray, "... 2"]:
     """Steps and evaluations of a trial that knows its outcome at the first evaluation from step `last` on."""
     number = np.minimum(np.searchsorted(cadence, last), len(cadence) - 1)
     return np.stack([np.asarray(cadence)[number], number + 1], axis=-1)
@@ -81,17 +81,21 @@ def ends_without_race(trials: Trials, sample: Trials) -> Ends:
     return Ends(last, reaches)
 
 
-def oracle_loads(trials: Trials, cadence: Sequence[int]) -> dict[int, Load]:
+def oracle_loads(trials: Trials, cadence: Sequence[int] | np.ndarray) -> dict[int, Load]:
     """Exact: a trial ends where the engine's race ended it."""
     return _by_size(trials, counted(ends(trials).last, cadence))
 
 
-def unraced_loads(trials: Trials, sample: Trials, cadence: Sequence[int]) -> dict[int, Load]:
+def unraced_loads(trials: Trials, sample: Trials, cadence: Sequence[int] | np.ndarray) -> dict[int, Load]:
     return _by_size(trials, counted(ends_without_race(trials, sample).last, cadence))
 
 
 def raced_loads(
-    trials: Trials, sample: Trials, cadence: Sequence[int], slack: float, rng: np.random.Generator
+    trials: Trials,
+    sample: Trials,
+    cadence: Sequence[int] | np.ndarray,
+    slack: float,
+    rng: np.random.Generator,
 ) -> dict[int, Load]:
     """The mean over random orders of the trials of each cell."""
     without = ends_without_race(trials, sample)
@@ -106,7 +110,7 @@ def raced_loads(
 
 
 def race_one_by_one(
-    own: Ends, orders: Int[np.ndarray, "orders trials"], cadence: Sequence[int], slack: float
+    own: Ends, orders: Int[np.ndarray, "orders trials"], cadence: Sequence[int] | np.ndarray, slack: float
 ) -> Float[np.ndarray, "orders trials 2"]:
     """Steps and evaluations of each trial of a cell where they race one after the other, in each of `orders`."""
     counts, best = np.zeros((*orders.shape, 2)), np.full(len(orders), np.inf)

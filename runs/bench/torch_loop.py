@@ -35,7 +35,7 @@ def missing(workload: str, optimizer: str) -> str | None:
 
 def make_trainer(study: Study) -> PeerTrainer:
     import torch  # pyright: ignore[reportMissingImports]
-    from torch.nn.functional import cross_entropy
+    from torch.nn.functional import cross_entropy  # pyright: ignore[reportMissingImports]
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tensor = lambda array: torch.from_numpy(np.array(array)).to(device)  # a copy that torch may write

@@ -56,7 +56,7 @@ class Timing(NamedTuple):
 class Rules(NamedTuple):
     """What ends every trial: the last evaluation of `cadence`, `goal` by the average of `time_constant`, or `seconds`."""
 
-    cadence: Sequence[int]
+    cadence: Sequence[int] | np.ndarray
     goal: Goal
     time_constant: float = 0.0
     seconds: float = math.inf

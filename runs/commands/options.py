@@ -111,8 +111,8 @@ class StudyOptions:
 
         return dataclasses.replace(self, goal=str(propose(self.workload, optimizer).goal))
 
-    def _space(self, default: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float]]:
-        space = dict(default) | parse.settings(self.set)
+    def _space(self, default: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float | str]]:
+        space: dict[str, Sequence[float | str]] = {**default, **parse.settings(self.set)}
         if self.learning_rates is not None:
             if any(text.startswith("learning_rate=") for text in self.set):
                 raise parse.UsageError("--learning-rates and --set learning_rate are the same; give one")

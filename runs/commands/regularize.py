@@ -92,9 +92,14 @@ class Regularize:
 
     def _space(
         self, default: Mapping[str, Sequence[float]], regularizer: Regularizer
-    ) -> dict[str, Sequence[float]]:
+    ) -> dict[str, Sequence[float | str]]:
         further, strength = parse.settings(self.set), regularizer.strength
-        space = {**default, "learning_rate": default["learning_rate"][::2], **regularizer.space, **further}
+        space: dict[str, Sequence[float | str]] = {
+            **default,
+            "learning_rate": default["learning_rate"][::2],
+            **regularizer.space,
+            **further,
+        }
         for option, text, name in (
             ("--learning-rates", self.learning_rates, "learning_rate"),
             ("--strengths", self.strengths, strength),

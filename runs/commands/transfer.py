@@ -85,7 +85,9 @@ class Transfer:
         )
         options = {} if self.layers is None else {"layers": self.layers}
         make = sized("workload", self.workload, options)
-        fans = default_fans if self.fans is None else load.named_or_loaded("--fans", self.fans)
+        fans: Any = default_fans
+        if self.fans is not None:
+            fans = load.named_or_loaded("--fans", self.fans)
         if not callable(fans):
             raise ValueError(f"--fans: must look like FILE.py:NAME and name a function, got {self.fans!r}")
         return Family(make, optimizer, plan.widths[0], options, self.zero_readout, self.loss, fans), plan

@@ -129,7 +129,7 @@ class Tune:
         return Space({**dimensions, **typed}), fixed
 
 
-def _single(name: str, values: tuple[float, ...]) -> float:
+def _single(name: str, values: tuple[Any, ...]) -> Any:
     if len(values) != 1:
         raise parse.UsageError(f"--set: {name} takes one value here, got {len(values)}; search it by --space")
     return values[0]

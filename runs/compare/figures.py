@@ -55,7 +55,7 @@ def compare_steps(outcomes: Outcomes, path: str | Path | None = None, *, what: s
         outcomes,
         f"Steps to the goal, each {what} at its best rates",
         "optimizer steps to the goal",
-        lambda row: (row.steps, row.low, row.high) if row.steps is not None else None,
+        lambda row: row.estimate,
         curve,
         path,
     )
@@ -152,7 +152,7 @@ def _name_series(axes: Axes, names: Sequence[str], series: Sequence[np.ndarray])
         )
 
 
-def _lead(axes: Axes, index: int, end: tuple[float, float], height: float) -> None:
+def _lead(axes: Axes, index: int, end: Sequence[float] | np.ndarray, height: float) -> None:
     """The line from the last point, at `end` in fractions of the axes, to the marker beside the name."""
     looks = {"transform": axes.transAxes, "color": PALETTE[index % len(PALETTE)], "clip_on": False}
     line = [end[0] + 0.01, 1.02, 1.035], [end[1], height, height]
@@ -160,7 +160,7 @@ def _lead(axes: Axes, index: int, end: tuple[float, float], height: float) -> No
     axes.plot(1.05, height, MARKERS[index % len(MARKERS)], markersize=5, **looks)
 
 
-def spread(heights: Sequence[float], gap: float) -> np.ndarray:
+def spread(heights: Sequence[float] | np.ndarray, gap: float) -> np.ndarray:
     """The heights moved apart to at least `gap`, in their order, as little upwards as that takes.
 
     The column starts at 0 and, where it would rise above 1, is pushed back down.

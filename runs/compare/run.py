@@ -15,7 +15,7 @@ from runs.curve.analysis import Analysis
 from runs.curve.outcome import write_outcome
 from runs.curve.run import description, run_in_folder, stored_result, study_folder
 from runs.folder import default_folder, file_name, part, results
-from runs.store import Store
+from runs.store import Store, StoreError
 from runs.text import harmless
 
 GRID = ("space", "batch_sizes", "seeds", "extend")
@@ -69,7 +69,10 @@ def compared_in_folder(studies: Mapping[str, Study], out: Path | None, *, add: b
 def stored_comparison(folder: Path) -> tuple[tuple[Result, Analysis], ...]:
     """The outcomes of a comparison's studies, from their stores."""
     with Store(folder, read_only=True) as store:
-        folders = [folder / path for path in store.description.study["folders"].values()]
+        known = store.description
+    if known is None:
+        raise StoreError(f"{folder}: what was compared is not known; its studies are in the folders inside")
+    folders = [folder / path for path in known.study["folders"].values()]
     found = [(path, stored_result(path)) for path in folders]
     return tuple((result, write_outcome(result, path)) for path, result in found)
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from lr_batch import DIVERGED, REACHED, TOLERANCE, CriticalBatchSize, LearningRateLaw, Optimum, Result
+from lr_batch import (
+    DIVERGED,
+    REACHED,
+    TOLERANCE,
+    CriticalBatchSize,
+    Estimate,
+    LearningRateLaw,
+    Optimum,
+    Result,
+)
 from runs.curve.law_words import exponents_text, rate_of_law
 from runs.curve.words import batch_estimate, count, critical_batch, interval, percent
 
@@ -19,7 +29,7 @@ def advice(
     if not reached:
         return _nothing_reached(result)
     if critical is None:
-        fewest = min(reached, key=lambda optimum: optimum.examples)
+        fewest = min(reached, key=lambda optimum: optimum.examples or math.inf)
         return (
             f"{_train(result, fewest, law)} Of the batch sizes measured it needs the fewest examples. To learn "
             f"the critical batch size, more batch sizes or seeds have to reach the goal.{_edges(result, reached)}"
@@ -105,11 +115,14 @@ def _other_batches(law: LearningRateLaw) -> str:
 
 
 def _train(result: Result, optimum: Optimum, law: LearningRateLaw | None) -> str:
-    examples = interval(optimum.low * optimum.batch_size, optimum.high * optimum.batch_size)
+    steps = optimum.estimate
+    assert steps is not None  # only what reached the goal is advised
+    examples = Estimate(*(optimum.batch_size * number for number in steps))
     return (
         f"Train {result.workload} with {result.optimizer} at batch size {optimum.batch_size} and "
-        f"{result.rate_name} {_rate(result, optimum, law)}: {result.goal} after about {count(optimum.steps)}"
-        f"{interval(optimum.low, optimum.high)} steps, {count(optimum.examples)}{examples} examples."
+        f"{result.rate_name} {_rate(result, optimum, law)}: {result.goal} after about {count(steps.best)}"
+        f"{interval(steps.low, steps.high)} steps, {count(examples.best)}"
+        f"{interval(examples.low, examples.high)} examples."
     )
 
 

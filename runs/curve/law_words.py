@@ -25,7 +25,7 @@ def exponents_text(law: LearningRateLaw, batch_sizes: Sequence[int] | None = Non
     sizes = shown_sizes(law) if batch_sizes is None else list(batch_sizes)
     at = [
         f"{e.best:.2f} {_interval(e, '.2f')} at {b:,}"
-        for b, e in zip(sizes, _each(law.exponents(sizes)), strict=True)
+        for b, e in zip(sizes, law.exponents(sizes).each, strict=True)
     ]
     return f"local exponent {', '.join(at)}".replace(" at ", " at batch ", 1)
 
@@ -46,13 +46,13 @@ def shown_sizes(law: LearningRateLaw) -> list[int]:
 
 def rate_of_law(law: LearningRateLaw, batch_size: int) -> Estimate:
     """The law's rate at one batch size with its interval."""
-    return _each(law.rates([batch_size]))[0]
+    return law.rates([batch_size]).each[0]
 
 
 def law_summary(law: LearningRateLaw) -> dict[str, Any]:
     """The law for `summary.json`."""
     sizes = [o.batch_size for o in law.optima]
-    rates, exponents = _each(law.rates(sizes)), _each(law.exponents(sizes))
+    rates, exponents = law.rates(sizes).each, law.exponents(sizes).each
     return {
         "best": law.best,
         "formula": law.winner.formula,
@@ -79,10 +79,6 @@ def _parameters(fitted) -> dict[str, Any]:
     named = {"coefficient": fitted.coefficient, "knee": fitted.knee, "power": fitted.power}
     numbers = {name: number and number._asdict() for name, number in named.items()}
     return {"law": fitted.name, "formula": fitted.formula, "p_value": fitted.p_value, **numbers}
-
-
-def _each(estimates: Estimate) -> list[Estimate]:
-    return [Estimate(*map(float, row)) for row in zip(*estimates, strict=True)]
 
 
 def _interval(x: Estimate, form: str = ".3g") -> str:

@@ -77,9 +77,8 @@ def _cells(row: Optimum) -> tuple[str, ...]:
 def _interval(row: Optimum) -> str:
     if row.steps is None:
         return f"> {short(row.low)}" if row.low else ""
-    return (
-        f"{short(row.low)} - {short(row.high)}" if row.low < row.high else ""
-    )  # a single seed has no interval
+    steps = row.estimate  # a single seed has no interval
+    return f"{short(steps.low)} - {short(steps.high)}" if steps and steps.low < steps.high else ""
 
 
 def short(number: float) -> str:

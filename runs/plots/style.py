@@ -6,9 +6,11 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -62,11 +64,13 @@ def headline(figure: Figure, title: str, subtitle: str, left: float = 0.105) -> 
 
 def study_line(result: Result) -> str:
     """Workload, optimizer and goal, fit to be drawn."""
-    workload, optimizer, goal = (plain(text, 24) for text in (result.workload, result.optimizer, result.goal))
+    workload, optimizer, goal = (
+        plain(text, 24) for text in (result.workload, result.optimizer, str(result.goal))
+    )
     return f"{workload} · {optimizer} · goal: {goal}"
 
 
-def batch_axis(axes: Axes, batch_sizes: Sequence[int]) -> None:
+def batch_axis(axes: Axes, batch_sizes: Sequence[int] | np.ndarray) -> None:
     """Log2 x-axis with ticks at the batch sizes of the study, labelled as densely as fits."""
     sizes = np.unique(batch_sizes)
     low, high = np.log2(sizes[0]) - 0.5, np.log2(sizes[-1]) + 0.5
@@ -77,7 +81,7 @@ def batch_axis(axes: Axes, batch_sizes: Sequence[int]) -> None:
     axes.set_xlabel("batch size (examples)", fontsize=10, color=INK)
 
 
-def spaced_labels(values: Sequence[int], positions: Sequence[float]) -> list[str]:
+def spaced_labels(values: Sequence[float] | np.ndarray, positions: Sequence[float] | np.ndarray) -> list[str]:
     """`values` as text, empty where the text would touch the last one to the left.
 
     `positions` are fractions of the axis, ascending.
@@ -123,7 +127,7 @@ def bars(middle, low, high) -> np.ndarray:
     return np.maximum([middle - low, high - middle], 0.0)
 
 
-def legend_below(axes: Axes, handles: Sequence | None = None) -> None:
+def legend_below(axes: Axes, handles: Sequence[Artist] | None = None) -> None:
     """A legend in the strip below the axes, where it can hide nothing: as many columns as the figure is wide."""
     handles = axes.get_legend_handles_labels()[0] if handles is None else handles
     figure, box = axes.figure, axes.get_position()
@@ -194,7 +198,9 @@ def save(figure: Figure, path: str | Path | None) -> Figure:
         return figure
     buffer, kind = io.BytesIO(), Path(path).suffix[1:]
     # Fast compression halves the time that a small figure takes, for a third more bytes.
-    options = {"metadata": {"Date": None}} if kind == "svg" else {"pil_kwargs": {"compress_level": 2}}
+    options: dict[str, Any] = (
+        {"metadata": {"Date": None}} if kind == "svg" else {"pil_kwargs": {"compress_level": 2}}
+    )
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "lr-batch"}):
         # A name in a script that the font lacks is drawn as boxes: ugly, but no reason to fail.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")

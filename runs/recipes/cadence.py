@@ -86,7 +86,7 @@ def rows(setting: Setting, reached: str) -> list[Row]:
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, help="folder for table.json")
     parser.add_argument("--quick", action="store_true", help="one small study, by the average")
     options = parser.parse_args(arguments)

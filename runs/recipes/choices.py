@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None, *, quick: bool = False) -> dict
     parser.add_argument("--time-limit", type=float, default=np.inf, help="seconds")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     options = parser.parse_args(arguments)
-    fixed = {"extend": False} | (QUICK if quick else {"seeds": options.seeds})
+    fixed: dict[str, Any] = {"extend": False} | (QUICK if quick else {"seeds": options.seeds})
     make = lambda **changes: Study(options.workload, options.optimizer, **(fixed | changes))
     found = measure(make, ("slack 3", "half the rates") if quick else None, options.time_limit)
     options.folder.mkdir(parents=True, exist_ok=True)

@@ -96,8 +96,8 @@ def numbers(critical: CriticalBatchSize) -> dict[str, Estimate]:
         "linear scaling until": critical.measured.linear_until,
     }
     for row in critical.optima:
-        if row.steps is not None:
-            found[f"steps at {row.batch_size}"] = Estimate(row.steps, row.low, row.high)
+        if (steps := row.estimate) is not None:
+            found[f"steps at {row.batch_size}"] = steps
         if row.learning_rate is not None:
             found[f"rate at {row.batch_size}"] = row.learning_rate
     return found

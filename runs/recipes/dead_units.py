@@ -37,7 +37,7 @@ class Survey(NamedTuple):
     dead: Float[np.ndarray, "widths seeds rates"]
 
 
-def main(out: str | None = None, quick: bool = False) -> dict[str, Survey]:
+def main(out: str | None = None, *, quick: bool = False) -> dict[str, Survey]:
     """Trains `digits_mlp` under muP with Adam for 100 steps, at constant and at falling rates.
 
     Command: `python -m runs.recipes.dead_units`, 3 minutes of CPU time.

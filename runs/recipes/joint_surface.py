@@ -101,7 +101,7 @@ def as_json(surface: Surface) -> dict:
         "batch_sizes": plan.batch_sizes,
         "rates": plan.rates,
         "losses": {
-            name: np.where(np.isfinite(loss), np.round(loss, 6), None).tolist()
+            name: np.where(np.isfinite(loss), np.round(loss, 6), np.array(None)).tolist()
             for name, loss in surface.losses.items()
         },
         "drifts": drifts(surface),

@@ -80,11 +80,11 @@ def solve(name: str, x: jax.Array, y: jax.Array, strengths: jax.Array, num_steps
         extra = 2 * strength if name == "l2" else 0.0
         hparams = {"learning_rate": 1 / (curvatures[-1] + extra), reg.REGULARIZERS[name].strength: strength}
         tx, loss_fn = optimizer(hparams), reg.REGULARIZERS[name](hparams).loss(squares, None)
-        start = jnp.zeros(x.shape[1])
+        start, unused = jnp.zeros(x.shape[1]), jax.random.key(0)
 
         def step(_, carry):
             theta, state = carry
-            grads = jax.grad(lambda t: loss_fn(t, None, None).mean())(theta)
+            grads = jax.grad(lambda t: loss_fn(t, None, unused).mean())(theta)
             updates, state = tx.update(grads, state, theta)
             return optax.apply_updates(theta, updates), state
 

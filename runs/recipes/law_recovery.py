@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def recover(law: str, key: int) -> Recovery:
     return Recovery(law, key, tuple(fit.name for fit in found.laws), found.best, tuple(covered.tolist()))
 
 
-def table(recoveries: Sequence[Recovery]) -> list[dict[str, object]]:
+def table(recoveries: Sequence[Recovery]) -> list[dict[str, Any]]:
     """One row for each law: share of studies whose set holds it, that name one law, whose winner it is, and what
     else was in the sets."""
     rows = []
@@ -94,7 +94,7 @@ def table(recoveries: Sequence[Recovery]) -> list[dict[str, object]]:
 
 def main(
     out: str | None = None, draws: int = 200, processes: int = 2, quick: bool = False
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Recovers, prints the table, and keeps it with every study in the folder `out`."""
     first = 0 if quick else FIRST_KEY
     tasks = [(law, key) for key in range(first, first + (4 if quick else draws)) for law in TRUE_LAWS]
@@ -118,7 +118,7 @@ def main(
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out")
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--processes", type=int, default=2)

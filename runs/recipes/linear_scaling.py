@@ -16,10 +16,11 @@ set_xla_flags()  # before JAX is imported
 
 import lr_batch
 import runs
-from runs import plots
+from runs.curve.analysis import Analysis, analyse
+from runs.curve.figures import learning_rate, steps_to_goal
 
 
-def main(out: str = "linear-scaling", quick: bool = False) -> lr_batch.LearningRateLaw:
+def main(out: str = "linear-scaling", quick: bool = False) -> Analysis:
     """Sweeps, prints, and draws into the folder `out`."""
     study = lr_batch.Study(
         workload="digits_mlp",
@@ -29,13 +30,14 @@ def main(out: str = "linear-scaling", quick: bool = False) -> lr_batch.LearningR
         seeds=2 if quick else 4,
     )
     result = lr_batch.run(study, store=runs.Store(out))
-    critical = lr_batch.critical_batch_size(result)
-    law = lr_batch.learning_rate_law(result)
-    print(f"critical batch size {critical.value:.0f} ({critical.low:.0f} to {critical.high:.0f})")
-    print(f"best rate: {law.words}; {law.winner.formula}")
-    plots.steps_to_goal(result, critical, Path(out) / "steps_to_goal.png")
-    plots.learning_rate(result, law, Path(out) / "learning_rate.png")
-    return law
+    outcome = analyse(result)
+    if (critical := outcome.critical) is not None:  # four batch sizes reached the goal, with two seeds
+        print(f"critical batch size {critical.value:.0f} ({critical.low:.0f} to {critical.high:.0f})")
+    if (law := outcome.law) is not None:
+        print(f"best rate: {law.words}; {law.winner.formula}")
+    steps_to_goal(result, outcome, Path(out) / "steps_to_goal.png")
+    learning_rate(result, outcome, Path(out) / "learning_rate.png")
+    return outcome
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def expected_best(losses: Float[np.ndarray, "repeats trials"]) -> Float[np.ndarr
     return ordered @ weights
 
 
-def main(out: str = "random_vs_grid.png", quick: bool = False) -> Comparison:
+def main(out: str = "random_vs_grid.png", *, quick: bool = False) -> Comparison:
     """Trains `digits_mlp` with Adam at 27 settings from each strategy.
 
     Command: `python -m runs.recipes.random_vs_grid [FILE]`; about 20 s on one CPU core.
@@ -185,4 +185,4 @@ def _best_panel(axes: Axes, comparison: Comparison) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:2])

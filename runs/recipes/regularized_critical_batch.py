@@ -68,7 +68,9 @@ def main(out: str = "regularized-critical-batch", quick: bool = False) -> dict[s
     setting = small() if quick else full()
     results = {name: sweep(setting, name, strength, Path(out) / name) for name, strength in STRENGTHS.items()}
     outcomes = {name: analyse(result) for name, result in results.items()}
-    criticals = {name: outcome.critical for name, outcome in outcomes.items()}
+    criticals = {name: outcome.critical for name, outcome in outcomes.items() if outcome.critical}
+    for name in outcomes.keys() - criticals.keys():
+        raise ValueError(f"{name}: no critical batch size: {outcomes[name].why}")
     summary = {name: row(results[name], critical, criticals["none"]) for name, critical in criticals.items()}
     described = {
         "workload": setting.workload.name,

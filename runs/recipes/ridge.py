@@ -61,12 +61,12 @@ def measure(
     x: Float[np.ndarray, "n p"], y: Float[np.ndarray, " n"], lambdas: Float[np.ndarray, " lambdas"]
 ) -> Ridge:
     """Both solutions at every lambda; gradient descent runs all of them as lanes."""
-    x, y = jnp.asarray(x), jnp.asarray(y)
-    closed = jax.vmap(lambda l2: closed_form(x, y, l2))(jnp.asarray(lambdas))
-    condition = jax.vmap(lambda l2: condition_number(x, l2))(jnp.asarray(lambdas))
+    inputs, targets = jnp.asarray(x), jnp.asarray(y)
+    closed = jax.vmap(lambda l2: closed_form(inputs, targets, l2))(jnp.asarray(lambdas))
+    condition = jax.vmap(lambda l2: condition_number(inputs, l2))(jnp.asarray(lambdas))
     # The error falls by (k - 1) / (k + 1) a step, k the condition number: 9 k steps for a factor of 1e-7.
     descended = jax.jit(descend, static_argnums=3)(
-        x, y, jnp.asarray(lambdas), int(9 * float(condition.max()))
+        inputs, targets, jnp.asarray(lambdas), int(9 * float(condition.max()))
     )
     distance = jnp.linalg.norm(closed - descended, axis=1) / jnp.linalg.norm(closed, axis=1)
     return Ridge(
@@ -75,7 +75,7 @@ def measure(
         np.asarray(descended),
         np.asarray(condition),
         float(distance.max()),
-        solves(x, y),
+        solves(inputs, targets),
     )
 
 
@@ -90,8 +90,10 @@ def descend(x: jax.Array, y: jax.Array, lambdas: jax.Array, num_steps: int) -> j
         rate = 2 / (curvatures[0] + curvatures[-1] + 4 * l2)
         tx = OPTIMIZERS["sgd"]({"learning_rate": rate})
 
+        unused = jax.random.key(0)
+
         def step(_, theta):
-            updates, _ = tx.update(jax.grad(lambda t: loss_fn(t, None, None).mean())(theta), tx.init(theta))
+            updates, _ = tx.update(jax.grad(lambda t: loss_fn(t, None, unused).mean())(theta), tx.init(theta))
             return theta + updates
 
         return jax.lax.fori_loop(0, num_steps, step, jnp.zeros(x.shape[1]))
@@ -111,7 +113,7 @@ def diabetes() -> tuple[np.ndarray, np.ndarray]:
     """Features and target of 442 patients, each column with mean 0 and variance 1."""
     from sklearn.datasets import load_diabetes  # Takes a second to import.
 
-    x, y = load_diabetes(return_X_y=True)
+    x, y = map(np.asarray, load_diabetes(return_X_y=True))
     return standardized(x), standardized(y[:, None])[:, 0]
 
 

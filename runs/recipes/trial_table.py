@@ -43,7 +43,10 @@ def from_result(name: str, result: Result) -> TrialTable:
 
 
 def cut(
-    table: TrialTable, seeds: Sequence[int], rates: slice | Sequence[int] = slice(None), slack: float = 2.0
+    table: TrialTable,
+    seeds: Sequence[int] | np.ndarray,
+    rates: slice | Sequence[int] = slice(None),
+    slack: float = 2.0,
 ) -> Result:
     """The study of some of the seeds (by place) and rates, as a race with `slack` would have left it."""
     steps, trained, diverged = (column[:, seeds][:, :, rates] for column in table[4:])

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,11 +40,9 @@ class ArrayStore:
 
     def save(self, chunk: Chunk, arrays: Arrays) -> None:
         """Returns once the arrays would survive a crash. Damaged files of the chunk go."""
-        buffer, told = (
-            io.BytesIO(),
-            json.dumps([chunk.identity.described(), *chunk[1:]]),
-        )
-        np.savez(buffer, **{CHUNK: np.frombuffer(told.encode(), np.uint8)}, **arrays)
+        buffer, told = io.BytesIO(), json.dumps([chunk.identity.described(), *chunk[1:]])
+        kept: dict[str, Any] = {CHUNK: np.frombuffer(told.encode(), np.uint8), **arrays}
+        np.savez(buffer, **kept)
         path = self.folder / f"{chunk.id}-{_hash(chunk.id, buffer.getvalue())}.npz"
         write_atomically(path, buffer.getvalue())
         for other in self._files(chunk.id):

@@ -98,7 +98,7 @@ def training(
     style.headline(figure, "Training at the best strength", f"{_subtitle(fits)} · drawn: seed 0", left)
     for number, entry in enumerate(best):
         strength = entry.best
-        if fits.study.regularizer.stop:
+        if fits.regularizer.stop:
             mine = [row for row in rows if row.batch_size == entry.batch_size]
             strength = _compared(fits, mine)[-1].strength
         axes = style.add_axes(
@@ -132,7 +132,7 @@ def confidence(
     compared = _compared(fits, [row for row in rows if row.batch_size == best[0].batch_size])
     for colour, row in zip((style.MUTED, style.BLUE), compared, strict=False):
         counts, right = fits.confidence[row.trials].sum(axis=0), fits.correct[row.trials].sum(axis=0)
-        label = f"{fits.study.regularizer.strength} {_text(fits, row.strength)}"
+        label = f"{fits.regularizer.strength} {_text(fits, row.strength)}"
         panels[0].stairs(
             counts / counts.sum(), np.linspace(0, 1, bins + 1), color=colour, linewidth=1.8, label=label
         )
@@ -170,7 +170,7 @@ def wilson(right: Float[np.ndarray, " n"], counts: Float[np.ndarray, " n"]) -> t
 
 
 def _draw_training(axes: Axes, fits: Generalization, batch_size: int, strength: float) -> None:
-    metric, name = fits.study.goal.metric, fits.study.regularizer.strength
+    metric, name = fits.study.goal.metric, fits.regularizer.strength
     mine = (fits.batch_size == batch_size) & (fits.hparams[name] == strength) & (fits.seed == 0)
     trials = np.flatnonzero(mine)
     trial = trials[np.argmin(fits.cost(fits.held_out)[trials])]
@@ -200,7 +200,7 @@ def _draw_training(axes: Axes, fits: Generalization, batch_size: int, strength: 
 
 
 def _compared(fits: Generalization, rows: Sequence[StrengthRow]) -> list[StrengthRow]:
-    off = [row for row in rows if row.strength == fits.study.regularizer.off]
+    off = [row for row in rows if row.strength == fits.regularizer.off]
     on = [row for row in rows if row not in off and np.isfinite(row.held_out.best)]
     return [*off, *sorted(on, key=lambda row: row.held_out.best)[:1]]
 
@@ -235,7 +235,7 @@ def _strength_axis(axes: Axes, fits: Generalization, rows: Sequence[StrengthRow]
     grid = sorted({row.strength for row in rows})
     axes.set_xticks(range(len(grid)), [_text(fits, strength) for strength in grid])
     axes.set_xlim(-0.4, len(grid) - 0.6)
-    axes.set_xlabel(fits.study.regularizer.strength.replace("_", " "), fontsize=10, color=style.INK)
+    axes.set_xlabel(fits.regularizer.strength.replace("_", " "), fontsize=10, color=style.INK)
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
@@ -274,7 +274,7 @@ def _lower_ends(bars: LineCollection) -> Float[np.ndarray, "bars 2"]:
 
 
 def _text(fits: Generalization, strength: float) -> str:
-    return "off" if strength == fits.study.regularizer.off else f"{strength:.3g}"
+    return "off" if strength == fits.regularizer.off else f"{strength:.3g}"
 
 
 def _new(fits: Generalization, title: str) -> tuple[Figure, Axes]:

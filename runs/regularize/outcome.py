@@ -33,9 +33,9 @@ def summarize(
     summary = {
         "workload": study.workload.name,
         "optimizer": study.optimizer_name,
-        "regularizer": study.regularizer.name,
-        "strength": study.regularizer.strength,
-        "off": study.regularizer.off,
+        "regularizer": fits.regularizer.name,
+        "strength": fits.regularizer.strength,
+        "off": fits.regularizer.off,
         "metric": study.goal.metric,
         "epochs": fits.epochs,
         "seeds": study.seeds,
@@ -94,7 +94,7 @@ def write_outcome(fits: Generalization, folder: Path) -> Outcome:
 def print_outcome(fits: Generalization, outcome: Outcome, stream: IO[str]) -> None:
     """The table of strengths, and one sentence for each batch size."""
     say, metric = Printer(stream), fits.study.goal.metric
-    strength = fits.study.regularizer.strength
+    strength = fits.regularizer.strength
     headings = ("batch", strength, f"held-out {metric}", f"train {metric}", "gap", "learning rate")
     say(table(headings, [_cells(fits, row) for row in outcome.rows]))
     if any(edge(fits, row) for row in outcome.rows):
@@ -119,7 +119,7 @@ def edge(fits: Generalization, row: StrengthRow) -> str | None:
 
 def sentence(fits: Generalization, entry: BestStrength) -> str:
     """What the best strength of one batch size is, and what it buys."""
-    regularizer, text = fits.study.regularizer, lambda strength: strength_text(fits, strength)
+    regularizer, text = fits.regularizer, lambda strength: strength_text(fits, strength)
     line = f"Batch size {entry.batch_size}: best {regularizer.strength} {text(entry.best)}"
     if entry.low != entry.high:
         line += f"; {text(entry.low)} to {text(entry.high)} cannot be told from it"
@@ -139,7 +139,7 @@ def sentence(fits: Generalization, entry: BestStrength) -> str:
 
 
 def strength_text(fits: Generalization, strength: float) -> str:
-    return "off" if strength == fits.study.regularizer.off else f"{strength:.3g}"
+    return "off" if strength == fits.regularizer.off else f"{strength:.3g}"
 
 
 def interval_text(value: Estimate) -> str:

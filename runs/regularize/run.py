@@ -20,7 +20,7 @@ def description(study: Study, epochs: float) -> dict[str, Any]:
     """The study as it is written into its store and hashed for its folder."""
     return {
         **Identity.of(study, width=0, execution=study.lanes).described(),
-        "regularizer": study.regularizer.name,
+        "regularizer": study.regularizer and study.regularizer.name,
         "epochs": float(epochs),
         "space": {name: list(values) for name, values in study.space.items()},
         "batch_sizes": list(study.batch_sizes),

@@ -54,8 +54,9 @@ def latest_study(db: sqlite3.Connection) -> StudyRow | None:
 
 def find_result(db: sqlite3.Connection, chunk: Chunk) -> ChunkResult | None:
     """The rows of `chunk`, whichever chunks they were accepted from; None if one is missing."""
-    rows = [find_trial(db, chunk.trial_hash(lane), chunk.seed) for lane in range(len(chunk.settings))]
-    if not all(rows):
+    found = [find_trial(db, chunk.trial_hash(lane), chunk.seed) for lane in range(len(chunk.settings))]
+    rows = [row for row in found if row]
+    if len(rows) < len(found):
         return None
     common = find_chunk(db, chunk.id) or find_chunk(db, rows[0].chunk)
     return result_of(rows, common) if common else None

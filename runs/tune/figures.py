@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib
+import matplotlib.colors
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
@@ -174,8 +175,8 @@ def parallel_coordinates(tuning: Tuning, path: str | Path | None = None) -> Figu
     )[order]
     colours = matplotlib.colormaps["viridis"](rank[order])
     colours[~alive[order]] = matplotlib.colors.to_rgba(style.FAINT)
-    axes.add_collection(LineCollection(lines, colors=colours, linewidths=1.0, alpha=0.8))
-    axes.add_collection(LineCollection(lines[-1:], colors=style.VERMILION, linewidths=2.4))
+    axes.add_collection(LineCollection(list(lines), colors=colours, linewidths=1.0, alpha=0.8))
+    axes.add_collection(LineCollection([lines[-1]], colors=style.VERMILION, linewidths=2.4))
     _label_axes(axes, tuning, np.sort(loss[alive]), steps)
     return style.save(figure, path)
 

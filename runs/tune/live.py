@@ -77,6 +77,6 @@ def line(plan: TuningPlan, state: State, cost: int) -> str:
 
 
 def _spent(plan: TuningPlan, state: State, cost: int) -> str:
-    diverged = sum(np.isinf(segment.loss) for segment in state.told)
+    diverged = sum(np.isinf(segment.known_loss) for segment in state.told)
     spent = f"cost {cost / plan.study.max_steps:.3g} of {plan.trials} trials"
     return f"{spent}, {len(state.told)} segments, {diverged} diverged"

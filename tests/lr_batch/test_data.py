@@ -228,7 +228,7 @@ class WithBatchNorm(nn.Module):
     ("changes", "message"),
     [
         ({"model": "resnet"}, "model must be a Flax linen module"),
-        ({"model": WithBatchNorm()}, r"keeps state besides its parameters \(batch_stats\)"),
+        ({"model": WithBatchNorm()}, r"changes state besides its parameters \(batch_stats\)"),
         ({"model": nn.Dense(3), "train": (X[:, :0], Y)}, "held_out x has rows of shape"),
         ({"loss": lambda logits, y: CROSS_ENTROPY(logits, y).mean()}, "return the values before their mean"),
         ({"loss": lambda logits, y: logits}, "one value for each example"),

@@ -145,7 +145,10 @@ def test_complex_parameters_are_handled_or_refused(row):
         return
     turned, plain = jax.jit(lambda: (updates_of(turn), updates_of(None)))()
     assert turned.dtype == jnp.complex64
-    np.testing.assert_allclose(turned, turn * plain, atol=1e-5 * np.abs(plain).max())
+    rounding = (
+        4 * np.finfo(np.float32).eps * np.abs(real["w"]).max()
+    )  # an update may be a difference of weights
+    np.testing.assert_allclose(turned, turn * plain, atol=1e-5 * np.abs(plain).max() + rounding)
 
 
 def test_accumulated_gradients_are_those_of_one_large_batch(row):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from lr_batch.workloads.noisy_quadratic_theory.method import Method
 from lr_batch.workloads.noisy_quadratic_theory.phases import CONSTANT, Phase
@@ -26,7 +27,7 @@ class OptimalRate(NamedTuple):
 
 
 def optimal(
-    batch_size: Float[np.ndarray, " ..."],
+    batch_size: ArrayLike,
     h: Float[np.ndarray, " dim"],
     method: Method | float = 0.0,
     goal: float = 0.01,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from lr_batch.workloads.noisy_quadratic_theory.method import Method
 from lr_batch.workloads.noisy_quadratic_theory.phases import CONSTANT, Phase, checked
@@ -22,7 +23,7 @@ def as_method(method: Method | float) -> Method:
 
 
 def expected_loss(
-    steps: Float[np.ndarray, " ..."],
+    steps: ArrayLike,
     rate: float,
     batch_size: float,
     h: Float[np.ndarray, " dim"],
@@ -59,8 +60,8 @@ def _at(loss: Loss, rate: np.ndarray | int, batch_size: np.ndarray | float) -> n
 
 
 def steps_to_goal(
-    rate: Float[np.ndarray, " ..."],
-    batch_size: Float[np.ndarray, " ..."],
+    rate: ArrayLike,
+    batch_size: ArrayLike,
     h: Float[np.ndarray, " dim"],
     method: Method | float = 0.0,
     goal: float = 0.01,

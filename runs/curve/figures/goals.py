@@ -20,14 +20,14 @@ def goals(result: Result, outcome: Analysis, path: str | Path | None = None) -> 
     figure = style.new_figure(6.4, 4.4)
     axes = style.add_axes(figure, bottom=0.16, height=0.66)
     style.headline(figure, "Critical batch size against the goal", style.study_line(result))
-    known = [entry for entry in outcome.goals[::-1] if entry.critical]
+    known = [(entry.goal, entry.critical) for entry in outcome.goals[::-1] if entry.critical]
     if not known:
         style.note(axes, "no goal has a critical batch size that could be fitted")
         return style.save(figure, path)
-    value, low, high = np.array([(e.critical.value, e.critical.low, e.critical.high) for e in known]).T
+    value, low, high = np.array([(c.value, c.low, c.high) for _, c in known]).T
     places = np.arange(len(known))
     axes.errorbar(places, value, style.bars(value, low, high), fmt="o-", color=style.BLUE, linewidth=1.2)
-    axes.set_xticks(places, [style.plain(str(entry.goal), 18) for entry in known], fontsize=style.SMALL)
+    axes.set_xticks(places, [style.plain(str(goal), 18) for goal, _ in known], fontsize=style.SMALL)
     axes.set_xlim(-0.5, len(known) - 0.5)
     ends = np.concatenate([value, low, high])
     ends = ends[np.isfinite(ends) & (ends > 0)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -27,7 +28,7 @@ from runs.plots.cells import (
 )
 
 # Cells without a number differ from the coloured ones, and from each other in print too: by their hatching.
-_LOOKS = {
+_LOOKS: dict[int, dict[str, Any]] = {
     OUTPACED_CELL: {"facecolor": "#f1f2f4", "edgecolor": "#c3c8cf", "hatch": ""},
     BUDGET_CELL: {"facecolor": "#e3e5e9", "edgecolor": "#8b929c", "hatch": "////"},
     DIVERGED_CELL: {"facecolor": "#fdf0e8", "edgecolor": "#e39a6d", "hatch": "xxx"},
@@ -66,19 +67,19 @@ def _draw_steps(figure: Figure, axes: Axes, edges, grid: RateGrid) -> None:
         style.note(axes, "no setting reached the goal at any batch size")
         return
     low, high = reached.min(), reached.max()
-    norm = LogNorm(low, high if high > low else 2 * low)
+    high = high if high > low else 2 * low
     mesh = axes.pcolormesh(
         edges,
         grid.edges,
         reached,
-        norm=norm,
+        norm=LogNorm(low, high),
         cmap=matplotlib.colormaps["viridis_r"],
         edgecolors="white",
         linewidth=0.4,
     )
     scale = figure.add_axes((0.875, 0.2, 0.02, 0.645))
     figure.colorbar(mesh, cax=scale)
-    style.log_axis(scale.yaxis, "steps to the goal (median over seeds)", norm.vmin, norm.vmax)
+    style.log_axis(scale.yaxis, "steps to the goal (median over seeds)", low, high)
     scale.tick_params(labelsize=style.SMALL)
 
 

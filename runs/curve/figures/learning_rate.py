@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -78,12 +79,17 @@ def _mark_diverged(axes: Axes, batch_sizes: np.ndarray, grid: RateGrid) -> None:
         )
 
 
+def guide(anchor: Optimum, batch: Float[np.ndarray, " n"], slope: float) -> Float[np.ndarray, " n"]:
+    """Rates that grow as batch^slope, through the best one of `anchor`."""
+    assert anchor.learning_rate is not None  # nothing else anchors a guide
+    return anchor.learning_rate.best * (batch / anchor.batch_size) ** slope
+
+
 def _draw_guides(axes: Axes, optima: Sequence[Optimum]) -> None:
     """The guides through the best rate of the smallest batch size."""
     batch = np.array(axes.get_xlim())
-    anchor = optima[0]
     for slope, name, dashes in GUIDES:
-        rates = anchor.learning_rate.best * (batch / anchor.batch_size) ** slope
+        rates = guide(optima[0], batch, slope)
         axes.plot(
             batch, rates, color=style.MUTED, linewidth=1.1, linestyle=(0, dashes), zorder=1.5, label=name
         )
@@ -94,7 +100,11 @@ def _draw_optima(axes: Axes, optima: Sequence[Optimum]) -> None:
         (False, style.BLUE, "best rate, with interval"),
         (True, "white", "best rate at the edge of the grid"),
     ):
-        rows = [(row.batch_size, *row.learning_rate) for row in optima if (row.edge is not None) == edge]
+        rows = [
+            (row.batch_size, *row.learning_rate)
+            for row in optima
+            if row.learning_rate and (row.edge is not None) == edge
+        ]
         if rows:
             batch, best, low, high = np.array(rows).T
             axes.errorbar(

@@ -55,7 +55,7 @@ def seed_points(optima: Sequence[Optimum]) -> np.ndarray:
 
 def steps_range(optima: Sequence[Optimum], critical: CriticalBatchSize | None) -> tuple[float, float]:
     """Limits of the y-axis: all that is drawn, and room for two lines of text below it."""
-    ends = [bound for row in optima if row.steps is not None for bound in (row.steps, row.low, row.high)]
+    ends = [bound for row in optima for bound in row.estimate or ()]
     ends += [2 * row.low for row in optima if row.steps is None and row.low]
     ends += list(seed_points(optima)[:, 2]) + ([critical.s_min] if critical else [])
     return (np.nanmin(ends) / 2.3, np.nanmax(ends) * 1.6) if ends else (1.0, 1000.0)

@@ -15,6 +15,7 @@ from lr_batch import Optimum, Result
 from runs.plots import style
 
 Spec = dict[str, Any]
+Numbers = Sequence[float | None] | np.ndarray
 DASHED = {"color": style.MUTED, "width": 1.2, "dash": "dash"}
 
 
@@ -106,7 +107,7 @@ def line(name: str, x: np.ndarray, y: np.ndarray, looks: Spec, **more: Any) -> S
     }
 
 
-def markers(name: str, x: Sequence, y: Sequence, hover: Sequence[str], **looks: Any) -> Spec:
+def markers(name: str, x: Numbers, y: Numbers, hover: Sequence[str] | np.ndarray, **looks: Any) -> Spec:
     """Points, each with its own text when pointed at."""
     return {
         "type": "scatter",
@@ -121,7 +122,7 @@ def markers(name: str, x: Sequence, y: Sequence, hover: Sequence[str], **looks: 
     }
 
 
-def estimates(name: str, rows: Sequence[Optimum], intervals: Sequence[tuple], **looks: Any) -> Spec:
+def estimates(name: str, rows: Sequence[Optimum], intervals: Sequence[tuple | None], **looks: Any) -> Spec:
     """Points with the error bars of `intervals` = (middle, low, high), one for each of `rows`."""
     middle, low, high = np.array(intervals, float).reshape(-1, 3).T
     above, below = style.bars(middle, low, high)[::-1]

@@ -6,7 +6,7 @@ import numpy as np
 
 from lr_batch import CriticalBatchSize, Result
 from runs.curve.analysis import Analysis
-from runs.curve.figures.learning_rate import GUIDES, lowest_diverged
+from runs.curve.figures.learning_rate import GUIDES, guide, lowest_diverged
 from runs.curve.figures.steps_to_goal import critical_text, curve_text, seed_points, steps_range
 from runs.curve.law_words import exponents_text, law_text
 from runs.curve.report.blocks import (
@@ -125,8 +125,14 @@ def rate_chart(result: Result, outcome: Analysis) -> Spec:
     data = [markers("lowest rate that diverged", sizes, diverged, hover, **cross)]
     batch = _wide(result)
     for slope, name, _ in GUIDES if optima else ():
-        rates = optima[0].learning_rate.best * (batch / optima[0].batch_size) ** slope
-        data.append(line(name, batch, rates, {**DASHED, "dash": "dash" if slope == 1 else "dot"}))
+        data.append(
+            line(
+                name,
+                batch,
+                guide(optima[0], batch, slope),
+                {**DASHED, "dash": "dash" if slope == 1 else "dot"},
+            )
+        )
     if law:
         data.append(
             line(
