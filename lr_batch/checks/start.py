@@ -15,8 +15,9 @@ from lr_batch.problem.workload import Goal, num_examples
 TRAINING_ROWS = 4_096  # of which the loss is computed
 SEEDS = 8  # whose initial parameters are evaluated
 MORE_IS_BETTER = set(
-    "accuracy acc auc auroc precision recall r2 iou dice psnr ssim bleu hits top1 top5".split()
+    "accuracy acc auc auroc precision recall r2 iou dice psnr ssim bleu hit hits top kappa mcc".split()
 )
+LESS_IS_BETTER = set("error err loss miss misses distance gap drop".split())  # top1_error, dice_loss
 CAUSE = "check labels, indices and targets, no learning rate mends it"
 
 
@@ -68,7 +69,8 @@ def check_metrics(probe: Probe, goal: Goal, seeds: Sequence[int], to_goal: bool)
 def _check_direction(name: str, goal: Goal) -> None:
     """Refuses a goal below a threshold of what is better the more there is, which would be minimised."""
     words = set(goal.metric.lower().replace("-", "_").split("_"))
-    if not goal.above and words & MORE_IS_BETTER:
+    words |= {word.rstrip("0123456789") for word in words}  # top1, acc5
+    if not goal.above and words & MORE_IS_BETTER and not words & LESS_IS_BETTER:
         raise StudyError(
             f"{name}: more {goal.metric} is better, but the goal is {goal}: write {goal.metric}>{goal.threshold:g}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ NO_MEANS = {
     "rmse": "the mean of roots is not the root of the mean: take the squared error and the squared threshold",
     "f1": "it is a ratio of counts over all examples: take the error or the loss",
     "auc": "it compares all pairs of examples: take the error or the loss",
+    "auroc": "it compares all pairs of examples: take the error or the loss",
+    "auprc": "it ranks all examples: take the error or the loss",
     "r2": "it divides by the variance over all examples: take the squared error",
 }
 
@@ -35,7 +38,9 @@ def checked_metrics(metrics: Any) -> Mapping[str, PerExample]:
             f"from_arrays: metrics must map names to functions (outputs, y) -> [n], got {metrics!r}"
         )
     for name in metrics:
-        if why := NO_MEANS.get(str(name).lower().replace("_", "").replace("score", "")):
+        words = re.split(r"[\W_]+", str(name).lower())  # roc_auc, f1_macro, val_perplexity
+        why = next((NO_MEANS[word] for word in words if word in NO_MEANS), None)
+        if why and "log" not in words:  # a mean of logarithms is one
             raise ValueError(f"from_arrays: a metric is the mean over examples, which {name} is not: {why}")
     return metrics
 

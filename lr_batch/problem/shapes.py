@@ -26,11 +26,12 @@ def check_shapes(owner: str, workload: Workload, metric: str) -> None:
 
     Raises:
       ValueError: one line, if a function fails or returns anything but one value for each example, if the
-        training loss is not a float, or if `metric` is unknown.
+        training loss is not a float, if `metric` is unknown, or if there are no real parameters to train.
     """
     _check_micro_batch(owner, workload.micro_batch)
     key = jax.eval_shape(jax.random.key, 0)
     params = _shapes_of(owner, "the model's init", workload.init, key)
+    _check_params(owner, params)
     train, held_out = _rows(workload.train_data), _rows(workload.eval_data)
     loss = _shapes_of(owner, "the model with its loss", workload.loss, params, train, key)
     _check_per_example(owner, "loss", loss)
@@ -58,6 +59,17 @@ def _shapes_of(owner: str, what: str, function: Callable, *args: Any) -> Any:
         if str(error).startswith("from_arrays: "):  # one of our own, made while tracing
             raise
         raise ValueError(f"{owner}: {what} failed: {first_line(error)}") from error
+
+
+def _check_params(owner: str, params: Any) -> None:
+    if not jax.tree.leaves(params):
+        raise ValueError(f"{owner}: the model has no parameters: nothing could be trained")
+    for path, leaf in jax.tree.leaves_with_path(params):
+        if jnp.issubdtype(leaf.dtype, jnp.complexfloating):  # whose gradient is the conjugate of the way down
+            name = jax.tree_util.keystr(path, simple=True, separator="/") or "the parameter"
+            raise ValueError(
+                f"{owner}: parameters must be real, {name} is {leaf.dtype}: let real and imaginary part be two parameters"
+            )
 
 
 def _check_micro_batch(owner: str, size: Any) -> None:

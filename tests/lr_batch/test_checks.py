@@ -184,7 +184,13 @@ def test_a_goal_met_by_the_untrained_model_is_refused():
     refused(said=r"held-out loss is 1.099 before the first step \(seed 0\): the goal", goal="loss<3")
 
 
-@pytest.mark.parametrize("name", ["accuracy", "top1_accuracy", "val_acc"])
+@pytest.mark.parametrize("name", ["top1_error", "dice_loss", "topology"])
+def test_a_goal_of_which_less_is_better_passes(name):
+    metrics = {name: lambda outputs, y: (jnp.argmax(outputs, axis=1) != y).astype(jnp.float32)}
+    assert lr_batch.check(tiny_study(workload=workload_of(metrics=metrics, goal=f"{name}<0.1")))
+
+
+@pytest.mark.parametrize("name", ["accuracy", "top1_accuracy", "val_acc", "top_3", "acc5"])
 def test_a_goal_in_the_wrong_direction_is_refused(name):
     metrics = {name: lambda outputs, y: (jnp.argmax(outputs, axis=1) == y).astype(jnp.float32)}
     wrong = workload_of(metrics=metrics, goal=f"{name}<0.95")

@@ -290,7 +290,9 @@ def test_values_that_survive_are_kept(dtype):
     np.testing.assert_allclose(made(x=x).train_data["x"].astype(float), x.astype(float), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["perplexity", "PPL", "rmse", "f1_score", "auc"])
+@pytest.mark.parametrize(
+    "name", ["perplexity", "PPL", "rmse", "f1_score", "auc", "roc_auc", "f1_macro", "AUROC"]
+)
 def test_a_metric_that_is_no_mean_over_examples_is_refused(name):
     with pytest.raises(ValueError, match="is the mean over examples, which"):
         made(metrics={name: lambda outputs, y: jnp.exp(CROSS_ENTROPY(outputs, y))})
@@ -307,3 +309,19 @@ def test_an_error_of_the_users_code_says_where():
 
     with pytest.raises(ValueError, match=r"failed: KeyError: 'w' \(test_from_arrays.py, line \d+\)"):
         made((LINEAR[0], apply))
+
+
+@pytest.mark.parametrize(
+    ("init", "said"),
+    [
+        (lambda key: {}, "the model has no parameters"),
+        (lambda key: {"w": jnp.ones((5, 3), jnp.complex64)}, "parameters must be real, w is complex64"),
+    ],
+)
+def test_parameters_that_cannot_be_trained_are_refused(init, said):
+    """JAX's gradient of a complex parameter, taken as it is, leads uphill in the imaginary part."""
+    x, y = np.ones((4, 5), np.float32), np.zeros(4, np.int32)
+    model = (init, lambda params, x: jnp.abs(x @ params.get("w", jnp.ones((5, 3)))))
+    with pytest.raises(ValueError, match=said):
+        loss = optax.softmax_cross_entropy_with_integer_labels
+        lr_batch.from_arrays(model, train=(x, y), held_out=(x, y), loss=loss, goal="loss<0.1")
