@@ -30,7 +30,7 @@ def expected_loss(
     method: Method | float = 0.0,
     *,
     phases: Sequence[Phase] = CONSTANT,
-) -> Float[np.ndarray, " ..."]:
+) -> Float[np.ndarray, " ..."] | np.float64:
     """E[L] after `steps` updates, with the shape of `steps`.
 
     Args:
@@ -68,7 +68,7 @@ def steps_to_goal(
     max_steps: float = 1e9,
     *,
     phases: Sequence[Phase] = CONSTANT,
-) -> Float[np.ndarray, " ..."]:
+) -> Float[np.ndarray, " ..."] | np.float64:
     """First step at which E[L] < goal, interpolated; infinite where that is after `max_steps`.
 
     As long as the loss can oscillate it is taken at every step, so that dips of a single step are found;
