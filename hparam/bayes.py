@@ -105,7 +105,7 @@ def _unusable(cells: Observations, initial: int) -> str:
     return "all losses are equal" if np.ptp(finite) == 0 else ""
 
 
-def _noise(losses: list[Float[np.ndarray, " seeds"]]) -> Float[np.ndarray, " cells"] | None:
+def _noise(losses: list[Float[np.ndarray, " _"]]) -> Float[np.ndarray, " cells"] | None:
     """Variance of each mean, the cell's own shrunk towards the pooled one."""
     finite = [loss if np.all(np.isfinite(loss)) else loss[:0] for loss in losses]
     freedom = np.array([max(len(loss) - 1, 0) for loss in finite])

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
 
 from hparam.space import Settings, Space, rows
 
@@ -213,7 +214,7 @@ def _merge(state: State, ids: Int[np.ndarray, " n"], segments: list[Segment]) ->
     return State(dict(sorted(merged.items())))
 
 
-def _checked_losses(losses: np.ndarray, n: int) -> Float[np.ndarray, " n"]:
+def _checked_losses(losses: ArrayLike, n: int) -> Float[np.ndarray, " n"]:
     """Float64 losses, infinite where the trial diverged."""
     losses = np.asarray(losses, dtype=float)
     if losses.shape != (n,):

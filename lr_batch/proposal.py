@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lr_batch.problem.lengths import steps_within
 from lr_batch.problem.reaching import averaged
 from lr_batch.problem.workload import Goal, num_examples
 from lr_batch.resolve import as_optimizer, as_workload
@@ -85,12 +86,13 @@ def _read_off(result: Result) -> Proposal:
     start, end = float(values[0].mean()), float(values[-1].mean())
     threshold = _eased(float(values[late].mean()) + goal.sign * MARGIN * noise, goal)
     proposed = goal._replace(threshold=threshold)
+    budget = steps_within(result.budget, int(result.batch_size[0]))
     if proposed.is_met(start):
         raise ValueError(
-            f"goal: no setting got better than at the start, {goal.metric} {start:.3g}, within {result.budget:,} steps"
+            f"goal: no setting got better than at the start, {goal.metric} {start:.3g}, within {budget:,} steps"
         )
     return Proposal(
-        proposed, int(result.batch_size[0]), float(best), int(steps[late]), result.budget, start, end, noise
+        proposed, int(result.batch_size[0]), float(best), int(steps[late]), budget, start, end, noise
     )
 
 

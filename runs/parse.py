@@ -93,9 +93,10 @@ def seconds(option: str, text: str) -> float:
     (5400.0, 1.5)
     """
     found = re.fullmatch(r"\s*(?:([\d.]+)\s*h)?\s*(?:([\d.]+)\s*m(?:in)?)?\s*(?:([\d.]+)\s*s)?\s*", text)
+    parts = found.groups() if found else ("0",) * 3
     try:
-        total = sum(float(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True))
-    except (AttributeError, ValueError):
+        total = sum(float(part or 0) * unit for part, unit in zip(parts, (3600, 60, 1), strict=True))
+    except ValueError:
         total = 0.0
     if not total > 0:
         raise UsageError(f"{option}: must look like 30m, 90s or 1h30m, got {text!r}")

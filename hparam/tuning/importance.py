@@ -67,7 +67,7 @@ def surrogate(plan: TuningPlan, state: State) -> Surrogate | None:
     if len(finite) < PER_DIMENSION * len(plan.space) or np.ptp(finite) == 0:
         return None
     posterior, _ = models(cells, generator(jax.random.key(plan.seed)))
-    return Surrogate(posterior, cells, steps or plan.study.budget)
+    return Surrogate(posterior, cells, steps or plan.study.max_steps)
 
 
 def importance(posterior: Posterior, seed: int = 0) -> Importance:

@@ -150,7 +150,9 @@ class Trainer:
         if (
             task.origins[0].steps == FULL
         ):  # nothing goes on from its end, and a long one is checkpointed on its way
-            return run_chunk(engine, device, task.chunk, terms, store=self.store), None
+            result = run_chunk(engine, device, task.chunk, terms, store=self.store)
+            assert result is not None  # only what may be late stops before its end
+            return result, None
         sources = [self.lanes[origin.continues] for origin in task.origins if origin.continues != FRESH]
         carry = gather_lanes(sources, engine.axes, task.width) if sources else None
         return run_segment(engine, device, task.chunk, terms, carry)

@@ -83,12 +83,12 @@ def search_rounds(
     plan: TuningPlan, train: Callable[[Proposal], Float[np.ndarray, " n"]]
 ) -> Iterator[tuple[Told, State]]:
     """Rounds and the state after each, until the next segment would cost more than is left."""
-    search, key, limit = plan.make_search(), jax.random.key(plan.seed), plan.trials * plan.study.budget
+    search, key, limit = plan.make_search(), jax.random.key(plan.seed), plan.trials * plan.study.max_steps
     state, cost = search.init(), 0
     while True:
         with one_blas_thread():
             proposal, asked = search.ask(key, state, plan.ask)
-        costs = cost + np.cumsum(steps_of(proposal, plan.study.budget))
+        costs = cost + np.cumsum(steps_of(proposal, plan.study.max_steps))
         affordable = int(np.searchsorted(costs, limit, side="right"))
         if not affordable:
             return

@@ -90,7 +90,8 @@ class Transfer:
             fans = load.named_or_loaded("--fans", self.fans)
         if not callable(fans):
             raise ValueError(f"--fans: must look like FILE.py:NAME and name a function, got {self.fans!r}")
-        return Family(make, optimizer, plan.widths[0], options, self.zero_readout, self.loss, fans), plan
+        family = Family(make, optimizer, plan.widths[0], options, self.zero_readout, self.loss)
+        return family._replace(fans=fans), plan
 
 
 def sized(what: str, name: str, options: dict[str, int]) -> Any:

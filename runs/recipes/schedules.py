@@ -52,7 +52,7 @@ class Training(NamedTuple):
         )
 
 
-def main(out: str = "schedules.png", quick: bool = False) -> dict[str, Training]:
+def main(out: str = "schedules.png", *, quick: bool = False) -> dict[str, Training]:
     """Trains a small network on handwritten digits under six schedules, SGD with batches of 8.
 
     Command: `python -m runs.recipes.schedules`; about a minute on 2 CPU cores.
@@ -96,8 +96,8 @@ def trained(schedule: str, peak: float, parameters: dict[str, Any], num_steps: i
     (setting,) = study.as_trained(study.settings, BATCH_SIZE)
     steps = np.arange(num_steps)
     rates = np.full(num_steps, peak)
-    if study.schedule:
-        rates = jax.vmap(lambda step: study.schedule.rate(setting, step))(steps)
+    if (schedule := study.schedule) is not None:
+        rates = jax.vmap(lambda step: schedule.rate(setting, step))(steps)
     return Training(
         result.curves[0].steps, np.stack([curve.values for curve in result.curves]), np.asarray(rates)
     )

@@ -130,7 +130,7 @@ def on_fresh_seeds(runs: list[Run], trainer: Trainer) -> list[Run]:
 
 
 def summarize(method: Method, repeat: int, tuning: Tuning) -> Run:
-    budget, costs, best, lowest = tuning.plan.study.budget, [], [], np.inf
+    budget, costs, best, lowest = tuning.plan.study.max_steps, [], [], np.inf
     for told in tuning.rounds:
         full = told.proposal.start + steps_of(told.proposal, budget) == budget
         lowest = min(lowest, np.min(told.losses, where=full, initial=np.inf))

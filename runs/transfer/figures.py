@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -140,7 +141,7 @@ FEW = 8  # layers whose exponents have room beside their lines, and whose colour
 
 def _headline(figure: Figure, setting: str) -> None:
     """At a fixed distance from the top, whatever the height of the figure."""
-    look = {"va": "center", "color": style.INK}
+    look: dict[str, Any] = {"va": "center", "color": style.INK}
     height = figure.get_figheight()
     title = "Coordinate check: how far training moves each layer"
     figure.text(0.075, 1 - 0.2 / height, title, fontsize=12.5, fontweight="bold", **look)
