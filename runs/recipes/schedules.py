@@ -96,8 +96,8 @@ def trained(schedule: str, peak: float, parameters: dict[str, Any], num_steps: i
     (setting,) = study.as_trained(study.settings, BATCH_SIZE)
     steps = np.arange(num_steps)
     rates = np.full(num_steps, peak)
-    if (schedule := study.schedule) is not None:
-        rates = jax.vmap(lambda step: schedule.rate(setting, step))(steps)
+    if (over_time := study.schedule) is not None:
+        rates = jax.vmap(lambda step: over_time.rate(setting, step))(steps)
     return Training(
         result.curves[0].steps, np.stack([curve.values for curve in result.curves]), np.asarray(rates)
     )

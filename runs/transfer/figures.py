@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -141,11 +140,12 @@ FEW = 8  # layers whose exponents have room beside their lines, and whose colour
 
 def _headline(figure: Figure, setting: str) -> None:
     """At a fixed distance from the top, whatever the height of the figure."""
-    look: dict[str, Any] = {"va": "center", "color": style.INK}
     height = figure.get_figheight()
     title = "Coordinate check: how far training moves each layer"
-    figure.text(0.075, 1 - 0.2 / height, title, fontsize=12.5, fontweight="bold", **look)
-    figure.text(0.075, 1 - 0.45 / height, setting, fontsize=9.5, **(look | {"color": style.MUTED}))
+    figure.text(
+        0.075, 1 - 0.2 / height, title, fontsize=12.5, fontweight="bold", color=style.INK, va="center"
+    )
+    figure.text(0.075, 1 - 0.45 / height, setting, fontsize=9.5, color=style.MUTED, va="center")
 
 
 def layer_colours(num: int) -> list:
