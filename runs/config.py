@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from optim.names import unknown
 from runs.parse import REPEATABLE, UsageError
 
 OPTION = "--config"
@@ -39,6 +38,10 @@ def with_config(words: Sequence[str], known: Collection[str]) -> list[str]:
         option = f"--{name}"
         if name != POSITIONAL and (option not in known or name.replace("-", "_") in OF_A_RUN[:2]):
             names = [POSITIONAL, *(word[2:] for word in known if not word.startswith("--no-"))]
+            from optim.names import (
+                unknown,  # `optim` imports JAX, and `lr-batch --help` should not wait for it
+            )
+
             raise UsageError(f"{place}: {unknown('key', name, names)}")
         if typed & {option, f"--no-{name}"} and option not in REPEATABLE:
             raise UsageError(f"{option} is given twice, in {place} and on the command line")

@@ -69,7 +69,7 @@ product.defvjp(_product_forward, _product_backward)
 
 
 @jax.custom_vjp
-def lookup(kernel: Float[Array, "k n"], index: Int[Array, "..."]) -> Float[Array, "... n"]:
+def lookup(kernel: Float[Array, "k n"], index: Int[Array | np.ndarray, "..."]) -> Float[Array, "... n"]:
     """`kernel[index]`; the gradient is a product with one-hot codes, which lanes share, as scatters are slow on a CPU.
 
     Indices go from 0 to k - 1; as JAX has it, larger ones read the last row, while their gradient is dropped.

@@ -53,7 +53,8 @@ def test_sweeps_reports_draws_and_resumes(tmp_path, capsys):
 
 def test_sentence_says_so_where_nothing_is_better_than_off():
     study = SimpleNamespace(regularizer=reg.REGULARIZERS["dropout"], goal=Goal("error", 0.1))
-    fits, gain = SimpleNamespace(study=study), Estimate(0.02, 0.01, 0.03)
+    fits = SimpleNamespace(study=study, regularizer=study.regularizer)
+    gain = Estimate(0.02, 0.01, 0.03)
     off = sentence(fits, BestStrength(64, best=0.0, low=0.0, high=0.5, gain=Estimate(0.0, 0.0, 0.0)))
     assert (
         off == "Batch size 64: best dropout off; off to 0.5 cannot be told from it. No strength does better."
