@@ -40,7 +40,8 @@ def class_losses(
 
     >>> loss = lambda params, batch, key: -jax.nn.log_softmax(params)[batch["y"]]
     >>> batch = {"x": jnp.zeros(1), "y": jnp.zeros(1, int)}
-    >>> print(jnp.exp(-class_losses(loss, jnp.log(jnp.array([1.0, 3.0])), batch, None, 2)).T.round(2))
+    >>> losses = class_losses(loss, jnp.log(jnp.array([1.0, 3.0])), batch, jax.random.key(0), 2)
+    >>> print(jnp.exp(-losses).T.round(2))
     [[0.25 0.75]]
     """
 

@@ -136,7 +136,10 @@ def test_plans_that_have_no_answer_are_refused(change, line):
         ({"workload": "noisy_quadratic"}, "unknown workload with a width 'noisy_quadratic'"),
         ({"optimizer": "lamb"}, "step_kind must be sgd or adam, got None for the optimizer lamb"),
         ({"widths": "64-128"}, "--widths: must look like"),
-        ({"workload": "digits_cnn", "layers": 2}, "takes layers"),
+        (
+            {"workload": "digits_cnn", "layers": 2},
+            "digits_cnn must be a function with an argument called layers",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(fields, line):
