@@ -145,7 +145,9 @@ def _notes(critical: Estimate, optima: Sequence[Optimum], entering: Sequence[int
     coarse = [o for o in optima if o.steps is not None and o.log_steps.grid_sd > GRID_MAX]
     if coarse:
         where = ", ".join(str(o.batch_size) for o in coarse)
-        largest = max(o.log_steps.grid_sd for o in coarse)  # without bound where only one rate reached the goal
+        largest = max(
+            o.log_steps.grid_sd for o in coarse
+        )  # without bound where only one rate reached the goal
         known = f"known to {np.expm1(largest):.0%} only" if largest < 1.0 else "hardly known"
         notes.append(
             f"the learning rates are too far apart at batch size {where}: steps between them are {known}; "

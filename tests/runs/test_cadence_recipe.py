@@ -9,7 +9,7 @@ from runs.recipes import cadence
 
 def test_a_table_of_three_cadences(tmp_path, capsys):
     rows = cadence.main(["--quick", "--out", str(tmp_path)])
-    assert [row.growth for row in rows] == pytest.approx([0.03, 0.06, 0.12])
+    assert [row.growth for row in rows] == pytest.approx([0.04, 0.08, 0.16])
     assert rows[1].b_crit_ratio == rows[1].e_min_ratio == 1.0
     assert all(0.5 < row.b_crit_ratio < 2 for row in rows)
     assert [row["b_crit"] for row in json.loads((tmp_path / "table.json").read_text())] == [
