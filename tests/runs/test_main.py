@@ -146,7 +146,7 @@ WRONG = {
 @pytest.mark.wrong_types
 @pytest.mark.parametrize("words", WRONG)
 def test_wrong_input_is_one_line_before_anything_runs(words, capsys, here, monkeypatch):
-    monkeypatch.setattr(runs.curve.run, "run", lambda *args: pytest.fail("this is run"))
+    monkeypatch.setattr(runs.curve.run, "run", lambda *args, **options: pytest.fail("this is run"))
     code, out, err = command(capsys, "curve", *words.split())
     assert (code, out) == (2, "")
     assert err.count("\n") == 1 and err.startswith("lr-batch: ")
@@ -253,7 +253,7 @@ def test_help_exits_with_0(capsys):
 
 
 def test_bug_of_ours_shows_its_traceback(monkeypatch):
-    monkeypatch.setattr(runs.curve.run, "run", lambda *args: {}["a bug"])
+    monkeypatch.setattr(runs.curve.run, "run", lambda *args, **options: {}["a bug"])
     with pytest.raises(KeyError):
         command(None, "curve", "my.py:workload", "--out", "study")
 
@@ -269,7 +269,11 @@ def test_summary_has_every_promised_key(finished):
     summary = json.loads(finished[1])
     top = "workload optimizer goal trials reached diverged budget steps_to_goal critical_batch_size regimes "
     assert set((top + "learning_rate_law engine").split()) <= set(summary)
-    assert summary["goal"] == {"metric": "loss", "below": 0.5}
+    assert summary["goal"] == {
+        "metric": "loss",
+        "below": 0.5,
+        "reached": "averaged in log step, time constant 0.3",
+    }
     assert summary["trials"] == 60 and summary["budget"] == 200
     assert [row["batch_size"] for row in summary["steps_to_goal"]] == [1, 2, 4, 8, 16]
     for row in summary["steps_to_goal"]:
