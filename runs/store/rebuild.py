@@ -110,7 +110,8 @@ def _connect_damaged(damaged: Path, path: Path) -> tuple[sqlite3.Connection, int
 
 def _version(damaged: Path, path: Path) -> int:
     """By the tables where they are whole, else by the header, else the present one."""
-    with closing(connect(damaged)) as db:
+    with closing(sqlite3.connect(damaged)) as db:
+        db.execute("PRAGMA writable_schema = ON")  # lets SQLite open a file whose definitions are damaged
         with suppress(sqlite3.DatabaseError):
             return schema.version_of(db, path) or schema.VERSION
         header = schema.header_version(db)
