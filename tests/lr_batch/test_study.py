@@ -156,5 +156,5 @@ def test_what_is_no_study_and_no_result_is_said():
     with pytest.raises(ValueError, match="run: width must be at least 1, got 0"):
         lr_batch.run(tiny_study(), width=0)
     for analyse in (lr_batch.best_settings, lr_batch.critical_batch_size):
-        with pytest.raises(ValueError, match="result must be what lr_batch.run returns, got NoneType"):
-            analyse(None)
+        with pytest.raises(ValueError, match="result must be what lr_batch.run returns, got dict"):
+            analyse({})
