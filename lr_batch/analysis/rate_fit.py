@@ -28,6 +28,9 @@ MISFIT = 0.1  # error of a shape, as a fraction of the log steps above its minim
 SEEDS_MAX = 4.0  # seeds' worth of evidence about optimum and shape: more of them share the error of the shape
 SD_START, SD_MIN, SD_MAX = 0.1, 0.01, 0.5  # error of a single lane, in log steps
 LEVEL_STEPS = 2  # Newton steps of the levels: enough, they start from the reached lanes
+# Log steps that the level of a seed may lie below its fastest lane. Above it by no more than the error of that lane:
+# where a shape explains hardly any lane of the seed, the likelihood is flat and Newton's step has no end.
+LEVEL_BELOW = 3.0
 NO_BOUND = -50.0  # log steps of a lane that was never run: below any, so that it says nothing
 COST_MAX = 8.0  # one lane can say no more than four standard deviations
 
@@ -87,11 +90,13 @@ def _grid(cells: RateCells, sd: float) -> _Grid:
     # From here on the axes are [centers shapes seeds rates].
     value, sd_of, inside = value[..., None, :], np.sqrt(var)[..., None, :], inside[..., None, :]
     seen = np.where(reached, cells.log_steps, np.maximum(cells.log_bound, NO_BOUND))
+    fastest = np.nanmin(cells.log_steps, axis=1)
+    lowest, highest = fastest - LEVEL_BELOW, fastest + np.sqrt(2 * COST_MAX) * sd
     for step in range(LEVEL_STEPS + 1):  # the last round looks at the gaps that the final levels leave
         gap = (seen - levels[..., None] - value) / sd_of
         log_tail = scipy.special.log_ndtr(-gap)  # of a lane that took longer than its bound
         if step < LEVEL_STEPS:
-            levels = levels + _newton(gap, log_tail, reached, inside / sd_of)
+            levels = np.clip(levels + _newton(gap, log_tail, reached, inside / sd_of), lowest, highest)
     hit = np.where(inside, 0.5 * gap**2 + np.log(sd_of / sd), COST_MAX)
     miss = np.where(inside, -log_tail, 0.0)  # beyond the edge a lane is expected to miss the goal
     cost = np.minimum(np.where(reached, hit, miss), COST_MAX).sum(-1)

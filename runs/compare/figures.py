@@ -98,7 +98,8 @@ def _figure(
     if len(bounds) == 0:
         style.note(axes, "no optimizer reached the goal at any batch size")
         return style.save(figure, path)
-    style.log_axis(axes.yaxis, label, np.nanmin(bounds) / 1.4, np.nanmax(bounds) * 1.4)
+    least, greatest = style.positive_span(bounds)
+    style.log_axis(axes.yaxis, label, least / 1.4, greatest * 1.4)
     for index, points in enumerate(series):
         joined = curve is None or outcomes[index][1].critical is None
         _draw_points(axes, points, index, joined)

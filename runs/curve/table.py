@@ -23,8 +23,9 @@ def print_outcome(result: Result, outcome: Analysis, stream: IO[str]) -> None:
     say(steps_table(result, outcome.optima, others=varying))
     for line in (*_critical_lines(outcome.critical, outcome.law), *outcome.refusals, *result.engine.events):
         say(line)
-    say("\nAt other goals, from the same trials:")
-    say(goals_table(outcome.goals))
+    if any(entry.critical for entry in outcome.goals):
+        say("\nAt other goals, from the same trials:")
+        say(goals_table(outcome.goals))
     say(f"\n{outcome.advice}")
 
 

@@ -96,6 +96,17 @@ def spaced_labels(values: Sequence[float] | np.ndarray, positions: Sequence[floa
     return labels
 
 
+def positive_span(*values: Any) -> tuple[float, float]:
+    """Least and greatest of the positive finite `values`, (1, 10) if there are none.
+
+    An interval of two seeds may have no upper end, and one of a difference may begin below zero: neither has a
+    place on a log axis.
+    """
+    flat = np.array([number for value in values for number in np.ravel(np.asarray(value, float))])
+    shown = flat[np.isfinite(flat) & (flat > 0)]
+    return (float(shown.min()), float(shown.max())) if len(shown) else (1.0, 10.0)
+
+
 def log_axis(axis, label: str, low: float, high: float) -> None:
     """Log10 axis over [low, high] with plain numbers; 2 and 5 are labelled on short axes."""
     axes, name = axis.axes, axis.axis_name
@@ -123,8 +134,12 @@ def count(value: float) -> str:
 
 
 def bars(middle, low, high) -> np.ndarray:
-    """Lengths [2, n] of error bars from `low` to `high` around `middle`, as matplotlib wants them."""
-    return np.maximum([middle - low, high - middle], 0.0)
+    """Lengths [2, n] of error bars from `low` to `high` around `middle`, as matplotlib wants them.
+
+    A bar without an end leaves every axes that is drawn, since one of infinite length is not drawn at all.
+    """
+    longest = 1e9 * np.maximum(np.abs(middle), np.finfo(float).tiny)
+    return np.clip([middle - low, high - middle], 0.0, longest)
 
 
 def legend_below(axes: Axes, handles: Sequence[Artist] | None = None) -> None:

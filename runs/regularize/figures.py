@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from scipy.special import ndtri
 
-from lr_batch import LEVEL, BestStrength, Estimate, Generalization, StrengthRow, estimate
+from lr_batch import LEVEL, BestStrength, Generalization, StrengthRow, estimate
 from runs.plots import style
+from runs.regularize.axes import errorbars, highest, legend, log_axis, shifts, strength_axis
+from runs.regularize.outcome import strength_text
 
 COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
 
@@ -31,24 +32,24 @@ def strength_curves(
     figure, axes = _new(
         fits, f"{style.plain(fits.study.goal.metric)} against the strength of the regularizer"
     )
-    shifts = _shifts(2 * len(best))
+    beside = shifts(2 * len(best))
     for number, (colour, entry) in enumerate(zip(_colours(fits), best, strict=True)):
         mine = [row for row in rows if row.batch_size == entry.batch_size]
-        label, shift = f"batch {entry.batch_size}", shifts[2 * number]
-        _errorbars(axes, [row.held_out for row in mine], colour, f"{label}, held out", shift)
-        _errorbars(
+        label, shift = f"batch {entry.batch_size}", beside[2 * number]
+        errorbars(axes, [row.held_out for row in mine], colour, f"{label}, held out", shift)
+        errorbars(
             axes,
             [row.train for row in mine],
             colour,
             f"{label}, training",
-            shifts[2 * number + 1],
+            beside[2 * number + 1],
             filled=False,
         )
         chosen = next(i for i, row in enumerate(mine) if row.strength == entry.best)
         if np.isfinite(height := mine[chosen].held_out.best):
             axes.plot(chosen + shift, height, "*", color=colour, markersize=16, markeredgecolor="white")
-    _strength_axis(axes, fits, rows)
-    _log_axis(axes, fits.study.goal.metric)
+    strength_axis(axes, fits, rows)
+    log_axis(axes, fits.study.goal.metric)
     style.legend_below(axes)
     return style.save(figure, path)
 
@@ -67,15 +68,15 @@ def weights(fits: Generalization, rows: Sequence[StrengthRow], path: str | Path 
     )
     for axes, (curve, label) in zip(panels, quantities, strict=True):
         sizes = fits.study.batch_sizes
-        for colour, shift, batch_size in zip(_colours(fits), _shifts(len(sizes)), sizes, strict=True):
+        for colour, shift, batch_size in zip(_colours(fits), shifts(len(sizes)), sizes, strict=True):
             mine = [row for row in rows if row.batch_size == batch_size]
             values = [estimate(fits.outcome(curve)[row.trials], LEVEL) for row in mine]
-            _errorbars(axes, values, colour, f"batch {batch_size}", shift)
-        _strength_axis(axes, fits, rows)
+            errorbars(axes, values, colour, f"batch {batch_size}", shift)
+        strength_axis(axes, fits, rows)
         axes.set_ylabel(label, fontsize=10, color=style.INK)
-    panels[0].set_ylim(bottom=0.0)
+    panels[0].set_ylim(0.0, highest(panels[0]))
     panels[1].set_ylim(-0.02, 1.02)
-    _legend(figure, panels[0])
+    legend(figure, panels[0])
     return style.save(figure, path)
 
 
@@ -105,8 +106,8 @@ def training(
             figure, left=left + number * (width + gap), width=width, bottom=0.22, height=0.6
         )
         _draw_training(axes, fits, entry.batch_size, strength)
-        _log_axis(axes, fits.study.goal.metric if number == 0 else "")
-    _legend(figure, axes)
+        log_axis(axes, fits.study.goal.metric if number == 0 else "")
+    legend(figure, axes)
     return style.save(figure, path)
 
 
@@ -132,7 +133,7 @@ def confidence(
     compared = _compared(fits, [row for row in rows if row.batch_size == best[0].batch_size])
     for colour, row in zip((style.MUTED, style.BLUE), compared, strict=False):
         counts, right = fits.confidence[row.trials].sum(axis=0), fits.correct[row.trials].sum(axis=0)
-        label = f"{fits.regularizer.strength} {_text(fits, row.strength)}"
+        label = f"{fits.regularizer.strength} {strength_text(fits, row.strength)}"
         panels[0].stairs(
             counts / counts.sum(), np.linspace(0, 1, bins + 1), color=colour, linewidth=1.8, label=label
         )
@@ -156,8 +157,8 @@ def confidence(
         axes.set_xlabel("probability of the likeliest class", fontsize=10, color=style.INK)
     panels[1].set_ylabel("share that is right", fontsize=10, color=style.INK)
     panels[0].set_ylim(1e-3, 1.2)
-    _log_axis(panels[0], "share of examples")
-    _legend(figure, panels[1])
+    log_axis(panels[0], "share of examples")
+    legend(figure, panels[1])
     return style.save(figure, path)
 
 
@@ -195,7 +196,9 @@ def _draw_training(axes: Axes, fits: Generalization, batch_size: int, strength: 
         label=f"kept: {'best before the stop' if fits.stopped[trial] else 'the outcome'}",
     )
     axes.set_xlabel("epochs", fontsize=10, color=style.INK)
-    title = f"batch {batch_size}, {name} {_text(fits, strength)}, kept at step {fits.steps[trial][kept]}"
+    title = (
+        f"batch {batch_size}, {name} {strength_text(fits, strength)}, kept at step {fits.steps[trial][kept]}"
+    )
     axes.set_title(style.plain(title), fontsize=9.5, color=style.INK)
 
 
@@ -203,78 +206,6 @@ def _compared(fits: Generalization, rows: Sequence[StrengthRow]) -> list[Strengt
     off = [row for row in rows if row.strength == fits.regularizer.off]
     on = [row for row in rows if row not in off and np.isfinite(row.held_out.best)]
     return [*off, *sorted(on, key=lambda row: row.held_out.best)[:1]]
-
-
-def _errorbars(
-    axes: Axes, values: Sequence[Estimate], colour: str, label: str, shift: float, *, filled: bool = True
-) -> None:
-    middle, low, high = np.array([tuple(value) for value in values]).T
-    some = np.isfinite(middle)
-    axes.errorbar(
-        np.flatnonzero(some) + shift,
-        middle[some],
-        fmt="o",
-        yerr=style.bars(middle[some], low[some], high[some]),
-        linestyle="-" if filled else (0, (4, 2)),
-        color=colour,
-        markerfacecolor=colour if filled else "white",
-        markersize=5,
-        linewidth=1.4,
-        elinewidth=0.9,
-        label=label,
-    )
-
-
-def _shifts(num: int) -> list[float]:
-    """Places of `num` series beside each other, so that none hides another's interval."""
-    return [0.05 * (i - (num - 1) / 2) for i in range(num)]
-
-
-def _strength_axis(axes: Axes, fits: Generalization, rows: Sequence[StrengthRow]) -> None:
-    """One place for each strength: they may hold 0 and a bound that is off."""
-    grid = sorted({row.strength for row in rows})
-    axes.set_xticks(range(len(grid)), [_text(fits, strength) for strength in grid])
-    axes.set_xlim(-0.4, len(grid) - 0.6)
-    axes.set_xlabel(fits.regularizer.strength.replace("_", " "), fontsize=10, color=style.INK)
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    """What `axes` shows, in the strip below all panels."""
-    handles = axes.get_legend_handles_labels()[0]
-    figure.legend(
-        handles=handles,
-        loc="center",
-        bbox_to_anchor=(0.5, 0.045),
-        ncols=6,
-        frameon=False,
-        fontsize=style.SMALL,
-    )
-
-
-def _log_axis(axes: Axes, label: str) -> None:
-    """Log y-axis with plain numbers that holds every interval; one that reaches down to 0 leaves it by an arrow."""
-    axes.set_yscale("log", nonpositive="clip")
-    whiskers = [bars for series in axes.containers for bars in series[2]]
-    ends = np.concatenate([_lower_ends(bars) for bars in whiskers] or [np.zeros((0, 2))])[:, 1]
-    low, high = axes.get_ylim()
-    inside = ends[ends > low / DEEPEST]
-    low = min([low, *(inside / 1.1)])
-    style.log_axis(axes.yaxis, label, low, high)
-    for bars in whiskers:
-        out = np.array([x for x, y in _lower_ends(bars) if y < low])
-        look = {"color": bars.get_color(), "markersize": 5, "clip_on": False, "linestyle": "none"}
-        axes.plot(out, np.zeros(len(out)), marker="v", transform=axes.get_xaxis_transform(), **look)
-
-
-DEEPEST = 10.0  # an interval further below the points would flatten them
-
-
-def _lower_ends(bars: LineCollection) -> Float[np.ndarray, "bars 2"]:
-    return np.array([segment[segment[:, 1].argmin()] for segment in bars.get_segments()]).reshape(-1, 2)
-
-
-def _text(fits: Generalization, strength: float) -> str:
-    return "off" if strength == fits.regularizer.off else f"{strength:.3g}"
 
 
 def _new(fits: Generalization, title: str) -> tuple[Figure, Axes]:

@@ -20,6 +20,13 @@ def _changed(result, **columns):
     return Result(**{**result._asdict(), **columns})
 
 
+def _kept(result, which):
+    """Only the trials of `which`."""
+    columns = ("batch_size", "seed", "steps", "steps_to_goal", "status")
+    hparams = {name: values[which] for name, values in result.hparams.items()}
+    return _changed(result, hparams=hparams, **{name: getattr(result, name)[which] for name in columns})
+
+
 @pytest.mark.parametrize("shape", [known_curve.edge, known_curve.drop])
 def test_basins_have_their_minimum_at_zero(shape):
     offset = np.linspace(-1, 0.15, 116)
@@ -180,3 +187,15 @@ def test_censored_mean_is_the_maximum_of_its_likelihood():
 def test_level_is_checked():
     with pytest.raises(ValueError, match=r"level must be in \(0, 1\), got 1"):
         best_settings(draw_result(0), level=1)
+
+
+@pytest.mark.parametrize("key", range(8))
+def test_steps_stay_near_the_measured_ones_on_a_coarse_grid_of_two_seeds(key):
+    full = draw_result(key, known_curve.edge, rates=saturating(BATCH_SIZES, np.exp(0.1 * key)))
+    coarse = np.isin(full.hparams["learning_rate"], RATES[key % 4 :: 4]) & (full.seed < 2)
+    result = _kept(full, coarse)
+    reached = [row for row in best_settings(result) if row.steps is not None]
+    assert len(reached) > 3
+    for row in reached:
+        fewest = np.nanmin(result.steps_to_goal[result.batch_size == row.batch_size])
+        assert fewest / 3 < row.steps < 3 * fewest

@@ -350,3 +350,14 @@ def test_labels_of_crowded_batch_sizes_are_thinned():
     labels = style.spaced_labels(range(1, 101), np.linspace(0, 1, 101)[1:])
     shown = [int(label) for label in labels if label]
     assert shown[0] == 1 and 10 < len(shown) < 60
+
+
+def test_intervals_without_an_end_are_drawn(study, tmp_path):
+    result, outcome = study
+    open_ended = [row._replace(high=np.inf) for row in outcome.optima]
+    critical = outcome.critical._replace(high=np.inf)
+    endless = outcome._replace(optima=open_ended, critical=critical)
+    assert np.isfinite(steps_to_goal(result, endless).axes[0].get_ylim()).all()
+    draw_all(result, endless, tmp_path)
+    bars = style.bars(np.array([2.0]), np.array([1.0]), np.array([np.inf]))
+    assert np.isfinite(bars).all() and bars[1, 0] > 1e6

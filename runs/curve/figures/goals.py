@@ -29,8 +29,7 @@ def goals(result: Result, outcome: Analysis, path: str | Path | None = None) -> 
     axes.errorbar(places, value, style.bars(value, low, high), fmt="o-", color=style.BLUE, linewidth=1.2)
     axes.set_xticks(places, [style.plain(str(goal), 18) for goal, _ in known], fontsize=style.SMALL)
     axes.set_xlim(-0.5, len(known) - 0.5)
-    ends = np.concatenate([value, low, high])
-    ends = ends[np.isfinite(ends) & (ends > 0)]
-    style.log_axis(axes.yaxis, "critical batch size (examples)", ends.min() / 2, ends.max() * 2)
+    least, greatest = style.positive_span(value, low, high)
+    style.log_axis(axes.yaxis, "critical batch size (examples)", least / 2, greatest * 2)
     axes.set_xlabel("goal, harder to the right", fontsize=10, color=style.INK)
     return style.save(figure, path)

@@ -55,10 +55,11 @@ def seed_points(optima: Sequence[Optimum]) -> np.ndarray:
 
 def steps_range(optima: Sequence[Optimum], critical: CriticalBatchSize | None) -> tuple[float, float]:
     """Limits of the y-axis: all that is drawn, and room for two lines of text below it."""
-    ends = [bound for row in optima for bound in row.estimate or ()]
-    ends += [2 * row.low for row in optima if row.steps is None and row.low]
-    ends += list(seed_points(optima)[:, 2]) + ([critical.s_min] if critical else [])
-    return (np.nanmin(ends) / 2.3, np.nanmax(ends) * 1.6) if ends else (1.0, 1000.0)
+    intervals = [bound for row in optima for bound in row.estimate or ()]
+    bounds = [2 * row.low for row in optima if row.steps is None and row.low]
+    fewest = [critical.s_min] if critical else []
+    low, high = style.positive_span(intervals, bounds, seed_points(optima)[:, 2], fewest)
+    return low / 2.3, high * 1.6
 
 
 def _draw_points(axes: Axes, optima: Sequence[Optimum]) -> None:

@@ -53,7 +53,7 @@ def heatmap_chart(result: Result, outcome: Analysis) -> Spec:
 
 def _colours(table: Cells, grid: RateGrid, hover: np.ndarray) -> Spec:
     steps = np.where(np.isfinite(grid.steps), grid.steps, np.nan)
-    scale = log_axis("", np.nanmin(steps), np.nanmax(steps))
+    scale = log_axis("", *style.positive_span(steps))
     bar = {"title": {"text": "steps (median)", "side": "right"}, "outlinewidth": 0, "thickness": 14}
     return {
         "type": "heatmap",
