@@ -20,13 +20,6 @@ def _changed(result, **columns):
     return Result(**{**result._asdict(), **columns})
 
 
-def _kept(result, which):
-    """Only the trials of `which`."""
-    columns = ("batch_size", "seed", "steps", "steps_to_goal", "status")
-    hparams = {name: values[which] for name, values in result.hparams.items()}
-    return _changed(result, hparams=hparams, **{name: getattr(result, name)[which] for name in columns})
-
-
 @pytest.mark.parametrize("shape", [known_curve.edge, known_curve.drop])
 def test_basins_have_their_minimum_at_zero(shape):
     offset = np.linspace(-1, 0.15, 116)
@@ -189,13 +182,24 @@ def test_level_is_checked():
         best_settings(draw_result(0), level=1)
 
 
-@pytest.mark.parametrize("key", range(8))
-def test_steps_stay_near_the_measured_ones_on_a_coarse_grid_of_two_seeds(key):
-    full = draw_result(key, known_curve.edge, rates=saturating(BATCH_SIZES, np.exp(0.1 * key)))
-    coarse = np.isin(full.hparams["learning_rate"], RATES[key % 4 :: 4]) & (full.seed < 2)
-    result = _kept(full, coarse)
-    reached = [row for row in best_settings(result) if row.steps is not None]
-    assert len(reached) > 3
-    for row in reached:
-        fewest = np.nanmin(result.steps_to_goal[result.batch_size == row.batch_size])
-        assert fewest / 3 < row.steps < 3 * fewest
+COARSE_RATES = np.geomspace(0.01, 1.0, 4)
+NEVER = np.nan
+# Measured on digits_mlp with SGD: two seeds, rates a factor of 4.6 apart.
+COARSE_STEPS = {
+    4: [[NEVER, 919.52, 666.80, NEVER], [NEVER, 956.40, 547.73, NEVER]],
+    16: [[NEVER, NEVER, 209.52, 239.20], [NEVER, NEVER, 224.17, 287.96]],
+    64: [[NEVER, NEVER, NEVER, 75.049], [NEVER, NEVER, 188.51, 97.430]],
+}
+
+
+@pytest.mark.parametrize("slack", np.linspace(1.2, 2.0, 5))
+def test_steps_lie_near_the_measured_ones_where_a_seed_has_one_reached_rate(slack):
+    log_steps = [np.log(steps) for steps in COARSE_STEPS.values()]
+    cells = [
+        rate_fit.RateCells(
+            np.log(COARSE_RATES), steps, np.tile(np.nanmin(steps, axis=1)[:, None] + np.log(slack), 4)
+        )
+        for steps in log_steps
+    ]
+    for steps, fit in zip(log_steps, rate_fit.fit_rates(cells, [np.arange(2)] * 3, [0, 1]), strict=True):
+        assert (np.abs(fit.log_steps - np.nanmin(steps, axis=1)) < np.log(3)).all()
