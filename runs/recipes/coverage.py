@@ -3,7 +3,8 @@
     python -m runs.recipes.coverage collect --seeds 40 --time-limit 3600   # resumable, one file for each batch size
     python -m runs.recipes.coverage analyse --groups 4,8
 
-Every workload is trained at rates three times as fine as the default grid, with more slack. All seeds and rates
+Every workload is trained at rates three times as fine as the default grid, within a factor of four of the best rate
+of two seeds at each batch size, with more slack. All seeds and rates
 together are the truth (`runs.recipes.trial_table.dense_truth`). Every third rate and 4 or 8 of the seeds, raced as by
 default, is a study as users run it. Of each number: how many of its intervals hold the truth; `spread`, the standard
 deviation of its logarithm over groups; `claimed`, what the intervals say of it; and the error common to all groups.
@@ -35,6 +36,8 @@ PAIRS = (
 )
 FOLDER = Path("runs/results/coverage")
 FINER = 3  # rates for each one of the default grid
+AROUND = 4.0  # rates further than this factor from the best one need more than twice its steps, or diverge
+PILOT_SEEDS = 2
 SLACK = 3.0  # of the collected trials; a study uses 2
 STUDENT_90 = {4: 2.353, 8: 1.895}  # t of a 90 % interval with n - 1 degrees of freedom
 
@@ -46,29 +49,44 @@ def rates(optimizer: str) -> tuple[float, ...]:
     return tuple(float(f"{rate:.6g}") for rate in np.exp(fine))
 
 
+def near_best(study: Study, grid: Sequence[float]) -> tuple[float, ...]:
+    """The rates of `grid` within a factor of `AROUND` of the best one of `study`, a coarse one; all if none reached."""
+    (best,) = lr_batch.best_settings(lr_batch.run(study))
+    if best.learning_rate is None:
+        return tuple(grid)
+    low, high = best.learning_rate.best / AROUND, best.learning_rate.best * AROUND
+    return tuple(rate for rate in grid if low <= rate <= high)
+
+
 def collect(
-    pairs: Sequence[str], seeds: int, folder: Path, time_limit: float = np.inf, batch_sizes=None
+    pairs: Sequence[str],
+    seeds: int,
+    folder: Path,
+    time_limit: float = np.inf,
+    batch_sizes: Sequence[int] | None = None,
 ) -> None:
     """Trains what is missing, the large batch sizes first; begins nothing after `time_limit` seconds."""
     began = time.monotonic()
     for pair in pairs:
-        workload, optimizer = pair.rsplit("-", 1)
-        sizes = Study(workload, optimizer).batch_sizes if batch_sizes is None else batch_sizes
+        sizes = Study(*pair.rsplit("-", 1)).batch_sizes if batch_sizes is None else batch_sizes
         for size in sorted(sizes, reverse=True):
             path = folder / pair / f"batch-{size}-seeds-{seeds}.npz"
             if path.exists() or time.monotonic() - began > time_limit:
                 continue
-            study = Study(
-                workload,
-                optimizer,
-                (size,),
-                {"learning_rate": rates(optimizer)},
-                seeds=seeds,
-                slack=SLACK,
-                extend=False,
-            )
-            trial_table.save(trial_table.from_result(pair, lr_batch.run(study)), path)
+            trial_table.save(train(pair, size, seeds), path)
             print(f"{pair}: batch size {size}, {time.monotonic() - began:.0f} s", flush=True)
+
+
+def train(pair: str, size: int, seeds: int) -> TrialTable:
+    """All seeds at one batch size, at the fine rates around the best one."""
+    workload, optimizer = pair.rsplit("-", 1)
+    grid = rates(optimizer)
+    pilot = Study(
+        workload, optimizer, (size,), {"learning_rate": grid[::FINER]}, seeds=PILOT_SEEDS, extend=False
+    )
+    fine = {"learning_rate": near_best(pilot, grid)}
+    study = Study(workload, optimizer, (size,), fine, seeds=seeds, slack=SLACK, extend=False)
+    return trial_table.from_result(pair, lr_batch.run(study), grid)
 
 
 def collected(pair: str, folder: Path) -> TrialTable:
@@ -202,13 +220,17 @@ def main(arguments: Sequence[str] | None = None, *, quick: bool = False) -> dict
     parser.add_argument("step", choices=("collect", "analyse", "all"), nargs="?", default="all")
     parser.add_argument("--pairs", default=",".join(PAIRS))
     parser.add_argument("--seeds", type=int, default=40)
+    parser.add_argument(
+        "--batch-sizes", help="of every pair, as 1,4,16; those of a default study if not given"
+    )
     parser.add_argument("--groups", default="4,8")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--time-limit", type=float, default=np.inf, help="seconds")
     options = parser.parse_args(arguments)
     pairs = options.pairs.split(",")
     if options.step != "analyse":
-        seeds, sizes = (4, (64, 128, 256, 512)) if quick else (options.seeds, None)
+        asked = options.batch_sizes and tuple(map(int, options.batch_sizes.split(",")))
+        seeds, sizes = (4, (64, 128, 256, 512)) if quick else (options.seeds, asked or None)
         collect(pairs, seeds, options.folder, options.time_limit, sizes)
     if options.step == "collect":
         return None

@@ -30,11 +30,17 @@ class TrialTable(NamedTuple):
     diverged: Bool[np.ndarray, "sizes seeds rates"]
 
 
-def from_result(name: str, result: Result) -> TrialTable:
-    """A complete grid of one hyperparameter, the learning rate, as arrays."""
+def from_result(name: str, result: Result, rates: Sequence[float] | None = None) -> TrialTable:
+    """Trials of one hyperparameter, the learning rate, as arrays.
+
+    `rates`, ascending, are more than were trained where a table with other batch sizes has them: what was not trained
+    has 0 steps.
+    """
     rate = result.hparams["learning_rate"]
-    axes = [np.unique(column, return_inverse=True) for column in (result.batch_size, result.seed, rate)]
-    (sizes, i), (seeds, j), (rates, k) = axes
+    axes = [np.unique(column, return_inverse=True) for column in (result.batch_size, result.seed)]
+    (sizes, i), (seeds, j) = axes
+    rates = np.unique(rate) if rates is None else np.asarray(rates)
+    k = np.searchsorted(rates, rate)
     columns = result.steps_to_goal, result.steps.astype(float), result.status == DIVERGED
     tables = [np.full((len(sizes), len(seeds), len(rates)), empty) for empty in (np.nan, 0.0, False)]
     for table, column in zip(tables, columns, strict=True):
@@ -60,18 +66,19 @@ def cut(
         np.asarray(table.seeds)[seeds][:, None],
         table.rates[rates],
     )
+    run = (trained > 0).ravel()
     return Result(
         workload=table.name,
         optimizer="",
         goal=Goal("goal", 0.0),
         budget=int(trained.max()),
-        batch_size=size.ravel(),
-        seed=seed.ravel(),
-        hparams={"learning_rate": rate.ravel().astype(float)},
-        steps_to_goal=np.where(reached, steps, np.nan).ravel(),
-        steps=np.ceil(np.where(diverged, 1.0, np.broadcast_to(stop, steps.shape))).astype(int).ravel(),
-        status=status.ravel().astype(object),
-        curves=(Curve(np.zeros(0, int), np.zeros(0)),) * steps.size,
+        batch_size=size.ravel()[run],
+        seed=seed.ravel()[run],
+        hparams={"learning_rate": rate.ravel()[run].astype(float)},
+        steps_to_goal=np.where(reached, steps, np.nan).ravel()[run],
+        steps=np.ceil(np.where(diverged, 1.0, np.broadcast_to(stop, steps.shape))).astype(int).ravel()[run],
+        status=status.ravel()[run].astype(object),
+        curves=(Curve(np.zeros(0, int), np.zeros(0)),) * int(run.sum()),
         engine=EngineReport(0.0, 0.0, 0, 0, "", len(table.rates), 0.0),
     )
 
