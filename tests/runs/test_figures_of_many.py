@@ -6,7 +6,7 @@ import pytest
 from hparam import CoordinateCheck
 from lr_batch import Estimate
 from runs.plots import style
-from runs.regularize.figures import _errorbars, _log_axis
+from runs.regularize.axes import errorbars, log_axis
 from runs.transfer.figures import FEW, coordinates
 
 PARTS = ("ln_1", "SelfAttention_0/query", "SelfAttention_0/key", "SelfAttention_0/out", "mlp/Dense_0")
@@ -39,8 +39,8 @@ def test_every_layer_of_a_coordinate_check_is_named_in_sight(num, tmp_path):
 def test_interval_below_a_log_axis_leaves_it_by_an_arrow():
     axes = style.add_axes(style.new_figure())
     values = [Estimate(0.2, 0.04, 0.3), Estimate(0.1, -0.1, 0.3), Estimate(0.1, 1e-9, 0.3)]
-    _errorbars(axes, values, "#123456", "batch 8", 0.0)
-    _log_axis(axes, "loss")
+    errorbars(axes, values, "#123456", "batch 8", 0.0)
+    log_axis(axes, "loss")
     arrows = [line for line in axes.lines if line.get_marker() == "v"]
     assert [list(line.get_xdata()) for line in arrows] == [[1.0, 2.0]]
     assert 0.01 < axes.get_ylim()[0] < 0.04, "an interval that the axis can hold is not cut"
