@@ -68,7 +68,8 @@ def collect(
     """Trains what is missing, the large batch sizes first; begins nothing after `time_limit` seconds."""
     began = time.monotonic()
     for pair in pairs:
-        sizes = Study(*pair.rsplit("-", 1)).batch_sizes if batch_sizes is None else batch_sizes
+        workload, optimizer = pair.rsplit("-", 1)
+        sizes = Study(workload, optimizer).batch_sizes if batch_sizes is None else batch_sizes
         for size in sorted(sizes, reverse=True):
             path = folder / pair / f"batch-{size}-seeds-{seeds}.npz"
             if path.exists() or time.monotonic() - began > time_limit:

@@ -30,16 +30,16 @@ class TrialTable(NamedTuple):
     diverged: Bool[np.ndarray, "sizes seeds rates"]
 
 
-def from_result(name: str, result: Result, rates: Sequence[float] | None = None) -> TrialTable:
+def from_result(name: str, result: Result, grid: Sequence[float] | None = None) -> TrialTable:
     """Trials of one hyperparameter, the learning rate, as arrays.
 
-    `rates`, ascending, are more than were trained where a table with other batch sizes has them: what was not trained
+    The rates of `grid`, ascending, are more than were trained where a table with other batch sizes has them: what was not trained
     has 0 steps.
     """
     rate = result.hparams["learning_rate"]
     axes = [np.unique(column, return_inverse=True) for column in (result.batch_size, result.seed)]
     (sizes, i), (seeds, j) = axes
-    rates = np.unique(rate) if rates is None else np.asarray(rates)
+    rates = np.unique(rate if grid is None else grid)
     k = np.searchsorted(rates, rate)
     columns = result.steps_to_goal, result.steps.astype(float), result.status == DIVERGED
     tables = [np.full((len(sizes), len(seeds), len(rates)), empty) for empty in (np.nan, 0.0, False)]
