@@ -33,8 +33,7 @@ class TrialTable(NamedTuple):
 def from_result(name: str, result: Result, grid: Sequence[float] | None = None) -> TrialTable:
     """Trials of one hyperparameter, the learning rate, as arrays.
 
-    The rates of `grid`, ascending, are more than were trained where a table with other batch sizes has them: what was not trained
-    has 0 steps.
+    The rates of `grid`, ascending, are those of the tables to join it with: what was not trained has 0 steps.
     """
     rate = result.hparams["learning_rate"]
     axes = [np.unique(column, return_inverse=True) for column in (result.batch_size, result.seed)]
