@@ -12,7 +12,7 @@ from pathlib import Path
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("lr_batch", "lr_batch/workloads", "optim", "reg", "hparam")
+FOLDERS = ("lr_batch", "lr_batch/workloads", "optim", "reg", "hparam", "runs/workers")
 PAGES = {"README.md": "index.md", ".github/CONTRIBUTING.md": "contributing.md"} | {
     f"{folder}/README.md": f"{folder}/README.md" for folder in FOLDERS
 }

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from lr_batch.checks import check
-from lr_batch.engine.cadence import cadence_at, cadence_of
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
-from lr_batch.engine.chunk_plan import ChunkPlan, Task, is_out_of_memory, run_within_memory
-from lr_batch.engine.chunk_run import run_chunk
+from lr_batch.engine.chunk_plan import ChunkPlan, HandOut, Task, is_out_of_memory, run_within_memory
 from lr_batch.engine.memory import chunk_memory
-from lr_batch.engine.programs import ADVANCE, START, Engine, Programs
-from lr_batch.engine.terms import terms_of
+from lr_batch.engine.programs import ADVANCE, START, Programs
+from lr_batch.engine.task_run import engine_of, run_task
 from lr_batch.engine.workers import run_tasks, worker_devices
 from lr_batch.extension import ROUNDS as EXTENSIONS
 from lr_batch.extension import describe, rates_to_add
 from lr_batch.grid import product
-from lr_batch.lanes.race import Terms
 from lr_batch.result import EngineReport, Result
 from lr_batch.study import Study
 from lr_batch.tally import Progress, Tally
@@ -43,6 +40,7 @@ def run(
     programs: Programs | None = None,
     width: int | None = None,
     time_limit: float | None = None,
+    hand_out: HandOut | None = None,
 ) -> Result:
     """Trains every trial of `study`.
 
@@ -57,6 +55,7 @@ def run(
         limit of memory finds its finished chunks by the width that it began with.
       time_limit: seconds, above 0, after which no chunk is begun and those in flight are stored as they are; an event
         then says which trials are missing. The same call with the same store goes on.
+      hand_out: trains the chunks elsewhere, see `runs.workers`; here where None. What is planned is the same.
 
     Returns:
       The trials, in the order of batch sizes, seeds and settings, whatever the order they finished in.
@@ -80,6 +79,7 @@ def run(
         raise ValueError(f"run: time_limit must be above 0 seconds, got {time_limit!r}")
     on_chunk = on_chunk or (lambda progress: None)
     sweep = _Sweep(study, store, on_chunk, worker_devices(workers), programs or Programs(), width)
+    sweep.hand_out = hand_out
     if time_limit is not None:
         sweep.deadline = sweep.began + time_limit
     return sweep.run()
@@ -100,7 +100,7 @@ class _Sweep:
         self.study, self.store, self.on_chunk, self.devices = study, store, on_chunk, devices
         self.programs, self.compiled_before = programs, len(programs.compile_seconds)
         self.began = time.monotonic()
-        self.max_evals = len(cadence_of(study))
+        self.hand_out: HandOut | None = None
         check(study)
         self.plan = ChunkPlan.of(study, useful=width)
         self.lane_bytes = chunk_memory(study).lane(self.plan.width, self.plan.execution)
@@ -112,7 +112,7 @@ class _Sweep:
         rates = dict.fromkeys(self.study.batch_sizes, self.study.space["learning_rate"])
         self._run_tasks(self._plan(rates, best={}))
         for _ in range(EXTENSIONS if self.study.extend else 0):
-            if self._is_late() and self.tally.missing():
+            if self._ends_early():
                 break
             result = self._result()
             added = rates_to_add(result)
@@ -126,6 +126,11 @@ class _Sweep:
 
     def _is_late(self) -> bool:
         return time.monotonic() >= self.deadline
+
+    def _ends_early(self) -> bool:
+        """Whether trials are missing that the same run would finish another time: the next plan would differ."""
+        given_up = self.hand_out is not None and bool(self.hand_out.given_up)
+        return given_up or (self._is_late() and bool(self.tally.missing()))
 
     def _plan(
         self, rates: Mapping[int, Sequence[float]], best: Mapping[tuple[int, int], float]
@@ -144,10 +149,19 @@ class _Sweep:
         missing = [task for task in tasks if not self._restore(task.chunk)]
         self._report()
         missing.sort(key=lambda task: -task.chunk.batch_size)  # the longest first
-        todo = [*compilations(missing), *missing]
-        for chunk, outcome in run_tasks(todo, self._run_task, self.devices):
+        for chunk, outcome in self._outcomes(missing):
             self.tally.note(chunk, outcome)
             self._report()
+
+    def _outcomes(self, tasks: list[Task]) -> Iterator[tuple[Chunk, Any]]:
+        """What becomes of the tasks, as it comes; what is finished is stored before."""
+        if self.hand_out is None:
+            yield from run_tasks([*compilations(tasks), *tasks], self._run_task, self.devices)
+            return
+        for chunk, rows in self.hand_out(self.study, tasks, self._note_halves, self._is_late):
+            if self.store is not None:
+                self.store.save(chunk, rows)
+            yield chunk, rows
 
     def _restore(self, chunk: Chunk) -> bool:
         known = self.store.load(chunk) if self.store is not None else None
@@ -166,18 +180,19 @@ class _Sweep:
 
     def _compile(self, wanted: Compilation, device: jax.Device) -> None:
         try:
-            self._engine(wanted.width).prepare(device, wanted.program)
+            engine_of(self.study, wanted.width, self.plan.execution, self.programs).prepare(
+                device, wanted.program
+            )
         except jax.errors.JaxRuntimeError as error:
             if not is_out_of_memory(error):  # which the chunks that need the program meet again
                 raise
 
     def _train(self, task: Task, device: jax.Device, emit: Callable) -> None:
-        outcome = run_chunk(
-            self._engine(task.width),
+        outcome = run_task(
+            self.study,
+            task,
             device,
-            task.chunk,
-            self._terms(task),
-            first=task.first,
+            self.programs,
             store=self.store,
             on_slice=lambda status: emit((task.chunk, status)),
             is_late=self._is_late,
@@ -191,22 +206,6 @@ class _Sweep:
     def _note_halves(self, halves: list[Task], event: str) -> None:
         self.events.append(event)
         self.tally.planned += len(halves) - 1
-
-    def _engine(self, width: int) -> Engine:
-        return self.programs.engine(self.study, width, self.plan.execution, max_evals=self.max_evals)
-
-    def _terms(self, task: Task) -> Terms:
-        cadence, num_evals = cadence_at(self.study, task.chunk.batch_size)
-        return terms_of(
-            self.study.as_trained(task.chunk.settings, task.chunk.batch_size),
-            task.width,
-            batch_size=task.chunk.batch_size,
-            cadence=cadence,
-            num_evals=num_evals,
-            goal=self.study.goal,
-            time_constant=self.study.time_constant,
-            slack=self.study.slack,
-        )
 
     def _report(self) -> None:
         seconds = time.monotonic() - self.began

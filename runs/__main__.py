@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> None:
     from runs.folder import ARGUMENTS
     from runs.parse import UsageError
 
-    use_device(getattr(getattr(command, "study", None), "device", None))
+    use_device(getattr(getattr(command, "study", command), "device", None))
     require_devices()
     use_compilation_cache()
     ARGUMENTS.set(tuple(arguments))
@@ -71,10 +71,11 @@ def exit_code(error: Exception) -> int | None:
     from lr_batch import StudyError
     from lr_batch.data import DataNotPrepared
     from runs.store import StoreError, StudyChanged
+    from runs.workers.errors import WorkersError
 
     if isinstance(error, StudyChanged | StudyError):
         return USAGE
-    known = (StoreError, DataNotPrepared, OSError, jax.errors.JaxRuntimeError)
+    known = (StoreError, WorkersError, DataNotPrepared, OSError, jax.errors.JaxRuntimeError)
     return FAILED if isinstance(error, known) else None
 
 

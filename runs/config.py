@@ -14,7 +14,17 @@ from runs.parse import REPEATABLE, UsageError
 OPTION = "--config"
 POSITIONAL = "workload"
 # What belongs to one run, and not to the study.
-OF_A_RUN = ("config", "save_config", "out", "json", "add", "dry_run", "time_limit")
+OF_A_RUN = (
+    "config",
+    "save_config",
+    "out",
+    "json",
+    "add",
+    "dry_run",
+    "time_limit",
+    "workers_dir",
+    "allow_mixed",
+)
 
 
 def with_config(words: Sequence[str], known: Collection[str]) -> list[str]:

@@ -19,6 +19,7 @@ PAGES = [
     "runs/bench/README.md",
     "runs/results/README.md",
     "runs/results/speed/README.md",
+    "runs/workers/README.md",
 ]
 
 

@@ -6,7 +6,7 @@ the plan of a chunk and its programs from here, and what is traced from `lr_batc
 
 from lr_batch.engine.cadence import cadence_at, cadence_of, evaluation_steps
 from lr_batch.engine.chunk import Checkpoint, Chunk, ChunkResult, ChunkStore, fingerprint
-from lr_batch.engine.chunk_plan import ChunkPlan, Task, run_within_memory
+from lr_batch.engine.chunk_plan import ChunkPlan, HandOut, Task, halved, is_out_of_memory, run_within_memory
 from lr_batch.engine.chunk_run import run_chunk
 from lr_batch.engine.execution_choice import choose_execution
 from lr_batch.engine.identity import Identity, program_hash
@@ -14,6 +14,7 @@ from lr_batch.engine.live_bytes import used_equations
 from lr_batch.engine.memory import chunk_memory, chunk_width
 from lr_batch.engine.programs import Engine, Programs
 from lr_batch.engine.segments import Source, gather_lanes, run_segment, segment_cadence
+from lr_batch.engine.task_run import run_task
 from lr_batch.engine.terms import padded, terms_of
 from lr_batch.engine.workers import Program, run_tasks, worker_devices
 from lr_batch.lanes.execution import over_lanes
@@ -34,6 +35,7 @@ __all__ = [
     "ChunkStore",
     "Draw",
     "Engine",
+    "HandOut",
     "Identity",
     "Lane",
     "LaneState",
@@ -58,7 +60,9 @@ __all__ = [
     "evaluation_steps",
     "fingerprint",
     "gather_lanes",
+    "halved",
     "in_blocks",
+    "is_out_of_memory",
     "make_lane",
     "micro_batches_of",
     "over_lanes",
@@ -66,6 +70,7 @@ __all__ = [
     "program_hash",
     "run_chunk",
     "run_segment",
+    "run_task",
     "run_tasks",
     "run_within_memory",
     "segment_cadence",

@@ -55,7 +55,8 @@ class ChunkResult(NamedTuple):
 
     `values[e, i]` is the held-out goal metric of lane i after `eval_steps[e]`
     steps, NaN where the lane was no longer trained. `steps_to_goal` is NaN where
-    the goal was not reached; `steps` is how long the lane was trained.
+    the goal was not reached; `steps` is how long the lane was trained. `versions` are of the packages that trained
+    them, as the store writes them; "" where it was this process.
     """
 
     steps_to_goal: Float[np.ndarray, " lanes"]
@@ -68,6 +69,7 @@ class ChunkResult(NamedTuple):
     precision: str
     seconds: float
     events: tuple[str, ...] = ()
+    versions: str = ""
 
     def trials(self, chunk: Chunk) -> Iterator[Trial]:
         """The trials of `chunk`, whose rows these are, in the order of its settings."""

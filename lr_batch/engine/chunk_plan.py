@@ -5,13 +5,13 @@ The one planner of sweeps, of `lr_batch.generalize` and of `hparam.tuning`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 
-from lr_batch.engine.chunk import Chunk
+from lr_batch.engine.chunk import Chunk, ChunkResult
 from lr_batch.engine.execution_choice import choose_execution
 from lr_batch.engine.identity import Identity
 from lr_batch.engine.memory import chunk_width
@@ -87,6 +87,34 @@ class ChunkPlan(NamedTuple):
         return [Task(chunk, self.width, first, part) for chunk, part in zip(chunks, parts, strict=True)]
 
 
+@runtime_checkable
+class HandOut(Protocol):
+    """Trains the chunks of a study somewhere else than in this process.
+
+    Attributes:
+      given_up: a line for each chunk that was begun and could not be finished, which another run may finish.
+    """
+
+    given_up: list[str]
+
+    def __call__(
+        self,
+        study: Study,
+        tasks: Sequence[Task],
+        on_halved: Callable[[list[Task], str], None],
+        is_late: Callable[[], bool],
+    ) -> Iterator[tuple[Chunk, ChunkResult]]:
+        """Yields chunks with their rows, as they are finished; the rows are stored when it is asked for the next.
+
+        Args:
+          study: whose chunks they are, with `lanes` as they are executed.
+          tasks: in the order in which they should be begun.
+          on_halved: as of `run_within_memory`; without halves also of a chunk that is given up.
+          is_late: where it says so, nothing is waited for any more.
+        """
+        ...
+
+
 def run_within_memory(
     task: Task, run: Callable[[Task], None], on_halved: Callable[[list[Task], str], None]
 ) -> list[Task]:
@@ -103,6 +131,11 @@ def run_within_memory(
     except jax.errors.JaxRuntimeError as error:
         if not is_out_of_memory(error):
             raise
+    return halved(task, on_halved)
+
+
+def halved(task: Task, on_halved: Callable[[list[Task], str], None]) -> list[Task]:
+    """The halves of a task that did not fit into memory, after `on_halved` was told."""
     halves = task.halves()
     event = (
         f"{task}: out of memory with {task.width} lanes, went on with {halves[0].width}"

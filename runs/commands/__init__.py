@@ -11,6 +11,7 @@ from runs.commands.list import List
 from runs.commands.regularize import Regularize
 from runs.commands.transfer import Transfer
 from runs.commands.tune import Tune
+from runs.commands.worker import Worker
 
 COMMANDS = {
     "check": Check,
@@ -20,6 +21,7 @@ COMMANDS = {
     "regularize": Regularize,
     "tune": Tune,
     "transfer": Transfer,
+    "worker": Worker,
     "list": List,
     "data": Data,
     "report": Report,

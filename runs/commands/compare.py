@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from runs.commands.elsewhere import ElsewhereOptions, refuse_given_up
 from runs.commands.options import OutputOptions, StudyOptions, optional
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Compare:
     schedules: Annotated[str, tyro.conf.arg(metavar="NAME,NAME,...")] = "constant"
     """Names of `lr-batch list schedules`, each with every optimizer; each takes what it knows of --set."""
     output: Annotated[OutputOptions, tyro.conf.arg(name="")] = OutputOptions()
+    elsewhere: Annotated[ElsewhereOptions, tyro.conf.arg(name="")] = ElsewhereOptions()
 
     def __call__(self) -> None:
         from lr_batch import StudyError
@@ -33,7 +35,11 @@ class Compare:
         from runs.write import json_text
 
         studies = self.studies()  # all are checked before any is run
-        with compared_in_folder(studies, self.output.out, add=self.output.add) as compared:
+        optimizers = {name: name.partition(", ")[0] for name in studies}  # which have no commas in them
+        elsewhere = self.elsewhere.hand_outs(self.study.workload, optimizers)
+        with compared_in_folder(
+            studies, self.output.out, add=self.output.add, elsewhere=elsewhere
+        ) as compared:
             comparison = compare(compared.outcomes)
             write_comparison(comparison, compared.folder)
         if self.output.json:
@@ -43,6 +49,7 @@ class Compare:
             print(f"\nfigures, summary.json and a folder for each optimizer: {compared.folder}")
         if compared.failures:
             raise StudyError("; ".join(compared.failures))
+        refuse_given_up(elsewhere.values())
 
     def studies(self) -> dict[str, Study]:
         """By the names of optimizer and schedule."""

@@ -5,12 +5,19 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from runs import parse
+from runs.commands.elsewhere import ElsewhereOptions, refuse_given_up
 from runs.commands.options import OutputOptions, StudyOptions, optional
+
+if TYPE_CHECKING:
+    from lr_batch import Result
+
+
+CURVE = "curve"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,13 +45,11 @@ class Curve:
     save_config: Annotated[Path | None, optional("FILE")] = None
     """Write the options of this study to a file for --config."""
     output: Annotated[OutputOptions, tyro.conf.arg(name="")] = OutputOptions()
+    elsewhere: Annotated[ElsewhereOptions, tyro.conf.arg(name="")] = ElsewhereOptions()
 
     def __call__(self) -> None:
         from runs.config import save_config
-        from runs.curve.outcome import write_outcome
         from runs.curve.run import run_in_folder
-        from runs.curve.table import print_outcome
-        from runs.write import json_text
 
         study = self.study.study(self.optimizer, self.schedule, self.regularizer)
         if self.save_config:
@@ -54,7 +59,18 @@ class Curve:
 
             return print_dry_run(study, sys.stdout)
         limit = parse.seconds("--time-limit", self.time_limit) if self.time_limit else None
-        folder, result = run_in_folder(study, self.output.out, add=self.output.add, time_limit=limit)
+        elsewhere = self.elsewhere.hand_outs(self.study.workload, {CURVE: self.optimizer})
+        folder, result = run_in_folder(
+            study, self.output.out, add=self.output.add, time_limit=limit, hand_out=elsewhere.get(CURVE)
+        )
+        self._report(folder, result)
+        refuse_given_up(elsewhere.values())
+
+    def _report(self, folder: Path, result: Result) -> None:
+        from runs.curve.outcome import write_outcome
+        from runs.curve.table import print_outcome
+        from runs.write import json_text
+
         if not result.num_trials:
             print(*result.engine.events, sep="\n")
             return

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from lr_batch import Result, Study, StudyError, check
@@ -17,7 +18,9 @@ from runs.curve.run import description, run_in_folder, stored_result, study_fold
 from runs.folder import default_folder, file_name, part, results
 from runs.store import Store, StoreError
 from runs.text import harmless
+from runs.workers.hand_out import FolderHandOut
 
+NOBODY: Mapping[str, FolderHandOut] = MappingProxyType({})
 GRID = ("space", "batch_sizes", "seeds", "extend")
 
 
@@ -37,11 +40,18 @@ class Compared(NamedTuple):
 
 
 @contextmanager
-def compared_in_folder(studies: Mapping[str, Study], out: Path | None, *, add: bool) -> Iterator[Compared]:
+def compared_in_folder(
+    studies: Mapping[str, Study],
+    out: Path | None,
+    *,
+    add: bool,
+    elsewhere: Mapping[str, FolderHandOut] = NOBODY,
+) -> Iterator[Compared]:
     """Runs the missing trials of every study, one after the other, while holding the folder of the comparison.
 
     Without `out` every study has the folder that `lr-batch curve` gives it; with it one in `out`, into which
     the finished chunks of the other are taken over. One that cannot be compiled is reported and left out.
+    `elsewhere` names who trains the chunks of each study; this process where it does not.
 
     Raises:
       StudyError: none can be compiled.
@@ -62,7 +72,9 @@ def compared_in_folder(studies: Mapping[str, Study], out: Path | None, *, add: b
     }
     with results(folder, "compare", about, extend=add):
         yield Compared(
-            folder, tuple(_run(name, member, add) for name, member in members.items()), tuple(failures)
+            folder,
+            tuple(_run(name, member, add, elsewhere.get(name)) for name, member in members.items()),
+            tuple(failures),
         )
 
 
@@ -105,7 +117,8 @@ def _members(studies: Mapping[str, Study], folder: Path, *, own: bool) -> dict[s
     return members
 
 
-def _run(name: str, member: Member, add: bool) -> tuple[Result, Analysis]:
+def _run(name: str, member: Member, add: bool, hand_out: FolderHandOut | None) -> tuple[Result, Analysis]:
     print(harmless(name), file=sys.stderr)
-    _, result = run_in_folder(member.study, member.folder, add=add, lender=study_folder(member.study))
+    lender = study_folder(member.study)
+    _, result = run_in_folder(member.study, member.folder, add=add, lender=lender, hand_out=hand_out)
     return result, write_outcome(result, member.folder)

@@ -28,6 +28,7 @@ from runs.progress import ProgressLine
 from runs.store import Store
 from runs.store.database import NAME
 from runs.store.rows import ChunkRow
+from runs.workers.hand_out import FolderHandOut
 
 SHOWN = 4  # damaged rows in a line
 LANES = "lanes are executed by "  # event of the store
@@ -57,6 +58,7 @@ def run_in_folder(
     kind: str = "curve",
     lender: Path | None = None,
     time_limit: float | None = None,
+    hand_out: FolderHandOut | None = None,
 ) -> tuple[Path, Result]:
     """Runs what is missing of `study` in its folder, with progress on stderr.
 
@@ -67,6 +69,7 @@ def run_in_folder(
       kind: what the folder is for, see `runs.folder`.
       lender: another folder of the same study, whose finished chunks are taken over.
       time_limit: in seconds, see `lr_batch.run`.
+      hand_out: who trains the chunks; this process where None.
 
     Raises:
       runs.store.StoreError: if the folder cannot be used or holds another study.
@@ -78,7 +81,16 @@ def run_in_folder(
     with results(folder, kind, described, extend=add) as store, lent(store, lender) as chunks:
         with ProgressLine() as progress:
             width = None if add else known_width(chunks)
-            result = run(with_lanes(study, chunks), chunks, progress, width=width, time_limit=time_limit)
+            if hand_out is not None:
+                hand_out.trained_on = hand_out.trained_on or store.device
+            result = run(
+                with_lanes(study, chunks),
+                chunks,
+                progress,
+                width=width,
+                time_limit=time_limit,
+                hand_out=hand_out,
+            )
         stored = _result(store) if result.num_trials else result
     return folder, stored._replace(engine=result.engine)
 

@@ -123,7 +123,7 @@ def trial_row(chunk: Chunk, result: ChunkResult, lane: int) -> TrialRow:
         int(result.width),
         result.device,
         result.precision,
-        versions(),
+        result.versions or versions(),
     )
     return TrialRow(*columns, checksum(columns))
 
@@ -188,6 +188,7 @@ def result_of(rows: list[TrialRow], chunk: ChunkRow) -> ChunkResult:
         precision=rows[0].precision,
         seconds=chunk.seconds,
         events=tuple(json.loads(chunk.events)),
+        versions=rows[0].versions,
     )
 
 

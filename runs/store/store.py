@@ -223,6 +223,13 @@ class Store:
             known, chunks = self.description, read_rows(self._db, ChunkRow)
         return belonging(rows, chunks, known.study) if known else rows
 
+    @property
+    def device(self) -> str | None:
+        """Kind of device of the first trial; None where there is none."""
+        with self._file.reading():
+            rows = read_rows(self._db, TrialRow, "ORDER BY number LIMIT 1")
+        return rows[0].device if rows else None
+
     def strangers(self) -> list[TrialRow]:
         """Intact trials that are of another study than the one described."""
         with self._file.reading():

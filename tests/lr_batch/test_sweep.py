@@ -11,7 +11,7 @@ from tiny import RATES, sgd, tiny_study, tiny_workload
 
 import lr_batch
 from lr_batch import sweep
-from lr_batch.engine import chunk_run
+from lr_batch.engine import chunk_run, task_run
 from lr_batch.engine.chunk import Checkpoint, Chunk, ChunkResult
 from lr_batch.errors import StudyError
 from lr_batch.problem.reaching import averaged
@@ -228,14 +228,14 @@ def test_grid_grows_where_the_best_rate_is_on_its_edge():
 
 
 def test_out_of_memory_halves_the_width_and_says_so(result, monkeypatch):
-    true_run = sweep.run_chunk
+    true_run = task_run.run_chunk
 
     def small_memory(engine, device, chunk, terms, **options):
         if engine.width > 1 and chunk.batch_size == 40:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes")
         return true_run(engine, device, chunk, terms, **options)
 
-    monkeypatch.setattr(sweep, "run_chunk", small_memory)
+    monkeypatch.setattr(task_run, "run_chunk", small_memory)
     narrow = lr_batch.run(tiny_study(slack=float("inf")))
     monkeypatch.undo()
     wide = lr_batch.run(tiny_study(slack=float("inf")))
@@ -249,7 +249,7 @@ def test_trial_that_never_fits_is_left_out_with_its_reason(monkeypatch):
     def no_memory(engine, device, chunk, terms, **options):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
 
-    monkeypatch.setattr(sweep, "run_chunk", no_memory)
+    monkeypatch.setattr(task_run, "run_chunk", no_memory)
     result = lr_batch.run(tiny_study(batch_sizes=(4,), seeds=1))
     assert result.num_trials == 0
     assert sum("infeasible" in event for event in result.engine.events) == 4

@@ -9,6 +9,7 @@ import numpy as np
 
 from lr_batch.engine import Checkpoint, Chunk, ChunkResult, Identity
 from runs.store import Store
+from runs.store.rows import versions
 
 IDENTITY = Identity(
     workload="toy",
@@ -41,7 +42,8 @@ def make_result(chunk: Chunk, salt: int = 0) -> ChunkResult:
     steps = np.full(lanes, 32)
     eval_steps = np.array([1, 2, 4, 8, 16, 32])
     return ChunkResult(
-        steps_to_goal, steps, status, eval_steps, values, lanes, "cpu", "float32", 1.5, ("halved",)
+        *(steps_to_goal, steps, status, eval_steps, values, lanes),
+        *("cpu", "float32", 1.5, ("halved",), versions()),
     )
 
 

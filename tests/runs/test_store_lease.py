@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import runs.store.lease as lease
+import runs.process as process
 from runs.store import Store, StoreError, StoreInUse
 from tests.runs.store_chunks import assert_same, make_chunk, make_result
 from tests.runs.store_writers import Writers
@@ -50,7 +50,7 @@ def test_a_fork_of_the_owner_does_not_give_the_folder_free(tmp_path, monkeypatch
             Store(tmp_path)
 
 
-def leave_lease(folder: Path, owner: lease.Owner) -> None:
+def leave_lease(folder: Path, owner: process.Owner) -> None:
     """The lease as `owner` would leave it behind, with no lock."""
     Store(folder).close()
     with closing(sqlite3.connect(folder / "lease.sqlite")) as db:
@@ -60,13 +60,13 @@ def leave_lease(folder: Path, owner: lease.Owner) -> None:
 
 def test_a_living_owner_counts_even_where_locks_do_not_work(tmp_path):
     parent = os.getppid()
-    leave_lease(tmp_path, lease.this_process()._replace(pid=parent, started=lease.started(parent)))
+    leave_lease(tmp_path, process.this_process()._replace(pid=parent, started=process.started(parent)))
     with pytest.raises(StoreInUse, match=f"in use by pid {parent}"):
         Store(tmp_path)
 
 
 def test_a_lease_that_could_not_be_cleared_does_not_lock_its_owner_out(tmp_path):
-    leave_lease(tmp_path, lease.this_process())
+    leave_lease(tmp_path, process.this_process())
     with Store(tmp_path) as store:
         assert store.events == ()
 
@@ -76,7 +76,7 @@ def test_a_lease_that_could_not_be_cleared_does_not_lock_its_owner_out(tmp_path)
 )
 def test_a_lease_is_taken_over_from_who_is_gone(tmp_path, change):
     """Also from a process whose pid belongs to a later one by now."""
-    leave_lease(tmp_path, lease.this_process()._replace(**change))
+    leave_lease(tmp_path, process.this_process()._replace(**change))
     with Store(tmp_path) as store:
         assert "taken over from pid" in store.events[0]
 
@@ -84,9 +84,9 @@ def test_a_lease_is_taken_over_from_who_is_gone(tmp_path, change):
 def test_a_process_that_was_not_collected_is_dead():
     child = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert lease.started(child.pid) is None
+    assert process.started(child.pid) is None
     child.wait()
-    assert lease.started(os.getpid()) == lease.started(os.getpid())
+    assert process.started(os.getpid()) == process.started(os.getpid())
 
 
 def test_a_damaged_lease_says_what_to_do(tmp_path):

@@ -1,0 +1,143 @@
+"""A chunk as JSON: all that its numbers depend on, to be read and trained on any machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from lr_batch import Goal, Length, Schedule, Study
+from lr_batch.engine import Chunk, Identity, Task
+from runs.store.rows import versions
+from runs.workers import sources
+from runs.workers.errors import Damaged, Unfit
+from runs.workers.folder import FORMAT
+
+OF_VERSION = ("jax", "program")  # parts of an identity that differ between versions of JAX
+
+
+class Sources(NamedTuple):
+    """Workload and optimizer as they were typed: "digits_mlp", "FILE.py:NAME"."""
+
+    workload: str
+    optimizer: str
+
+
+class Terms(NamedTuple):
+    """What a worker must be to train a study's chunks.
+
+    Attributes:
+      versions: of packages, as the store writes them; None for any.
+      device: kind of it; None for any.
+    """
+
+    versions: str | None = None
+    device: str | None = None
+
+
+def of_study(study: Study, given: Sources) -> dict[str, Any]:
+    """The study as a worker makes it again."""
+    return {
+        "workload": sources.described("workload", given.workload),
+        "optimizer": sources.described("--optimizer", given.optimizer),
+        "regularizer": study.regularizer and study.regularizer.name,
+        "schedule": study.schedule and study.schedule.described,
+        "batch_sizes": list(study.batch_sizes),
+        "space": {name: list(values) for name, values in study.space.items()},
+        "goal": list(study.goal),
+        "budget": study.budget if isinstance(study.budget, int) else study.budget._asdict(),
+        "slack": repr(float(study.slack)),
+        "reached": study.reached,
+        "evaluation_growth": study.evaluation_growth,
+    }
+
+
+def specification(study: Mapping[str, Any], task: Task, terms: Terms) -> dict[str, Any]:
+    """The chunk of a task; `study` is what `of_study` gives."""
+    chunk = task.chunk
+    return {
+        "format": FORMAT,
+        "chunk": chunk.id,
+        "study": study,
+        "identity": chunk.identity.described(),
+        "batch_size": chunk.batch_size,
+        "seed": chunk.seed,
+        "settings": [dict(setting) for setting in chunk.settings],
+        "width": task.width,
+        "first": task.first if math.isfinite(task.first) else None,
+        "terms": terms._asdict(),
+    }
+
+
+def task_of(document: Mapping[str, Any]) -> Task:
+    """The task of a specification.
+
+    Raises:
+      Damaged: its chunk is not the one that it is named by.
+    """
+    try:
+        described = dict(document["identity"])
+        identity = Identity(**{**described, "goal": tuple(described["goal"])})
+        settings = tuple(dict(setting) for setting in document["settings"])
+        chunk = Chunk(identity, int(document["batch_size"]), int(document["seed"]), settings)
+        first = math.inf if document["first"] is None else float(document["first"])
+        task, named = Task(chunk, int(document["width"]), first), document["chunk"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise Damaged(f"a specification that cannot be read: {error!r}") from error
+    if chunk.id != named:
+        raise Damaged(f"the specification of chunk {named} holds another one")
+    return task
+
+
+def study_of(document: Mapping[str, Any], identity: Identity) -> Study:
+    """The study of a specification on this machine, with lanes executed as the chunk says.
+
+    Raises:
+      Unfit: it would not be the same study here.
+    """
+    said = document["study"]
+    goal, schedule, budget = Goal(*said["goal"]), said["schedule"], said["budget"]
+    study = Study(
+        workload=sources.found("workload", said["workload"]),
+        optimizer=sources.found("--optimizer", said["optimizer"]),
+        batch_sizes=said["batch_sizes"],
+        space=said["space"],
+        seeds=[document["seed"]],
+        goal=goal,
+        budget=Length(**budget) if isinstance(budget, Mapping) else budget,
+        slack=float(said["slack"]),
+        extend=False,
+        lanes=identity.lanes,
+        regularizer=said["regularizer"],
+        schedule=schedule and Schedule(**schedule),
+        reached=said["reached"],
+        evaluation_growth=said["evaluation_growth"],
+    )
+    _refuse_another(study, identity, any_version=document["terms"]["versions"] is None)
+    return study
+
+
+def refuse_unfit(terms: Mapping[str, Any], device: str) -> None:
+    """Raises `Unfit` where this process is not what the terms of a study ask for."""
+    for what, here in (("versions", versions()), ("device", device)):
+        if terms[what] not in (None, here):
+            raise Unfit(
+                f"the study is trained with {what} {terms[what]}, here are {here}; lr-batch curve --allow-mixed takes "
+                "both and marks the rows"
+            )
+
+
+def _refuse_another(study: Study, identity: Identity, *, any_version: bool) -> None:
+    here = Identity.of(study, width=identity.width, execution=identity.lanes)
+    left_out = OF_VERSION if any_version and here.jax != identity.jax else ()
+    differing = [
+        name
+        for name in Identity._fields
+        if name not in left_out and getattr(here, name) != getattr(identity, name)
+    ]
+    if differing:
+        name = differing[0]
+        raise Unfit(
+            f"{identity.workload} with {identity.optimizer} is another study here: its {name} is "
+            f"{getattr(here, name)!r}, not {getattr(identity, name)!r}"
+        )

@@ -1,0 +1,216 @@
+"""A worker: takes chunks out of the shared folder, one for each of its devices at a time, and delivers their rows."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from lr_batch import Programs, Study, StudyError
+from lr_batch.engine import Checkpoint, Chunk, ChunkResult, Task, is_out_of_memory, run_task, worker_devices
+from runs.store import StoreError
+from runs.store.checkpoint import discard_checkpoint, load_checkpoint, save_checkpoint
+from runs.store.rows import versions
+from runs.workers import outcome
+from runs.workers.errors import Damaged, Unfit, WorkersError
+from runs.workers.folder import WorkFolder
+from runs.workers.pulse import Pulse
+from runs.workers.specification import refuse_unfit, study_of, task_of
+
+LOOK_SECONDS = 0.5  # between two looks at a folder in which nothing waits
+
+
+class Limits(NamedTuple):
+    """When a worker ends by itself: after so many chunks, so many seconds, or so many in which nothing waited."""
+
+    chunks: float = float("inf")
+    seconds: float = float("inf")
+    idle: float = float("inf")
+
+
+NO_LIMITS = Limits()
+
+
+class Job(NamedTuple):
+    """A claimed chunk and its study as this worker has made it."""
+
+    study: Study
+    task: Task
+
+
+class Lanes:
+    """Keeps the lanes of long chunks in the shared folder, as long as they are this worker's to train."""
+
+    def __init__(self, folder: WorkFolder, worker: str):
+        self.folder, self.worker = folder, worker
+
+    def load(self, chunk: Chunk) -> ChunkResult | Checkpoint | None:
+        return load_checkpoint(self.folder.lanes(chunk.id))
+
+    def save(self, chunk: Chunk, outcome: ChunkResult | Checkpoint) -> None:
+        if isinstance(outcome, Checkpoint) and self.folder.holds(chunk.id, self.worker):
+            save_checkpoint(self.folder.lanes(chunk.id), outcome)
+
+
+class Worker:
+    """The state of one worker process.
+
+    Args:
+      folder: where chunks wait.
+      limits: when to end.
+      slots: chunks at a time; one for each accelerator or core where None.
+      say: prints a line for people.
+    """
+
+    def __init__(
+        self,
+        folder: WorkFolder,
+        limits: Limits = NO_LIMITS,
+        *,
+        slots: int | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ):
+        self.folder, self.limits, self.say = folder, limits, say
+        self.devices, self.programs = worker_devices(slots), Programs()
+        kind = self.devices[0].device_kind
+        self.pulse = Pulse(folder, {"device": kind, "versions": versions(), "slots": len(self.devices)})
+        self.began = self.at_work = time.monotonic()
+        self.begun, self.delivered = 0, 0
+        self._stop, self._choosing = threading.Event(), threading.Lock()
+        self._names: deque[str] = deque()
+        self._studies: dict[str, Study | Unfit] = {}
+        self._refused: set[str] = set()
+        self._errors: list[BaseException] = []
+
+    def run(self) -> int:
+        """Works until a limit is reached; returns the number of chunks that were delivered.
+
+        Raises:
+          KeyboardInterrupt: after the chunks in flight were checkpointed and given back.
+        """
+        with self.pulse:
+            threads = [
+                threading.Thread(target=self._work, args=(device,), daemon=True) for device in self.devices
+            ]
+            for thread in threads:
+                thread.start()
+            try:
+                for thread in threads:
+                    while thread.is_alive():
+                        thread.join(0.2)  # so that a signal is noticed
+            finally:
+                self._stop.set()
+                for thread in threads:
+                    thread.join()
+        if self._errors:
+            raise self._errors[0]
+        return self.delivered
+
+    def end(self) -> None:
+        """Ends `run`, from any thread: chunks in flight are checkpointed and given back."""
+        self._stop.set()
+
+    def _is_over(self) -> bool:
+        return self._stop.is_set() or time.monotonic() - self.began > self.limits.seconds
+
+    def _work(self, device: jax.Device) -> None:
+        try:
+            while not self._is_over():
+                with self._choosing:
+                    job = self._next(device)
+                if job:
+                    self._train(job, device)
+                    self.at_work = time.monotonic()
+                elif self._has_done_enough():
+                    return
+                else:
+                    self._stop.wait(LOOK_SECONDS)
+        except BaseException as error:
+            self._errors.append(error)
+            self._stop.set()
+
+    def _has_done_enough(self) -> bool:
+        return self.begun >= self.limits.chunks or time.monotonic() - self.at_work >= self.limits.idle
+
+    def _next(self, device: jax.Device) -> Job | None:
+        """Claims the first chunk that this worker can train; None where there is none."""
+        if self.begun >= self.limits.chunks:
+            return None
+        for fresh in (False, True):
+            if fresh:
+                self._names = deque(self.folder.waiting())
+            while self._names and not self._is_over():
+                job = self._taken(self._names.popleft(), device)
+                if job:
+                    self.begun += 1
+                    return job
+        return None
+
+    def _taken(self, name: str, device: jax.Device) -> Job | None:
+        said = self.folder.specification(name)
+        if said is None:
+            return None
+        try:
+            task = task_of(said)
+            refuse_unfit(said["terms"], device.device_kind)
+            study = self._study(said, task)
+        except (Damaged, Unfit) as error:
+            self._refuse(str(error))
+            return None
+        return Job(study, task) if self.folder.take(name, self.pulse.claim) else None
+
+    def _study(self, said: Mapping[str, Any], task: Task) -> Study:
+        """The study of a specification, made once."""
+        identity = task.chunk.identity
+        key = json.dumps([said["study"], identity.described(), said["terms"]["versions"]], sort_keys=True)
+        if key not in self._studies:
+            try:
+                self._studies[key] = study_of(said, identity)
+            except (Unfit, ValueError, StudyError) as error:
+                self._studies[key] = Unfit(str(error))
+        study = self._studies[key]
+        if isinstance(study, Unfit):
+            raise study
+        return study
+
+    def _refuse(self, reason: str) -> None:
+        """Says, once, here and to the study, why a chunk is left to others."""
+        if reason not in self._refused:
+            self._refused.add(reason)
+            self.say(f"left to other workers: {reason}")
+            self.pulse.say({"refuses": reason})
+
+    def _train(self, job: Job, device: jax.Device) -> None:
+        chunk = job.task.chunk
+        is_late = lambda: self._is_over() or not self.folder.holds(chunk.id, self.pulse.token)
+        try:
+            rows = run_task(
+                job.study,
+                job.task,
+                device,
+                self.programs,
+                store=Lanes(self.folder, self.pulse.token),
+                is_late=is_late,
+            )
+        except Exception as error:
+            if isinstance(error, OSError | StoreError | WorkersError):  # the folder's, not the chunk's
+                self.folder.give_back(chunk.id, self.pulse.token)
+                raise
+            full = isinstance(error, jax.errors.JaxRuntimeError) and is_out_of_memory(error)
+            said = f"{job.task}: {type(error).__name__}: {' '.join(str(error).split())[:500]}"
+            self._deliver(chunk.id, outcome.of_failure(chunk.id, said, memory=full))
+            return
+        if rows is None:
+            self.folder.give_back(chunk.id, self.pulse.token)
+            return
+        self._deliver(chunk.id, outcome.of_rows(chunk, rows))
+        discard_checkpoint(self.folder.lanes(chunk.id))
+
+    def _deliver(self, chunk: str, document: Mapping[str, Any]) -> None:
+        self.folder.deliver(chunk, self.pulse.token, document)
+        self.delivered += 1
