@@ -84,7 +84,16 @@ def coordinate_check(
       num_steps: of training, at least 1.
       batch_size: examples trained on, and at most that many held-out ones watched.
       seeds: initializations.
+
+    Raises:
+      ValueError: a model is not made of Flax linen modules, so that its layers cannot be told apart.
     """
+    for workload, _ in members.values():
+        if not layers_of(workload):
+            raise ValueError(
+                f"coordinate_check: the model of {workload.name} is not made of Flax linen modules, so that its "
+                "layers cannot be watched; write it as flax.linen.Module"
+            )
     found = {
         width: watched(workload, optimizer(hparams), num_steps, batch_size, seeds)
         for width, (workload, optimizer) in members.items()
@@ -145,7 +154,7 @@ def path_of(
 
 
 def outputs_of_layers(workload: Workload, params: PyTree, batch: PyTree) -> dict[str, jax.Array]:
-    """What every submodule of a linen model returns when `batch` is evaluated, by path."""
+    """What every submodule of a linen model returns when `batch` is evaluated, by path; {} of other models."""
     outputs = {}
 
     def record(call, args, kwargs, context):
@@ -156,9 +165,14 @@ def outputs_of_layers(workload: Workload, params: PyTree, batch: PyTree) -> dict
 
     with nn.intercept_methods(record):
         workload.evaluate(params, batch)
-    if not outputs:
-        raise ValueError(f"coordinate_check: the model of {workload.name} is not made of Flax linen modules")
     return outputs
+
+
+def layers_of(workload: Workload) -> tuple[str, ...]:
+    """Names of the layers that can be watched, () where the model is not made of Flax linen modules."""
+    params = jax.eval_shape(workload.init, jax.random.key(0))
+    batch = jax.tree.map(lambda leaf: leaf[:1], workload.eval_data)
+    return tuple(jax.eval_shape(partial(outputs_of_layers, workload), params, batch))
 
 
 def exponent(widths: Sequence[int], sizes: Float[np.ndarray, " widths"]) -> float:

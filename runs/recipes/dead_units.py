@@ -20,10 +20,10 @@ from optim import Optimizer
 from runs.plots import style
 from runs.recipes.descend import descend
 from runs.recipes.rate_sensitivity import BATCH_SIZE, batches_of
-from runs.transfer.best_rate import best_rates
+from runs.transfer.best_rate import best_rates, octaves_text
 from runs.transfer.family import MUP, Family
 from runs.transfer.run import TransferPlan
-from runs.write import write_atomically
+from runs.write import plain, write_atomically
 
 RESULTS = Path(__file__).parent.parent / "results" / "transfer"
 COLORS = (style.GREEN, style.BLUE, style.VERMILION)
@@ -59,7 +59,7 @@ def main(out: str | None = None, *, quick: bool = False) -> dict[str, Survey]:
         )
         found[name] = Survey(*np.stack([survey(plan, width) for width in widths], axis=1))
         for row in best_rates(widths, rates, found[name].loss)[1:]:
-            shift = "{:+.2f} ({:+.2f} to {:+.2f})".format(*row.octaves)
+            shift = octaves_text(plain(row.octaves._asdict()))
             lines.append(f"{name} rate: best moves {shift} octaves from width {widths[0]} to {row.width}")
     kept = RESULTS if out is None else Path(out)
     kept.mkdir(parents=True, exist_ok=True)

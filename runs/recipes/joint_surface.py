@@ -20,10 +20,10 @@ from lr_batch import Workload, log_grid
 from lr_batch.workloads import digits_mlp
 from runs.plots import style
 from runs.plots.cells import geometric_edges
-from runs.transfer.best_rate import BestRate, best_rates
+from runs.transfer.best_rate import BestRate, best_rates, octaves_text
 from runs.transfer.family import PARAMETERIZATIONS, Family
 from runs.transfer.run import TransferPlan, losses_after, studies_of, train_all
-from runs.write import write_atomically
+from runs.write import plain, write_atomically
 
 RESULTS = Path(__file__).parent.parent / "results" / "transfer"
 SHADES = 20.0  # losses are shaded from the best of a batch size to this factor times it
@@ -113,11 +113,8 @@ def drifts(surface: Surface) -> list[str]:
     rows = []
     for name in PARAMETERIZATIONS:
         for i, size in enumerate(surface.plan.batch_sizes):
-            octaves = surface.best(name, i)[-1].octaves
-            rows.append(
-                f"{name:8s} batch {size:4d}: best rate moves {octaves.best:+.2f} octaves "
-                f"({octaves.low:+.2f} to {octaves.high:+.2f})"
-            )
+            shift = octaves_text(plain(surface.best(name, i)[-1].octaves._asdict()))
+            rows.append(f"{name:8s} batch {size:4d}: best rate moves {shift} octaves")
     return rows
 
 

@@ -14,7 +14,7 @@ from hparam.mup.coordinate_check import BATCH_SIZE, NUM_STEPS
 from lr_batch import Result, as_optimizer
 from runs.folder import default_folder, results
 from runs.text import Printer, add_row, table
-from runs.transfer.best_rate import BestRate, best_rates, wider_is_worse
+from runs.transfer.best_rate import BestRate, best_rates, octaves_text, wider_is_worse
 from runs.transfer.family import MUP, PARAMETERIZATIONS, Family
 from runs.transfer.run import (
     TransferPlan,
@@ -72,8 +72,11 @@ def write_outcome(
     decay = "" if plan.schedule == "constant" else f", {plan.schedule} decay"
     losses_of = f"{family.measured} loss after {plan.steps} steps of {batch}{decay} · {plan.seeds} seeds"
     draw.transfer(plan.rates, losses, best, f"{network} · {losses_of}", folder / "transfer.png")
-    checked = f"{NUM_STEPS} steps of {BATCH_SIZE} at learning rate {rate:.2g}; right: exponent of the width"
-    draw.coordinates(checks, f"{network} · {checked}", folder / "coordinates.png")
+    if checks:
+        checked = (
+            f"{NUM_STEPS} steps of {BATCH_SIZE} at learning rate {rate:.2g}; right: exponent of the width"
+        )
+        draw.coordinates(checks, f"{network} · {checked}", folder / "coordinates.png")
     return summary
 
 
@@ -94,19 +97,20 @@ def summarize(family, plan: TransferPlan, losses, best, shifts, checks) -> dict[
             steps: {name: rows[name][-1].octaves._asdict() for name in PARAMETERIZATIONS}
             for steps, rows in shifts.items()
         },
-        **{name: _side(losses[name], best[name], checks[name]) for name in PARAMETERIZATIONS},
+        **{name: _side(losses[name], best[name], checks.get(name)) for name in PARAMETERIZATIONS},
     }
     return plain(summary)
 
 
-def _side(loss: np.ndarray, best: tuple[BestRate, ...], check: CoordinateCheck) -> dict[str, Any]:
+def _side(loss: np.ndarray, best: tuple[BestRate, ...], check: CoordinateCheck | None) -> dict[str, Any]:
     worse, compared = wider_is_worse(loss)
     return {
         "best": [
             row._asdict() | {"rate": row.rate._asdict(), "octaves": row.octaves._asdict()} for row in best
         ],
         "wider_is_worse": {"rates": worse, "of": compared},
-        "coordinates": {
+        "coordinates": check
+        and {
             "size_exponents": check.exponents("size"),
             "change_exponents": check.exponents("change"),
             "growing": list(check.growing()),
@@ -127,7 +131,8 @@ def print_transfer(summary: dict[str, Any], stream: IO[str]) -> None:
     for name in PARAMETERIZATIONS:
         say(_verdict(name, summary))
     say(_horizons_table(summary))
-    say(_coordinates_table(summary))
+    if all(summary[name]["coordinates"] for name in PARAMETERIZATIONS):
+        say(_coordinates_table(summary))
 
 
 def _rates_table(summary: dict[str, Any]) -> Table:
@@ -151,17 +156,13 @@ def _rate_cells(row: dict[str, Any]) -> tuple[str, ...]:
     rate = f"{row['rate']['best']:.3g}" + (" (edge)" if row["edge"] else "")
     kept = f"x {row['kept']:.2f}" if row["kept"] else "diverged"
     loss = "diverged" if row["loss"] is None else f"{row['loss']:.4g}"
-    return rate, _octaves(row["octaves"]), loss, kept
-
-
-def _octaves(shift: dict[str, float]) -> str:
-    return "{best:+.2f} ({low:+.2f} to {high:+.2f})".format(**shift)
+    return rate, octaves_text(row["octaves"]), loss, kept
 
 
 def _horizons_table(summary: dict[str, Any]) -> Table:
     """Theory lets width grow at a fixed number of steps: the more steps, the wider a network must be."""
     rows = [
-        (f"{steps:,}", *(_octaves(shifts[name]) for name in PARAMETERIZATIONS))
+        (f"{steps:,}", *(octaves_text(shifts[name]) for name in PARAMETERIZATIONS))
         for steps, shifts in summary["octaves_after_steps"].items()
     ]
     title = "octaves from the first width to the last"
@@ -170,12 +171,25 @@ def _horizons_table(summary: dict[str, Any]) -> Table:
 
 def _verdict(name: str, summary: dict[str, Any]) -> str:
     side, widths = summary[name], summary["widths"]
-    worse, growing = side["wider_is_worse"], ", ".join(side["coordinates"]["growing"])
-    shift = _octaves(side["best"][-1]["octaves"])
+    worse, checked = side["wider_is_worse"], side["coordinates"]
+    coordinates = "left out, the model is not made of Flax linen modules"
+    if checked:
+        coordinates = ", ".join(checked["growing"]) or "flat"
     return (
-        f"{name:8s} best rate moves {shift} octaves from width {widths[0]:,} to "
-        f"{widths[-1]:,}; wider is worse at {worse['rates']} of {worse['of']} rates; "
-        f"coordinate check: {growing or 'flat'}"
+        f"{name:8s} best rate {_moved(side)} from width {widths[0]:,} to {widths[-1]:,}; "
+        f"wider is worse at {worse['rates']} of {worse['of']} rates; coordinate check: {coordinates}"
+    )
+
+
+def _moved(side: dict[str, Any]) -> str:
+    """How far the best rate moves, as far as the grid shows it."""
+    last = side["best"][-1]
+    if last["octaves"]["best"] is not None:
+        return f"moves {octaves_text(last['octaves'])} octaves"
+    at = [f"{row['width']:,}" for row in (side["best"][0], last) if row["edge"]]
+    return (
+        f"moves by an unknown distance (it lies on the edge of the grid at width {' and '.join(at)}: "
+        "widen --learning-rates)"
     )
 
 

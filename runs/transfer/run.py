@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 import hparam
+from hparam.mup.coordinate_check import layers_of
 from lr_batch import (
     DIVERGED,
     Goal,
@@ -127,9 +128,11 @@ def horizons(plan: TransferPlan) -> tuple[int, ...]:
 def check_coordinates(
     family: Family, widths: tuple[int, ...], rate: float
 ) -> dict[str, hparam.CoordinateCheck]:
-    """The coordinate check of both parameterizations at one learning rate."""
+    """The coordinate check of both parameterizations at one learning rate; {} where no layers can be watched."""
     checks = {}
     for name in PARAMETERIZATIONS:
         members = {width: family.member(name, width) for width in widths}
+        if not all(layers_of(workload) for workload, _ in members.values()):
+            return {}
         checks[name] = hparam.coordinate_check(members, {"learning_rate": rate})
     return checks

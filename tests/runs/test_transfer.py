@@ -59,6 +59,22 @@ def test_an_optimum_on_the_edge_is_flagged():
     assert best_rates((8, 16), RATES, losses([-4.0, -12.0]))[1].edge
 
 
+def test_a_shift_from_or_to_the_edge_is_not_known():
+    """`low` and `high` are where the true best rates may lie: beyond the grid, nothing was measured."""
+    infinite = float("inf")
+    both = best_rates((8, 16), RATES, losses([-12.0, -12.0]))[1].octaves
+    assert np.isnan(both.best) and both[1:] == (-infinite, infinite)
+    to_low = best_rates((8, 16), RATES, losses([-4.0, -12.0]))[1].octaves
+    assert np.isnan(to_low.best) and to_low.low == -infinite and to_low.high == pytest.approx(-6)
+    from_low = best_rates((8, 16), RATES, losses([-12.0, -4.0]))[1].octaves
+    assert np.isnan(from_low.best) and from_low.high == infinite and from_low.low == pytest.approx(6)
+    to_high = best_rates((8, 16), RATES, losses([-4.0, 3.0]))[1].octaves
+    assert np.isnan(to_high.best) and to_high.high == infinite and to_high.low == pytest.approx(4)
+    some = losses([-4.0, -8.5])
+    some[1, 0] = losses([-12.0])[0, 0]  # one seed of four
+    assert np.isfinite((one := best_rates((8, 16), RATES, some)[1].octaves).best) and one.low == -infinite
+
+
 def test_intervals_are_students():
     mean, low, high = estimate(np.array([1.0, 2.0, 3.0, 4.0]))
     assert (mean, high - mean) == pytest.approx((2.5, 2.3534 * np.std([1, 2, 3, 4], ddof=1) / 2), rel=1e-4)
@@ -178,6 +194,43 @@ def test_the_command_writes_its_folder(tmp_path, capsys):
     assert list(shifts) == ["1", "3"] and shifts["3"]["muP"] == summary["muP"]["best"][-1]["octaves"]
     for name in ("transfer.png", "coordinates.png"):
         assert (out / name).read_bytes()[:4] == b"\x89PNG"
+
+
+PAIR = """
+import jax, jax.numpy as jnp, numpy as np, optax, lr_batch
+x = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+y = (np.abs(x).argmax(1) % 3).astype(np.int32)
+def net(width):
+    hidden = lambda key: jax.random.normal(key, (5, width))
+    init = lambda key: {"hidden": {"kernel": hidden(key)}, "out": {"kernel": jnp.ones((width, 3))}}
+    apply = lambda params, x: jnp.tanh(x @ params["hidden"]["kernel"]) @ params["out"]["kernel"]
+    loss = optax.softmax_cross_entropy_with_integer_labels
+    rows = {"train": (x[:40], y[:40]), "held_out": (x[40:], y[40:])}
+    return lr_batch.from_arrays((init, apply), **rows, loss=loss, goal="loss<1")
+"""
+
+
+def test_layers_that_cannot_be_watched_cost_the_check_and_not_the_answer(tmp_path, capsys):
+    """All rates are far too low, so that the best one lies on the edge at every width."""
+    (file := tmp_path / "pair.py").write_text(PAIR)
+    Transfer(
+        f"{file}:net",
+        widths="4,8",
+        optimizer="sgd",
+        learning_rates="1e-6,1e-5,1e-4",
+        batch_size=8,
+        steps=3,
+        seeds=2,
+        out=tmp_path / "out",
+    )()
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count("coordinate check: left out, the model is not made of Flax linen modules") == 2
+    assert "lies on the edge of the grid at width 4 and 8: widen --learning-rates" in shown
+    assert "standard best rate moves by an unknown distance" in shown
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["standard"]["coordinates"] is None
+    assert summary["standard"]["best"][1]["octaves"] == {"best": None, "low": None, "high": None}
+    assert (tmp_path / "out" / "transfer.png").exists()
 
 
 @pytest.mark.slow
