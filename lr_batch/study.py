@@ -139,7 +139,7 @@ class Study:
         put("extend", extend)
         self._check_size()
         self._check_settings()
-        check_shapes("study", self.workload, self.goal.metric)
+        check_shapes("study", self.workload, self.goal)
 
     @property
     def optimizer_name(self) -> str:

@@ -1,9 +1,9 @@
-"""Looks names up, and says what is near where there is no such name."""
+"""Words of messages: names that are not known and what is near them, numbers with their nouns."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 
@@ -16,6 +16,25 @@ def unknown(kind: str, name: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"unknown {kind} {name!r}{hint} (known: {', '.join(sorted(known))})"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "lane"), counted(1408, "trial")
+    ('1 lane', '1,408 trials')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(noun: str, values: Iterable[Any]) -> str:
+    """Values behind their noun.
+
+    >>> listed("batch size", [4]), listed("batch size", [4, 16]), listed("batch size", [4, 8, 16])
+    ('batch size 4', 'batch sizes 4 and 16', 'batch sizes 4, 8 and 16')
+    """
+    *first, last = map(str, values)
+    return f"{noun}s {', '.join(first)} and {last}" if first else f"{noun} {last}"
 
 
 class Registry(dict):

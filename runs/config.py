@@ -73,8 +73,10 @@ def _read(place: str) -> dict[str, Any]:
     """What is in the file, with dashes in the names."""
     try:
         read = tomllib.loads(Path(place).read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config: {place} cannot be read: {error}") from None
+    except OSError as error:
+        raise UsageError(f"--config: {place!r} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"--config: {place!r} is no text in UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"--config: {place} is no TOML: {error}") from None
     names = [name.replace("_", "-") for name in read]

@@ -9,6 +9,7 @@ import time
 from typing import IO
 
 from lr_batch import Progress
+from optim.names import counted
 
 PLAIN_SECONDS = 5.0  # between two plain lines
 
@@ -41,7 +42,7 @@ class ProgressLine:
     def __call__(self, progress: Progress) -> None:
         if not self.begun and progress.width and progress.chunks_done < progress.chunks:
             self.begun = True
-            self._print(f"chunk: {progress.width} lanes x {progress.lane_bytes / 1e6:.3g} MB")
+            self._print(f"chunk: {counted(progress.width, 'lane')} x {progress.lane_bytes / 1e6:.3g} MB")
         if self.live:
             self.live.update(f"  {describe(progress, self.live.console.width - 2)}")
         elif time.monotonic() - self.last_line > PLAIN_SECONDS or progress.chunks_done == progress.chunks:
@@ -63,6 +64,8 @@ class ProgressLine:
 def describe(progress: Progress, columns: float = math.inf) -> str:
     """One line: chunks, trials by what became of them, rate, time left; less of it where columns are few."""
     if progress.chunks_done == progress.chunks and not progress.trials_trained:
+        if progress.trials_done == 1:
+            return "the trial was finished before, it is not trained again"
         return f"all {progress.trials_done:,} trials were finished before, none is trained again"
     rate = progress.trials_trained / progress.seconds if progress.seconds else 0.0
     chunks, left = f"chunks {progress.chunks_done}/{progress.chunks}", _left(progress)

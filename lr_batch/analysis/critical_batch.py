@@ -14,6 +14,7 @@ from lr_batch.analysis.measured_curve import MeasuredCurve, measured_curve, poin
 from lr_batch.analysis.optimum import Optimum, best_settings, study_seeds
 from lr_batch.analysis.scaling_curve import SHARPNESS_RANGE, Points, fit_curve, log_steps
 from lr_batch.result import Result
+from optim.names import listed
 
 MIN_BATCH_SIZES, MIN_SEEDS = 4, 2
 GRID_MAX = 0.1  # error of log steps from the grid of rates: 2.3 times between neighbours
@@ -138,27 +139,27 @@ def _notes(critical: Estimate, optima: Sequence[Optimum], entering: Sequence[int
         side = "below the smallest" if critical.best < min(reached) else "above the largest"
         notes.append(f"the critical batch size lies {side} batch size that reached the goal: measure there")
     for edge, advice in (("low", "smaller"), ("high", "larger")):
-        sizes = [str(o.batch_size) for o in optima if o.edge == edge]
+        sizes = [o.batch_size for o in optima if o.edge == edge]
         if sizes:
-            where = ", ".join(sizes)
-            notes.append(f"the best rate is the {edge} end of the grid at batch size {where}: try {advice}")
+            where = listed("batch size", sizes)
+            notes.append(f"the best rate is the {edge} end of the grid at {where}: try {advice}")
     coarse = [o for o in optima if o.steps is not None and o.log_steps.grid_sd > GRID_MAX]
     if coarse:
-        where = ", ".join(str(o.batch_size) for o in coarse)
+        where = listed("batch size", [o.batch_size for o in coarse])
         largest = max(
             o.log_steps.grid_sd for o in coarse
         )  # without bound where only one rate reached the goal
         known = f"known to {np.expm1(largest):.0%} only" if largest < 1.0 else "hardly known"
         notes.append(
-            f"the learning rates are too far apart at batch size {where}: steps between them are {known}; "
+            f"the learning rates are too far apart at {where}: steps between them are {known}; "
             "take rates less than a factor of 2 apart"
         )
     lost = [o for o in optima if o.steps is None]
     if lost:
-        where = ", ".join(str(o.batch_size) for o in lost)
+        where = listed("batch size", [o.batch_size for o in lost])
         left_out = any(o.low is not None and o.batch_size not in entering for o in lost)
         why = "; larger batches should not need more steps than smaller ones" if left_out else ""
-        notes.append(f"fewer than half of the seeds reached the goal at batch size {where}{why}")
+        notes.append(f"fewer than half of the seeds reached the goal at {where}{why}")
     return tuple(notes)
 
 

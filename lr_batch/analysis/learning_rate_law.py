@@ -23,6 +23,7 @@ from lr_batch.analysis.laws import LAWS, NO_LAW_IN_IT
 from lr_batch.analysis.optimum import Optimum, best_settings, rate_table
 from lr_batch.analysis.rate_plane import RATE
 from lr_batch.result import Result
+from optim.names import listed
 
 MIN_BATCH_SIZES = 4
 MAX_SCATTER = 2.0  # about the best law, in units of the errors (Birge's ratio)
@@ -182,10 +183,10 @@ def _usable(optima: Sequence[Optimum]) -> tuple[list[Optimum], tuple[str, ...]]:
     inside = [o for o in found if o.edge is None]
     if len(inside) == len(found):
         return found, ()
-    where = ", ".join(str(o.batch_size) for o in found if o.edge)
+    where = listed("batch size", [o.batch_size for o in found if o.edge])
     if len(inside) >= MIN_BATCH_SIZES:
-        return inside, (f"left out, the best rate being at the edge of the grid: batch size {where}",)
-    return found, (f"the best rate is at the edge of the grid at batch size {where}: widen the grid",)
+        return inside, (f"left out, the best rate being at the edge of the grid: {where}",)
+    return found, (f"the best rate is at the edge of the grid at {where}: widen the grid",)
 
 
 def _misfit(law: Supported, num_points: int) -> tuple[str, ...]:

@@ -17,7 +17,8 @@ SEEDS = 8  # whose initial parameters are evaluated
 MORE_IS_BETTER = set(
     "accuracy acc auc auroc precision recall r2 iou dice psnr ssim bleu hit hits top kappa mcc".split()
 )
-LESS_IS_BETTER = set("error err loss miss misses distance gap drop".split())  # top1_error, dice_loss
+SURELY_LESS = set("error err loss miss misses".split())
+LESS_IS_BETTER = SURELY_LESS | set("distance gap drop".split())  # top1_error, dice_loss, accuracy_drop
 CAUSE = "check labels, indices and targets, no learning rate mends it"
 
 
@@ -57,8 +58,8 @@ def check_metrics(probe: Probe, goal: Goal, seeds: Sequence[int], to_goal: bool)
         if to_goal and goal.is_met(starts[-1]):
             raise StudyError(
                 f"{probe.workload.name}: held-out {goal.metric} is {starts[-1]:.4g} before the first step (seed {seed}): "
-                f"the goal {goal} is met already; take a {'higher' if goal.above else 'lower'} one, or did you mean "
-                f"'{goal._replace(above=not goal.above)}'?"
+                f"the goal {goal} is met already; take a {'higher' if goal.above else 'lower'} one"
+                + _other_side(goal)
             )
     start = f"{goal.metric} {min(starts):.4g}" + (f" to {max(starts):.4g}" if len(starts) > 1 else "")
     return [
@@ -66,14 +67,28 @@ def check_metrics(probe: Probe, goal: Goal, seeds: Sequence[int], to_goal: bool)
     ]
 
 
+def _other_side(goal: Goal) -> str:
+    """A hint at the goal from below or above, unless the metric's name says which is better."""
+    more, less = _better(goal.metric)
+    return "" if more or less else f", or did you mean '{goal._replace(above=not goal.above)}'?"
+
+
 def _check_direction(name: str, goal: Goal) -> None:
-    """Refuses a goal below a threshold of what is better the more there is, which would be minimised."""
-    words = set(goal.metric.lower().replace("-", "_").split("_"))
-    words |= {word.rstrip("0123456789") for word in words}  # top1, acc5
-    if not goal.above and words & MORE_IS_BETTER and not words & LESS_IS_BETTER:
+    """Refuses a goal on the side from which training moves away, as the metric's name says."""
+    more, less = _better(goal.metric)
+    if (more and not goal.above) or (less and goal.above):
         raise StudyError(
-            f"{name}: more {goal.metric} is better, but the goal is {goal}: write {goal.metric}>{goal.threshold:g}"
+            f"{name}: {'more' if more else 'less'} {goal.metric} is better, but the goal is {goal}: write "
+            f"'{goal._replace(above=more)}'"
         )
+
+
+def _better(metric: str) -> tuple[bool, bool]:
+    """Whether more of a metric is better, and whether less is, by its name; neither where that says nothing."""
+    words = set(metric.lower().replace("-", "_").split("_"))
+    words |= {word.rstrip("0123456789") for word in words}  # top1, acc5
+    more, less = bool(words & MORE_IS_BETTER), bool(words & LESS_IS_BETTER)
+    return more and not less, bool(words & SURELY_LESS)
 
 
 def _held_out(

@@ -16,6 +16,7 @@ from lr_batch.engine.execution_choice import choose_execution
 from lr_batch.engine.identity import Identity
 from lr_batch.engine.memory import chunk_width
 from lr_batch.study import Study
+from optim.names import counted
 
 
 class Task(NamedTuple):
@@ -138,7 +139,7 @@ def halved(task: Task, on_halved: Callable[[list[Task], str], None]) -> list[Tas
     """The halves of a task that did not fit into memory, after `on_halved` was told."""
     halves = task.halves()
     event = (
-        f"{task}: out of memory with {task.width} lanes, went on with {halves[0].width}"
+        f"{task}: out of memory with {counted(task.width, 'lane')}, went on with {halves[0].width}"
         if halves
         else (f"{task}: infeasible, out of memory with a single trial: {dict(task.chunk.settings[0])}")
     )

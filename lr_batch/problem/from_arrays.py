@@ -95,7 +95,7 @@ def from_arrays(
         micro_batch=micro_batch,
         lanes=lanes,
     )
-    check_shapes("from_arrays", workload, goal.metric)
+    check_shapes("from_arrays", workload, goal)
     refuse_silent_dropout(as_pure, jax.eval_shape(workload.init, jax.random.key(0)), rows)
     return workload
 

@@ -10,23 +10,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from lr_batch.errors import first_line
-from lr_batch.problem.workload import Workload
+from lr_batch.problem.goal import complement
+from lr_batch.problem.workload import Goal, Workload
 from optim.names import unknown
 
 ROWS = 2  # examples of the batch that is traced
 
 
-def check_shapes(owner: str, workload: Workload, metric: str) -> None:
+def check_shapes(owner: str, workload: Workload, goal: Goal) -> None:
     """Checks what the functions of `workload` return.
 
     Args:
       owner: begins the message.
       workload: the problem.
-      metric: held-out metric of the goal.
+      goal: whose metric must be one of the held-out ones.
 
     Raises:
       ValueError: one line, if a function fails or returns anything but one value for each example, if the
-        training loss is not a float, if `metric` is unknown, or if there are no real parameters to train.
+        training loss is not a float, if the goal's metric is unknown, or if there are no real parameters to train.
     """
     _check_micro_batch(owner, workload.micro_batch)
     key = jax.eval_shape(jax.random.key, 0)
@@ -44,8 +45,10 @@ def check_shapes(owner: str, workload: Workload, metric: str) -> None:
         raise ValueError(f"{owner}: evaluate must return metrics by name, got {type(metrics).__name__}")
     for name, value in metrics.items():
         _check_per_example(owner, name, value)
-    if metric not in metrics:
-        raise ValueError(f"{owner}: {unknown('goal metric', metric, metrics)}")
+    if goal.metric not in metrics:
+        raise ValueError(
+            f"{owner}: {unknown('goal metric', goal.metric, metrics)}{complement(goal, metrics)}"
+        )
 
 
 def _rows(data: Any) -> Any:

@@ -24,8 +24,9 @@ class Check:
 
     def __call__(self) -> None:
         from lr_batch import check
+        from optim.names import counted
 
         study = self.study.study(self.optimizer)
         for line in check(study):
             print(line)
-        print(f"{study.workload.name} is in order: {study.num_trials:,} trials can be trained")
+        print(f"{study.workload.name} is in order: {counted(study.num_trials, 'trial')} can be trained")

@@ -99,10 +99,11 @@ class Export:
     """Where the ending does not say it."""
 
     def __call__(self) -> None:
+        from optim.names import counted
         from runs.export import export
 
         exported = export(self.folder, self.out, self.format or self.out.suffix.lstrip("."))
-        print(f"{exported.trials} trials written to {self.out}")
+        print(f"{counted(exported.trials, 'trial')} written to {self.out}")
         for line in exported.damage:
             print(f"lr-batch: {line}", file=sys.stderr)
 

@@ -17,6 +17,7 @@ from lr_batch import (
     Optimum,
     Result,
 )
+from optim.names import listed
 from runs.curve.law_words import exponents_text, rate_of_law
 from runs.curve.words import batch_estimate, count, critical_batch, interval, percent
 
@@ -156,9 +157,9 @@ def _budget(result: Result) -> str:
 
 def _edges(result: Result, reached: Sequence[Optimum]) -> str:
     """Where the best rate is the first or the last that was measured, a better one may lie beyond."""
-    at = {edge: [str(o.batch_size) for o in reached if o.edge == edge] for edge in ("low", "high")}
+    at = {edge: [o.batch_size for o in reached if o.edge == edge] for edge in ("low", "high")}
     lines = [
-        f" The best {result.rate_name} is the {edge}est one measured at batch size {', '.join(sizes)}: "
+        f" The best {result.rate_name} is the {edge}est one measured at {listed('batch size', sizes)}: "
         f"widen --learning-rates {'down' if edge == 'low' else 'up'}wards."
         for edge, sizes in at.items()
         if sizes

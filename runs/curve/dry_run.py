@@ -19,6 +19,7 @@ from lr_batch.engine import (
     terms_of,
     worker_devices,
 )
+from optim.names import counted
 from runs.curve.run import remembered_choice
 from runs.progress import duration
 from runs.text import Printer
@@ -51,10 +52,10 @@ def print_dry_run(study: Study, stream: IO[str]) -> None:
         for task in plan.tasks(size, seed, study.settings)
     ]
     say(
-        f"{study.num_trials:,} trials: {len(study.batch_sizes)} batch sizes x {len(study.settings):,} settings x "
-        f"{len(study.seed_numbers)} seeds"
+        f"{counted(study.num_trials, 'trial')}: {counted(len(study.batch_sizes), 'batch size')} x "
+        f"{counted(len(study.settings), 'setting')} x {counted(len(study.seed_numbers), 'seed')}"
     )
-    say(f"{len(chunks):,} chunks of up to {plan.width} lanes, {len(devices)} at a time")
+    say(f"{counted(len(chunks), 'chunk')} of up to {counted(plan.width, 'lane')}, {len(devices)} at a time")
     say(
         f"memory: {need.chunk(plan.width, plan.execution) / 1e6:,.0f} MB a chunk "
         f"({need.lane(plan.width, plan.execution) / 1e6:,.3g} MB a lane), {need.data / 1e6:,.0f} MB of data"

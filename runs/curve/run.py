@@ -22,6 +22,7 @@ from lr_batch.engine import (
     chunk_width,
     program_hash,
 )
+from optim.names import counted
 from runs.cache import remembered
 from runs.folder import default_folder, results
 from runs.progress import ProgressLine
@@ -212,7 +213,7 @@ def damage_lines(store: Store) -> tuple[str, ...]:
     if not bad:
         return (store.damage,) if store.damage else ()
     listed = ", ".join(map(str, bad[:SHOWN])) + (", ..." if len(bad) > SHOWN else "")
-    return (f"left out {len(bad)} damaged rows, which run again with the same command: {listed}",)
+    return (f"left out {counted(len(bad), 'damaged row')}, which run again with the same command: {listed}",)
 
 
 def without_repeats(trials: Iterable[Trial]) -> list[Trial]:

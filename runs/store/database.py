@@ -10,11 +10,12 @@ from pathlib import Path
 from runs.store import schema
 from runs.store.connection import as_store_error, check_length, configure, connect, is_damage
 from runs.store.errors import BadFolder, StoreError
-from runs.store.rebuild import counted, in_memory, migrate, salvage
+from runs.store.rebuild import in_memory, migrate, salvage, what_is_kept
 from runs.write import sync_folder
 
 NAME = "store.sqlite"
 HEADER = b"SQLite format 3\x00"
+SHOWN = 3  # folders that are named
 # What a run writes to, where it must not be led elsewhere by a link that somebody else has laid.
 WRITTEN = ("store.sqlite", "lease.sqlite", "lanes", "chunks")
 
@@ -37,7 +38,7 @@ def open_for_reading(directory: Path) -> tuple[sqlite3.Connection, str | None]:
         check_length(path)
         _refuse_foreign_file(path)
         if not path.exists():
-            raise BadFolder(f"{path}: no such store; nothing was saved in this folder yet")
+            raise BadFolder(_without_store(directory))
         if not path.stat().st_size:
             raise BadFolder(f"{path}: empty; nothing was saved in this folder yet")
         version = _sound_version(path, read_only=True)
@@ -45,8 +46,21 @@ def open_for_reading(directory: Path) -> tuple[sqlite3.Connection, str | None]:
             return connect(path, read_only=True), None
         db, counts = in_memory(path)
         configure(db, read_only=True)
-        damage = f"{path}: damaged; {counted(counts)} can be read, the rest runs again"
+        damage = f"{path}: damaged; {what_is_kept(counts)} can be read, the rest runs again"
         return db, None if version else damage
+
+
+def _without_store(directory: Path) -> str:
+    """Why there is nothing to read, and where there is something."""
+    if not directory.exists():
+        return f"{directory}: there is no such folder; name the one that a command has printed at its end"
+    if not directory.is_dir():
+        return f"{directory}: is no folder; name the one that a command has printed at its end"
+    inside = sorted(folder.parent.name for folder in directory.glob(f"*/{NAME}"))
+    if not inside:
+        return f"{directory}: holds no results of lr-batch, there is no {NAME} in it"
+    others = f" and {len(inside) - SHOWN} more" if len(inside) > SHOWN else ""
+    return f"{directory}: holds no results itself, but folders with some: {', '.join(inside[:SHOWN])}{others}"
 
 
 def refuse_links(directory: Path) -> None:

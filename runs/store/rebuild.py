@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from optim.names import counted
 from runs.store import schema
 from runs.store.connection import connect, is_damage, one_line
 from runs.store.errors import StoreError
@@ -43,8 +44,8 @@ def migrate(path: Path, version: int) -> None:
     _replace(path, f"schema-{version}", said)
 
 
-def counted(counts: Counts) -> str:
-    return f"{counts['trials']} trials of {counts['chunks']} chunks"
+def what_is_kept(counts: Counts) -> str:
+    return f"{counted(counts['trials'], 'trial')} of {counted(counts['chunks'], 'chunk')}"
 
 
 def _replace(path: Path, label: str, said: str) -> None:
@@ -53,7 +54,7 @@ def _replace(path: Path, label: str, said: str) -> None:
         counts = _rescue(_padded_copy(path, Path(scratch)), fresh, path)
         kept = swap(path, fresh, label)
     with closing(connect(path)) as db:
-        add_row(db, event_row(f"{said.format(counted(counts))} {kept.name}"))
+        add_row(db, event_row(f"{said.format(what_is_kept(counts))} {kept.name}"))
 
 
 def in_memory(path: Path) -> tuple[sqlite3.Connection, Counts]:

@@ -26,7 +26,7 @@ PYTHON = re.compile(
     r"object has no attribute|not subscriptable|NoneType|unexpected keyword|positional argument|unhashable|index out of"
     r"|Errno|could not convert|not supported between|object is not|Traceback|KeyError|<class '|<function|object at 0x"
 )
-USERS = re.compile(r"(my|syntax|raises|exits)\.py")
+USERS = re.compile(r"(my|syntax|raises|exits)\.py|\(\) failed: ")
 TRAINS = ("curve", "compare", "regularize", "tune", "transfer")
 
 
@@ -100,7 +100,9 @@ def _fault(line: Line, code: int, out: str, err: str, written: bool) -> str | No
         return f"exit code {code}"
     if code == 0:
         asked = {"--help", "-h", "--version", "--dry-run"} & {*line.words} or not line.words
-        nothing = not out.strip() or (line.words[0] in TRAINS and not asked and not written)
+        nothing = not out.strip() or (
+            line.words[:1] and line.words[0] in TRAINS and not asked and not written
+        )
         return "exit 0, and nothing was done" if nothing else None
     if not said:
         return f"exit {code} without a word"

@@ -194,11 +194,19 @@ def test_a_goal_of_which_less_is_better_passes(name):
 def test_a_goal_in_the_wrong_direction_is_refused(name):
     metrics = {name: lambda outputs, y: (jnp.argmax(outputs, axis=1) == y).astype(jnp.float32)}
     wrong = workload_of(metrics=metrics, goal=f"{name}<0.95")
-    refused(wrong, f"more {name} is better, but the goal is {name} < 0.95: write {name}>0.95")
+    refused(wrong, f"more {name} is better, but the goal is {name} < 0.95: write '{name} > 0.95'")
     with pytest.raises(StudyError, match="is better, but the goal is"):
         lr_batch.check(tiny_study(workload=wrong), to_goal=False)
     assert lr_batch.check(tiny_study(workload=wrong, goal=f"{name}>0.95"))
-    refused(wrong, f"the goal {name} > 0.01 is met already; take a higher one", goal=f"{name}>0.01")
+    refused(wrong, f"the goal {name} > 0.01 is met already; take a higher one$", goal=f"{name}>0.01")
+
+
+def test_a_loss_is_never_raised_and_a_name_that_says_nothing_may_mean_either():
+    refused(said="less loss is better, but the goal is loss > 3: write 'loss < 3'$", goal="loss>3")
+    score = {"score": lambda outputs, y: (jnp.argmax(outputs, axis=1) == y).astype(jnp.float32)}
+    named = workload_of(metrics=score, goal="score>0.9")
+    refused(named, "take a higher one, or did you mean 'score < 0.01'?", goal="score>0.01")
+    refused(named, "take a lower one, or did you mean 'score > 0.95'?", goal="score<0.95")
 
 
 def own_rate(hparams):

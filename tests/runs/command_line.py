@@ -168,3 +168,9 @@ def command(capsys, *arguments: object) -> tuple[int, str, str]:
     code = main(list(map(str, arguments)))
     assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     return code, *capsys.readouterr()
+
+
+def shell(line: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        ["bash", "-c", line], cwd=ROOT, capture_output=True, timeout=120, env=os.environ | environment
+    )

@@ -46,6 +46,12 @@ def test_memory_of_a_chunk_is_said_once_before_anything_is_trained():
     assert stream.getvalue().count("chunk: ") == 1
 
 
+def test_one_lane_is_one_lane():
+    stream = io.StringIO()
+    ProgressLine(stream)(HALF._replace(width=1, lane_bytes=1e6))
+    assert stream.getvalue().splitlines()[0] == "chunk: 1 lane x 1 MB"
+
+
 def test_memory_is_not_said_where_nothing_is_trained():
     stream = io.StringIO()
     with ProgressLine(stream) as line:
