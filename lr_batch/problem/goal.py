@@ -43,7 +43,7 @@ def complement(goal: Goal, known: Collection[str]) -> str:
     ('', '; accuracy is 1 - error, a share from 0 to 1')
     """
     other = COMPLEMENTS.get(goal.metric)
-    if other not in known:
+    if other is None or other not in known:
         return ""
     if not 0 <= goal.threshold <= 1:
         return f"; {goal.metric} is 1 - {other}, a share from 0 to 1"

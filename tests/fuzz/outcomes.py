@@ -20,7 +20,7 @@ from tests.fuzz.quiet import quiet
 from tests.fuzz.world import World, damage
 
 ROOT = Path(__file__).parents[2]
-LIMIT = 60  # seconds; tiny studies take a few
+LIMIT = 240  # seconds; tiny studies take a few, or a minute where the machine is busy
 # Python's own words say nothing to who typed a command; where a user's own file raised them, it is named beside them.
 PYTHON = re.compile(
     r"object has no attribute|not subscriptable|NoneType|unexpected keyword|positional argument|unhashable|index out of"
