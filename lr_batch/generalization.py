@@ -18,7 +18,7 @@ from lr_batch.engine.terms import padded
 from lr_batch.engine.workers import Once, Program, run_tasks, worker_devices
 from lr_batch.errors import StudyError
 from lr_batch.lanes.fit import FitData, make_fit
-from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
+from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks, shuffled
 from lr_batch.lanes.micro_batch import micro_batches_of
 from lr_batch.lanes.race import Data
 from lr_batch.problem.reaching import FIRST, RULES
@@ -132,15 +132,20 @@ class _Runner:
         self.study, self.epochs, self.store = study, epochs, store
         chunk_plan = ChunkPlan.of(study)
         # Nothing is raced to a goal here: of the rule of reaching it, what stands in the oldest stores.
-        rule = {"time_constant": RULES[FIRST].time_constant, "evaluation_growth": RULES[FIRST].growth}
+        rule = {
+            "time_constant": RULES[FIRST].time_constant,
+            "evaluation_growth": RULES[FIRST].growth,
+            "evaluation_share": 1.0,
+        }
         identity = chunk_plan.identity._replace(epochs=float(epochs), evals=EVALS, **rule)
         self.plan = chunk_plan._replace(identity=identity)
         self.halved = 0  # chunks that did not fit into memory, each now two
         workload = study.workload
         held_out, mask = in_blocks(workload.eval_data, EVAL_BLOCK)
+        order = shuffled(num_examples(workload.eval_data))
         size = min(num_examples(workload.eval_data), num_examples(workload.train_data))
         part, part_mask = in_blocks(jax.tree.map(lambda leaf: leaf[:size], workload.train_data), EVAL_BLOCK)
-        self.data = FitData(Data(workload.train_data, held_out, mask), part, part_mask)
+        self.data = FitData(Data(workload.train_data, held_out, mask, order), part, part_mask)
         self.programs: dict[tuple[jax.Device, int], Once] = {}
 
     def tasks(self) -> list[Task]:

@@ -48,7 +48,11 @@ class Trial(NamedTuple):
 
 
 class EngineReport(NamedTuple):
-    """What the machine did for a result; times in seconds."""
+    """What the machine did for a result; times in seconds.
+
+    `evaluation_share` is the evaluations' part of the time of steps and evaluations, by the rows and examples that they
+    read (see `lr_batch.engine.step_cost`) and no clock; 0 where nothing was trained.
+    """
 
     seconds: float
     compile_seconds: float
@@ -58,6 +62,7 @@ class EngineReport(NamedTuple):
     chunk_width: int
     trials_per_second: float
     events: tuple[str, ...] = ()
+    evaluation_share: float = 0.0
 
 
 class Result(NamedTuple):

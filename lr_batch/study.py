@@ -64,6 +64,9 @@ class Study:
         the first evaluation there, the definition of Shallue et al. (2019), which depends on how often it is evaluated
         and on the noise of the metric. See `lr_batch.problem.reaching`.
       evaluation_growth: relative distance of neighbouring evaluations, above 0; None for the rule's own.
+      evaluation_share: of the time of a study that evaluations may take, above 0, at most 1. Below 1 an evaluation reads
+        as many held-out rows as the steps before it pay for, taking turns, where all would take longer; with 1 each
+        reads all. None for a quarter, or 1 where `reached` is "first". See `lr_batch.engine.cadence`.
 
     Raises:
       ValueError: one line naming the field, the value, and what is allowed.
@@ -83,6 +86,7 @@ class Study:
     schedule: Schedule | None
     reached: str
     evaluation_growth: float
+    evaluation_share: float
     notes: tuple[str, ...] = dataclasses.field(init=False)
 
     def __init__(
@@ -101,6 +105,7 @@ class Study:
         reached: str = AVERAGE,
         evaluation_growth: float | None = None,
         schedule: Schedule | str | None = None,
+        evaluation_share: float | None = None,
     ):
         put = lambda name, value: object.__setattr__(self, name, value)  # frozen after this
         put("workload", as_workload(workload))
@@ -133,6 +138,9 @@ class Study:
         put("evaluation_growth", number("evaluation_growth", growth))
         if not self.evaluation_growth > 0:
             raise ValueError(f"study: evaluation_growth must be above 0, got {growth!r}")
+        share = RULES[reached].share if evaluation_share is None else evaluation_share
+        put("evaluation_share", number("evaluation_share", share))
+        self._check_share()
         if not isinstance(slack, int | float | np.number) or not slack >= 1:
             raise ValueError(f"study: slack must be >= 1 (infinite: no racing), got {slack!r}")
         put("slack", slack)
@@ -217,6 +225,17 @@ class Study:
             strengths = {name: values for name, values in self.space.items() if name in own}
             check_settings(self.regularizer.name, self.regularizer.hparams, strengths)
             check_regularizer(self.regularizer, self.optimizer, self.workload)
+
+    def _check_share(self) -> None:
+        if not 0 < self.evaluation_share <= 1:
+            raise ValueError(
+                f"study: evaluation_share must be above 0 and at most 1, got {self.evaluation_share!r}"
+            )
+        if self.evaluation_share < 1 and not self.time_constant:
+            raise ValueError(
+                f"study: evaluation_share must be 1 with reached {self.reached!r}, got {self.evaluation_share:g}: the "
+                "first of many evaluations on parts of the held-out rows comes too early; take reached 'average'"
+            )
 
     def _check_size(self) -> None:
         if self.num_trials > MAX_TRIALS:

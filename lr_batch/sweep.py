@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from lr_batch.checks import check
+from lr_batch.engine.cadence import counted_costs
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.chunk_plan import ChunkPlan, HandOut, Task, is_out_of_memory, run_within_memory
 from lr_batch.engine.memory import chunk_memory
@@ -151,6 +152,9 @@ class _Sweep:
         missing.sort(key=lambda task: -task.chunk.batch_size)  # the longest first
         for chunk, outcome in self._outcomes(missing):
             self.tally.note(chunk, outcome)
+            if isinstance(outcome, ChunkResult):
+                costs = counted_costs(self.study, chunk.batch_size, len(outcome.eval_steps))
+                self.tally.note_costs(len(chunk.settings), *costs)
             self._report()
 
     def _outcomes(self, tasks: list[Task]) -> Iterator[tuple[Chunk, Any]]:
@@ -236,6 +240,7 @@ class _Sweep:
             chunk_width=self.plan.width,
             trials_per_second=self.tally.trained_trials / seconds,
             events=tuple(self.events),
+            evaluation_share=self.tally.evaluation_share,
         )
 
 

@@ -35,6 +35,9 @@ class Tally:
 
     def __init__(self) -> None:
         self.planned = self.trained_trials = self.trained_examples = 0
+        self._read = self._worth = (
+            0.0  # held-out rows that evaluations have read, and those that steps are worth
+        )
         self._asked: Counter[int] = Counter()  # trials of each batch size
         self._rows: dict[str, tuple[Chunk, ChunkResult]] = {}  # by the id of the chunk
         self._status: Counter[str] = Counter()  # of the trials in `_rows`
@@ -60,6 +63,16 @@ class Tally:
         self.accept(chunk, outcome)
         self.trained_trials += len(chunk.settings)
         self.trained_examples += int(outcome.steps.sum()) * chunk.batch_size
+
+    def note_costs(self, lanes: int, read: float, worth: float) -> None:
+        """Takes the costs of each lane of a chunk that this run has trained, see `counted_costs`."""
+        self._read += lanes * read
+        self._worth += lanes * worth
+
+    @property
+    def evaluation_share(self) -> float:
+        """Of the time of steps and evaluations; 0 where there were none."""
+        return self._read / (self._read + self._worth) if self._read else 0.0
 
     def trials(self) -> Iterator[Trial]:
         """All finished trials."""

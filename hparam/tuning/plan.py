@@ -169,6 +169,7 @@ class TuningPlan:
 
     def trial_identity(self, identity: Identity) -> Identity:
         """What decides a trial's numbers beside setting, seed and segment: its study's, less what plays no part."""
+        identity = identity._replace(evaluation_share=1.0)  # all held-out rows are read
         if self.to_goal:
             return identity
         goal = self.study.goal

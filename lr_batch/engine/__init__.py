@@ -10,8 +10,8 @@ from lr_batch.engine.chunk_plan import ChunkPlan, HandOut, Task, halved, is_out_
 from lr_batch.engine.chunk_run import run_chunk
 from lr_batch.engine.execution_choice import choose_execution
 from lr_batch.engine.identity import Identity, program_hash
-from lr_batch.engine.live_bytes import used_equations
 from lr_batch.engine.memory import chunk_memory, chunk_width
+from lr_batch.engine.products import Product, products
 from lr_batch.engine.programs import Engine, Programs
 from lr_batch.engine.segments import Source, gather_lanes, run_segment, segment_cadence
 from lr_batch.engine.task_run import run_task
@@ -42,6 +42,7 @@ __all__ = [
     "Checkpoint",
     "ChunkPlan",
     "MicroBatch",
+    "Product",
     "Program",
     "Programs",
     "Source",
@@ -67,6 +68,7 @@ __all__ = [
     "micro_batches_of",
     "over_lanes",
     "padded",
+    "products",
     "program_hash",
     "run_chunk",
     "run_segment",
@@ -76,6 +78,5 @@ __all__ = [
     "segment_cadence",
     "state_axes",
     "terms_of",
-    "used_equations",
     "worker_devices",
 ]

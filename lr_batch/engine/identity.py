@@ -39,6 +39,7 @@ class Identity(NamedTuple):
       lanes: how they are executed.
       jax: its version.
       time_constant: of the average that reaches the goal, see `lr_batch.problem.reaching`; 0 for the first evaluation.
+      evaluation_share: of the time, which decides what evaluations read, see `lr_batch.engine.cadence`; 1 for everything.
       epochs, evals: of a training without a goal, see `lr_batch.generalize`.
       schedule: name and units of lengths; None where rates stay.
       segment: of a trial that is trained in several, see `hparam.tuning`.
@@ -56,6 +57,7 @@ class Identity(NamedTuple):
     lanes: str
     jax: str
     time_constant: float = 0.0
+    evaluation_share: float = 1.0
     epochs: float | None = None
     evals: int | None = None
     segment: Mapping[str, Any] | None = None
@@ -74,6 +76,7 @@ class Identity(NamedTuple):
             slack=repr(float(study.slack)),
             evaluation_growth=study.evaluation_growth,
             time_constant=study.time_constant,
+            evaluation_share=study.evaluation_share,
             width=width,
             lanes=execution,
             jax=jax.__version__,

@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
+from lr_batch.engine.cadence import reads_parts
 from lr_batch.engine.memo import program_key
 from lr_batch.engine.memory import chunk_memory
 from lr_batch.engine.workers import Once, Program
-from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
+from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks, shuffled
 from lr_batch.lanes.lane import LaneOptimizer, LaneState, make_lane
 from lr_batch.lanes.micro_batch import micro_batches_of
 from lr_batch.lanes.race import Carry, Data, Terms, make_advance, make_start, state_axes
@@ -47,6 +48,7 @@ class Engine:
       batch_sizes: those that chunks may have.
       execution: of the lanes, "vmap", "blocks" or "map", see `lr_batch.lanes.execution`.
       tuned: whether the compiler for a GPU tries out kernels.
+      in_parts: whether evaluations may read a part of the held-out rows; the program is smaller without.
     """
 
     def __init__(
@@ -61,11 +63,12 @@ class Engine:
         batch_sizes: Sequence[int],
         execution: str = VMAP,
         tuned: bool = True,
+        in_parts: bool = True,
     ):
         self.workload, self.optimizer, self.metric = workload, optimizer, metric
         self.hparams, self.width, self.max_evals = tuple(hparams), width, max_evals
         self.micro_batches = micro_batches_of(batch_sizes, workload.micro_batch)
-        self.execution, self.tuned = execution, tuned
+        self.execution, self.tuned, self.in_parts = execution, tuned, in_parts
         self.compile_seconds: list[float] = []  # one entry a program
         self._lock = threading.Lock()
         self._tracing = (
@@ -88,6 +91,7 @@ class Engine:
             batch_sizes=study.batch_sizes,
             execution=execution,
             tuned=chunk_memory(study).chunk(width, execution) > UNTUNED_BYTES,
+            in_parts=reads_parts(study),
         )
 
     def prepare(self, device: jax.Device, name: str) -> None:
@@ -118,7 +122,8 @@ class Engine:
 
         def put():
             blocks, mask = in_blocks(self.workload.eval_data, EVAL_BLOCK)
-            return jax.device_put(Data(self.workload.train_data, blocks, mask), device)
+            order = shuffled(num_examples(self.workload.eval_data))
+            return jax.device_put(Data(self.workload.train_data, blocks, mask, order), device)
 
         with self._lock:
             once = self._data.setdefault(device, Once())
@@ -147,12 +152,15 @@ class Engine:
 
     def _lower_advance(self, device: jax.Device) -> jax.stages.Lowered:
         lane = make_lane(self.workload, self.optimizer, self.metric, self.micro_batches)
-        advance = jax.jit(make_advance(lane, self.axes, self.execution), donate_argnums=0)
+        advance = jax.jit(
+            make_advance(lane, self.axes, self.execution, in_parts=self.in_parts), donate_argnums=0
+        )
         carry = jax.eval_shape(self._start(), *self._start_shapes())
         count, number = _shape(jnp.int32), _shape(jnp.float32)
         cadence = _shape(jnp.int32, self.max_evals)
-        weights, flag = _shape(jnp.float32, self.max_evals, 3), _shape(jnp.bool_)
-        terms = Terms(self._start_shapes()[0], count, cadence, count, weights, number, flag, number)
+        reads, weights = _shape(jnp.int32, self.max_evals, 2), _shape(jnp.float32, self.max_evals, 3)
+        flag = _shape(jnp.bool_)
+        terms = Terms(self._start_shapes()[0], count, cadence, count, reads, weights, number, flag, number)
         return advance.lower(*_on(device, (carry, terms, count, self.data(device))))
 
     def _start(self) -> Callable[..., Carry]:
@@ -188,7 +196,7 @@ class Programs:
         data = tuple(
             map(id, jax.tree.leaves((workload.train_data, workload.eval_data)))
         )  # which the engine keeps
-        key = (program_key(study), data, sizes, width, execution, max_evals)
+        key = (program_key(study), data, sizes, width, execution, max_evals, reads_parts(study))
         with self._lock:
             if key not in self._engines:
                 self._engines[key] = Engine.of(study, width, execution, max_evals=max_evals)

@@ -13,6 +13,7 @@ from lr_batch.engine.chunk_run import ChunkStatus, run_chunk
 from lr_batch.engine.programs import Engine, Programs
 from lr_batch.engine.terms import terms_of
 from lr_batch.lanes.race import Terms
+from lr_batch.problem.workload import num_examples
 from lr_batch.study import Study
 
 
@@ -53,13 +54,14 @@ def engine_of(study: Study, width: int, execution: str, programs: Programs) -> E
 
 def race_terms(study: Study, task: Task) -> Terms:
     """The terms of a chunk that races to the goal."""
-    cadence, num_evals = cadence_at(study, task.chunk.batch_size)
+    cadence = cadence_at(study, task.chunk.batch_size)
     return terms_of(
         study.as_trained(task.chunk.settings, task.chunk.batch_size),
         task.width,
         batch_size=task.chunk.batch_size,
-        cadence=cadence,
-        num_evals=num_evals,
+        cadence=cadence.steps,
+        reads=cadence.reads(num_examples(study.workload.eval_data), task.chunk.seed),
+        max_evals=len(cadence_of(study)),
         goal=study.goal,
         time_constant=study.time_constant,
         slack=study.slack,

@@ -27,6 +27,8 @@ def terms_of(
     batch_size: int,
     cadence: Int[np.ndarray, " evals"],
     num_evals: int | None = None,
+    reads: Int[np.ndarray, "evals 2"] | None = None,
+    max_evals: int = 0,
     goal: Goal | None = None,
     time_constant: float = 0.0,
     start: int = 0,
@@ -40,17 +42,23 @@ def terms_of(
       batch_size: of all lanes.
       cadence: steps of the evaluations.
       num_evals: how many of them count; None for all.
+      reads: held-out rows that each of them reads, see `Terms`; None for all.
+      max_evals: of the program; with fewer the rest is filled up.
       goal: by default one that cannot be reached.
       time_constant: of the average that reaches it, see `average_weights`; 0 for the evaluations as they are.
       start: step of the evaluation before the first of `cadence`.
       slack: of the race; by default there is no race.
     """
+    reads = np.zeros((len(cadence), 2), np.int32) if reads is None else reads
+    fill = max(0, max_evals - len(cadence))
+    steps = np.pad(cadence, (0, fill), mode="edge")
     return Terms(
         hparams=padded(settings, width),
         batch_size=np.int32(batch_size),
-        cadence=cadence,
+        cadence=steps,
         num_evals=np.int32(len(cadence) if num_evals is None else num_evals),
-        weights=average_weights(cadence, time_constant, start),
+        reads=np.pad(reads, ((0, fill), (0, 0))),
+        weights=average_weights(steps, time_constant, start),
         threshold=np.float32(goal.threshold if goal else -np.inf),
         above=np.bool_(goal.above if goal else False),
         slack=np.float32(slack),

@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 import optim
+from lr_batch.lanes.held_out_blocks import part_rows
 from lr_batch.lanes.micro_batch import MicroBatch, cheapest
 from lr_batch.lanes.order import epoch_order
 from lr_batch.problem.regularized import RegularizedOptimizer
@@ -76,11 +77,15 @@ class Draw(NamedTuple):
 class Lane(NamedTuple):
     """`init: (hparams, seed, alive) -> LaneState`; `step: (hparams, state, draw, batch_size, data) -> LaneState`;
     `evaluate: (state, data, mask) -> scalar`, the mean of the goal metric over held-out examples;
-    `outcome: state -> params`, those to evaluate at."""
+    `evaluate_part: (state, data, order, first, number) -> scalar`, the same over `number` of them from place `first` of
+    `order` on, around its end; `outcome: state -> params`, those to evaluate at."""
 
     init: Callable[[Hparams, Int[Array, ""], Bool[Array, ""]], LaneState]
     step: Callable[[Hparams, LaneState, Draw, Int[Array, ""], PyTree], LaneState]
     evaluate: Callable[[LaneState, PyTree, Bool[Array, "blocks n"]], Float[Array, ""]]
+    evaluate_part: Callable[
+        [LaneState, PyTree, Int[Array, " rows"], Int[Array, ""], Int[Array, ""]], Float[Array, ""]
+    ]
     outcome: Callable[[LaneState], PyTree]
 
 
@@ -193,7 +198,20 @@ def make_lane(
         total, _ = jax.lax.scan(add_block, jnp.zeros(()), (data, mask))
         return total / jnp.sum(mask)
 
-    return Lane(init, step, evaluate, outcome)
+    def evaluate_part(state, data, order, first, number):
+        params, size = outcome(state), part_rows()
+        rows = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), data)
+
+        def add_rows(index, total):
+            place = index * size + jnp.arange(size)
+            chosen = order[(first + place) % order.shape[0]]
+            batch = jax.tree.map(lambda leaf: leaf[chosen], rows)
+            values = plain.evaluate(params, batch)[metric]
+            return total + jnp.sum(jnp.where(place < number, values, 0.0))
+
+        return jax.lax.fori_loop(0, -(-number // size), add_rows, jnp.zeros(())) / number
+
+    return Lane(init, step, evaluate, evaluate_part, outcome)
 
 
 def without_schedule(

@@ -39,7 +39,8 @@ class Carry(NamedTuple):
 class Terms(NamedTuple):
     """The terms under which a chunk runs; all of them are traced, so that one program serves them all.
 
-    `cadence[e]` is the step of evaluation e, for e < num_evals; the rest is padding. `weights[e]` are those of the
+    `cadence[e]` is the step of evaluation e, for e < num_evals; the rest is padding. It reads `reads[e, 1]` held-out rows
+    from place `reads[e, 0]` of their order on; 0 stands for all of them. `weights[e]` are those of the
     average so far, the value before and the value now in the average at evaluation e. The goal is reached where the
     average is below `threshold`, or above it.
     """
@@ -48,6 +49,7 @@ class Terms(NamedTuple):
     batch_size: Int[AnyArray, ""]
     cadence: Int[AnyArray, " evals"]
     num_evals: Int[AnyArray, ""]
+    reads: Int[AnyArray, "evals 2"]
     weights: Float[AnyArray, "evals 3"]
     threshold: Float[AnyArray, ""]
     above: Bool[AnyArray, ""]
@@ -55,11 +57,13 @@ class Terms(NamedTuple):
 
 
 class Data(NamedTuple):
-    """Held-out examples come in blocks `[blocks, n, ...]` that are evaluated one at a time; `mask` marks real rows."""
+    """Held-out examples come in blocks `[blocks, n, ...]` that are evaluated one at a time; `mask` marks real rows. Parts
+    of them are read in `order`."""
 
     train: PyTree
     held_out: PyTree
     mask: Bool[AnyArray, "blocks n"]
+    order: Int[AnyArray, " rows"]
 
 
 def state_axes(lane: Lane, hparams: Sequence[str], train_data: PyTree) -> LaneState:
@@ -116,10 +120,23 @@ def make_train(lane: Lane, axes: LaneState, execution: str = VMAP) -> Callable[.
     return over_lanes(train, (0, axes, None, None, None, None), (axes, None), execution, updated=1)
 
 
-def make_advance(lane: Lane, axes: LaneState, execution: str = VMAP) -> Callable[..., Carry]:
-    """`(carry, terms, stop, data) -> Carry`, up to evaluation number `stop` or the end of the race."""
+def make_advance(
+    lane: Lane, axes: LaneState, execution: str = VMAP, *, in_parts: bool = True
+) -> Callable[..., Carry]:
+    """`(carry, terms, stop, data) -> Carry`, up to evaluation number `stop` or the end of the race.
+
+    Without `in_parts` every evaluation reads all held-out rows, whatever `terms.reads` says.
+    """
     train_lanes = make_train(lane, axes, execution)
-    evaluate_lanes = over_lanes(lane.evaluate, (axes, None, None), 0, execution)
+    evaluate_all = over_lanes(lane.evaluate, (axes, None, None), 0, execution)
+    evaluate_part = over_lanes(lane.evaluate_part, (axes, None, None, None, None), 0, execution)
+
+    def evaluate_lanes(lanes, data, read):
+        everything = lambda: evaluate_all(lanes, data.held_out, data.mask)
+        if not in_parts:
+            return everything()
+        part = lambda: evaluate_part(lanes, data.held_out, data.order, read[0], read[1])
+        return jax.lax.cond(read[1] == 0, everything, part)
 
     def advance(carry, terms, stop, data):
         def period(carry):
@@ -127,7 +144,7 @@ def make_advance(lane: Lane, axes: LaneState, execution: str = VMAP) -> Callable
             lanes, draw = train_lanes(
                 terms.hparams, carry.lanes, carry.draw, num_steps, terms.batch_size, data.train
             )
-            return record(carry, lanes, draw, evaluate_lanes(lanes, data.held_out, data.mask), terms)
+            return record(carry, lanes, draw, evaluate_lanes(lanes, data, terms.reads[carry.evals]), terms)
 
         return jax.lax.while_loop(lambda c: c.running & (c.evals < stop), period, carry)
 

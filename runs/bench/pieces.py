@@ -22,14 +22,16 @@ from lr_batch.engine import (
     Lane,
     LaneState,
     MicroBatch,
+    Product,
     batch_value_and_grad,
     in_blocks,
     make_lane,
     micro_batches_of,
     over_lanes,
+    products,
     state_axes,
 )
-from runs.bench.products import Product, product_loop, products
+from runs.bench.products import product_loop
 
 Loop = tuple[Callable[[jax.Array, Any], Any], Any]
 

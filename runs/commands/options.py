@@ -53,6 +53,9 @@ class StudyOptions:
     reached: Literal["average", "first"] = "average"
     """When it counts: on the average of the metric in log step, which belongs to the training alone; or at the first
     evaluation there, Shallue's definition, which depends on how often it is evaluated and on the metric's noise."""
+    evaluation_share: Annotated[float | None, optional("SHARE")] = None
+    """Part of the time that evaluations may take: where all held-out rows would take longer, each evaluation reads some
+    of them in turn. 1 reads all of them each time. Default: 0.25, or 1 with --reached first."""
     budget: Annotated[str | None, optional("STEPS")] = None
     """Most optimizer steps of one trial, or 10epochs or 50_000examples, with fewer steps at larger batches. Default:
     the workload's."""
@@ -97,6 +100,7 @@ class StudyOptions:
             seeds=parse.seeds(str(self.seeds)),
             goal=self.with_goal(optimizer).goal,
             reached=self.reached,
+            evaluation_share=self.evaluation_share,
             budget=None if self.budget is None else parse.budget(str(self.budget)),
             slack=2.0 if self.racing else float("inf"),
             extend=self.extend,

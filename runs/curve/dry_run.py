@@ -9,7 +9,7 @@ from typing import IO, NamedTuple
 import jax
 import numpy as np
 
-from lr_batch import Programs, Study, check
+from lr_batch import Programs, Study, check, num_examples
 from lr_batch.engine import (
     ChunkPlan,
     Engine,
@@ -105,5 +105,6 @@ def _timed(run: Callable) -> tuple[float, object]:
 
 def _longest(study: Study, batch_size: int, cost: Cost) -> float:
     """Seconds of a chunk whose trials spend their budget."""
-    _, evaluations = cadence_at(study, batch_size)
+    cadence, rows = cadence_at(study, batch_size), num_examples(study.workload.eval_data)
+    evaluations = cadence.rows_read(len(cadence.steps), rows) / rows
     return study.steps_at(batch_size) * cost.step + evaluations * cost.evaluation

@@ -26,6 +26,9 @@ def print_outcome(result: Result, outcome: Analysis, stream: IO[str]) -> None:
     if any(entry.critical for entry in outcome.goals):
         say("\nAt other goals, from the same trials:")
         say(goals_table(outcome.goals))
+    share = result.engine.evaluation_share
+    if share:
+        say(f"evaluations          {share:.0%} of the time of training, by the rows and examples read")
     say(f"\n{outcome.advice}")
 
 

@@ -49,6 +49,7 @@ def of_study(study: Study, given: Sources) -> dict[str, Any]:
         "slack": repr(float(study.slack)),
         "reached": study.reached,
         "evaluation_growth": study.evaluation_growth,
+        "evaluation_share": study.evaluation_share,
     }
 
 
@@ -112,6 +113,7 @@ def study_of(document: Mapping[str, Any], identity: Identity) -> Study:
         schedule=schedule and Schedule(**schedule),
         reached=said["reached"],
         evaluation_growth=said["evaluation_growth"],
+        evaluation_share=said["evaluation_share"],
     )
     _refuse_another(study, identity, any_version=document["terms"]["versions"] is None)
     return study

@@ -1,9 +1,20 @@
 """At which steps a trial is evaluated."""
 
+import jax
 import numpy as np
 import pytest
+from tiny import tiny_study, tiny_workload
 
-from lr_batch.engine.cadence import evaluation_steps
+from lr_batch.engine.cadence import (
+    ROWS,
+    Cadence,
+    cadence_at,
+    counted_costs,
+    evaluation_steps,
+    reads_parts,
+    within_allowance,
+)
+from lr_batch.engine.step_cost import GRADIENT, rows_worth_a_step
 
 
 @pytest.mark.parametrize("budget", [1, 2, 13, 300, 10_000, 1_000_000_000])
@@ -24,3 +35,61 @@ def test_the_number_of_evaluations_grows_with_the_logarithm_of_the_budget():
 def test_shorter_budgets_are_evaluated_at_the_same_steps():
     long, short = evaluation_steps(5_000), evaluation_steps(700)
     np.testing.assert_array_equal(short[:-1], long[: len(short) - 1])
+
+
+@pytest.mark.parametrize("rows_per_step", [0.3, 4.8, 52.0, 250.0, 5_000.0])
+@pytest.mark.parametrize("num_rows", [20, 397, 5_000])
+def test_no_evaluation_reads_more_than_the_steps_before_it_paid_for(rows_per_step, num_rows):
+    dense = evaluation_steps(20_000)
+    steps, rows = within_allowance(dense, rows_per_step, num_rows)
+    assert steps[0] == 0 and steps[-1] == 20_000 and np.isin(steps, dense).all()
+    read, free = np.where(rows == 0, num_rows, rows)[1:-1], rows_per_step + ROWS
+    assert (np.cumsum(read) <= rows_per_step * steps[1:-1] + free).all()
+    parts = rows[rows > 0]
+    assert (parts % ROWS == 0).all() and (parts < num_rows).all()
+    paid = rows_per_step * np.diff(steps) >= num_rows
+    assert (rows[1:][paid] == 0).all(), "all rows are read where the steps since the last time pay for them"
+
+
+def test_what_is_paid_for_is_read_and_not_left():
+    """Over many evaluations, nothing is lost to rounding."""
+    steps, rows = within_allowance(evaluation_steps(5_000), 4.0, 100_000)
+    assert 4.0 * 5_000 - 2 * ROWS <= rows.sum() <= 4.0 * 5_000 + 2 * ROWS
+
+
+def test_evaluations_go_around_the_rows_and_seeds_begin_far_apart():
+    cadence = Cadence(np.arange(5), np.array([64, 128, 0, 64, 64]))
+    reads = np.array([cadence.reads(300, seed) for seed in range(4)])
+    starts, number = reads[:, :, 0], reads[0, :, 1]
+    assert number.tolist() == [64, 128, 0, 64, 64] and (starts[:, 2] == 0).all()
+    np.testing.assert_array_equal(starts[:, 1], (starts[:, 0] + 64) % 300)
+    np.testing.assert_array_equal(
+        starts[:, 3], (starts[:, 1] + 128) % 300
+    )  # all rows between end where they began
+    np.testing.assert_array_equal(starts[:, 4], (starts[:, 3] + 64) % 300)
+    around = np.sort(starts[:, 0])
+    assert np.diff([*around, around[0] + 300]).min() > 300 / 4 / 2
+
+
+def test_a_study_reads_parts_only_below_its_share():
+    dense, sparse = tiny_study(evaluation_share=1.0), tiny_study(evaluation_share=0.01)
+    assert not reads_parts(dense) and not cadence_at(dense, 1).rows.any()
+    assert len(cadence_at(sparse, 1).steps) < len(cadence_at(dense, 1).steps)
+    read, worth = counted_costs(sparse, 4, len(cadence_at(sparse, 4).steps))
+    assert read <= 0.01 / 0.99 * worth + 3 * 20
+    read, worth = counted_costs(dense, 4, 3)
+    assert (read, worth) == (3 * 20, 2 * rows_worth_a_step(dense, 4))
+
+
+def test_a_step_is_worth_its_examples_and_the_parameters_that_it_moves():
+    """One product with 15 parameters: as many as there are multiplications. Then one that is used 8 times in each row."""
+    study = tiny_study()
+    assert rows_worth_a_step(study, 64) == GRADIENT * (64 + 1 + 4)
+    assert rows_worth_a_step(study, 2) == GRADIENT * 2 * (1 + 1 + 4)
+
+    def evaluate(params, batch):
+        repeated = jax.vmap(lambda x: x @ params["w"], in_axes=0)(batch["x"][None].repeat(8, 0))
+        return {"loss": repeated.sum((0, 2)), "error": repeated.sum((0, 2))}
+
+    often = tiny_study(workload=tiny_workload(evaluate=evaluate))
+    assert rows_worth_a_step(often, 64) == GRADIENT * (64 + 1 + 4 / 8)

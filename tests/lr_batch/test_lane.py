@@ -8,6 +8,7 @@ import pytest
 from tiny import sgd, tiny_workload
 
 from lr_batch import as_optimizer
+from lr_batch.lanes import held_out_blocks
 from lr_batch.lanes.lane import Draw, batch_value_and_grad, differentiable_value, make_lane
 from lr_batch.lanes.micro_batch import MicroBatch
 from lr_batch.lanes.order import epoch_order
@@ -128,3 +129,25 @@ def test_evaluation_leaves_padding_out():
     five = jax.tree.map(lambda leaf: leaf[:5], workload.eval_data)
     expected = jnp.mean(workload.evaluate(state.params, five)["loss"])
     np.testing.assert_allclose(lane.evaluate(state, blocks, mask), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("first", "number"), [(0, 20), (17, 7), (3, 1)])
+def test_evaluation_of_a_part_goes_around_the_order(first, number, monkeypatch):
+    monkeypatch.setitem(held_out_blocks.PART_ROWS, jax.default_backend(), 4)
+    workload = tiny_workload()
+    lane = make_lane(workload, as_optimizer(sgd), "loss", (FOUR,))
+    state = lane.init({"learning_rate": 0.1}, jnp.int32(0), jnp.bool_(True))
+    state = state._replace(params={"w": jnp.arange(15.0).reshape(5, 3)})
+    blocks, _ = held_out_blocks.in_blocks(workload.eval_data, 6)  # 20 rows and one of padding
+    order = held_out_blocks.shuffled(20)
+    chosen = order[(first + np.arange(number)) % 20]
+    part = jax.tree.map(lambda leaf: leaf[chosen], workload.eval_data)
+    expected = jnp.mean(workload.evaluate(state.params, part)["loss"])
+    value = jax.jit(lane.evaluate_part)(state, blocks, order, first, number)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+def test_the_order_of_held_out_rows_is_a_shuffle():
+    order = held_out_blocks.shuffled(1_000)
+    np.testing.assert_array_equal(np.sort(order), np.arange(1_000))
+    assert abs(np.corrcoef(order, np.arange(1_000))[0, 1]) < 0.1

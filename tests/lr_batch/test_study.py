@@ -104,6 +104,8 @@ def changed(**fields):
         ("goal", "loss<=0.2", "goal: must look like 'loss<0.2' or 'accuracy>0.95', got 'loss<=0.2'"),
         ("reached", "often", "unknown reached 'often'"),
         ("evaluation_growth", 0.0, "study: evaluation_growth must be above 0, got 0.0"),
+        ("evaluation_share", 0.0, "study: evaluation_share must be above 0 and at most 1, got 0.0"),
+        ("evaluation_share", 1.5, "study: evaluation_share must be above 0 and at most 1, got 1.5"),
         ("slack", 0.9, "study: slack must be >= 1 (infinite: no racing), got 0.9"),
         ("slack", math.nan, "study: slack must be >= 1 (infinite: no racing), got nan"),
         ("lanes", "vmop", "did you mean 'vmap'?"),
@@ -113,6 +115,13 @@ def test_mistakes_are_one_line_at_construction(field, value, message):
     with pytest.raises(ValueError, match=re.escape(message)) as error:
         tiny_study(**{field: value})
     assert "\n" not in str(error.value)
+
+
+def test_the_first_evaluation_below_is_looked_for_on_all_rows():
+    assert tiny_study(reached="first").evaluation_share == 1
+    assert tiny_study().evaluation_share == 0.25
+    with pytest.raises(ValueError, match="evaluation_share must be 1 with reached 'first', got 0.5"):
+        tiny_study(reached="first", evaluation_share=0.5)
 
 
 def test_grid_that_is_too_large_is_counted_and_estimated_before_it_is_looked_at():

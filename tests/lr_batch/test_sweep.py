@@ -315,3 +315,25 @@ def test_an_accelerator_is_given_another_program_with_the_same_numbers(workload,
     np.testing.assert_allclose(theirs.steps_to_goal, ours.steps_to_goal, rtol=2e-3)
     for a, b in zip(ours.curves, theirs.curves, strict=True):
         np.testing.assert_allclose(b.values, a.values, rtol=2e-3)
+
+
+def test_evaluations_of_parts_change_no_training():
+    """Where they read all rows they give the bits of a study that always does; else what a part of the rows gives."""
+    rng = np.random.default_rng(1)
+    held_out = {
+        "x": rng.normal(size=(150, 5)).astype(np.float32),
+        "y": rng.integers(0, 3, 150).astype(np.int32),
+    }
+    fields = dict(
+        workload=tiny_workload(eval_data=held_out), batch_sizes=(1, 40), slack=float("inf"), budget=150
+    )
+    dense, parts = (lr_batch.run(tiny_study(**fields, evaluation_share=share)) for share in (1.0, 0.25))
+    same = differ = 0
+    for one, other in zip(dense.curves, parts.curves, strict=True):
+        shared = np.isin(one.steps, other.steps)
+        assert shared.sum() == len(other.steps) < len(one.steps)
+        equal = one.values[shared] == other.values
+        same, differ = same + equal.sum(), differ + (~equal).sum()
+        np.testing.assert_allclose(one.values[shared], other.values, rtol=0.5)
+    assert same > 50 and differ > 50
+    assert parts.engine.evaluation_share < 0.3 < dense.engine.evaluation_share

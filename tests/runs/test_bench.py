@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import lr_batch
-from lr_batch.engine import Draw, evaluation_steps
+from lr_batch.engine import Draw, evaluation_steps, products
 from lr_batch.workloads.patch_conv import lane_by_lane, of_patches
 from runs.__main__ import main
 from runs.bench import (
@@ -27,7 +27,7 @@ from runs.bench import (
     torch_loop,
 )
 from runs.bench.compare import Turn
-from runs.bench.products import product_loop, products
+from runs.bench.products import product_loop
 from runs.bench.step_time import StepTimer
 from runs.bench.stopwatch import seconds_per_round
 from runs.bench.trial_loop import PeerTrainer, Rules, Timing, TrialPlan, crossing, rows_of_steps, run_trial
