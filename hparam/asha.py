@@ -8,8 +8,10 @@ from hparam.rungs import go_on, rungs
 from hparam.search import Search, Segment, State, Wanted, make_search
 from hparam.space import Space
 from hparam.untried import untried_segments
+from optim.arguments import explain_arguments
 
 
+@explain_arguments
 def asha(
     space: Space, min_steps: int = 100, max_steps: int = 2700, eta: int = 3, *, full_chunks: bool = False
 ) -> Search:

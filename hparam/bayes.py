@@ -12,6 +12,7 @@ from hparam.gaussian_process import Posterior, fantasize, fit
 from hparam.search import Search, Segment, State, Wanted, generator, make_search
 from hparam.space import Space
 from hparam.untried import untried_segments
+from optim.arguments import explain_arguments
 
 # Losses further above the median than this many times (median - best) count as
 # that far: a loss just short of divergence would flatten all else.
@@ -30,6 +31,7 @@ class Observations(NamedTuple):
     running: Float[np.ndarray, "running dims"]
 
 
+@explain_arguments
 def bayes(space: Space, initial: int | None = None, explore: float = 0.1) -> Search:
     """Gaussian process, expected improvement, and fantasies for what is still running.
 

@@ -14,6 +14,7 @@ from hparam.grid import level_counts
 from hparam.search import FRESH, Key, Search, Segment, State, Wanted, make_search
 from hparam.space import Space, rows
 from hparam.untried import sobol, untried_segments
+from optim.arguments import explain_arguments
 
 Setting = tuple[float, ...]
 
@@ -25,6 +26,7 @@ class Box(NamedTuple):
     high: Float[np.ndarray, " dims"]
 
 
+@explain_arguments
 def coarse_to_fine(space: Space, levels: int | Mapping[str, int] = 5, tolerance: float = 0.05) -> Search:
     """A grid, then a finer one around its best cell, until the optimum is known to `tolerance`.
 

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from optim.arguments import explain_arguments
 
+
+@explain_arguments
 def config_hash(setting: Mapping[str, float]) -> str:
     """16 hex digits, equal for settings that a lane cannot tell apart.
 

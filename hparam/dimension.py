@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from optim.arguments import explain_arguments
+
 Array = np.ndarray
 
 
@@ -55,6 +57,7 @@ class Dimension(NamedTuple):
         return self.labels[int(value)] if self.labels else f"{value:.6g}"
 
 
+@explain_arguments
 def linear(low: float, high: float) -> Dimension:
     """Uniform between `low` and `high`.
 
@@ -65,6 +68,7 @@ def linear(low: float, high: float) -> Dimension:
     return _continuous("linear", low, high, lambda x: x, lambda t: t)
 
 
+@explain_arguments
 def log(low: float, high: float) -> Dimension:
     """Uniform in log(x); 0 < low < high. For rates and decays.
 
@@ -75,6 +79,7 @@ def log(low: float, high: float) -> Dimension:
     return _continuous("log", low, high, np.log, np.exp)
 
 
+@explain_arguments
 def log1m(low: float, high: float) -> Dimension:
     """Uniform in log(1 - x); 0 <= low < high < 1. For momentum and averaging factors.
 
@@ -87,6 +92,7 @@ def log1m(low: float, high: float) -> Dimension:
     return _continuous("log1m", low, high, lambda x: -np.log1p(-x), lambda t: -np.expm1(-t))
 
 
+@explain_arguments
 def integer(low: float, high: float) -> Dimension:
     """Whole numbers from `low` to `high`, both included.
 
@@ -100,6 +106,7 @@ def integer(low: float, high: float) -> Dimension:
     return _discrete(f"int({low:.0f},{high:.0f})", values)
 
 
+@explain_arguments
 def choice(*values: float | str) -> Dimension:
     """One of `values`, in no order: numbers stand for themselves, texts for their index.
 

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 
 from hparam.search import Search, Segment, Wanted, make_search
 from hparam.space import Space
+from optim.arguments import explain_arguments
 
 LEVELS = 8  # points per dimension, where their number is free
 
 
+@explain_arguments
 def grid(space: Space, levels: int | Mapping[str, int] = LEVELS) -> Search:
     """Every combination of evenly spaced levels, row by row; then all of them again with the next seed.
 

@@ -8,8 +8,10 @@ from hparam.rungs import fill, rungs
 from hparam.search import Search, Wanted, make_search
 from hparam.space import Space
 from hparam.successive_halving import survivors
+from optim.arguments import explain_arguments
 
 
+@explain_arguments
 def hyperband(space: Space, min_steps: int = 100, max_steps: int = 2700, eta: int = 3) -> Search:
     """Brackets s = s_max, ..., 0, again and again.
 

@@ -14,10 +14,12 @@ import numpy as np
 from hparam.search import Key, Search, State, Wanted, generator, make_search
 from hparam.space import Space, rows
 from hparam.untried import untried_segments
+from optim.arguments import explain_arguments
 
 SAMPLERS = {"gp": "GPSampler", "tpe": "TPESampler", "cma": "CmaEsSampler", "random": "RandomSampler"}
 
 
+@explain_arguments
 def optuna(space: Space, sampler: str = "tpe") -> Search:
     """A sampler of Optuna; it sees the unit cube, and diverged trials as worse than all others.
 

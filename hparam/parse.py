@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from hparam.dimension import Dimension, choice, integer, linear, log, log1m
 from hparam.space import Space
+from optim.arguments import explain_arguments
 
 KINDS: dict[str, Callable[..., Dimension]] = {
     "linear": linear,
@@ -20,6 +21,7 @@ FORM = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*(\w+)\s*\((.*?)\)\s*(?:when\s+(\w+)\
 USAGE = "NAME=KIND(LOW,HIGH) or NAME=choice(A,B,...), then nothing or `when OTHER=VALUE`"
 
 
+@explain_arguments
 def parse_space(texts: Iterable[str]) -> Space:
     """A space from one text per dimension.
 

@@ -8,8 +8,10 @@ import numpy as np
 from hparam.rungs import Members, fill, finished, go_on
 from hparam.search import Key, Search, Segment, Wanted, generator, make_search
 from hparam.space import Space, rows
+from optim.arguments import explain_arguments
 
 
+@explain_arguments
 def population(
     space: Space,
     size: int = 16,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from hparam.search import Search, Wanted, generator, make_search
 from hparam.space import Space, rows
 from hparam.untried import untried_segments
+from optim.arguments import explain_arguments
 
 
+@explain_arguments
 def random(space: Space) -> Search:
     """Independent draws, uniform on each dimension's own scale."""
 

@@ -26,6 +26,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from hparam.space import Settings, Space, rows
+from optim.arguments import explain_arguments
 
 Key = jax.Array
 
@@ -133,6 +134,8 @@ class Wanted(NamedTuple):
 
 def make_search(space: Space, plan: Callable[[Key, State, int], Wanted]) -> Search:
     """A search from the one function that strategies differ in: `(key, state, n) -> Wanted` of n segments."""
+    if not isinstance(space, Space):
+        raise ValueError(f"search: space must be a Space, got {type(space).__name__}")
 
     def ask(key, state, n):
         if n < 1:
@@ -161,6 +164,7 @@ def to_proposal(space: Space, segments: list[Segment], notes: tuple[str, ...] = 
     return Proposal(settings, ids, *columns, notes=notes)
 
 
+@explain_arguments
 def from_settings(space: Space, settings: Settings) -> Proposal:
     """Settings that were trained elsewhere as a proposal, to be told to a new search."""
     space.check(settings)
@@ -180,6 +184,7 @@ def generator(key: Key, *salt: int) -> np.random.Generator:
     return np.random.default_rng([*words.ravel().tolist(), *salt])
 
 
+@explain_arguments
 def best(space: Space, state: State) -> tuple[dict[str, float], float] | None:
     """The told setting with the lowest mean loss at its longest training, or None where all diverged."""
     means = mean_losses(space, state)

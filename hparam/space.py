@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 
 from hparam.config_hash import config_hash
 from hparam.dimension import Dimension
+from optim.arguments import explain_arguments
 
 # Beyond this many cells a finite space is treated as a continuum: nobody exhausts it.
 MAX_CELLS = 100_000
@@ -20,6 +21,7 @@ MAX_CELLS = 100_000
 Settings = dict[str, np.ndarray]  # name -> [n], one entry per trial
 
 
+@explain_arguments
 @dataclasses.dataclass(frozen=True)
 class Space:
     """Named dimensions, in order; axis i of the unit cube is the i-th of them.

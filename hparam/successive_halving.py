@@ -7,8 +7,10 @@ import numpy as np
 from hparam.rungs import Members, fill, finished, go_on, rungs
 from hparam.search import Search, Segment, Wanted, make_search
 from hparam.space import Space
+from optim.arguments import explain_arguments
 
 
+@explain_arguments
 def successive_halving(
     space: Space, min_steps: int = 100, max_steps: int = 2700, eta: int = 3, num: int | None = None
 ) -> Search:

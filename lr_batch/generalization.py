@@ -25,6 +25,7 @@ from lr_batch.problem.reaching import FIRST, RULES
 from lr_batch.problem.regularized import RegularizedOptimizer
 from lr_batch.problem.workload import num_examples
 from lr_batch.study import Study
+from optim.arguments import explain_arguments
 
 EVALS = 40  # evaluations after the start, evenly over the training
 
@@ -88,6 +89,7 @@ class ArrayStore(Protocol):
     def save(self, chunk: Chunk, arrays: Arrays) -> None: ...
 
 
+@explain_arguments
 def generalize(
     study: Study,
     epochs: float,

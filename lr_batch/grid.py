@@ -8,7 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from optim.arguments import explain_arguments
 
+
+@explain_arguments
 def log_grid(low: float, high: float, num: int) -> tuple[float, ...]:
     """`num` values from `low` to `high`, evenly spaced in the logarithm.
 

@@ -14,6 +14,7 @@ from lr_batch.resolve import as_optimizer, as_workload
 from lr_batch.result import DIVERGED, Result
 from lr_batch.study import Study
 from lr_batch.sweep import run
+from optim.arguments import explain_arguments
 
 EPOCHS = 20  # of the training, within the workload's budget
 SEEDS = 4
@@ -43,6 +44,7 @@ class Proposal(NamedTuple):
     noise: float
 
 
+@explain_arguments
 def propose_goal(
     workload, optimizer="sgd", *, metric: str | None = None, on_chunk: Callable | None = None
 ) -> Proposal:

@@ -29,9 +29,11 @@ from lr_batch.problem.scheduled import Schedule, ScheduledOptimizer, check_sched
 from lr_batch.problem.shapes import check_shapes
 from lr_batch.problem.workload import EXECUTIONS, Goal, Workload, num_examples
 from lr_batch.resolve import as_optimizer, as_workload
+from optim.arguments import explain_arguments
 from optim.names import unknown
 
 
+@explain_arguments
 @dataclasses.dataclass(frozen=True, init=False)
 class Study:
     """One question to the instrument: a workload and an optimizer over a grid.

@@ -23,6 +23,7 @@ from lr_batch.grid import product
 from lr_batch.result import EngineReport, Result
 from lr_batch.study import Study
 from lr_batch.tally import Progress, Tally
+from optim.arguments import explain_arguments
 
 
 class Compilation(NamedTuple):
@@ -32,6 +33,7 @@ class Compilation(NamedTuple):
     program: str
 
 
+@explain_arguments
 def run(
     study: Study,
     store: ChunkStore | None = None,

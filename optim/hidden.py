@@ -6,6 +6,8 @@ import re
 
 import jax
 
+from optim.arguments import explain_arguments
+
 # The words of a name: "MultiHeadDotProductAttention_0" is multi, head, dot, product, attention.
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 VECTORS = {"bias", "scale"}  # whatever their shape: DenseGeneral has biases of order 2
@@ -41,6 +43,7 @@ def input_axes(path: str, leaf: jax.Array) -> int:
     return 1 if is_projection and leaf.ndim == 3 else leaf.ndim - 1
 
 
+@explain_arguments
 def is_hidden_matrix(path: str, leaf: jax.Array | jax.ShapeDtypeStruct) -> bool:
     """Two dimensions or more, and no bias, no embedding, not the output layer of the network.
 

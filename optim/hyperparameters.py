@@ -9,6 +9,7 @@ from typing import Any
 
 import optax
 
+from optim.arguments import explain_arguments
 from optim.keep_dtypes import keep_dtypes
 from optim.names import FrozenMapping
 from optim.range import Range, Valid
@@ -46,6 +47,7 @@ def hyperparameters(**valid: Valid) -> Callable[[Callable], Callable]:
             made = factory(*bound.args, **bound.kwargs)
             return keep_dtypes(made) if isinstance(made, optax.GradientTransformation) else made
 
+        checked = explain_arguments(checked)
         checked.hyperparameters = FrozenMapping(
             {
                 name: kind._replace(default=_default(signature, name))

@@ -9,7 +9,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optim.arguments import explain_arguments
 
+
+@explain_arguments
 def keep_dtypes(inner: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
     """Casts updates to the dtypes of the gradients, and state to the dtypes it had.
 

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optim.arguments import explain_arguments
 from optim.hidden import is_vector, path_name
 
 
+@explain_arguments
 def matrices(params):
     """True for leaves with at least two dimensions that are no bias or scale by name.
 

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
+from optim.arguments import explain_arguments
+
 
 class StateBytes(NamedTuple):
     """Bytes of weights, gradient and each field of the optimizer state.
@@ -46,6 +48,7 @@ def _slot(path: tuple) -> str:
     return next((name for name in fields if name not in wrappers), "other")
 
 
+@explain_arguments
 def state_bytes(optimizer: optax.GradientTransformation, params: Any) -> StateBytes:
     """Exact bytes of what one trial holds between two steps; nothing is allocated.
 

@@ -18,6 +18,7 @@ from optim.range import (
     COUNT,
     DECAY,
     FLOAT_TYPE,
+    FUNCTION,
     NON_NEGATIVE,
     POSITIVE,
     Choice,
@@ -106,6 +107,7 @@ def scale_by_muon(
     coefficients=TABLE,
     num_steps=COUNT,
     scale=Choice(SCALES),
+    hidden=FUNCTION,
     mu_dtype=FLOAT_TYPE,
 )
 def muon(

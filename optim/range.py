@@ -168,7 +168,18 @@ class FloatType(NamedTuple):
         return dtype
 
 
+class Function(NamedTuple):
+    """A function; None for the usual one."""
+
+    def check(self, owner: str, name: str, value: Any) -> Any:
+        """`value`, if it can be called or is None."""
+        if value is not None and not callable(value):
+            raise ValueError(f"{owner}: {name} must be a function, got {type(value).__name__}")
+        return value
+
+
 COUNT = Count()
+FUNCTION = Function()
 MASK = Leaves()
 FLOAT_TYPE = FloatType()
 

@@ -10,6 +10,7 @@ import optax
 
 from optim.adagrad import adagrad
 from optim.adam import adam, adamw, nadam
+from optim.arguments import check_mapping
 from optim.lamb import lamb
 from optim.lars import lars
 from optim.lbfgs import lbfgs
@@ -74,6 +75,7 @@ class Make(NamedTuple):
     hparams: Mapping[str, Range]
 
     def __call__(self, values: Mapping[str, Scalar | optax.Schedule]) -> optax.GradientTransformation:
+        check_mapping(self.factory.__name__, values)
         for given in values:
             if given not in self.hparams:
                 raise ValueError(f"{self.factory.__name__}: {unknown('hyperparameter', given, self.hparams)}")

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optim.arguments import explain_arguments
 from optim.hyperparameters import hyperparameters
 from optim.range import DECAY, NON_NEGATIVE, POSITIVE, Range, Scalar, ScalarOrSchedule
 
@@ -75,6 +76,7 @@ def schedule_free(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
+@explain_arguments
 def eval_params(opt_state: optax.OptState, params: optax.Params) -> optax.Params:
     """The parameters to evaluate: averages where a schedule-free state keeps some, `params` elsewhere.
 
@@ -103,6 +105,7 @@ def eval_params(opt_state: optax.OptState, params: optax.Params) -> optax.Params
     return params
 
 
+@explain_arguments
 def averaged_params(opt_state: optax.OptState, params: optax.Params) -> optax.Params:
     """The average x = (y - (1 - b1) z) / b1 of a schedule-free optimizer whose parameters are y.
 

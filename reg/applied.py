@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from optim.arguments import explain_arguments
+
 PyTree = Any
 Key = jax.Array
 LossFn = Callable[[PyTree, PyTree, Key], Float[Array, " m"]]
@@ -39,6 +41,7 @@ class RegularizedState(NamedTuple):
     after: Any
 
 
+@explain_arguments
 def regularized(
     optimizer: optax.GradientTransformation, applied: Applied
 ) -> optax.GradientTransformationExtraArgs:

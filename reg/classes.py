@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from optim.arguments import explain_arguments
 from reg.applied import Applied, Key, LossFn, PyTree, Scalar, where_active
 
 
+@explain_arguments
 def num_classes(data: Any) -> int | None:
     """How many classes the labels `data["y"]`, whole numbers `[N]`, name; None for other targets."""
     labels = data.get("y") if isinstance(data, dict) else None
@@ -21,6 +23,7 @@ def num_classes(data: Any) -> int | None:
     return int(np.max(labels)) + 1
 
 
+@explain_arguments
 def class_losses(
     loss_fn: LossFn, params: PyTree, batch: PyTree, key: Key, num_classes: int
 ) -> Float[Array, "classes m"]:
@@ -74,6 +77,7 @@ def of_class_losses(
     return Applied(loss=with_change)
 
 
+@explain_arguments
 def check_cross_entropy(owner: str, loss_fn: LossFn, params: PyTree, batch: PyTree, num_classes: int) -> None:
     """Raises ValueError unless exp(-loss) sums to 1, within 1e-3, over the labels of every example of `batch`.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import jax
 
+from optim.arguments import explain_arguments
 from optim.hidden import path_name
 from optim.masks import matrices
 from reg.applied import PyTree
@@ -15,6 +16,7 @@ Mask = Callable[[PyTree], PyTree]
 UNDECAYED = re.compile(r"(^|/)(bias|scale|b)$|norm", re.IGNORECASE)
 
 
+@explain_arguments
 def weights(params: PyTree) -> PyTree:
     """True for weights: no biases, no scales or shifts of normalisation.
 
@@ -31,6 +33,7 @@ def weights(params: PyTree) -> PyTree:
     return _by_name(params, lambda name: not UNDECAYED.search(name))
 
 
+@explain_arguments
 def matching(pattern: str) -> Mask:
     """Mask of the leaves whose path, such as "Dense_0/kernel", the regular expression `pattern` finds.
 

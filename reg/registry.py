@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from optim.arguments import check_mapping
 from optim.hyperparameters import hyperparameters
 from optim.names import FrozenMapping, Registry, unknown
 from optim.range import NON_NEGATIVE, Range
@@ -76,6 +77,7 @@ class Make(NamedTuple):
 
     def given(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """Arguments of the factory: defaults and given values, each checked under its public name."""
+        check_mapping(self.name, values)
         own = {key: value for key, value in values.items() if key != RATE}
         for key, value in own.items():
             if key not in self.hparams:

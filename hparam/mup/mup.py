@@ -13,6 +13,7 @@ import optim
 from hparam.mup.fan_growth import Fans, FansRule, check_readout, default_fans, fans_of
 from hparam.mup.initial_std import check_vectors, std_ratios
 from lr_batch import Workload, as_optimizer
+from optim.arguments import explain_arguments
 from optim.hidden import path_name
 
 PyTree = Any
@@ -84,6 +85,7 @@ def checked_kind(optimizer: optim.Optimizer, kind: str | None = None) -> str:
     return kind
 
 
+@explain_arguments
 def mup(
     base: Workload,
     target: Workload,

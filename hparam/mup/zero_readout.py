@@ -8,8 +8,10 @@ import jax.numpy as jnp
 from hparam.mup.fan_growth import Fans, FansRule, check_readout, default_fans, fans_of
 from hparam.mup.initial_std import check_vectors
 from lr_batch import Workload
+from optim.arguments import explain_arguments
 
 
+@explain_arguments
 def zero_readout(workload: Workload, other_width: Workload, fans: FansRule = default_fans) -> Workload:
     """`workload` with output weights that start at zero (Yang et al., 2022, appendix D.2).
 

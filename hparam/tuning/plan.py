@@ -20,6 +20,7 @@ from hparam.search import Search
 from hparam.space import Space
 from lr_batch import Study
 from lr_batch.engine import Identity, cadence_of, fingerprint
+from optim.arguments import explain_arguments
 
 # Without a goal only the end of a trial decides; evaluations as dense as for a goal would be half of the
 # work. A few are left, since a long trial can be checkpointed only there.
@@ -38,6 +39,7 @@ BOUNDS = {
 }
 
 
+@explain_arguments
 @dataclasses.dataclass(frozen=True)
 class TuningPlan:
     """One search through one space, at one batch size.
@@ -196,6 +198,7 @@ class TuningPlan:
         return fingerprint(self.description)[:8]
 
 
+@explain_arguments
 def study_of(space: Space, fixed: Mapping[str, float], **fields: Any) -> Study:
     """The `Study` of a space, which checks every name and both ends of every range.
 

@@ -14,6 +14,7 @@ from hparam.tuning.confirm import Finalist, confirm
 from hparam.tuning.plan import TuningPlan
 from hparam.tuning.trainer import Trainer
 from lr_batch import ChunkStore, Programs
+from optim.arguments import explain_arguments
 
 
 class Told(NamedTuple):
@@ -50,6 +51,7 @@ class Tuning(NamedTuple):
         return tuple(dict.fromkeys((*said, *self.events)))
 
 
+@explain_arguments
 def tune(
     plan: TuningPlan,
     store: ChunkStore | None = None,

@@ -14,6 +14,7 @@ from lr_batch.analysis.measured_curve import MeasuredCurve, measured_curve, poin
 from lr_batch.analysis.optimum import Optimum, best_settings, study_seeds
 from lr_batch.analysis.scaling_curve import SHARPNESS_RANGE, Points, fit_curve, log_steps
 from lr_batch.result import Result
+from optim.arguments import explain_arguments
 from optim.names import listed
 
 MIN_BATCH_SIZES, MIN_SEEDS = 4, 2
@@ -180,6 +181,7 @@ def _check(optima: Sequence[Optimum], level: float, sharpness: float | None) -> 
         raise ValueError(f"critical_batch_size: needs at least {MIN_SEEDS} seeds, got {seeds}")
 
 
+@explain_arguments
 def critical_batch_size(
     result: Result | None,
     *,
@@ -257,6 +259,7 @@ class Ratio(NamedTuple):
     p_value: float
 
 
+@explain_arguments
 def ratio(one: CriticalBatchSize, other: CriticalBatchSize) -> dict[str, Ratio]:
     """Of "s_min" and "critical_batch_size" `one` over `other`; seeds that both have are paired."""
     logs = difference(one.parameters, one.seeds, other.parameters, other.seeds)

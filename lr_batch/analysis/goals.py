@@ -11,6 +11,7 @@ from lr_batch.problem.goal import parse_goal
 from lr_batch.problem.reaching import averaged, crossing
 from lr_batch.problem.workload import Goal
 from lr_batch.result import BUDGET, DIVERGED, REACHED, Result
+from optim.arguments import explain_arguments
 
 SHARES = (0.03, 0.1, 0.2, 0.4)  # of the way from the goal back to the start, for easier goals
 FEW_STEPS = 5.0  # a goal met sooner says little about training: whole steps are its unit
@@ -24,6 +25,7 @@ class CriticalAtGoal(NamedTuple):
     refusal: str
 
 
+@explain_arguments
 def at_goal(result: Result, goal: Goal | str) -> Result:
     """The result that the trials give at another goal of the same metric, by the same rule of reaching it.
 
@@ -66,6 +68,7 @@ def easier_goals(result: Result) -> tuple[Goal, ...]:
     return tuple(easier for easier in dict.fromkeys(goals) if easier != goal and not easier.is_met(start))
 
 
+@explain_arguments
 def critical_by_goal(result: Result, own: CriticalBatchSize | None = None) -> tuple[CriticalAtGoal, ...]:
     """The critical batch size at the result's own goal and at easier ones.
 

@@ -21,6 +21,8 @@ import numpy as np
 import scipy  # loads scipy.special at its first use
 from jaxtyping import Float
 
+from optim.arguments import explain_arguments
+
 LEVEL = 0.9  # of every interval that is printed, unless the caller asks for another
 
 
@@ -94,6 +96,7 @@ def exp_estimates(replicates: Replicates, level: float = LEVEL) -> list[Estimate
     return [Estimate(*row) for row in ends.tolist()]
 
 
+@explain_arguments
 def estimate(values: Float[np.ndarray, " n"], level: float = LEVEL) -> Estimate:
     """Mean of independent values with Student's interval; infinite where one of them is not finite."""
     if not np.isfinite(values).all():
@@ -131,6 +134,7 @@ def p_values(replicates: Replicates) -> Float[np.ndarray, " answers"]:
     return 2.0 * scipy.special.stdtr(df, -size)
 
 
+@explain_arguments
 def holm(p: Float[np.ndarray, " tests"], level: float = LEVEL) -> np.ndarray:
     """Which of several hypotheses are refuted, all of them right together with probability `level` (Holm, 1979).
 

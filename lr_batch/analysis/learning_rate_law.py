@@ -23,6 +23,7 @@ from lr_batch.analysis.laws import LAWS, NO_LAW_IN_IT
 from lr_batch.analysis.optimum import Optimum, best_settings, rate_table
 from lr_batch.analysis.rate_plane import RATE
 from lr_batch.result import Result
+from optim.arguments import explain_arguments
 from optim.names import listed
 
 MIN_BATCH_SIZES = 4
@@ -198,6 +199,7 @@ def _misfit(law: Supported, num_points: int) -> tuple[str, ...]:
     return (f"no law fits: best rates lie {ratio:.1f} times their errors from the nearest one",)
 
 
+@explain_arguments
 def learning_rate_law(
     result: Result,
     *,

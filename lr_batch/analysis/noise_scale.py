@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Array, Float
 
 from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
+from optim.arguments import explain_arguments
 
 MIN_DRAWS = 4
 
@@ -62,6 +63,7 @@ def _ratio(signal: np.ndarray | float, noise: np.ndarray | float) -> np.ndarray:
     return np.where(positive, np.maximum(noise, 0.0) / np.where(positive, signal, 1.0), np.inf)
 
 
+@explain_arguments
 def gradient_noise_scale(
     small_sq_norms: Float[np.ndarray, " draws"],
     big_sq_norms: Float[np.ndarray, " draws"],
@@ -112,6 +114,7 @@ def _quadratic_form(workload: Workload, params: PyTree, key: Key, curvature: boo
     return lambda g: optax.tree.vdot(g, jax.jvp(gradient, (params,), (g,))[1])
 
 
+@explain_arguments
 def measure_noise_scale(
     workload: Workload,
     params: PyTree,

@@ -13,6 +13,7 @@ from lr_batch.analysis.intervals import LEVEL, Estimate, Replicates, exp_estimat
 from lr_batch.analysis.rate_fit import RateCells, RateFit, fit_rates
 from lr_batch.analysis.rate_plane import RatePlane, best_plane, fewest
 from lr_batch.result import Result
+from optim.arguments import explain_arguments
 
 PRIOR_DF = 4.0  # weight of the spread over seeds at the other batch sizes, in degrees of freedom
 SPREAD_MIN = 0.005  # log steps; keeps weights finite where all seeds agree exactly
@@ -218,6 +219,7 @@ def _censored_row(plane: RatePlane) -> Optimum:
     )
 
 
+@explain_arguments
 def best_settings(result: Result, *, level: float = LEVEL) -> tuple[Optimum, ...]:
     """Best rate, and steps to the goal there, at every batch size, ascending.
 

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from lr_batch.analysis.intervals import LEVEL, Estimate, estimate
 from lr_batch.generalization import Generalization
+from optim.arguments import explain_arguments
 
 
 class StrengthRow(NamedTuple):
@@ -44,6 +45,7 @@ class BestStrength(NamedTuple):
     gain: Estimate | None
 
 
+@explain_arguments
 def strength_rows(fits: Generalization, *, level: float = LEVEL) -> tuple[StrengthRow, ...]:
     """One row for each batch size and strength, both ascending. Needs at least two seeds."""
     held_out, train = fits.cost(fits.held_out), fits.cost(fits.train)
@@ -63,6 +65,7 @@ def strength_rows(fits: Generalization, *, level: float = LEVEL) -> tuple[Streng
     return tuple(rows)
 
 
+@explain_arguments
 def best_strengths(fits: Generalization, *, level: float = LEVEL) -> tuple[BestStrength, ...]:
     """The best strength of each batch size; differences between strengths are taken within each seed."""
     return tuple(_best(fits, batch_size, level) for batch_size in fits.study.batch_sizes)

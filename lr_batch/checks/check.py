@@ -11,11 +11,13 @@ from lr_batch.checks import examples, labels, start, switches
 from lr_batch.checks import optimizer as optimizers
 from lr_batch.checks.probe import Probe
 from lr_batch.study import Study
+from optim.arguments import explain_arguments
 
 REMEMBERED = 64  # studies; their functions and data stay alive as long
 _passed: OrderedDict[str, tuple[Any, tuple[str, ...]]] = OrderedDict()
 
 
+@explain_arguments
 def check(study: Study, *, to_goal: bool = True) -> tuple[str, ...]:
     """Checks a study on real rows of its data; nothing is trained. A study that passed is not checked again.
 

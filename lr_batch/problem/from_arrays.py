@@ -16,8 +16,10 @@ from lr_batch.problem.metrics import PerExample, checked_metrics, with_error
 from lr_batch.problem.model import as_model
 from lr_batch.problem.shapes import ROWS, check_shapes
 from lr_batch.problem.workload import Goal, Workload
+from optim.arguments import explain_arguments
 
 
+@explain_arguments
 def from_arrays(
     model: Any,
     *,

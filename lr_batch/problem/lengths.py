@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lr_batch.fields import whole
+from optim.arguments import explain_arguments
 
 STEPS, EXAMPLES, BUDGET = "steps", "examples", "budget"
 MAX_STEPS = 1_000_000_000  # steps are counted in 32 bits
@@ -100,6 +101,7 @@ def parse_budget(given: Any, num_examples: int) -> int | Length:
     return length if length.unit == EXAMPLES else whole("budget", length.value, low=1, high=MAX_STEPS)
 
 
+@explain_arguments
 def steps_within(budget: int | Length, batch_size: Any) -> Any:
     """Most optimizer steps of a trial at a batch size, or at each of several; the last one ends the budget.
 

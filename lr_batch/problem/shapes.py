@@ -11,7 +11,7 @@ import numpy as np
 
 from lr_batch.errors import first_line
 from lr_batch.problem.goal import complement
-from lr_batch.problem.workload import Goal, Workload
+from lr_batch.problem.workload import Goal, Workload, num_examples
 from optim.names import unknown
 
 ROWS = 2  # examples of the batch that is traced
@@ -30,6 +30,7 @@ def check_shapes(owner: str, workload: Workload, goal: Goal) -> None:
         training loss is not a float, if the goal's metric is unknown, or if there are no real parameters to train.
     """
     _check_micro_batch(owner, workload.micro_batch)
+    num_examples(workload.train_data), num_examples(workload.eval_data)
     key = jax.eval_shape(jax.random.key, 0)
     params = _shapes_of(owner, "the model's init", workload.init, key)
     _check_params(owner, params)

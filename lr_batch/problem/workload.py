@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import Array, Float
 
+from optim.arguments import explain_arguments
+
 PyTree = Any
 Key = jax.Array
 
@@ -91,9 +93,15 @@ class Workload(NamedTuple):
     lanes: str = "auto"
 
 
+@explain_arguments
 def num_examples(data: PyTree) -> int:
     """Length of the leading axis that all arrays of `data` share."""
-    lengths = {leaf.shape[0] for leaf in jax.tree.leaves(data)}
+    leaves = jax.tree.leaves(data)
+    if not leaves or not all(getattr(leaf, "shape", ()) for leaf in leaves):
+        raise ValueError(
+            f"num_examples: data must be arrays with one row for each example, got {type(data).__name__}"
+        )
+    lengths = {leaf.shape[0] for leaf in leaves}
     if len(lengths) != 1:
         raise ValueError(
             f"num_examples: arrays of one data set must have the same number of rows, got {sorted(lengths)}"

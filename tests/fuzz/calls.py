@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import random
 from collections.abc import Callable
@@ -145,7 +146,13 @@ def pool() -> dict[str, list[Any]]:
     )
     space = hparam.Space({"learning_rate": hparam.log(0.1, 1.0)})
     plan = hparam.TuningPlan(
-        study._replace(batch_sizes=(8,)), space, search="random", trials=2, ask=2, confirm=2, width=2
+        dataclasses.replace(study, batch_sizes=(8,)),
+        space,
+        search="random",
+        trials=2,
+        ask=2,
+        confirm=2,
+        width=2,
     )
     rows = np.asarray(workload.train_data["x"]), np.asarray(workload.train_data["y"])
     model = (lambda key: {"w": jnp.zeros((5, 3))}, lambda params, x: x @ params["w"])

@@ -24,8 +24,9 @@ LIMIT = 240  # seconds; tiny studies take a few, or a minute where the machine i
 # Python's own words say nothing to who typed a command; where a user's own file raised them, it is named beside them.
 PYTHON = re.compile(
     r"object has no attribute|not subscriptable|NoneType|unexpected keyword|positional argument|unhashable|index out of"
-    r"|Errno|could not convert|not supported between|object is not|Traceback|KeyError|<class '|<function|object at 0x"
+    r"|Errno|could not convert|not supported between|object is not|Traceback|KeyError"
 )
+REPRS = re.compile("<class '|<function|object at 0x")  # of what was handed over, which a call may show
 USERS = re.compile(r"(my|syntax|raises|exits)\.py|\(\) failed: ")
 TRAINS = ("curve", "compare", "regularize", "tune", "transfer")
 
@@ -108,7 +109,7 @@ def _fault(line: Line, code: int, out: str, err: str, written: bool) -> str | No
         return f"exit {code} without a word"
     if code == 2 and len(err.splitlines()) > 1 and not err.splitlines()[-1].startswith("lr-batch: "):
         return "the line that says what is wrong is not the last one"
-    if PYTHON.search(said[-1]) and not USERS.search(said[-1]):
+    if (PYTHON.search(said[-1]) or REPRS.search(said[-1])) and not USERS.search(said[-1]):
         return "Python's own words"
     if len(said[-1]) > 1000:
         return "a line of more than 1,000 characters"

@@ -1,0 +1,97 @@
+"""A wrong kind of argument is said as what was handed over; what works, and errors of others, stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import hparam
+import lr_batch
+import optim
+import reg
+from optim.arguments import explain_arguments
+
+
+class Thing(NamedTuple):
+    size: int
+
+
+@explain_arguments
+def made(
+    thing: Thing,
+    rate: float = 0.1,
+    names: Sequence[str] = (),
+    table: Mapping[str, float] | None = None,
+    call: Callable[[], None] | None = None,
+    kind: Literal["a", "b"] = "a",
+):
+    """Fails with errors of Python's own."""
+    sizes = [name.upper() for name in names]
+    return (thing.size + rate, sizes, (table or {}).get("x"), call and call(), {"a": 1, "b": 2}[kind])
+
+
+WRONG = [
+    ({"thing": 3}, "made: thing must be a Thing, got 3"),
+    ({"rate": "x"}, "made: rate must be a number, got 'x'"),
+    ({"names": 5}, "made: names must be a list of text, got 5"),
+    ({"names": ["a", 1]}, "made: names must be a list of text, got a list"),
+    ({"table": [1]}, "made: table must be a mapping from names or None, got a list"),
+    ({"call": object()}, "made: call must be a function or None, got an object"),
+    ({"kind": "c"}, "made: kind must be one of a, b, got 'c'"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "said"), WRONG)
+def test_what_made_a_call_fail_is_said(wrong, said):
+    with pytest.raises(ValueError) as error:
+        made(**{"thing": Thing(1), **wrong})
+    assert str(error.value) == said
+
+
+@pytest.mark.parametrize("rate", [1, 0.5, np.float32(0.5), np.int64(2), jnp.float32(0.5), np.array(0.5)])
+def test_numbers_of_every_kind_pass(rate):
+    assert made(Thing(1), rate)[0] == 1 + rate
+
+
+def test_errors_that_no_argument_explains_stay():
+    def fails():
+        return {}["inside"]
+
+    with pytest.raises(KeyError, match="inside"):
+        made(Thing(1), call=fails)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'thing'"):
+        made()
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+        made(Thing(1), colour=1)
+
+
+SPACE = {"learning_rate": [0.1]}
+PUBLIC = {
+    "run: study must be a Study, got int": lambda: lr_batch.run(3),
+    "log_grid: low must be a number, got None": lambda: lr_batch.log_grid(None, 1.0, 3),
+    "bayes: space must be a Space, got a dict": lambda: hparam.bayes(SPACE),
+    "Space: dimensions must be a mapping from names, got a list": lambda: hparam.Space([1]),
+    "linear: high must be a number, got 'x'": lambda: hparam.linear(0.0, "x"),
+    "study_of: space must be a Space, got a dict": lambda: hparam.study_of(SPACE, {}),
+    "adam: hyperparameters must be a mapping from names to values, got 0.1": lambda: optim.OPTIMIZERS["adam"](
+        0.1
+    ),
+    "l2: hyperparameters must be a mapping from names to values, got 0.1": lambda: reg.REGULARIZERS[
+        "l2"
+    ].make(0.1),
+    "schedule_free: base must be a .*, got 3": lambda: optim.schedule_free(3, 0.1),
+    "muon: hidden must be a function, got dict": lambda: optim.muon(0.1, hidden={}),
+    "num_examples: data must be arrays with one row for each example, got float": lambda: (
+        lr_batch.num_examples(0.3)
+    ),
+}
+
+
+@pytest.mark.parametrize("said", PUBLIC)
+def test_public_functions_say_it(said):
+    with pytest.raises(ValueError, match=f"^{said}"):
+        PUBLIC[said]()
