@@ -27,7 +27,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
 def fuzz(
-    scratch: Path, jobs: list[tuple[str, int]], seed: int, kinds: tuple[str, ...]
+    scratch: Path, jobs: list[tuple[str, int]], seed: int, kinds: tuple[str, ...], *, trained: bool = True
 ) -> Iterator[tuple[str, str, object]]:
     """(job, what was drawn, outcome) of each.
 
@@ -35,6 +35,7 @@ def fuzz(
       scratch: an empty folder.
       jobs: ("line" or "call", number) of each.
       kinds: of the folders of results that lines find.
+      trained: whether calls may be given what takes training to make.
     """
     from runs.arguments import options
     from runs.commands import COMMANDS
@@ -50,7 +51,7 @@ def fuzz(
             shown = shlex.join(line.words)
             yield f"line:{number}", shown, outcomes.of_line(world, line, draw)
         else:
-            call = calls.call(draw)
+            call = calls.call(draw, trained=trained)
             yield f"call:{number}", str(call), outcomes.of_call(call)
 
 

@@ -37,6 +37,12 @@ ODD: list[Any] = [
 ]  # fmt: skip
 
 
+class Later(NamedTuple):
+    """An argument that takes training to make, made when it is drawn, once."""
+
+    made: Callable[[], Any]
+
+
 class Call(NamedTuple):
     """A function and its arguments by name."""
 
@@ -89,7 +95,8 @@ def functions() -> dict[str, Callable]:
     return called
 
 
-def call(draw: random.Random) -> Call:
+def call(draw: random.Random, *, trained: bool = True) -> Call:
+    """One call; without what takes training to make, where `trained` is False."""
     names = sorted(functions())
     name = draw.choice(
         [*names, *(name for name in names if name.partition(".")[2] in WEIGHTY for _ in range(8))]
@@ -107,7 +114,10 @@ def call(draw: random.Random) -> Call:
             }
             chosen[parameter.name] = several.get(parameter.kind, lambda: draw.choice(ODD))()
         elif needed or (parameter.name in pools and draw.random() < 0.3):
-            chosen[parameter.name] = draw.choice(pools.get(parameter.name, [0.1]))
+            value = draw.choice(pools.get(parameter.name, [0.1]))
+            chosen[parameter.name] = value
+            if isinstance(value, Later):
+                chosen[parameter.name] = value.made() if trained else object()
     return Call(name, function, chosen)
 
 
@@ -140,10 +150,9 @@ def pool() -> dict[str, list[Any]]:
     study = lr_batch.Study(
         workload=workload, batch_sizes=(4, 8), space=grid, seeds=2, extend=False, budget=20
     )
-    result = lr_batch.run(study)
-    fits = lr_batch.generalize(
-        lr_batch.Study(workload=workload, batch_sizes=(8,), space=grid, seeds=2, regularizer="l2"), 1.0
-    )
+    result = cache(lambda: lr_batch.run(study))
+    regularized = lr_batch.Study(workload=workload, batch_sizes=(8,), space=grid, seeds=2, regularizer="l2")
+    fits = cache(lambda: lr_batch.generalize(regularized, 1.0))
     space = hparam.Space({"learning_rate": hparam.log(0.1, 1.0)})
     plan = hparam.TuningPlan(
         dataclasses.replace(study, batch_sizes=(8,)),
@@ -177,8 +186,8 @@ def pool() -> dict[str, list[Any]]:
         "evaluation_growth": [0.5, 1.0],
         "schedule": ["constant", "cosine"],
         "study": [study],
-        "result": [result],
-        "fits": [fits],
+        "result": [Later(result)],
+        "fits": [Later(fits)],
         "plan": [plan],
         "epochs": [1.0, 0.5],
         "model": [model],
@@ -206,7 +215,7 @@ def pool() -> dict[str, list[Any]]:
         "batch_big": [64],
         "resamples": [20],
         "seed": [0, 1],
-        **dict.fromkeys(["one", "other"], [lr_batch.best_settings(result)[0]]),
+        **dict.fromkeys(["one", "other"], [Later(lambda: lr_batch.best_settings(result())[0])]),
         "batch_size": [4, 8],
         "learning_rate": [0.1, jnp.float32(0.1), optax.constant_schedule(0.1)],
         **dict.fromkeys(["b1", "b2", "b3", "decay", "momentum"], [0.9, 0.0]),

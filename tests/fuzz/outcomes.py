@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 from matplotlib.figure import Figure
 
+from lr_batch import StudyError
 from tests.fuzz.lines import Line
 from tests.fuzz.quiet import quiet
 from tests.fuzz.world import World, damage
@@ -123,7 +124,7 @@ def of_call(call: Callable[[], Any]) -> Outcome:
             call()
     except TooLong:
         return Outcome("too long", "", f"no end within {LIMIT} s")
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, StudyError) as error:
         said = str(error)
         if not _on_purpose(error):
             return Outcome("traceback", said, _last_lines(error))
