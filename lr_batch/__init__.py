@@ -26,6 +26,7 @@ from lr_batch.problem.from_arrays import from_arrays
 from lr_batch.problem.lengths import Length, steps_within
 from lr_batch.problem.regularized import RegularizedOptimizer
 from lr_batch.problem.scheduled import Schedule
+from lr_batch.problem.whole_set import Metric
 from lr_batch.problem.workload import Goal, Workload, num_examples
 from lr_batch.proposal import Proposal, propose_goal
 from lr_batch.resolve import as_optimizer, as_workload
@@ -58,6 +59,7 @@ __all__ = [
     "Goal",
     "LearningRateLaw",
     "Length",
+    "Metric",
     "Optimum",
     "Programs",
     "Proposal",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lr_batch.problem.goal import is_better_high
 from lr_batch.problem.lengths import steps_within
 from lr_batch.problem.reaching import averaged
 from lr_batch.problem.workload import Goal, num_examples
@@ -53,7 +54,8 @@ def propose_goal(
     Args:
       workload: as for `Study`.
       optimizer: as for `Study`.
-      metric: of the goal; the workload's, with its direction, where None; another is taken to fall.
+      metric: of the goal; the workload's, with its direction, where None. That of another follows from its name: an
+        accuracy rises, what has no known name falls.
       on_chunk: as for `run`.
 
     Raises:
@@ -61,7 +63,9 @@ def propose_goal(
     """
     workload, optimizer = as_workload(workload), as_optimizer(optimizer)
     batch_size = workload.batch_sizes[len(workload.batch_sizes) // 2]
-    goal = workload.goal if metric in (None, workload.goal.metric) else Goal(metric, 0.0)
+    goal = (
+        workload.goal if metric in (None, workload.goal.metric) else Goal(metric, 0.0, is_better_high(metric))
+    )
     study = Study(
         workload=workload,
         optimizer=optimizer,
@@ -101,7 +105,12 @@ def _read_off(result: Result) -> Proposal:
 def _averages(result: Result, rows: np.ndarray) -> np.ndarray:
     """Averaged curves [evaluations, seeds] of trials that were all trained to the end."""
     curves = [result.curves[i] for i in np.flatnonzero(rows)]
-    return averaged(curves[0].steps, np.stack([c.values for c in curves], axis=1), result.time_constant)
+    return averaged(
+        curves[0].steps,
+        np.stack([c.values for c in curves], axis=1),
+        result.time_constant,
+        result.goal.metric,
+    )
 
 
 def _eased(value: float, goal: Goal) -> float:

@@ -27,6 +27,7 @@ from lr_batch.problem.reaching import AVERAGE, RULES
 from lr_batch.problem.regularized import RegularizedOptimizer, check_regularizer
 from lr_batch.problem.scheduled import Schedule, ScheduledOptimizer, check_schedule, read_schedule
 from lr_batch.problem.shapes import check_shapes
+from lr_batch.problem.whole_set import MEAN, PERPLEXITY
 from lr_batch.problem.workload import EXECUTIONS, Goal, Workload, num_examples
 from lr_batch.resolve import as_optimizer, as_workload
 from optim.arguments import explain_arguments
@@ -68,7 +69,8 @@ class Study:
       evaluation_growth: relative distance of neighbouring evaluations, above 0; None for the rule's own.
       evaluation_share: of the time of a study that evaluations may take, above 0, at most 1. Below 1 an evaluation reads
         as many held-out rows as the steps before it pay for, taking turns, where all would take longer; with 1 each
-        reads all. None for a quarter, or 1 where `reached` is "first". See `lr_batch.engine.cadence`.
+        reads all. None for a quarter, or 1 where `reached` is "first", where
+        examples have weights, and for metrics such as r2 that are no mean. See `lr_batch.engine.cadence`.
 
     Raises:
       ValueError: one line naming the field, the value, and what is allowed.
@@ -140,7 +142,7 @@ class Study:
         put("evaluation_growth", number("evaluation_growth", growth))
         if not self.evaluation_growth > 0:
             raise ValueError(f"study: evaluation_growth must be above 0, got {growth!r}")
-        share = RULES[reached].share if evaluation_share is None else evaluation_share
+        share = self._default_share() if evaluation_share is None else evaluation_share
         put("evaluation_share", number("evaluation_share", share))
         self._check_share()
         if not isinstance(slack, int | float | np.number) or not slack >= 1:
@@ -228,6 +230,15 @@ class Study:
             check_settings(self.regularizer.name, self.regularizer.hparams, strengths)
             check_regularizer(self.regularizer, self.optimizer, self.workload)
 
+    @property
+    def _of_parts(self) -> bool:
+        """Whether the goal's metric of a part of the held-out rows stands for that of all."""
+        metric = self.workload.metrics.get(self.goal.metric, MEAN)
+        return metric in (MEAN, PERPLEXITY) and self.workload.weights is None
+
+    def _default_share(self) -> float:
+        return RULES[self.reached].share if self._of_parts else 1.0
+
     def _check_share(self) -> None:
         if not 0 < self.evaluation_share <= 1:
             raise ValueError(
@@ -237,6 +248,12 @@ class Study:
             raise ValueError(
                 f"study: evaluation_share must be 1 with reached {self.reached!r}, got {self.evaluation_share:g}: the "
                 "first of many evaluations on parts of the held-out rows comes too early; take reached 'average'"
+            )
+
+        if self.evaluation_share < 1 and not self._of_parts:
+            raise ValueError(
+                f"study: evaluation_share must be 1 for {self.goal.metric}, got {self.evaluation_share:g}: that of a part of "
+                "the held-out rows does not stand for that of all"
             )
 
     def _check_size(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lr_batch.analysis.critical_batch import CriticalBatchSize, critical_batch_size
 from lr_batch.problem.goal import parse_goal
-from lr_batch.problem.reaching import averaged, crossing
+from lr_batch.problem.reaching import averaged, crossing, from_scale, on_scale
 from lr_batch.problem.workload import Goal
 from lr_batch.result import BUDGET, DIVERGED, REACHED, Result
 from optim.arguments import explain_arguments
@@ -47,7 +47,10 @@ def at_goal(result: Result, goal: Goal | str) -> Result:
             f"'{result.goal._replace(threshold=goal.threshold)}', got '{goal}'"
         )
     steps = np.array(
-        [crossing(curve.steps, averaged(*curve, result.time_constant), goal) for curve in result.curves]
+        [
+            crossing(curve.steps, averaged(*curve, result.time_constant, goal.metric), goal)
+            for curve in result.curves
+        ]
     )
     lost = np.where(result.status == DIVERGED, DIVERGED, BUDGET)
     # A trial that reached the result's own goal and diverged later is known to have lived as long as its curve.
@@ -61,10 +64,9 @@ def easier_goals(result: Result) -> tuple[Goal, ...]:
     if not starts:
         return ()
     goal, start = result.goal, float(np.median(starts))
-    goals = [
-        goal._replace(threshold=float(f"{goal.threshold + share * (start - goal.threshold):.2g}"))
-        for share in SHARES
-    ]
+    far, near = on_scale(goal.metric, start), on_scale(goal.metric, goal.threshold)
+    between = [from_scale(goal.metric, near + share * (far - near)) for share in SHARES]
+    goals = [goal._replace(threshold=float(f"{threshold:.2g}")) for threshold in between]
     return tuple(easier for easier in dict.fromkeys(goals) if easier != goal and not easier.is_met(start))
 
 

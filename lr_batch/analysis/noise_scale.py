@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from lr_batch.problem.weights import relative_losses
 from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
 from optim.arguments import explain_arguments
 
@@ -108,8 +109,10 @@ def _quadratic_form(workload: Workload, params: PyTree, key: Key, curvature: boo
     if not curvature:
         return lambda g: optax.tree.vdot(g, g)
 
+    losses = relative_losses(workload)
+
     def gradient(at):
-        return jax.grad(lambda p: workload.loss(p, workload.train_data, key).mean())(at)
+        return jax.grad(lambda p: losses(p, workload.train_data, key).mean())(at)
 
     return lambda g: optax.tree.vdot(g, jax.jvp(gradient, (params,), (g,))[1])
 
@@ -165,6 +168,7 @@ def _measure(
     data = jax.tree.map(jnp.asarray, workload.train_data)
     pieces, total = batch_big // batch_small, num_examples(data)
     draw_key, loss_key = jax.random.split(key)
+    losses = relative_losses(workload)
     form = _quadratic_form(workload, params, loss_key, curvature)
 
     def one_draw(this_key):
@@ -173,7 +177,7 @@ def _measure(
         def add(carry, piece):
             batch = jax.tree.map(lambda leaf: leaf[rows[piece]], data)
             noise_key = jax.random.fold_in(loss_key, piece)
-            grads = jax.grad(lambda p: workload.loss(p, batch, noise_key).mean())(params)
+            grads = jax.grad(lambda p: losses(p, batch, noise_key).mean())(params)
             return (carry[0] + form(grads), jax.tree.map(jnp.add, carry[1], grads)), None
 
         zero = jax.tree.map(jnp.zeros_like, params)

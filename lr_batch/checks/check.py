@@ -7,9 +7,10 @@ from typing import Any
 
 import jax
 
-from lr_batch.checks import examples, labels, start, switches
+from lr_batch.checks import examples, labels, start, switches, whole_set
 from lr_batch.checks import optimizer as optimizers
 from lr_batch.checks.probe import Probe
+from lr_batch.problem.goal import check_direction
 from lr_batch.study import Study
 from optim.arguments import explain_arguments
 
@@ -42,11 +43,13 @@ def check(study: Study, *, to_goal: bool = True) -> tuple[str, ...]:
 
 
 def _checked(study: Study, to_goal: bool) -> tuple[str, ...]:
+    check_direction(study.workload.name, study.goal)
     said = optimizers.check_optimizer(study)
     probe = Probe(study.workload)
     said += start.check_training_loss(probe)
     said += labels.check_labels(probe)
     said += examples.check_independent(probe)
+    said += whole_set.check_cuts(probe)
     said += start.check_metrics(probe, study.goal, study.seed_numbers, to_goal)
     return tuple(said)
 
@@ -54,4 +57,5 @@ def _checked(study: Study, to_goal: bool) -> tuple[str, ...]:
 def _parts(study: Study) -> tuple:
     workload, optimizer = study.workload, study.optimizer
     functions = (workload.init, workload.loss, workload.evaluate, optimizer.make, optimizer.eval_params)
+    functions += (workload.weights, *(part for metric in workload.metrics.values() for part in metric))
     return (*functions, study.regularizer, *jax.tree.leaves((workload.train_data, workload.eval_data)))

@@ -16,7 +16,7 @@ from lr_batch.checks.probe import ROWS, Probe, spread, take
 from lr_batch.errors import StudyError
 from lr_batch.problem.workload import PyTree, num_examples
 
-Values = dict[str, np.ndarray]  # name -> [m]
+Values = dict[str, np.ndarray]  # name -> [m], or [m, k] of what a metric of the whole set is computed from
 
 
 def check_independent(probe: Probe) -> list[str]:
@@ -75,8 +75,9 @@ def _compare(probe: Probe, part: str, rows: Int[np.ndarray, " m"], before: Value
         apart = np.abs(value - other) > probe.tolerance * (size + np.median(size)) + 1e-6
         if apart.any():
             i = int(np.argmax(apart))
+            row, value, other = i // (apart.size // len(rows)), value.ravel(), other.ravel()
             raise StudyError(
-                f"{probe.workload.name}: the {name} of {part} row {rows[i]} is {value[i]:.6g}, and {other[i]:.6g} among "
-                "other rows: examples must be independent, since batches are cut into micro-batches; let no layer "
+                f"{probe.workload.name}: the {name} of {part} row {rows[row]} is {value[i]:.6g}, and {other[i]:.6g} "
+                "among other rows: examples must be independent, since batches are cut into micro-batches; let no layer "
                 "or loss mix the rows of a batch, and check that outputs and targets have the same shape"
             )

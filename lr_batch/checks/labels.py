@@ -10,10 +10,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from lr_batch.checks.probe import ROWS, Probe, spread, take
 from lr_batch.errors import StudyError
+from lr_batch.problem.weights import WEIGHTS
 
 FAR = 1_000_003  # an index beyond every array
 CANDIDATES = 64  # classes beyond the largest label that -1 may stand for
@@ -26,8 +27,11 @@ def check_labels(probe: Probe) -> list[str]:
         return []
     said = []
     if _integers(data["y"]):
-        _check_targets(probe, data["y"])
-        said.append(f"labels: {data['y'].min()} to {data['y'].max()}, each with a loss of its own")
+        labels = np.asarray(data["y"])[
+            _counts(data, "y")
+        ]  # what weighs nothing, such as padding, may be anything
+        _check_targets(probe, labels, data["y"].ndim)
+        said.append(f"labels: {labels.min()} to {labels.max()}, each with a loss of its own")
     if _integers(data["x"]):
         _check_tokens(probe, data["x"])
         said.append(
@@ -40,7 +44,16 @@ def _integers(array: Any) -> bool:
     return np.asarray(array).dtype.kind in "iu"
 
 
-def _check_targets(probe: Probe, y: Int[np.ndarray, " ..."]) -> None:
+def _counts(data: Any, side: str) -> Bool[np.ndarray, " ..."]:
+    """Which numbers of a part of the data count, where the targets have weights."""
+    shape = np.shape(data[side])
+    if side != "y" or WEIGHTS not in data:
+        return np.ones(shape, bool)
+    weights = np.asarray(data[WEIGHTS])
+    return np.broadcast_to(weights.reshape(*weights.shape, *(1,) * (len(shape) - weights.ndim)) > 0, shape)
+
+
+def _check_targets(probe: Probe, y: Int[np.ndarray, " labels"], ndim: int) -> None:
     low, high, name = int(y.min()), int(y.max()), probe.workload.name
     if low < 0 and (taken := _same(probe, "y", low, range(high + CANDIDATES))) is not None:
         raise StudyError(
@@ -53,7 +66,7 @@ def _check_targets(probe: Probe, y: Int[np.ndarray, " ..."]) -> None:
             f"{name}: label {high} has the loss of label {taken}: it lies beyond the last class; "
             "labels go from 0 to classes - 1"
         )
-    if beyond and y.ndim == 1 and not np.any(_with(probe, "y", high, high)):
+    if beyond and ndim == 1 and not np.any(_with(probe, "y", high, high)):
         raise StudyError(
             f"{name}: examples with label {high} have loss 0 whatever the model says: it lies beyond the last "
             "class; labels go from 0 to classes - 1"
@@ -84,7 +97,7 @@ def _same(probe: Probe, side: str, value: int, others: Any) -> int | None:
 def _with(probe: Probe, side: str, value: int, other: int) -> np.ndarray:
     """Losses of examples that have `value`, with `other` in its place; NaN counts as a number of its own."""
     data = probe.workload.train_data
-    has = (np.asarray(data[side]) == value).reshape(len(data[side]), -1).any(axis=1)
+    has = ((np.asarray(data[side]) == value) & _counts(data, side)).reshape(len(data[side]), -1).any(axis=1)
     rows = np.resize(np.flatnonzero(has), len(spread(data, ROWS)))
     batch = take(data, rows)
     batch = {**batch, side: np.where(batch[side] == value, other, batch[side]).astype(batch[side].dtype)}

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from lr_batch.compiled import compiled
 from lr_batch.errors import StudyError, first_line
+from lr_batch.problem.weights import mean_loss
 from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
 
 ROWS = 64  # of a batch
@@ -42,6 +43,7 @@ class Probe:
 
     def __init__(self, workload: Workload):
         self.workload = workload
+        self._compiled: dict[Callable, OncePerShapes] = {}
         self.keys = [jax.random.key(number) for number in (1, 2)]
         self._init, self._loss, self._evaluate = map(
             OncePerShapes, (workload.init, workload.loss, workload.evaluate)
@@ -60,9 +62,17 @@ class Probe:
     def loss(self, params: PyTree, batch: PyTree, key: Key) -> Float[np.ndarray, " m"]:
         return np.asarray(self._called("loss", self._loss, params, batch, key), np.float64)
 
-    def metrics(self, params: PyTree, batch: PyTree) -> dict[str, Float[np.ndarray, " n"]]:
-        values = self._called("evaluate", self._evaluate, params, batch)
-        return {name: np.asarray(value, np.float64) for name, value in values.items()}
+    def evaluate(self, params: PyTree, batch: PyTree) -> dict[str, Any]:
+        """As the workload returns it."""
+        return self._called("evaluate", self._evaluate, params, batch)
+
+    def metrics(self, params: PyTree, batch: PyTree) -> dict[str, Float[np.ndarray, "n ..."]]:
+        """Metrics of examples; of one of the whole set, all numbers of an example that it is computed from."""
+        return {name: _numbers_of_examples(value) for name, value in self.evaluate(params, batch).items()}
+
+    def once(self, function: Callable) -> OncePerShapes:
+        """The function, compiled as those of the workload are."""
+        return self._compiled.setdefault(function, OncePerShapes(function))
 
     def gradient(self, params: PyTree, batch: PyTree) -> PyTree:
         """Of the mean loss."""
@@ -71,7 +81,7 @@ class Probe:
     @cached_property
     def _gradient(self) -> Callable:
         return OncePerShapes(
-            jax.grad(lambda params, batch, key: jnp.mean(self.workload.loss(params, batch, key)))
+            jax.grad(lambda params, batch, key: mean_loss(self.workload, params, batch, key))
         )
 
     @cached_property
@@ -88,6 +98,13 @@ class Probe:
             raise StudyError(
                 f"{self.workload.name}: the {what} cannot be computed: {first_line(error)}"
             ) from error
+
+
+def _numbers_of_examples(value: PyTree) -> Float[np.ndarray, "n ..."]:
+    leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(value)]
+    if len(leaves) == 1 and leaves[0].ndim == 1:
+        return leaves[0]
+    return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)
 
 
 def nudged(params: PyTree) -> PyTree:

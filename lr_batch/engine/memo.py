@@ -48,6 +48,7 @@ def program_key(study: Study) -> Hashable:
     structure = jax.tree.structure((workload.train_data, workload.eval_data))
     return (
         *(workload.init, workload.loss, workload.evaluate, workload.micro_batch),
+        *(workload.weights, tuple(workload.metrics.items())),
         *(_functions(study.optimizer), _functions(study.regularizer or ())),
         study.schedule and study.schedule.name,
         *(study.goal.metric, tuple(study.space), tuple(shapes), structure),

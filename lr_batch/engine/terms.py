@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from lr_batch.lanes.race import Terms
-from lr_batch.problem.reaching import average_weights
+from lr_batch.problem.reaching import average_weights, on_scale
 from lr_batch.problem.workload import Goal
 
 Settings = Sequence[Mapping[str, float]]
@@ -59,7 +59,13 @@ def terms_of(
         num_evals=np.int32(len(cadence) if num_evals is None else num_evals),
         reads=np.pad(reads, ((0, fill), (0, 0))),
         weights=average_weights(steps, time_constant, start),
-        threshold=np.float32(goal.threshold if goal else -np.inf),
+        threshold=_threshold(goal),
         above=np.bool_(goal.above if goal else False),
         slack=np.float32(slack),
     )
+
+
+def _threshold(goal: Goal | None) -> np.float32:
+    """On the scale on which the metric is averaged."""
+    with np.errstate(over="ignore"):  # a threshold that nothing reaches
+        return np.float32(on_scale(goal.metric, goal.threshold) if goal else -np.inf)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 import reg
+from lr_batch.lanes.evaluation import metrics_over_blocks
 from lr_batch.lanes.execution import over_lanes
 from lr_batch.lanes.lane import Draw, LaneOptimizer, LaneState, freeze, make_lane
 from lr_batch.lanes.micro_batch import MicroBatch
@@ -22,7 +23,7 @@ ZERO = 0.0  # sparsity counts weights that are exactly this
 
 
 class Measures(NamedTuple):
-    """Of one lane at one evaluation: metrics, means over examples; norm and sparsity of the weights."""
+    """Of one lane at one evaluation: metrics; norm and sparsity of the weights."""
 
     train: Mapping[str, Float[Array, ""]]
     held_out: Mapping[str, Float[Array, ""]]
@@ -144,25 +145,19 @@ def measure(workload: Workload, params: PyTree, data: FitData) -> Measures:
     chosen = zip(jax.tree.leaves(reg.weights(params)), jax.tree.leaves(params), strict=True)
     weights = jnp.concatenate([leaf.ravel() for keep, leaf in chosen if keep])
     return Measures(
-        mean_metrics(workload, params, data.train_blocks, data.train_mask),
-        mean_metrics(workload, params, data.held_out.held_out, data.held_out.mask),
+        all_metrics(workload, params, data.train_blocks, data.train_mask),
+        all_metrics(workload, params, data.held_out.held_out, data.held_out.mask),
         jnp.sqrt(jnp.vdot(weights, weights)),
         jnp.mean(weights == ZERO),
     )
 
 
-def mean_metrics(
+def all_metrics(
     workload: Workload, params: PyTree, blocks: PyTree, mask: Bool[Array, "blocks n"]
 ) -> dict[str, Float[Array, ""]]:
-    """Means over the rows that `mask` marks, one block at a time."""
-
-    def block_sums(block):
-        batch, valid = block
-        values = workload.evaluate(params, batch)
-        return {name: jnp.sum(jnp.where(valid, value, 0.0)) for name, value in values.items()}
-
-    sums = jax.lax.map(block_sums, (blocks, mask))
-    return {name: jnp.sum(total) / jnp.sum(mask) for name, total in sums.items()}
+    """Every metric of the workload over the rows that `mask` marks."""
+    names = jax.eval_shape(workload.evaluate, params, jax.tree.map(lambda leaf: leaf[0], blocks))
+    return metrics_over_blocks(workload, params, tuple(names), blocks, mask)
 
 
 def confidence(

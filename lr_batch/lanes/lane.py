@@ -12,11 +12,12 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 import optim
-from lr_batch.lanes.held_out_blocks import part_rows
+from lr_batch.lanes.evaluation import metric_over_part, metrics_over_blocks, weights_of
 from lr_batch.lanes.micro_batch import MicroBatch, cheapest
 from lr_batch.lanes.order import epoch_order
 from lr_batch.problem.regularized import RegularizedOptimizer
 from lr_batch.problem.scheduled import ScheduledOptimizer
+from lr_batch.problem.whole_set import by_example, weighted_sum
 from lr_batch.problem.workload import Key, PyTree, Workload
 
 Hparams = Mapping[str, Float[Array, ""]]
@@ -76,9 +77,9 @@ class Draw(NamedTuple):
 
 class Lane(NamedTuple):
     """`init: (hparams, seed, alive) -> LaneState`; `step: (hparams, state, draw, batch_size, data) -> LaneState`;
-    `evaluate: (state, data, mask) -> scalar`, the mean of the goal metric over held-out examples;
+    `evaluate: (state, data, mask) -> scalar`, the goal metric of the held-out examples;
     `evaluate_part: (state, data, order, first, number) -> scalar`, the same over `number` of them from place `first` of
-    `order` on, around its end; `outcome: state -> params`, those to evaluate at."""
+    `order` on, around its end; `outcome: state -> params`, those to evaluate at; `metric` is the name of the goal's."""
 
     init: Callable[[Hparams, Int[Array, ""], Bool[Array, ""]], LaneState]
     step: Callable[[Hparams, LaneState, Draw, Int[Array, ""], PyTree], LaneState]
@@ -87,6 +88,7 @@ class Lane(NamedTuple):
         [LaneState, PyTree, Int[Array, " rows"], Int[Array, ""], Int[Array, ""]], Float[Array, ""]
     ]
     outcome: Callable[[LaneState], PyTree]
+    metric: str
 
 
 def batch_value_and_grad(
@@ -100,7 +102,8 @@ def batch_value_and_grad(
 
     ceil(batch_size / m) micro-batches of m examples are accumulated in a loop whose length is traced, m being the
     cheapest of `micro_batches` for this batch size: so one program serves every batch size. Examples beyond
-    batch_size in the last one have weight zero.
+    batch_size in the last one have weight zero. Where examples have weights of their own, sums are divided by that of
+    the whole batch, so that the result is the same for every m; a batch without any weight has loss and gradient 0.
     """
     step_key = draw.key
 
@@ -109,21 +112,30 @@ def batch_value_and_grad(
         rows = draw.orders[draw.offset + number]  # masked rows beyond the end read the last one
         batch = jax.tree.map(lambda leaf: leaf[rows], data)
         losses = workload.loss(params, batch, jax.random.fold_in(step_key, index))
-        return jnp.sum(jnp.where(number < batch_size, losses, 0.0)) / batch_size
+        valid = number < batch_size
+        if workload.weights is None:
+            return jnp.sum(jnp.where(valid, losses, 0.0)) / batch_size, ()
+        weights = by_example(weights_of(workload, batch, valid))
+        return weighted_sum(losses, weights), jnp.sum(weights)
 
     def accumulated(micro_batch, params):
         def one(index):
-            return jax.value_and_grad(micro_loss)(params, index, micro_batch.examples)
+            return jax.value_and_grad(micro_loss, has_aux=True)(params, index, micro_batch.examples)
 
         if not micro_batch.repeated:
             return one(0)
-        zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
+        weight = () if workload.weights is None else jnp.zeros(())
+        zero = ((jnp.zeros(()), weight), jax.tree.map(jnp.zeros_like, params))
         accumulate = lambda index, so_far: jax.tree.map(jnp.add, so_far, one(index))
         return jax.lax.fori_loop(0, -(-batch_size // micro_batch.examples), accumulate, zero)
 
     def value_and_grad(params):
         choices = [partial(accumulated, micro_batch) for micro_batch in micro_batches]
-        return jax.lax.switch(cheapest(batch_size, micro_batches), choices, params)
+        (value, weight), grads = jax.lax.switch(cheapest(batch_size, micro_batches), choices, params)
+        if workload.weights is None:
+            return value, grads
+        share = jnp.where(weight > 0, 1 / jnp.where(weight > 0, weight, 1.0), 0.0)
+        return jax.tree.map(lambda leaf: (share * leaf).astype(leaf.dtype), (value, grads))
 
     return value_and_grad
 
@@ -189,29 +201,12 @@ def make_lane(
         return optimizer.eval_params(state.opt_state, state.params)
 
     def evaluate(state, data, mask):
-        params = outcome(state)
-
-        def add_block(total, block):
-            batch, valid = block
-            return total + jnp.sum(jnp.where(valid, plain.evaluate(params, batch)[metric], 0.0)), None
-
-        total, _ = jax.lax.scan(add_block, jnp.zeros(()), (data, mask))
-        return total / jnp.sum(mask)
+        return metrics_over_blocks(plain, outcome(state), (metric,), data, mask)[metric]
 
     def evaluate_part(state, data, order, first, number):
-        params, size = outcome(state), part_rows()
-        rows = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), data)
+        return metric_over_part(plain, outcome(state), metric, data, order, first, number)
 
-        def add_rows(index, total):
-            place = index * size + jnp.arange(size)
-            chosen = order[(first + place) % order.shape[0]]
-            batch = jax.tree.map(lambda leaf: leaf[chosen], rows)
-            values = plain.evaluate(params, batch)[metric]
-            return total + jnp.sum(jnp.where(place < number, values, 0.0))
-
-        return jax.lax.fori_loop(0, -(-number // size), add_rows, jnp.zeros(())) / number
-
-    return Lane(init, step, evaluate, evaluate_part, outcome)
+    return Lane(init, step, evaluate, evaluate_part, outcome, metric)
 
 
 def without_schedule(

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 from lr_batch.lanes.execution import over_lanes
 from lr_batch.lanes.lane import Draw, Lane, LaneState
 from lr_batch.lanes.lane_axes import lane_axes
+from lr_batch.problem.reaching import on_scale
 from lr_batch.problem.workload import VMAP, PyTree, num_examples
 
 AnyArray = Any  # of NumPy, of JAX, or the shape of one
@@ -22,7 +23,8 @@ class Carry(NamedTuple):
 
     `evals` evaluations are done, `values` holds them, `first` is the steps to goal of the first lane that got
     there (infinite before), `running` turns false when the race is over. `value` is the last evaluation and `average`
-    what the goal is compared with, see `lr_batch.problem.reaching`; both are NaN before the first one.
+    what the goal is compared with, both on the scale of the average, see `lr_batch.problem.reaching`, and NaN before
+    the first one.
     """
 
     draw: Draw
@@ -42,7 +44,7 @@ class Terms(NamedTuple):
     `cadence[e]` is the step of evaluation e, for e < num_evals; the rest is padding. It reads `reads[e, 1]` held-out rows
     from place `reads[e, 0]` of their order on; 0 stands for all of them. `weights[e]` are those of the
     average so far, the value before and the value now in the average at evaluation e. The goal is reached where the
-    average is below `threshold`, or above it.
+    average is below `threshold`, on its scale, or above it.
     """
 
     hparams: Mapping[str, Float[AnyArray, " lanes"]]
@@ -144,17 +146,28 @@ def make_advance(
             lanes, draw = train_lanes(
                 terms.hparams, carry.lanes, carry.draw, num_steps, terms.batch_size, data.train
             )
-            return record(carry, lanes, draw, evaluate_lanes(lanes, data, terms.reads[carry.evals]), terms)
+            values = evaluate_lanes(lanes, data, terms.reads[carry.evals])
+            return record(carry, lanes, draw, values, terms, on_scale(lane.metric, values, jnp))
 
         return jax.lax.while_loop(lambda c: c.running & (c.evals < stop), period, carry)
 
     return advance
 
 
-def record(carry: Carry, lanes: LaneState, draw: Draw, values: Float[Array, " lanes"], terms: Terms) -> Carry:
-    """Takes in one evaluation: which lanes reached the goal, which diverged, and whether the race goes on."""
+def record(
+    carry: Carry,
+    lanes: LaneState,
+    draw: Draw,
+    values: Float[Array, " lanes"],
+    terms: Terms,
+    scaled: Float[Array, " lanes"],
+) -> Carry:
+    """Takes in one evaluation: which lanes reached the goal, which diverged, and whether the race goes on.
+
+    `scaled` are the values on the scale on which they are averaged.
+    """
     alive = lanes.alive & jnp.isfinite(values)
-    average = average_now(terms.weights[carry.evals], carry.average, carry.value, values)
+    average = average_now(terms.weights[carry.evals], carry.average, carry.value, scaled)
     good = jnp.where(terms.above, average > terms.threshold, average < terms.threshold)
     reached = alive & good & jnp.isnan(carry.steps_to_goal)
     crossing = crossing_step(carry.draw.step, carry.average, draw.step, average, terms.threshold)
@@ -168,7 +181,7 @@ def record(carry: Carry, lanes: LaneState, draw: Draw, values: Float[Array, " la
         evals=evals,
         steps_to_goal=steps_to_goal,
         values=carry.values.at[carry.evals].set(jnp.where(alive, values, jnp.nan)),
-        value=values,
+        value=scaled,
         average=average,
         first=first,
         running=undecided & (evals < terms.num_evals) & (draw.step < terms.slack * first),

@@ -12,9 +12,11 @@ from lr_batch.errors import first_line
 from lr_batch.problem.arrays import check_rows_alike, checked_data
 from lr_batch.problem.calling_convention import Model, refuse_silent_dropout
 from lr_batch.problem.goal import parse_goal
-from lr_batch.problem.metrics import PerExample, checked_metrics, with_error
+from lr_batch.problem.metrics import PerExample, checked_metrics, evaluated, fitting_metrics
 from lr_batch.problem.model import as_model
-from lr_batch.problem.shapes import ROWS, check_shapes
+from lr_batch.problem.shapes import ROWS, check_shapes, shapes_of
+from lr_batch.problem.weights import WEIGHTS, of_examples, with_weights
+from lr_batch.problem.whole_set import Metric
 from lr_batch.problem.workload import Goal, Workload
 from optim.arguments import explain_arguments
 
@@ -28,7 +30,8 @@ def from_arrays(
     loss: PerExample,
     goal: Goal | str,
     name: str = "from_arrays",
-    metrics: Mapping[str, PerExample] | None = None,
+    metrics: Mapping[str, PerExample | Metric | tuple] | None = None,
+    weights: tuple[Any, Any] | None = None,
     budget: int = 10_000,
     batch_sizes: Sequence[int] | None = None,
     micro_batch: int = 1_024,
@@ -50,14 +53,22 @@ def from_arrays(
       train: inputs `[N, ...]` and targets `[N, ...]` to train on.
       held_out: the same to evaluate the goal on.
       loss: `(outputs, y) -> [m]`, one value for each example, such as
-        `optax.softmax_cross_entropy_with_integer_labels`.
-      goal: metric and threshold, as a `Goal` or like "loss<0.2". Metrics are "loss", those
-        of `metrics`, and "error" where targets are integers and the outputs one array: the
-        share of wrong `argmax(outputs)`, or with one output the share of examples that
-        have the higher of the two labels' losses.
+        `optax.softmax_cross_entropy_with_integer_labels`; where the parts of an example have
+        weights of their own, one for each of them.
+      goal: metric and threshold, as a `Goal` or like "loss<0.2", "r2>0.8". Metrics are "loss",
+        those of `metrics`, and where the outputs are one array: for integer targets with
+        several outputs "error", the share of wrong `argmax(outputs)`, and "perplexity",
+        exp(mean loss); for targets of two labels with one output "error", the share of
+        examples that have the higher of the two labels' losses, and "average_precision" (of
+        several such targets pooled, "micro"); for other numbers "rmse" and "r2".
       name: of the workload in the store and the figures.
-      metrics: name -> `(outputs, y) -> [n]`, beside "loss" and "error"; what is compared
-        with the goal is the mean over held-out examples.
+      metrics: name -> `(outputs, y) -> [n]`, of which the goal is compared with the mean over
+        held-out examples, or a triple `(init, accumulate, finish)` for what is no mean, such
+        as F1; see `lr_batch.Metric`.
+      weights: a pair, of train and of held_out, `[N]` for examples or `[N, T]` for the parts of
+        their targets, such as tokens: a mask leaves padding out. None of one of them stands
+        for equal weights. Losses and metrics become weighted means; a batch counts by the
+        weights of all its examples, one without any has loss and gradient 0.
       budget: limit on the optimizer steps of one trial, >= 1.
       batch_sizes: default batch sizes; powers of 2 up to 1,024 and the number of
         training examples where None.
@@ -78,17 +89,20 @@ def from_arrays(
     """
     train_data, eval_data = checked_data("train", train), checked_data("held_out", held_out)
     check_rows_alike(train_data, eval_data)
+    train_data, eval_data = with_weights(weights, train_data, eval_data)
     goal, rows = parse_goal(goal), jnp.asarray(train_data["x"][:ROWS])
-    as_pure = _model(model, rows)
+    as_pure, own = _model(model, rows), checked_metrics(metrics)
     first = jnp.asarray(
         train_data["x"][:1]
     )  # cut here: a slice that is traced would be part of every program
-    all_metrics = {"loss": loss, **checked_metrics(metrics)}
+    params = shapes_of("from_arrays", "the model's init", as_pure.init, jax.random.key(0), first)
+    outputs = shapes_of("from_arrays", "the model", lambda params: as_pure.apply(params, rows, None), params)
+    all_metrics = {**fitting_metrics(loss, outputs, train_data, eval_data), "loss": loss, **own}
     workload = Workload(
         name=name,
         init=lambda key: as_pure.init(key, first),
-        loss=lambda params, batch, key: loss(as_pure.apply(params, batch["x"], key), batch["y"]),
-        evaluate=_evaluate(as_pure, with_error(all_metrics, train_data["y"])),
+        loss=_loss(as_pure, loss),
+        evaluate=_evaluate(as_pure, all_metrics),
         train_data=train_data,
         eval_data=eval_data,
         goal=goal,
@@ -96,9 +110,11 @@ def from_arrays(
         batch_sizes=_batch_sizes(batch_sizes, len(train_data["y"])),
         micro_batch=micro_batch,
         lanes=lanes,
+        weights=None if weights is None else _weights,
+        metrics={name: metric for name, metric in all_metrics.items() if isinstance(metric, Metric)},
     )
     check_shapes("from_arrays", workload, goal)
-    refuse_silent_dropout(as_pure, jax.eval_shape(workload.init, jax.random.key(0)), rows)
+    refuse_silent_dropout(as_pure, params, rows)
     return workload
 
 
@@ -112,12 +128,20 @@ def _model(model: Any, rows: Any) -> Model:
         raise ValueError(f"from_arrays: the model failed: {first_line(error)}") from error
 
 
-def _evaluate(model: Model, metrics: Callable[[Any, jax.Array], Mapping[str, PerExample]]):
-    def evaluate(params, batch):
-        outputs, y = model.apply(params, batch["x"], None), batch["y"]
-        return {name: metric(outputs, y) for name, metric in metrics(outputs, y).items()}
+def _loss(model: Model, loss: PerExample) -> Callable:
+    values = lambda params, batch, key: loss(model.apply(params, batch["x"], key), batch["y"])
+    return lambda params, batch, key: of_examples("loss", values(params, batch, key), batch)
+
+
+def _evaluate(model: Model, metrics: Mapping[str, PerExample | Metric]) -> Callable:
+    def evaluate(params, batch):  # its name is part of the program, whose hash identifies a study
+        return evaluated(metrics, model.apply(params, batch["x"], None), batch)
 
     return evaluate
+
+
+def _weights(batch):
+    return batch[WEIGHTS]
 
 
 def _batch_sizes(batch_sizes: Sequence[int] | None, examples: int) -> tuple[int, ...]:

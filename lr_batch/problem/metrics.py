@@ -1,4 +1,4 @@
-"""Metrics of single examples, of which a workload takes the mean over its held-out ones."""
+"""The held-out metrics of a user's model: the loss, the user's own, and those that fit targets and outputs."""
 
 from __future__ import annotations
 
@@ -10,68 +10,121 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lr_batch.problem.weights import WEIGHTS, in_parts, of_examples
+from lr_batch.problem.whole_set import PERPLEXITY, RMSE, Metric, average_precision, r2
+
 PerExample = Callable[[Any, jax.Array], jax.Array]
 
-# These names stand for what is not a mean over examples; what to ask for instead.
+# These names stand for what is not a mean over examples, and so for no function of one example.
 NO_MEANS = {
-    "perplexity": "the mean of exp(loss) is not exp(mean loss): take the goal loss < log(perplexity)",
-    "ppl": "the mean of exp(loss) is not exp(mean loss): take the goal loss < log(perplexity)",
-    "rmse": "the mean of roots is not the root of the mean: take the squared error and the squared threshold",
-    "f1": "it is a ratio of counts over all examples: take the error or the loss",
-    "auc": "it compares all pairs of examples: take the error or the loss",
-    "auroc": "it compares all pairs of examples: take the error or the loss",
-    "auprc": "it ranks all examples: take the error or the loss",
-    "r2": "it divides by the variance over all examples: take the squared error",
+    "perplexity": "the mean of exp(loss) is not exp(mean loss)",
+    "ppl": "the mean of exp(loss) is not exp(mean loss); that is 'perplexity'",
+    "rmse": "the mean of roots is not the root of the mean",
+    "f1": "it is a ratio of counts over all examples",
+    "auc": "it compares all pairs of examples",
+    "auroc": "it compares all pairs of examples",
+    "auprc": "it ranks all examples",
+    "r2": "it divides by the variance over all examples",
 }
+TRIPLE = "a triple (init, accumulate, finish), see lr_batch.Metric"
 
 
-def checked_metrics(metrics: Any) -> Mapping[str, PerExample]:
-    """Functions by name.
+def checked_metrics(metrics: Any) -> dict[str, PerExample | Metric]:
+    """Functions by name, and metrics of the whole set.
 
     Raises:
-      ValueError: if it is anything else, or a name stands for what is not a mean over examples.
+      ValueError: if it is anything else, or the name of a function stands for what is not a mean over examples.
     """
     if metrics is None:
         return {}
-    if not isinstance(metrics, Mapping) or not all(map(callable, metrics.values())):
+    if not isinstance(metrics, Mapping):
         raise ValueError(
             f"from_arrays: metrics must map names to functions (outputs, y) -> [n], got {metrics!r}"
         )
-    for name in metrics:
-        words = re.split(r"[\W_]+", str(name).lower())  # roc_auc, f1_macro, val_perplexity
-        why = next((NO_MEANS[word] for word in words if word in NO_MEANS), None)
-        if why and "log" not in words:  # a mean of logarithms is one
-            raise ValueError(f"from_arrays: a metric is the mean over examples, which {name} is not: {why}")
-    return metrics
+    return {str(name): _checked(str(name), metric) for name, metric in metrics.items()}
 
 
-def with_error(
-    metrics: Mapping[str, PerExample], targets: np.ndarray
-) -> Callable[[Any, jax.Array], Mapping[str, PerExample]]:
-    """`(outputs, y) -> metrics`, with "error" where targets are labels that the outputs can be compared with."""
-    pair = two_labels(targets)
+def _checked(name: str, metric: Any) -> PerExample | Metric:
+    if isinstance(metric, tuple) and len(metric) == 3 and all(map(callable, metric)):
+        return Metric(*metric)
+    if not callable(metric):
+        raise ValueError(
+            "from_arrays: metrics must map names to functions (outputs, y) -> [n], or to "
+            f"{TRIPLE}; {name} is {metric!r}"
+        )
+    words = re.split(r"[\W_]+", name.lower())  # roc_auc, f1_macro, val_perplexity
+    why = next((NO_MEANS[word] for word in words if word in NO_MEANS), None)
+    if why and "log" not in words:  # a mean of logarithms is one
+        raise ValueError(
+            f"from_arrays: a function is averaged over examples, which {name} is not: {why}; give {TRIPLE}"
+        )
+    return metric
 
-    def named(outputs, y):
-        if not hasattr(outputs, "shape") or not _are_labels(y):
-            return metrics
-        if outputs.ndim == y.ndim + 1 and outputs.shape[:-1] == y.shape and outputs.shape[-1] > 1:
-            return {"error": wrong_share, **metrics}
-        one_output = outputs.shape in (y.shape, (*y.shape, 1))
-        return {"error": wrong_of_two(metrics["loss"], pair), **metrics} if one_output and pair else metrics
 
-    return named
+def fitting_metrics(
+    loss: PerExample, outputs: Any, train: Mapping[str, np.ndarray], held_out: Mapping[str, np.ndarray]
+) -> dict[str, PerExample | Metric]:
+    """Those that targets and outputs make sense of, by name.
+
+    Args:
+      loss: of the problem.
+      outputs: of the model for a few rows, or their shapes.
+      train, held_out: the data.
+    """
+    y, parts = held_out["y"], in_parts(held_out)
+    if are_labels(y) and _has_classes(outputs, y):
+        return {"error": wrong, "perplexity": PERPLEXITY}
+    found: dict[str, PerExample | Metric] = {}
+    if getattr(outputs, "shape", (0, None))[1:] not in (y.shape[1:], (*y.shape[1:], 1)):
+        return found
+    columns, pair = int(np.prod(y.shape[1:])), two_labels(train["y"])
+    if pair and (columns == 1 or parts):
+        found["error"] = wrong_of_two(loss, pair)
+    if pair_of(y) and (y == 1).any():
+        found["average_precision"] = average_precision(len(y), columns)
+    if not pair:
+        found["rmse"] = RMSE
+    if not pair and not parts and _varies(held_out):
+        found["r2"] = r2(columns)
+    return found
+
+
+def evaluated(
+    metrics: Mapping[str, PerExample | Metric], outputs: Any, batch: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What `Workload.evaluate` returns for a batch."""
+    y, values = batch["y"], {}
+    for name, metric in metrics.items():
+        if metric is PERPLEXITY:
+            values[name] = (of_examples("loss", metrics["loss"](outputs, y), batch),)
+        elif isinstance(metric, Metric):
+            values[name] = (outputs, y)
+        else:
+            metric = wrong_share if metric is wrong and not in_parts(batch) else metric
+            values[name] = of_examples(name, metric(outputs, y), batch)
+    return values
+
+
+def pair_of(targets: np.ndarray) -> tuple[int, int] | None:
+    """The two labels that a binary problem's targets are, of whatever kind of number."""
+    pairs = ((0, 1), (-1, 1))
+    return next((pair for pair in pairs if np.isin(targets, pair).all()), None)
 
 
 def two_labels(targets: np.ndarray) -> tuple[int, int] | None:
     """The two labels of a binary problem, or None: one label alone may be either."""
-    distinct = set(np.unique(targets).tolist()) if targets.dtype.kind in "iub" else {None}
-    return next((pair for pair in ((0, 1), (-1, 1)) if distinct <= set(pair)), None)
+    return pair_of(targets) if targets.dtype.kind in "iub" else None
+
+
+def wrong(outputs: Any, y: Any) -> jax.Array:
+    """1 where `argmax(outputs)` is wrong, else 0; outputs `[n, ..., classes]`, y `[n, ...]`."""
+    return (jnp.argmax(outputs, axis=-1) != y).astype(jnp.float32)
 
 
 def wrong_share(outputs: Any, y: Any) -> jax.Array:
-    """Share of wrong `argmax(outputs)` in each example, `[n]`; outputs `[n, ..., classes]`, y `[n, ...]`."""
-    wrong = (jnp.argmax(outputs, axis=-1) != y).astype(jnp.float32)
-    return wrong.reshape(wrong.shape[0], -1).mean(axis=1)
+    """Share of wrong `argmax(outputs)` in each example, `[n]`."""
+    each = wrong(outputs, y)
+    return each.reshape(each.shape[0], -1).mean(axis=1)
 
 
 def wrong_of_two(loss: PerExample, labels: tuple[int, int]) -> PerExample:
@@ -82,10 +135,21 @@ def wrong_of_two(loss: PerExample, labels: tuple[int, int]) -> PerExample:
 
     def wrong(outputs, y):
         low, high = (loss(outputs, jnp.full_like(y, label)) for label in labels)
-        return ((high < low) != (y.reshape(len(y), -1)[:, 0] == labels[1])).astype(jnp.float32)
+        return ((high < low) != (y.reshape(low.shape) == labels[1])).astype(jnp.float32)
 
     return wrong
 
 
-def _are_labels(y: jax.Array | np.ndarray) -> bool:
+def _has_classes(outputs: Any, y: jax.Array | np.ndarray) -> bool:
+    shape = getattr(outputs, "shape", ())
+    return len(shape) == y.ndim + 1 and shape[1:-1] == y.shape[1:] and shape[-1] > 1
+
+
+def _varies(data: Mapping[str, np.ndarray]) -> bool:
+    """Whether every column of the targets that count does: by its variance is divided."""
+    rows = data["y"][data[WEIGHTS] > 0] if WEIGHTS in data else data["y"]
+    return bool((rows.max(axis=0) > rows.min(axis=0)).all())
+
+
+def are_labels(y: jax.Array | np.ndarray) -> bool:
     return jnp.issubdtype(y.dtype, jnp.integer) or y.dtype == jnp.bool_

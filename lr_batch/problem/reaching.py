@@ -7,11 +7,17 @@ earlier it comes, most of all at small batch sizes. The exponential average in l
 
 belongs to the training alone. It looks back over the last share tau of the steps, whatever their number, and lags by
 that much: the goal is reached later.
+
+It is taken where the metric is a mean over examples: of the logarithm of a perplexity and of the square of a root mean
+square error, so that "perplexity<40" is reached when "loss<3.689" is, and "rmse<3" when the squared error is below 9.
+What the untrained model had, 20,000 or more for a perplexity, would otherwise be remembered for most of the training.
+1 - r2 is a ratio of mean squares: r2 stays as it is.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -26,6 +32,37 @@ class Rule(NamedTuple):
     time_constant: float
     growth: float
     share: float
+
+
+class Scale(NamedTuple):
+    """On which a metric is averaged; `to` takes the module, NumPy or `jax.numpy`, whose functions it uses."""
+
+    to: Callable[[Any, Any], Any]
+    back: Callable[[Any], Any]
+
+
+AS_IT_IS = Scale(lambda xp, value: value, lambda value: value)
+SCALES = {
+    "perplexity": Scale(lambda xp, value: xp.log(value), np.exp),
+    "rmse": Scale(
+        lambda xp, value: value * xp.abs(value), lambda square: np.sign(square) * np.sqrt(np.abs(square))
+    ),
+}
+
+
+def on_scale(metric: str, value: Any, xp: Any = np) -> Any:
+    """A value of a metric on the scale on which it is averaged.
+
+    >>> float(on_scale("rmse", 3.0)), on_scale("loss", 3.0)
+    (9.0, 3.0)
+    """
+    with np.errstate(all="ignore"):  # thresholds that nothing reaches
+        return SCALES.get(metric, AS_IT_IS).to(xp, value)
+
+
+def from_scale(metric: str, value: Any) -> Any:
+    """Undoes `on_scale`."""
+    return SCALES.get(metric, AS_IT_IS).back(value)
 
 
 AVERAGE, FIRST = "average", "first"
@@ -75,15 +112,18 @@ def average_weights(
 
 
 def averaged(
-    steps: Int[np.ndarray, " evals"], values: Float[np.ndarray, "evals ..."], time_constant: float
+    steps: Int[np.ndarray, " evals"],
+    values: Float[np.ndarray, "evals ..."],
+    time_constant: float,
+    metric: str = "loss",
 ) -> Float[np.ndarray, "evals ..."]:
-    """The average at each evaluation of a whole trial, or of several side by side."""
-    values = np.asarray(values, np.float64)
+    """The average of a metric at each evaluation of a whole trial, or of several side by side."""
+    values = on_scale(metric, np.asarray(values, np.float64))
     average = values.copy()
     for i, (kept, before, now) in enumerate(average_weights(np.asarray(steps), time_constant).astype(float)):
         if kept:
             average[i] = kept * average[i - 1] + before * values[i - 1] + now * values[i]
-    return average
+    return from_scale(metric, average)
 
 
 def crossing(steps: Int[np.ndarray, " evals"], average: Float[np.ndarray, " evals"], goal: Goal) -> float:
@@ -98,5 +138,6 @@ def crossing(steps: Int[np.ndarray, " evals"], average: Float[np.ndarray, " eval
     i = int(good[0])
     if i == 0:
         return float(steps[0])
-    share = (average[i - 1] - goal.threshold) / (average[i - 1] - average[i])
+    before, now, threshold = (on_scale(goal.metric, v) for v in (average[i - 1], average[i], goal.threshold))
+    share = (before - threshold) / (before - now)
     return float(steps[i - 1] + share * (steps[i] - steps[i - 1]))

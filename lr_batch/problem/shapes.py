@@ -32,20 +32,23 @@ def check_shapes(owner: str, workload: Workload, goal: Goal) -> None:
     _check_micro_batch(owner, workload.micro_batch)
     num_examples(workload.train_data), num_examples(workload.eval_data)
     key = jax.eval_shape(jax.random.key, 0)
-    params = _shapes_of(owner, "the model's init", workload.init, key)
+    params = shapes_of(owner, "the model's init", workload.init, key)
     _check_params(owner, params)
     train, held_out = _rows(workload.train_data), _rows(workload.eval_data)
-    loss = _shapes_of(owner, "the model with its loss", workload.loss, params, train, key)
+    loss = shapes_of(owner, "the model with its loss", workload.loss, params, train, key)
     _check_per_example(owner, "loss", loss)
     if not jnp.issubdtype(
         loss.dtype, jnp.floating
     ):  # its gradient would be zero, and nothing would be trained
         raise ValueError(f"{owner}: loss must return floating-point numbers, got {loss.dtype}")
-    metrics = _shapes_of(owner, "the model with its metrics", workload.evaluate, params, held_out)
+    metrics = shapes_of(owner, "the model with its metrics", workload.evaluate, params, held_out)
     if not isinstance(metrics, Mapping):
         raise ValueError(f"{owner}: evaluate must return metrics by name, got {type(metrics).__name__}")
     for name, value in metrics.items():
-        _check_per_example(owner, name, value)
+        if name in workload.metrics:
+            _check_whole_set(owner, workload, name, value)
+        else:
+            _check_per_example(owner, name, value)
     if goal.metric not in metrics:
         raise ValueError(
             f"{owner}: {unknown('goal metric', goal.metric, metrics)}{complement(goal, metrics)}"
@@ -56,13 +59,37 @@ def _rows(data: Any) -> Any:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((ROWS, *leaf.shape[1:]), leaf.dtype), data)
 
 
-def _shapes_of(owner: str, what: str, function: Callable, *args: Any) -> Any:
+def shapes_of(owner: str, what: str, function: Callable, *args: Any) -> Any:
+    """Shapes and dtypes of what a function returns, whose own errors become one line."""
     try:
         return jax.eval_shape(function, *args)
     except Exception as error:
         if str(error).startswith("from_arrays: "):  # one of our own, made while tracing
             raise
         raise ValueError(f"{owner}: {what} failed: {first_line(error)}") from error
+
+
+def _check_whole_set(owner: str, workload: Workload, name: str, values: Any) -> None:
+    """A metric that is accumulated over blocks: its state must stay what it is, so that it can be scanned."""
+    metric, weights = workload.metrics[name], jax.ShapeDtypeStruct((ROWS,), jnp.float32)
+    if workload.weights is not None:
+        weights = jax.eval_shape(workload.weights, _rows(workload.eval_data))
+    start = shapes_of(owner, f"init of {name}", metric.init)
+    after = shapes_of(owner, f"accumulate of {name}", metric.accumulate, start, *values, weights)
+    described = [[(leaf.shape, leaf.dtype.name) for leaf in jax.tree.leaves(tree)] for tree in (start, after)]
+    if described[0] != described[1] or jax.tree.structure(start) != jax.tree.structure(after):
+        raise ValueError(
+            f"{owner}: accumulate of {name} must return a state like that of init, {_told(start)}, got {_told(after)}"
+        )
+    value = shapes_of(owner, f"finish of {name}", metric.finish, start)
+    if getattr(value, "shape", None) != () or not jnp.issubdtype(value.dtype, jnp.floating):
+        raise ValueError(
+            f"{owner}: finish of {name} must return one floating-point number, got {_told(value)}"
+        )
+
+
+def _told(tree: Any) -> str:
+    return ", ".join(f"{leaf.dtype} {leaf.shape}" for leaf in jax.tree.leaves(tree)) or "nothing"
 
 
 def _check_params(owner: str, params: Any) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
 from jaxtyping import Array, Float
 
+from lr_batch.problem.whole_set import Metric
 from optim.arguments import explain_arguments
 
 PyTree = Any
@@ -21,9 +23,9 @@ EXECUTIONS = (VMAP, BLOCKS, MAP, AUTO)
 class Goal(NamedTuple):
     """Held-out performance at which a trial counts as done.
 
-    Reached where `metric`, averaged over the held-out examples, is strictly below
-    `threshold`, or above it where `above`; whether a single evaluation is enough,
-    `Study.reached` says.
+    Reached where `metric` of the held-out set, as a rule a mean over its examples,
+    is strictly below `threshold`, or above it where `above`; whether a single
+    evaluation is enough, `Study.reached` says.
 
     >>> str(Goal("accuracy", 0.95, above=True))
     'accuracy > 0.95'
@@ -66,7 +68,8 @@ class Workload(NamedTuple):
         examples of a batch. `key` is for dropout and other noise; it differs
         from step to step and is shared by all lanes of a chunk.
       evaluate: `(params, batch) -> {metric: [n]}`, each metric of each of the n
-        held-out examples.
+        held-out examples; of one in `metrics` the arguments that its `accumulate`
+        takes between state and weights, as a tuple.
       train_data: tree of arrays with one leading axis of examples; a batch is
         the same tree with rows gathered.
       eval_data: the same for the held-out examples.
@@ -78,6 +81,10 @@ class Workload(NamedTuple):
       lanes: how the trials of a chunk are executed: "vmap" (one batched
         program), "blocks" (a few at a time), "map" (one after the other inside
         one program), or "auto" (measured where it is in doubt, see `lr_batch.engine.execution_choice`).
+      weights: `batch -> [m]`, of the examples in losses and metrics, which become
+        weighted means; `[m, ...]` where the parts of an example have their own, and
+        the example their sum. None where all weigh the same.
+      metrics: those that are no means over examples, by name.
     """
 
     name: str
@@ -91,6 +98,8 @@ class Workload(NamedTuple):
     batch_sizes: tuple[int, ...] = tuple(2**i for i in range(11))
     micro_batch: int = 1_024
     lanes: str = "auto"
+    weights: Callable[[PyTree], Float[Array, "m ..."]] | None = None
+    metrics: Mapping[str, Metric] = MappingProxyType({})
 
 
 @explain_arguments

@@ -294,7 +294,7 @@ def test_values_that_survive_are_kept(dtype):
     "name", ["perplexity", "PPL", "rmse", "f1_score", "auc", "roc_auc", "f1_macro", "AUROC"]
 )
 def test_a_metric_that_is_no_mean_over_examples_is_refused(name):
-    with pytest.raises(ValueError, match="is the mean over examples, which"):
+    with pytest.raises(ValueError, match="a function is averaged over examples, which"):
         made(metrics={name: lambda outputs, y: jnp.exp(CROSS_ENTROPY(outputs, y))})
 
 

@@ -48,7 +48,7 @@ def fastest_curves(result: Result, table: Cells) -> list[FastestCurves]:
                 {name: float(values[s]) for name, values in table.settings.items()},
                 tuple(int(seed) for seed in result.seed[trials]),
                 curves,
-                tuple(Curve(c.steps, averaged(*c, result.time_constant)) for c in curves),
+                tuple(Curve(c.steps, averaged(*c, result.time_constant, result.goal.metric)) for c in curves),
                 tuple(float(steps) for steps in result.steps_to_goal[trials]),
             )
         )

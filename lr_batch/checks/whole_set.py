@@ -1,0 +1,55 @@
+"""Whether metrics of the whole held-out set are the same however the set is cut into blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Int
+
+from lr_batch.checks.probe import ROWS, Probe, spread, take
+from lr_batch.errors import StudyError
+from lr_batch.lanes.evaluation import weights_of
+from lr_batch.problem.whole_set import MEAN
+from lr_batch.problem.workload import PyTree
+
+EXAMPLES = 4 * ROWS  # that are cut in two ways
+FIRST = 23  # of them in the first block of the other cut
+
+
+def check_cuts(probe: Probe) -> list[str]:
+    """Raises StudyError for a metric that depends on blocks, or counts rows that only fill one."""
+    workload = probe.workload
+    rows = spread(workload.eval_data, EXAMPLES)
+    for name in workload.metrics:
+        one, other = (value_over(probe, name, probe.params[1], rows, first) for first in (ROWS, FIRST))
+        if np.isfinite(one) != np.isfinite(other) or abs(one - other) > probe.tolerance * (1 + abs(one)):
+            raise StudyError(
+                f"{workload.name}: {name} is {one:.6g}, and {other:.6g} where the same examples are cut into other "
+                "blocks: what accumulate adds must not depend on the block, and rows of weight 0 must not count"
+            )
+    return [f"{name}: the same however held-out examples are cut into blocks" for name in workload.metrics]
+
+
+def value_over(
+    probe: Probe, name: str, params: PyTree, rows: Int[np.ndarray, " n"], first: int = ROWS
+) -> float:
+    """A metric of held-out rows, in blocks of `ROWS` of which the first holds only so many."""
+    metric = probe.workload.metrics.get(name, MEAN)
+    state, accumulate = jax.tree.map(jnp.asarray, metric.init()), probe.once(metric.accumulate)
+    for part, valid in _blocks(rows, first):
+        batch = take(probe.workload.eval_data, part)
+        values, weights = probe.evaluate(params, batch)[name], weights_of(probe.workload, batch, valid)
+        arguments = values if name in probe.workload.metrics else (values,)
+        state = accumulate(state, *arguments, jnp.asarray(weights, jnp.float32))
+    return float(metric.finish(state))
+
+
+def _blocks(
+    rows: Int[np.ndarray, " n"], first: int
+) -> Iterator[tuple[Int[np.ndarray, " m"], Bool[np.ndarray, " m"]]]:
+    """Rows and which of them count: a block is filled up with rows that do not."""
+    for part in (rows[:first], *(rows[i : i + ROWS] for i in range(first, len(rows), ROWS))):
+        yield np.resize(part, ROWS) if len(part) < ROWS else part, np.arange(ROWS) < len(part)
