@@ -49,7 +49,7 @@ def _checked(study: Study, to_goal: bool) -> tuple[str, ...]:
     said += start.check_training_loss(probe)
     said += labels.check_labels(probe)
     said += examples.check_independent(probe)
-    said += whole_set.check_cuts(probe)
+    said += whole_set.check_cuts(probe, study.goal.metric)
     said += start.check_metrics(probe, study.goal, study.seed_numbers, to_goal)
     return tuple(said)
 

@@ -85,7 +85,7 @@ def _held_out(
 def _check_finite(
     probe: Probe, name: str, part: str, rows: Int[np.ndarray, " n"], values: Float[np.ndarray, "n ..."]
 ) -> None:
-    wrong: Bool[np.ndarray, " n"] = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    wrong: Bool[np.ndarray, " n"] = np.asarray(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
     if wrong.any():
         raise StudyError(
             f"{probe.workload.name}: {name} of {wrong.sum():,} of {len(rows):,} {part} examples is not finite before "

@@ -44,7 +44,7 @@ def checked_metrics(metrics: Any) -> dict[str, PerExample | Metric]:
     return {str(name): _checked(str(name), metric) for name, metric in metrics.items()}
 
 
-def _checked(name: str, metric: Any) -> PerExample | Metric:
+def _checked(name: str, metric: Any) -> Any:
     if isinstance(metric, tuple) and len(metric) == 3 and all(map(callable, metric)):
         return Metric(*metric)
     if not callable(metric):
@@ -141,8 +141,8 @@ def wrong_of_two(loss: PerExample, labels: tuple[int, int]) -> PerExample:
 
 
 def _has_classes(outputs: Any, y: jax.Array | np.ndarray) -> bool:
-    shape = getattr(outputs, "shape", ())
-    return len(shape) == y.ndim + 1 and shape[1:-1] == y.shape[1:] and shape[-1] > 1
+    shape = tuple(getattr(outputs, "shape", ()))
+    return len(shape) == y.ndim + 1 and shape[1:-1] == y.shape[1:] and shape[-1:] > (1,)
 
 
 def _varies(data: Mapping[str, np.ndarray]) -> bool:

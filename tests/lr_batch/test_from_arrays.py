@@ -71,7 +71,7 @@ def test_dropout_is_on_in_training_and_off_in_evaluation(net, flag, default):
     plain = made(net(flag, default, rate=0.0))
     params = workload.init(jax.random.key(0))
     same = [w.evaluate(params, w.eval_data)["loss"] for w in (workload, plain)]
-    np.testing.assert_array_equal(*same)
+    np.testing.assert_array_equal(same[0], same[1])
 
 
 @pytest.mark.parametrize("net", [linen_net, nnx_net])

@@ -31,13 +31,14 @@ BIGRAM = (
 )
 
 
-def made(model=LINEAR, x=X, y=Y, weights=(WEIGHTS, None), goal="loss<0.1", **fields):
-    data = {"train": (x, y), "held_out": (x, y), "loss": CROSS_ENTROPY, "goal": goal}
-    return lr_batch.from_arrays(model, weights=weights, **(data | fields))
+def made(model=LINEAR, x=X, y=Y, weights: object = (WEIGHTS, None), goal="loss<0.1", **fields):
+    data = {"train": (x, y), "held_out": (x, y), "loss": CROSS_ENTROPY, "goal": goal, "weights": weights}
+    return lr_batch.from_arrays(model, **(data | fields))
 
 
 def text(y=TOKENS, **fields):
-    return made(BIGRAM, TOKENS, y, **({"weights": (USED, USED)} | fields))
+    weights = fields.pop("weights", (USED, USED))
+    return made(BIGRAM, TOKENS, y, weights, **fields)
 
 
 def gradient_of(workload, params, batch_size, examples):

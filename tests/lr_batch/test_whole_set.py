@@ -65,8 +65,9 @@ ROWS = {
 def test_metrics_are_those_of_scikit_learn_over_blocks_of_any_size(row, weighted):
     model, y, loss, oracle = ROWS[row]
     weights = WEIGHTS if weighted else None
-    fields = {"metrics": {"f1": F1}} if row == "f1" else {}
-    workload = made(model, y, loss, weights=None if weights is None else (weights, weights), **fields)
+    own = {"f1": F1} if row == "f1" else None
+    pair = None if weights is None else (weights, weights)
+    workload = made(model, y, loss, weights=pair, metrics=own)
     expected = oracle(y, weights if weighted else np.ones(N))
     for block in (1, 7, 19, N, 512):
         assert measured(workload, row.partition(",")[0], block) == pytest.approx(expected, rel=2e-5), block
