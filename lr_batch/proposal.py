@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lr_batch.problem.goal import is_better_high
+from lr_batch.problem.goal import better
 from lr_batch.problem.lengths import steps_within
 from lr_batch.problem.reaching import averaged
 from lr_batch.problem.workload import Goal, num_examples
@@ -63,9 +63,9 @@ def propose_goal(
     """
     workload, optimizer = as_workload(workload), as_optimizer(optimizer)
     batch_size = workload.batch_sizes[len(workload.batch_sizes) // 2]
-    goal = (
-        workload.goal if metric in (None, workload.goal.metric) else Goal(metric, 0.0, is_better_high(metric))
-    )
+    goal = workload.goal
+    if metric not in (None, goal.metric):
+        goal = Goal(metric, 0.0, above=better(metric)[0])
     study = Study(
         workload=workload,
         optimizer=optimizer,

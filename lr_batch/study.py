@@ -27,7 +27,7 @@ from lr_batch.problem.reaching import AVERAGE, RULES
 from lr_batch.problem.regularized import RegularizedOptimizer, check_regularizer
 from lr_batch.problem.scheduled import Schedule, ScheduledOptimizer, check_schedule, read_schedule
 from lr_batch.problem.shapes import check_shapes
-from lr_batch.problem.whole_set import MEAN, PERPLEXITY
+from lr_batch.problem.whole_set import MEAN, PERPLEXITY, RMSE
 from lr_batch.problem.workload import EXECUTIONS, Goal, Workload, num_examples
 from lr_batch.resolve import as_optimizer, as_workload
 from optim.arguments import explain_arguments
@@ -234,7 +234,7 @@ class Study:
     def _of_parts(self) -> bool:
         """Whether the goal's metric of a part of the held-out rows stands for that of all."""
         metric = self.workload.metrics.get(self.goal.metric, MEAN)
-        return metric in (MEAN, PERPLEXITY) and self.workload.weights is None
+        return metric in (MEAN, PERPLEXITY, RMSE) and self.workload.weights is None
 
     def _default_share(self) -> float:
         return RULES[self.reached].share if self._of_parts else 1.0
@@ -252,8 +252,8 @@ class Study:
 
         if self.evaluation_share < 1 and not self._of_parts:
             raise ValueError(
-                f"study: evaluation_share must be 1 for {self.goal.metric}, got {self.evaluation_share:g}: that of a part of "
-                "the held-out rows does not stand for that of all"
+                f"study: evaluation_share must be 1 for {self.goal.metric}, got {self.evaluation_share:g}: that of a "
+                "part of the held-out rows does not stand for that of all"
             )
 
     def _check_size(self) -> None:

@@ -1,5 +1,6 @@
 """Every code block of the README works as it stands there."""
 
+import importlib
 import re
 import shlex
 import subprocess
@@ -43,6 +44,48 @@ def folder(tmp_path_factory):
         if name:
             (folder / name[1]).write_text(text)
     return folder
+
+
+WORKLOADS = [re.match(r"# (\w+)\.py", text)[1] for text in PYTHON if "\nworkload = " in text]
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_own_workloads_are_short_and_in_order(folder, monkeypatch, name):
+    import lr_batch
+
+    monkeypatch.syspath_prepend(folder)
+    assert len((folder / f"{name}.py").read_text().splitlines()) <= 26  # its name and 25 lines
+    workload = importlib.import_module(name).workload
+    assert lr_batch.check(lr_batch.Study(workload, seeds=1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_own_workloads_reach_their_goals(folder, name):
+    small = [
+        "--batch-sizes",
+        "64",
+        "--learning-rates",
+        "0.03:3:3",
+        "--seeds",
+        "1",
+        "--no-extend",
+        "--budget",
+        "2000",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "runs",
+        "curve",
+        f"{name}.py:workload",
+        *small,
+        "--out",
+        str(folder / name),
+    ]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment(), timeout=280)
+    assert done.returncode == 0, done.stderr
+    assert "1/1" in done.stdout
 
 
 @pytest.mark.slow
