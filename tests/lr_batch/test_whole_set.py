@@ -129,7 +129,9 @@ def test_a_metric_that_follows_the_blocks_is_refused(accumulate):
 def study(goal, model, y, loss, **fields):
     workload = made(model, y, loss, goal, budget=60, **fields)
     space = {"learning_rate": (0.1, 0.3)}
-    return lr_batch.Study(workload, sgd, batch_sizes=(16,), space=space, seeds=1, slack=np.inf, extend=False)
+    return lr_batch.Study(
+        workload, sgd, batch_sizes=(16,), space=space, seeds=1, slack=np.inf, extend=False, evaluation_share=1.0
+    )
 
 
 SMALL = (X[:, 0] - X[:, 1] + rng.normal(size=N) / 2).astype("float32")
