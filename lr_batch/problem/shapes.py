@@ -30,7 +30,8 @@ def check_shapes(owner: str, workload: Workload, goal: Goal) -> None:
         training loss is not a float, if the goal's metric is unknown, or if there are no real parameters to train.
     """
     _check_micro_batch(owner, workload.micro_batch)
-    num_examples(workload.train_data), num_examples(workload.eval_data)
+    for data in (workload.train_data, workload.eval_data):
+        num_examples(data)  # refuses arrays of unequal length
     key = jax.eval_shape(jax.random.key, 0)
     params = shapes_of(owner, "the model's init", workload.init, key)
     _check_params(owner, params)

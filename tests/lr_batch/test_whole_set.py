@@ -130,7 +130,14 @@ def study(goal, model, y, loss, **fields):
     workload = made(model, y, loss, goal, budget=60, **fields)
     space = {"learning_rate": (0.1, 0.3)}
     return lr_batch.Study(
-        workload, sgd, batch_sizes=(16,), space=space, seeds=1, slack=np.inf, extend=False, evaluation_share=1.0
+        workload,
+        sgd,
+        batch_sizes=(16,),
+        space=space,
+        seeds=1,
+        slack=np.inf,
+        extend=False,
+        evaluation_share=1.0,
     )
 
 
