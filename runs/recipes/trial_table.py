@@ -13,9 +13,9 @@ from jaxtyping import Bool, Float, Int
 from lr_batch import BUDGET, DIVERGED, REACHED, Curve, EngineReport, Goal, Result
 from runs.write import write_atomically
 
-SMOOTH_OVER = (
-    0.5  # log rate on either side of the best one, a third of the way to its neighbours in the default grid
-)
+# Of the dense truth. Log rate on either side of the best one: 1.5 times the spacing of the default grid.
+SMOOTH_OVER = 0.8
+TRIMMED = 0.25  # share of the seeds left out at either end: a seed may miss the goal, and one far off moves no truth
 
 
 class TrialTable(NamedTuple):
@@ -83,18 +83,28 @@ def cut(
 
 
 class Dense(NamedTuple):
-    """Log steps and log best rate per batch size, NaN where half of the seeds do not reach the goal."""
+    """Log steps and log best rate per batch size, NaN where a quarter of the seeds do not reach the goal at any rate."""
 
     log_steps: Float[np.ndarray, " sizes"]
     log_rate: Float[np.ndarray, " sizes"]
 
 
 def dense_truth(table: TrialTable) -> Dense:
-    """From all seeds and rates, without an assumed shape: the median over seeds at each rate, smoothed by a local cubic
-    in log rate (tricube weights), at its minimum."""
-    log_rate = np.log(table.rates)
-    medians = np.median(np.where(np.isnan(table.steps_to_goal), np.inf, table.steps_to_goal), axis=1)
-    return Dense(*np.array([_lowest(log_rate, row) for row in np.log(medians)]).T)
+    """From all seeds and rates, without an assumed shape: the interquartile mean over seeds of the log steps at each
+    rate, smoothed by a local cubic in log rate (tricube weights), at its minimum."""
+    log_steps = np.sort(np.where(np.isnan(table.steps_to_goal), np.inf, np.log(table.steps_to_goal)), axis=1)
+    cut_off = int(TRIMMED * len(table.seeds))
+    middle = log_steps[:, cut_off : len(table.seeds) - cut_off].mean(axis=1)
+    return Dense(*np.array([_lowest(np.log(table.rates), row) for row in middle]).T)
+
+
+def truth_error(table: TrialTable, draws: int = 100) -> Dense:
+    """Standard deviation of the dense truth over draws of its seeds with replacement."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(draws):
+        seeds = rng.integers(0, len(table.seeds), len(table.seeds))
+        found.append(dense_truth(table._replace(steps_to_goal=table.steps_to_goal[:, seeds])))
+    return Dense(*(np.nanstd(np.array(column), axis=0) for column in zip(*found, strict=True)))
 
 
 def _lowest(log_rate: np.ndarray, log_steps: np.ndarray) -> tuple[float, float]:
