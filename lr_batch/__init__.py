@@ -13,7 +13,6 @@ from lr_batch.analysis.critical_batch import TOLERANCE, CriticalBatchSize, Ratio
 from lr_batch.analysis.goals import CriticalAtGoal, at_goal, critical_by_goal
 from lr_batch.analysis.intervals import LEVEL, Estimate, estimate, holm
 from lr_batch.analysis.learning_rate_law import LearningRateLaw, learning_rate_law
-from lr_batch.analysis.noise_scale import gradient_noise_scale, measure_noise_scale
 from lr_batch.analysis.optimum import Optimum, best_settings
 from lr_batch.analysis.strength import BestStrength, StrengthRow, best_strengths, strength_rows
 from lr_batch.checks import check
@@ -22,6 +21,10 @@ from lr_batch.engine.programs import Programs
 from lr_batch.errors import StudyError, first_line
 from lr_batch.generalization import ArrayStore, Generalization, generalize
 from lr_batch.grid import log_grid
+from lr_batch.noise.dual_norms import NormScales, norm_scales
+from lr_batch.noise.measure import measure_noise_scale
+from lr_batch.noise.scale import NoiseScale, gradient_noise_scale
+from lr_batch.noise.training import NoisePoint, TrainingNoise, noise_along_training
 from lr_batch.problem.from_arrays import from_arrays
 from lr_batch.problem.lengths import Length, steps_within
 from lr_batch.problem.regularized import RegularizedOptimizer
@@ -60,6 +63,9 @@ __all__ = [
     "LearningRateLaw",
     "Length",
     "Metric",
+    "NoisePoint",
+    "NoiseScale",
+    "NormScales",
     "Optimum",
     "Programs",
     "Proposal",
@@ -71,6 +77,7 @@ __all__ = [
     "StrengthRow",
     "Study",
     "StudyError",
+    "TrainingNoise",
     "Trial",
     "Workload",
     "__version__",
@@ -91,6 +98,8 @@ __all__ = [
     "learning_rate_law",
     "log_grid",
     "measure_noise_scale",
+    "noise_along_training",
+    "norm_scales",
     "num_examples",
     "propose_goal",
     "ratio",

@@ -24,6 +24,7 @@ from runs.verify import parts
 from runs.write import plain, write_atomically
 
 Table = list[dict[str, Any]]
+TABLES = {"bench": ("a benchmark", "bench.json"), "noise-scale": ("a noise scale", "summary.json")}
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -68,8 +69,9 @@ def export(directory: str | os.PathLike[str], out: str | os.PathLike[str], forma
 def _rows(folder: Path) -> tuple[Table, tuple[str, ...]]:
     """All trials of a folder, whatever it is for."""
     known = kind_of(folder)
-    if known.kind == "bench":
-        raise ValueError(f"export: {folder} holds a benchmark; its table is {folder / 'bench.json'}")
+    if known.kind in TABLES:
+        what, table = TABLES[known.kind]
+        raise ValueError(f"export: {folder} holds {what}; its table is {folder / table}")
     if known.kind in ("compare", "transfer"):
         found = [_rows(inside) for inside in parts(folder, known.study)]
         return [row for rows, _ in found for row in rows], tuple(line for _, lines in found for line in lines)

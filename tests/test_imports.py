@@ -34,7 +34,7 @@ ROOMS = [
     {"engine"},
     {"generalization"},
     {"analysis"},
-    {"extension", "tally"},
+    {"extension", "noise", "tally"},
     {"sweep"},
     {"proposal"},
     {"__init__"},

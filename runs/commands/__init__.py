@@ -8,6 +8,7 @@ from runs.commands.data import Data
 from runs.commands.folders import Export, Report, Verify
 from runs.commands.goal import Goal
 from runs.commands.list import List
+from runs.commands.noise_scale import NoiseScale
 from runs.commands.regularize import Regularize
 from runs.commands.transfer import Transfer
 from runs.commands.tune import Tune
@@ -22,6 +23,7 @@ COMMANDS = {
     "tune": Tune,
     "transfer": Transfer,
     "worker": Worker,
+    "noise-scale": NoiseScale,
     "list": List,
     "data": Data,
     "report": Report,

@@ -81,10 +81,17 @@ def report_bench(folder: Path) -> None:
     print_bench(report, sys.stdout)
 
 
+def report_noise(folder: Path) -> None:
+    from runs.noise.outcome import print_noise, write_outcome
+
+    print_noise(write_outcome(folder), sys.stdout)
+
+
 REPORTS: dict[str, Callable[[Path], None]] = {
     "curve": report_curve,
     "compare": report_compare,
     "bench": report_bench,
+    "noise-scale": report_noise,
 }
 
 

@@ -1,0 +1,1 @@
+"""Gradient noise scales along a training: `lr-batch noise-scale`."""
