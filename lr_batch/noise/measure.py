@@ -115,6 +115,6 @@ def _square_norms(workload: Workload, params: PyTree, batch_small: int, curvatur
 
         zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
         square, grads = jax.lax.fori_loop(0, pieces, add, zero)
-        return square / pieces, form(grads) / pieces**2
+        return square / pieces, jnp.asarray(form(grads)) / pieces**2
 
     return lambda keys, pieces: jax.lax.map(lambda key: one_draw(key, pieces), keys)
