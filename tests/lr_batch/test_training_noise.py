@@ -57,7 +57,7 @@ def test_the_scale_of_a_still_network_is_the_exact_one():
 
 
 def test_it_is_the_trial_that_a_sweep_trains():
-    study = one_trial(bowl())
+    study = one_trial(bowl(), evaluation_growth=0.01, evaluation_share=1.0)
     noise, result = noise_along_training(study), lr_batch.run(study)
     assert noise.reached and result.status[0] == lr_batch.REACHED
     curve = dict(zip(result.curves[0].steps.tolist(), result.curves[0].values.tolist(), strict=True))
