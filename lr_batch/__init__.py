@@ -37,13 +37,14 @@ from lr_batch.result import BUDGET, DIVERGED, REACHED, Curve, EngineReport, Resu
 from lr_batch.schedules import SCHEDULES
 from lr_batch.study import Study
 from lr_batch.sweep import run
-from lr_batch.tally import Progress
+from lr_batch.tally import Best, Progress
 from lr_batch.workloads import WORKLOADS
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BUDGET",
+    "Best",
     "DIVERGED",
     "REACHED",
     "SCHEDULES",

@@ -15,6 +15,7 @@ from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.chunk_plan import ChunkPlan, HandOut, Task, is_out_of_memory, run_within_memory
 from lr_batch.engine.memory import chunk_memory
 from lr_batch.engine.programs import ADVANCE, START, Programs
+from lr_batch.engine.step_cost import rows_worth_a_step
 from lr_batch.engine.task_run import engine_of, run_task
 from lr_batch.engine.workers import run_tasks, worker_devices
 from lr_batch.extension import ROUNDS as EXTENSIONS
@@ -108,7 +109,7 @@ class _Sweep:
         self.plan = ChunkPlan.of(study, useful=width)
         self.lane_bytes = chunk_memory(study).lane(self.plan.width, self.plan.execution)
         self.deadline = np.inf  # of the clock that `began` is of
-        self.tally = Tally()
+        self.tally = Tally(study.goal)
         self.events = list(study.notes)
 
     def run(self) -> Result:
@@ -151,8 +152,7 @@ class _Sweep:
         self.tally.plan(task.chunk for task in tasks)
         missing = [task for task in tasks if not self._restore(task.chunk)]
         self._report()
-        missing.sort(key=lambda task: -task.chunk.batch_size)  # the longest first
-        for chunk, outcome in self._outcomes(missing):
+        for chunk, outcome in self._outcomes(in_order(missing)):
             self.tally.note(chunk, outcome)
             if isinstance(outcome, ChunkResult):
                 costs = counted_costs(self.study, chunk.batch_size, len(outcome.eval_steps))
@@ -211,11 +211,19 @@ class _Sweep:
 
     def _note_halves(self, halves: list[Task], event: str) -> None:
         self.events.append(event)
-        self.tally.planned += len(halves) - 1
+        self.tally.cut([task.chunk for task in halves])
 
     def _report(self) -> None:
         seconds = time.monotonic() - self.began
-        self.on_chunk(self.tally.progress(seconds, self.plan.width, self.lane_bytes))
+        at_once = len(self.devices)
+        if self.hand_out is not None:  # to any number of workers: as many as have been seen at work
+            at_once = max(1.0, self.tally.trained_seconds / seconds)
+        left = self.tally.left(
+            steps_at=self.study.steps_at,
+            worth=lambda size: rows_worth_a_step(self.study, size),
+            at_once=at_once,
+        )
+        self.on_chunk(self.tally.progress(seconds, self.plan.width, self.lane_bytes, left))
 
     def _result(self) -> Result:
         return Result.from_trials(
@@ -244,6 +252,15 @@ class _Sweep:
             events=tuple(self.events),
             evaluation_share=self.tally.evaluation_share,
         )
+
+
+def in_order(tasks: Sequence[Task]) -> list[Task]:
+    """The longest first, so that no worker ends long after the others; but second one of the smallest batch size, from
+    which on the time that is left is known from both ends."""
+    largest_first = sorted(tasks, key=lambda task: -task.chunk.batch_size)
+    return (
+        [*largest_first[:1], *largest_first[-1:], *largest_first[1:-1]] if len(tasks) > 1 else largest_first
+    )
 
 
 def compilations(tasks: Sequence[Task]) -> list[Compilation]:

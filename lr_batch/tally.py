@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from lr_batch.engine.chunk import Chunk, ChunkResult
-from lr_batch.engine.chunk_run import ChunkStatus
+from lr_batch.engine.chunk_status import ChunkStatus
+from lr_batch.forecast import Course, Finished, seconds_left
+from lr_batch.problem.workload import Goal
 from lr_batch.result import DIVERGED, REACHED, Trial
+
+
+class Best(NamedTuple):
+    """Of a batch size: fewest steps to the goal, and best value of its metric at a last evaluation; NaN where unknown."""
+
+    batch_size: int
+    steps: float
+    value: float
+
+    def or_better(self, other: Best | None, goal: Goal) -> Best:
+        """The better of both in each."""
+        if other is None:
+            return self
+        better = np.fmax if goal.above else np.fmin
+        steps, value = np.fmin(self.steps, other.steps), better(self.value, other.value)
+        return Best(self.batch_size, float(steps), float(value))
 
 
 class Progress(NamedTuple):
@@ -16,6 +36,8 @@ class Progress(NamedTuple):
 
     `trials_done` counts trials, `trials_trained` those of them that this run trained; `alive` are in training and
     have not reached the goal. A chunk has `width` lanes of `lane_bytes` each, as `lr_batch.engine.memory` estimates.
+    `left` is the time that is likely to be left, in seconds, None where no step has been timed. `best` holds what is best
+    so far at the batch sizes that have begun, by the goal's metric.
     """
 
     chunks_done: int
@@ -28,40 +50,60 @@ class Progress(NamedTuple):
     seconds: float
     width: int = 0
     lane_bytes: float = 0.0
+    left: float | None = None
+    metric: str = ""
+    best: tuple[Best, ...] = ()
 
 
 class Tally:
-    """Counts of chunks and trials; `planned` chunks become more where one is cut in halves."""
+    """Counts of chunks and trials; planned chunks become more where one is cut in halves."""
 
-    def __init__(self) -> None:
-        self.planned = self.trained_trials = self.trained_examples = 0
-        self._read = self._worth = (
-            0.0  # held-out rows that evaluations have read, and those that steps are worth
-        )
+    def __init__(self, goal: Goal) -> None:
+        self.goal = goal
+        self.trained_trials = self.trained_examples = 0
+        self._given_up = 0  # chunks
+        self.trained_seconds = 0.0  # of the chunks that this run has finished
+        self._read = self._worth = 0.0  # held-out rows: those read, and those that steps are worth
         self._asked: Counter[int] = Counter()  # trials of each batch size
+        self._planned: Counter[int] = Counter()  # chunks of each
         self._rows: dict[str, tuple[Chunk, ChunkResult]] = {}  # by the id of the chunk
+        self._finished: dict[int, Finished] = {}  # by batch size
+        self._best: dict[int, Best] = {}  # of finished chunks
         self._status: Counter[str] = Counter()  # of the trials in `_rows`
-        self._in_flight: dict[str, ChunkStatus] = {}
+        self._in_flight: dict[str, tuple[Chunk, ChunkStatus]] = {}
 
     def plan(self, chunks: Iterable[Chunk]) -> None:
         """Counts the chunks that are asked for."""
         for chunk in chunks:
-            self.planned += 1
+            self._planned[chunk.batch_size] += 1
             self._asked[chunk.batch_size] += len(chunk.settings)
+
+    def cut(self, pieces: Sequence[Chunk]) -> None:
+        """One chunk has become several, or is given up."""
+        self._given_up += not pieces
+        for chunk in pieces[1:]:
+            self._planned[chunk.batch_size] += 1
 
     def accept(self, chunk: Chunk, rows: ChunkResult) -> None:
         """Takes the rows of a finished chunk."""
         self._rows[chunk.id] = (chunk, rows)
         self._status.update(rows.status)
+        size, steps = chunk.batch_size, max(1, int(rows.steps.max()))
+        self._finished[size] = self._finished.get(size, Finished()).plus(steps, rows.seconds)
+        values = rows.values[-1] if len(rows.values) else np.full(1, np.nan)
+        best = np.fmax if self.goal.above else np.fmin
+        own = Best(size, float(np.fmin.reduce(rows.steps_to_goal)), float(best.reduce(values)))
+        self._best[size] = own.or_better(self._best.get(size), self.goal)
 
     def note(self, chunk: Chunk, outcome: ChunkStatus | ChunkResult) -> None:
         """Takes what a worker says of a chunk that this run trains."""
         if isinstance(outcome, ChunkStatus):
-            self._in_flight[chunk.id] = outcome
+            self._in_flight[chunk.id] = (chunk, outcome)
             return
         self._in_flight.pop(chunk.id, None)
         self.accept(chunk, outcome)
         self.trained_trials += len(chunk.settings)
+        self.trained_seconds += outcome.seconds
         self.trained_examples += int(outcome.steps.sum()) * chunk.batch_size
 
     def note_costs(self, lanes: int, read: float, worth: float) -> None:
@@ -94,11 +136,29 @@ class Tally:
             "that is finished is kept, and the same command goes on"
         )
 
-    def progress(self, seconds: float, width: int, lane_bytes: float) -> Progress:
-        in_flight = self._in_flight.values()
+    def left(self, **costs: Any) -> float | None:
+        """Seconds that are likely to be left; `costs` as of `seconds_left`."""
+        in_flight = [
+            Course(chunk.batch_size, status.step, status.end, status.seconds_per_step)
+            for chunk, status in self._in_flight.values()
+        ]
+        begun = Counter({size: done.chunks for size, done in self._finished.items()})
+        waiting = self._planned - begun - Counter(course.batch_size for course in in_flight)
+        return seconds_left(self._finished, in_flight, waiting, **costs)
+
+    def best(self) -> tuple[Best, ...]:
+        """What is best so far at each batch size that has begun, ascending."""
+        found = dict(self._best)
+        for chunk, status in self._in_flight.values():
+            here = Best(chunk.batch_size, status.best_steps, status.best_value)
+            found[chunk.batch_size] = here.or_better(found.get(chunk.batch_size), self.goal)
+        return tuple(found[size] for size in sorted(found))
+
+    def progress(self, seconds: float, width: int, lane_bytes: float, left: float | None) -> Progress:
+        in_flight = [status for _, status in self._in_flight.values()]
         return Progress(
             chunks_done=len(self._rows),
-            chunks=self.planned,
+            chunks=self._planned.total() - self._given_up,
             trials_done=self._status.total(),
             trials_trained=self.trained_trials,
             reached=self._status[REACHED] + sum(status.reached for status in in_flight),
@@ -107,4 +167,7 @@ class Tally:
             seconds=seconds,
             width=width,
             lane_bytes=lane_bytes,
+            left=left,
+            metric=self.goal.metric,
+            best=self.best(),
         )

@@ -8,10 +8,11 @@ import sys
 import time
 from typing import IO
 
-from lr_batch import Progress
+from lr_batch import Best, Progress
 from optim.names import counted
 
 PLAIN_SECONDS = 5.0  # between two plain lines
+UNITS = (("s", 1), ("min", 60), ("hour", 3_600))
 
 
 class ProgressLine:
@@ -23,7 +24,7 @@ class ProgressLine:
     def __init__(self, stream: IO[str] | None = None):
         self.stream = sys.stderr if stream is None else stream
         self.live = None
-        self.last_line = 0.0
+        self.last_line, self.last_best = 0.0, ""
         self.begun = False
 
     def __enter__(self) -> ProgressLine:
@@ -44,10 +45,19 @@ class ProgressLine:
             self.begun = True
             self._print(f"chunk: {counted(progress.width, 'lane')} x {progress.lane_bytes / 1e6:.3g} MB")
         if self.live:
-            self.live.update(f"  {describe(progress, self.live.console.width - 2)}")
+            columns = self.live.console.width - 2
+            lines = (describe(progress, columns), describe_best(progress, columns))
+            self.live.update("\n".join(f"  {line}" for line in lines if line))
         elif time.monotonic() - self.last_line > PLAIN_SECONDS or progress.chunks_done == progress.chunks:
             self.last_line = time.monotonic()
             self._print(describe(progress))
+            self._print_best(describe_best(progress))
+
+    def _print_best(self, line: str) -> None:
+        """Where it has changed."""
+        if line and line != self.last_best:
+            self.last_best = line
+            self._print(line)
 
     def _print(self, line: str) -> None:
         if self.stream is None:
@@ -67,24 +77,54 @@ def describe(progress: Progress, columns: float = math.inf) -> str:
         if progress.trials_done == 1:
             return "the trial was finished before, it is not trained again"
         return f"all {progress.trials_done:,} trials were finished before, none is trained again"
-    rate = progress.trials_trained / progress.seconds if progress.seconds else 0.0
-    chunks, left = f"chunks {progress.chunks_done}/{progress.chunks}", _left(progress)
+    chunks, left = f"chunks {progress.chunks_done}/{progress.chunks}", _share(progress) + _left(progress)
     trials = f"trials {progress.trials_done:,}: {progress.reached:,} reached"
     diverged, alive = f"{progress.diverged:,} diverged", f"{progress.alive:,}"
     lines = (
-        f"{chunks}, {trials}, {diverged}, {alive} in training, {rate:.1f} trials/s, {left}",
+        f"{chunks}, {trials}, {diverged}, {alive} in training, {_rate(progress)}{left}",
         f"{chunks}, {trials}, {diverged}, {alive} alive, {left}",
         f"{chunks}, {trials}, {left}",
         f"{chunks}, {left}",
+        f"{chunks}, {_left(progress)}",
     )
     return next((line for line in lines if len(line) <= columns), chunks)
 
 
+def describe_best(progress: Progress, columns: float = math.inf) -> str:
+    """One line: what is best so far at each batch size, the largest first, as many as fit."""
+    parts = [_best(best, progress.metric) for best in reversed(progress.best)]
+    kept = [parts[:count] for count in range(len(parts), 0, -1)]
+    lines = ("best so far, at batch " + ", ".join(some) for some in kept)
+    return next((line for line in lines if len(line) <= columns), "")
+
+
+def _best(best: Best, metric: str) -> str:
+    if math.isfinite(best.steps):
+        return f"{best.batch_size}: {best.steps:,.0f} steps"
+    return f"{best.batch_size}: {metric} {best.value:.3g}"
+
+
+def _rate(progress: Progress) -> str:
+    """Trials for each second, or for each minute or hour; nothing before the first one has ended."""
+    if not progress.trials_trained or not progress.seconds:
+        return ""
+    rate = progress.trials_trained / progress.seconds
+    unit, seconds = next(((unit, seconds) for unit, seconds in UNITS if rate * seconds >= 1), UNITS[-1])
+    return f"{rate * seconds:.1f} trials/{unit}, "
+
+
 def _left(progress: Progress) -> str:
-    if not progress.trials_trained:
+    if progress.chunks_done == progress.chunks:
+        return f"after {duration(progress.seconds)}"
+    if progress.left is None:
         return "time left unknown"
-    missing = (progress.chunks - progress.chunks_done) * progress.trials_done / progress.chunks_done
-    return f"about {duration(missing * progress.seconds / progress.trials_trained)} left"
+    return f"about {duration(progress.left)} left"
+
+
+def _share(progress: Progress) -> str:
+    if not progress.left or progress.chunks_done == progress.chunks:
+        return ""
+    return f"{progress.seconds / (progress.seconds + progress.left):.0%} done, "
 
 
 def duration(seconds: float) -> str:

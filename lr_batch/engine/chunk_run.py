@@ -10,22 +10,15 @@ import numpy as np
 from jaxtyping import Int
 
 from lr_batch.engine.chunk import Checkpoint, Chunk, ChunkResult, ChunkStore
-from lr_batch.engine.programs import Engine
+from lr_batch.engine.chunk_status import ChunkStatus
+from lr_batch.engine.programs import ADVANCE, START, Engine
 from lr_batch.lanes.race import Carry, Terms
 from lr_batch.problem.workload import PyTree
 from lr_batch.result import BUDGET, DIVERGED, REACHED
 
 SLICE_SECONDS = 2.0  # how long the program runs before it reports
+FIRST_STEPS = 4  # after which it reports for the first time: a step may take seconds
 CHECKPOINT_SECONDS = 60.0  # what a killed run may lose of a chunk
-
-
-class ChunkStatus:
-    """How the lanes of a chunk in flight are doing."""
-
-    def __init__(self, carry: Carry, lanes: int):
-        self.reached = int(np.isfinite(np.asarray(carry.steps_to_goal)[:lanes]).sum())
-        self.alive = int(np.asarray(carry.lanes.alive)[:lanes].sum())
-        self.step = int(carry.draw.step)
 
 
 def run_chunk(
@@ -51,11 +44,13 @@ def run_chunk(
       on_slice: called about every two seconds.
       is_late: asked as often; where it says so, the lanes are stored as they are, and the chunk is not finished.
     """
-    began = saved = time.monotonic()
     valid = np.arange(engine.width) < len(chunk.settings)
     known = store.load(chunk) if store is not None else None
     if isinstance(known, ChunkResult):
         return known
+    for program in (ADVANCE, START):  # no time of a slice or of the chunk has a compilation in it
+        engine.prepare(device, program)
+    began = saved = time.monotonic()
     carry = engine.start(device, terms, chunk.seed, valid, first)
     if isinstance(known, Checkpoint) and shapes(known.carry) == shapes(
         carry
@@ -65,7 +60,7 @@ def run_chunk(
     while bool(carry.running):
         stop = next_stop(terms.cadence, int(carry.evals), int(carry.draw.step), seconds_per_step)
         carry, seconds_per_step = _timed_slice(engine, device, carry, terms, stop)
-        on_slice(ChunkStatus(carry, len(chunk.settings)))
+        on_slice(ChunkStatus.of(carry, terms, len(chunk.settings), seconds_per_step))
         if not bool(carry.running):
             break
         late = is_late()
@@ -84,20 +79,19 @@ def shapes(tree: PyTree) -> list[tuple[int, ...]]:
 def next_stop(
     cadence: Int[np.ndarray, " evals"], evals: int, step: int, seconds_per_step: float | None
 ) -> int:
-    """Number of the evaluation to stop at: twice the steps so far, or as many as fit into a slice."""
-    target = 2 * step + 16
+    """Number of the evaluation to stop at: about twice the steps so far, or as many as fit into a slice."""
+    target = 2 * step + FIRST_STEPS
     if seconds_per_step:
         target = min(target, step + int(SLICE_SECONDS / seconds_per_step))
     return max(evals + 1, int(np.searchsorted(cadence, target)))
 
 
 def _timed_slice(engine, device, carry, terms, stop) -> tuple[Carry, float | None]:
-    """The slice and its seconds per step, None where it compiled a program or trained nothing."""
-    programs, step, began = len(engine.compile_seconds), int(carry.draw.step), time.monotonic()
+    """The slice and its seconds per step, None where it trained nothing."""
+    step, began = int(carry.draw.step), time.monotonic()
     carry = jax.block_until_ready(engine.advance(device, carry, terms, stop))
     steps = int(carry.draw.step) - step
-    compiled = len(engine.compile_seconds) > programs
-    return carry, None if compiled or not steps else (time.monotonic() - began) / steps
+    return carry, (time.monotonic() - began) / steps if steps else None
 
 
 def rows(

@@ -9,7 +9,8 @@ import jax
 from lr_batch.engine.cadence import cadence_at, cadence_of
 from lr_batch.engine.chunk import ChunkResult, ChunkStore
 from lr_batch.engine.chunk_plan import Task
-from lr_batch.engine.chunk_run import ChunkStatus, run_chunk
+from lr_batch.engine.chunk_run import run_chunk
+from lr_batch.engine.chunk_status import ChunkStatus
 from lr_batch.engine.programs import Engine, Programs
 from lr_batch.engine.terms import terms_of
 from lr_batch.lanes.race import Terms

@@ -132,7 +132,7 @@ def chunk_counts(
             [last[mine & (trials["seed"] == seed)].max(axis=0) for seed in np.unique(trials["seed"])]
         )
         chunks = math.ceil((mine & (trials["seed"] == trials["seed"][0])).sum() / width)
-        calls = sum(2 + int(np.log2(1 + steps / 16)) for steps in longest[:, 0])  # slices double: `next_stop`
+        calls = sum(2 + int(np.log2(1 + steps / 4)) for steps in longest[:, 0])  # slices double: `next_stop`
         counts[size] = {
             "steps": chunks * int(longest[:, 0].sum()),
             "evaluations": chunks * int(longest[:, 1].sum()),

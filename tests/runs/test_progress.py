@@ -1,13 +1,14 @@
 """How far a study is, as people read it."""
 
 import io
+import math
 import re
 
 import pytest
 
-from lr_batch import Progress
+from lr_batch import Best, Progress
 from runs import progress
-from runs.progress import ProgressLine, describe
+from runs.progress import ProgressLine, describe, describe_best
 
 HALF = Progress(
     chunks_done=5,
@@ -18,7 +19,10 @@ HALF = Progress(
     diverged=4,
     alive=16,
     seconds=20.0,
+    left=60.0,
+    metric="loss",
 )
+BEST = (Best(16, math.nan, 0.312), Best(64, 812.4, 0.19), Best(1_024, 31.6, 0.15))
 
 
 class Terminal(io.StringIO):
@@ -33,7 +37,7 @@ class Broken(io.StringIO):
 
 def test_line_has_all_that_is_known():
     assert describe(HALF) == (
-        "chunks 5/10, trials 80: 30 reached, 4 diverged, 16 in training, 2.0 trials/s, about 40 s left"
+        "chunks 5/10, trials 80: 30 reached, 4 diverged, 16 in training, 2.0 trials/s, 25% done, about 1 min 00 s left"
     )
 
 
@@ -62,15 +66,16 @@ def test_memory_is_not_said_where_nothing_is_trained():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"trials_trained": 0}, "time left unknown"),
-        ({"trials_trained": 0, "trials_done": 0, "chunks_done": 0, "seconds": 0.0}, "time left unknown"),
-        ({"seconds": 400.0}, "about 13 min 20 s left"),
-        ({"seconds": 40_000.0}, "about 22 h 13 min left"),
-        ({"chunks_done": 10}, "about 0 s left"),
+        ({"left": None}, "2.0 trials/s, time left unknown"),
+        ({"trials_trained": 0}, "16 in training, 25% done, about 1 min 00 s left"),
+        ({"trials_trained": 0, "seconds": 0.0, "left": None}, "16 in training, time left unknown"),
+        ({"seconds": 400.0}, "6.0 trials/min, 87% done, about 1 min 00 s left"),
+        ({"seconds": 4_000.0, "left": 80_000.0}, "36.0 trials/hour, 5% done, about 22 h 13 min left"),
+        ({"chunks_done": 10}, "2.0 trials/s, after 20 s"),
         ({"chunks_done": 10, "trials_trained": 0}, "80 trials were finished before, none is trained again"),
     ],
 )
-def test_time_left_counts_what_this_run_trained(changes, said):
+def test_rate_and_time_left_are_never_nothing_while_training_goes_on(changes, said):
     assert describe(HALF._replace(**changes)).endswith(said)
 
 
@@ -105,7 +110,9 @@ def test_on_a_terminal_one_line_that_goes_away(monkeypatch):
 def test_live_line_is_never_wrapped(columns, times, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(columns))
-    many = Progress(*(value * times for value in HALF[:7]), seconds=40_000.0)
+    many = Progress(
+        *(value * times for value in HALF[:7]), seconds=40_000.0, left=40_000.0, best=BEST * times
+    )
     stream = Terminal()
     with ProgressLine(stream) as line:
         line(many)
@@ -130,3 +137,23 @@ def test_reader_that_left_ends_the_lines_and_not_the_study():
     closed = io.StringIO()
     closed.close()
     ProgressLine(closed)(HALF)
+
+
+def test_the_best_at_each_batch_size_is_told_the_largest_first():
+    progress = HALF._replace(best=BEST)
+    assert describe_best(progress) == "best so far, at batch 1024: 32 steps, 64: 812 steps, 16: loss 0.312"
+    assert describe_best(progress, 60) == "best so far, at batch 1024: 32 steps, 64: 812 steps"
+    assert describe_best(progress, 10) == describe_best(HALF) == ""
+
+
+def test_without_a_terminal_the_best_is_said_where_it_has_changed(monkeypatch):
+    now, stream = [100.0], io.StringIO()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with ProgressLine(stream) as line:
+        for best in (BEST[:1], BEST[:1], BEST):
+            line(HALF._replace(best=best))
+            now[0] += 6.0
+    assert [text for text in stream.getvalue().splitlines() if text.startswith("best")] == [
+        "best so far, at batch 16: loss 0.312",
+        "best so far, at batch 1024: 32 steps, 64: 812 steps, 16: loss 0.312",
+    ]

@@ -1,0 +1,80 @@
+"""How a chunk in flight is doing, and when its race is likely to end."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lr_batch.lanes.race import Carry, Terms
+
+# The steps of the first lane to reach the goal, over those so far, lie between these where none has got there.
+SOONEST, LATEST = 1.25, 10.0
+
+
+class ChunkStatus(NamedTuple):
+    """How the lanes of a chunk in flight are doing.
+
+    Attributes:
+      reached, alive: lanes that have reached the goal, and that have not diverged.
+      step: steps done.
+      end: steps after which the race is likely to be over.
+      best_steps: fewest steps to the goal so far, NaN where no lane has reached it.
+      best_value: of the held-out metric at the last evaluation.
+      seconds_per_step: of all lanes with their evaluations; None where only a program's compilation was timed.
+    """
+
+    reached: int
+    alive: int
+    step: int
+    end: float
+    best_steps: float
+    best_value: float
+    seconds_per_step: float | None = None
+
+    @classmethod
+    def of(cls, carry: Carry, terms: Terms, lanes: int, seconds_per_step: float | None = None) -> ChunkStatus:
+        """Of the first `lanes` lanes of a chunk that has been evaluated at least once."""
+        steps_to_goal, alive = (
+            np.asarray(column)[:lanes] for column in (carry.steps_to_goal, carry.lanes.alive)
+        )
+        value = np.asarray(carry.value)[:lanes][alive]
+        best = value.max if terms.above else value.min
+        reached = np.isfinite(steps_to_goal)
+        return cls(
+            reached=int(reached.sum()),
+            alive=int(alive.sum()),
+            step=int(carry.draw.step),
+            end=expected_end(carry, terms, lanes) if bool(carry.running) else int(carry.draw.step),
+            best_steps=float(steps_to_goal[reached].min()) if reached.any() else np.nan,
+            best_value=float(best()) if len(value) else np.nan,
+            seconds_per_step=seconds_per_step,
+        )
+
+
+def expected_end(carry: Carry, terms: Terms, lanes: int) -> float:
+    """Steps at which the race is likely to end: by its slack after the first lane, at the budget at the latest."""
+    budget = float(terms.cadence[int(terms.num_evals) - 1])
+    first, step = float(carry.first), int(carry.draw.step)
+    if not np.isfinite(first):
+        first = float(np.clip(_first_to_reach(carry, terms, lanes), SOONEST * step, LATEST * max(step, 1)))
+    return max(step, min(budget, float(terms.slack) * first))
+
+
+def _first_to_reach(carry: Carry, terms: Terms, lanes: int) -> float:
+    """Steps at which the first lane reaches the goal if its metric goes on as over the last half of its steps.
+
+    As a line in log step; infinite where none gets nearer.
+    """
+    now, steps = int(carry.evals) - 1, np.asarray(terms.cadence)
+    before = int(np.searchsorted(steps[:now], steps[now] / 2))
+    if not 0 < steps[before] < steps[now]:
+        return np.inf
+    values = np.asarray(carry.values)[:, :lanes]
+    distance = np.abs(values[now] - float(terms.threshold))
+    gained = np.abs(values[before] - float(terms.threshold)) - distance
+    nearer = gained > 0  # NaN, of a lane that has diverged, is not
+    if not nearer.any():
+        return np.inf
+    doublings = np.min(distance[nearer] / gained[nearer]) * np.log2(steps[now] / steps[before])
+    return float(steps[now] * 2.0 ** min(doublings, 64.0))

@@ -1,0 +1,98 @@
+"""How long a study still takes, from the chunks that are finished and those in flight."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Finished(NamedTuple):
+    """Chunks of one batch size that are finished: their number, the sum of their steps, and of their seconds."""
+
+    chunks: int = 0
+    steps: float = 0.0
+    seconds: float = 0.0
+
+    def plus(self, steps: float, seconds: float) -> Finished:
+        return Finished(self.chunks + 1, self.steps + steps, self.seconds + seconds)
+
+
+class Course(NamedTuple):
+    """A chunk in flight: steps done, steps at its likely end, and seconds for each; None where no step was timed yet."""
+
+    batch_size: int
+    step: float
+    end: float
+    seconds_per_step: float | None
+
+
+def seconds_left(
+    finished: Mapping[int, Finished],
+    in_flight: Sequence[Course],
+    waiting: Counter[int],
+    *,
+    steps_at: Callable[[int], int],
+    worth: Callable[[int], float],
+    at_once: float,
+) -> float | None:
+    """Seconds until all chunks are finished; None where no step has been timed.
+
+    Args:
+      finished: by batch size.
+      in_flight: chunks that have begun.
+      waiting: how many have not, by batch size.
+      steps_at: most steps at a batch size.
+      worth: of a step at a batch size beside those at others, in time.
+      at_once: chunks in flight at a time.
+    """
+    ends, paces = _means(in_flight, "end"), _means(in_flight, "seconds_per_step")
+    ends |= {size: done.steps / done.chunks for size, done in finished.items()}
+    paces |= {size: done.seconds / done.steps for size, done in finished.items()}
+    if not paces:
+        return None
+
+    def pace(batch_size: int) -> float:
+        near = min(paces, key=lambda known: abs(math.log(known / batch_size)))
+        return paces[near] * worth(batch_size) / worth(near)
+
+    begun = [(c.end - c.step) * (c.seconds_per_step or pace(c.batch_size)) for c in in_flight]
+    whole = {size: min(steps_at(size), expected_steps(ends, size)) * pace(size) for size in waiting}
+    together = sum(begun) + sum(number * whole[size] for size, number in waiting.items())
+    return max(*begun, *whole.values(), together / at_once, 0.0)
+
+
+def expected_steps(ends: Mapping[int, float], batch_size: int) -> float:
+    """Steps at a batch size from those at others.
+
+    Between two known ones S(B) = S_min + E_min / B through both, or a power of B where that would leave no S_min; beyond
+    them 1/sqrt(B), halfway between perfect scaling and none.
+
+    >>> [round(expected_steps({16: 100.0, 64: 50.0}, size)) for size in (4, 16, 32, 256)]
+    [200, 100, 67, 25]
+    """
+    known = sorted(ends)
+    near = min(max(batch_size, known[0]), known[-1])
+    if near != batch_size:
+        return ends[near] * math.sqrt(near / batch_size)
+    low, high = max(b for b in known if b <= near), min(b for b in known if b >= near)
+    if low == high:
+        return ends[low]
+    e_min = (ends[low] - ends[high]) / (1 / low - 1 / high)
+    s_min = ends[low] - e_min / low
+    if s_min > 0 and e_min > 0:
+        return s_min + e_min / batch_size
+    steps = np.log([ends[low], ends[high]])
+    return float(np.exp(np.interp(math.log(batch_size), np.log([low, high]), steps)))
+
+
+def _means(in_flight: Sequence[Course], field: str) -> dict[int, float]:
+    """By batch size, of those that have a value."""
+    grouped: dict[int, list[float]] = defaultdict(list)
+    for course in in_flight:
+        if getattr(course, field) is not None:
+            grouped[course.batch_size].append(getattr(course, field))
+    return {size: float(np.mean(values)) for size, values in grouped.items()}

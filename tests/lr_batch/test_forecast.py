@@ -1,0 +1,108 @@
+"""When a race is likely to end, and how long a study still takes."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from lr_batch.engine.chunk_status import LATEST, SOONEST, ChunkStatus
+from lr_batch.engine.terms import terms_of
+from lr_batch.forecast import Course, Finished, expected_steps, seconds_left
+from lr_batch.lanes.lane import Draw, LaneState
+from lr_batch.lanes.race import Carry
+from lr_batch.problem.workload import Goal
+
+STEPS = np.array([0, 1, 2, 4, 8, 16, 32, 64, 1_000], np.int32)
+GOAL = Goal("loss", 0.2)
+
+
+def status(values, *, reached=(), first=np.inf, goal=GOAL, slack=2.0, running=True) -> ChunkStatus:
+    """Of lanes with these curves, a column each."""
+    values = np.array(values, np.float32)
+    evals, lanes = values.shape
+    steps_to_goal = np.full(lanes, np.nan)
+    steps_to_goal[: len(reached)] = reached
+    terms = terms_of(
+        [{"learning_rate": 1.0}] * lanes, lanes, batch_size=1, cadence=STEPS, goal=goal, slack=slack
+    )
+    zero = np.int32(0)
+    carry = Carry(
+        draw=Draw(zero, STEPS[evals - 1], zero, zero, np.zeros(2, np.int32)),
+        lanes=LaneState((), (), np.isfinite(values[-1]), np.zeros(lanes, np.int32)),
+        evals=np.int32(evals),
+        steps_to_goal=steps_to_goal.astype(np.float32),
+        values=np.pad(values, ((0, len(STEPS) - evals), (0, 0)), constant_values=np.nan),
+        value=values[-1],
+        average=values[-1],
+        first=np.float32(first),
+        running=np.bool_(running),
+    )
+    return ChunkStatus.of(carry, terms, lanes, 0.5)
+
+
+FALLING = [[1.2], [1.2], [1.0], [0.8], [0.6]]  # 0.2 lower with each doubling: at the goal after two more
+
+
+def test_a_race_ends_by_its_slack_after_the_first_lane_or_by_the_budget():
+    curves = np.repeat(FALLING, 2, axis=1)
+    assert status(curves, reached=[7.0], first=7.0).end == 14.0
+    assert status(curves, reached=[7.0], first=7.0, slack=np.inf).end == 1_000
+    assert status(curves, reached=[7.0], first=7.0, running=False).end == 8
+
+
+@pytest.mark.parametrize("goal", [GOAL, Goal("accuracy", 0.8, above=True)])
+def test_a_lane_goes_on_as_over_the_last_half_of_its_steps(goal):
+    """The nearest one counts; one that has diverged and one that gets no nearer do not."""
+    values = np.array([[v[0], v[0], 1.0, np.nan] for v in FALLING])
+    values[:, 1] += 0.5
+    values = 1 - values if goal.above else values
+    assert status(values, goal=goal).end == pytest.approx(2 * 32)
+    assert status(values[:, 2:], goal=goal).end == 2 * LATEST * 8
+
+
+def test_a_first_lane_is_expected_neither_at_once_nor_beyond_all_bounds():
+    assert status([[1.2], [1.2], [1.2], [1.2], [0.21]]).end == pytest.approx(2 * SOONEST * 8)
+    assert status([[1.2], [1.2], [1.2], [1.2], [1.19]]).end == 2 * LATEST * 8
+    assert status([[1.2]]).end <= 1_000
+
+
+def test_what_is_best_is_told():
+    found = status([[1.0, 0.9, np.nan]], reached=[3.0])
+    assert (found.reached, found.alive, found.best_steps) == (1, 2, 3.0)
+    assert found.best_value == pytest.approx(0.9)
+    assert math.isnan(status([[np.nan]]).best_value) and math.isnan(status([[1.0]]).best_steps)
+
+
+COSTS = {"steps_at": lambda size: 1_000, "worth": lambda size: float(size), "at_once": 2}
+
+
+def test_time_left_is_steps_of_chunks_in_flight_and_waiting():
+    finished = {64: Finished().plus(100, 50.0).plus(100, 30.0)}  # 0.4 s a step
+    flying = [Course(64, 60, 100, 0.5), Course(64, 0, 100, None)]
+    assert seconds_left(finished, flying, Counter({64: 3}), **COSTS) == pytest.approx((20 + 40 + 3 * 40) / 2)
+    assert seconds_left(finished, flying, Counter(), **COSTS) == pytest.approx(40), "one alone at the end"
+    waiting = Counter({16: 4})  # twice the steps, a quarter of their time
+    assert seconds_left(finished, [], waiting, **COSTS) == pytest.approx(4 * 200 * 0.1 / 2)
+    short = COSTS | {"steps_at": lambda size: 50}
+    assert seconds_left(finished, [], waiting, **short) == pytest.approx(4 * 50 * 0.1 / 2)
+    assert seconds_left(finished, [], Counter(), **COSTS) == 0
+
+
+def test_time_left_is_unknown_only_until_a_step_was_timed():
+    assert seconds_left({}, [Course(64, 0, 100, None)], Counter({64: 3}), **COSTS) is None
+    assert seconds_left({}, [], Counter({64: 3}), **COSTS) is None
+    assert seconds_left({}, [Course(64, 4, 100, 0.5)], Counter(), **COSTS) == pytest.approx(48)
+
+
+def test_steps_between_known_batch_sizes_lie_between_theirs():
+    ends = {4: 400.0, 64: 50.0, 1_024: 30.0}
+    slope = 350 / (1 / 4 - 1 / 64)
+    assert expected_steps(ends, 16) == pytest.approx(400 + slope * (1 / 16 - 1 / 4))
+    assert expected_steps({4: 400.0, 64: 25.0}, 16) == pytest.approx(100.0), "perfect scaling"
+    assert expected_steps({4: 20.0, 64: 30.0}, 16) == pytest.approx(math.sqrt(20 * 30))
+    assert expected_steps(ends, 1) == pytest.approx(800.0)
+    assert expected_steps(ends, 4_096) == pytest.approx(15.0)
+    assert expected_steps({64: 50.0}, 4) == pytest.approx(200.0)
