@@ -12,6 +12,7 @@ from hparam.asha import asha
 from hparam.bayes import bayes
 from hparam.coarse_to_fine import coarse_to_fine
 from hparam.config_hash import config_hash
+from hparam.design import search_design
 from hparam.dimension import Dimension, choice, integer, linear, log, log1m
 from hparam.grid import grid
 from hparam.hyperband import hyperband
@@ -63,6 +64,7 @@ __all__ = [
     "population",
     "quasi_random",
     "random",
+    "search_design",
     "study_of",
     "successive_halving",
     "tune",

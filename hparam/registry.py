@@ -30,6 +30,7 @@ class Strategy(NamedTuple):
       paper: where it comes from.
       rungs: whether trials are trained in segments; then it takes `max_steps`.
       requires: package that must be installed beside ours, or "".
+      adapts: whether proposals depend on losses; where they do not, all can be asked for at once.
     """
 
     name: str
@@ -38,25 +39,35 @@ class Strategy(NamedTuple):
     paper: str
     rungs: bool = False
     requires: str = ""
+    adapts: bool = True
 
     def __call__(self, space: Space, **options) -> Search:
         return self.make(space, **options)
 
 
 _STRATEGIES = (
-    Strategy("grid", "Every combination of evenly spaced values.", grid, "full factorial design"),
+    Strategy(
+        "grid", "Every combination of evenly spaced values.", grid, "full factorial design", adapts=False
+    ),
     Strategy(
         "coarse_to_fine",
         "A coarse grid, then finer ones around the best value so far.",
         coarse_to_fine,
         "grid, zooming around its best cell",
     ),
-    Strategy("random", "Independent draws from the whole space.", random, "Bergstra & Bengio, JMLR 2012"),
+    Strategy(
+        "random",
+        "Independent draws from the whole space.",
+        random,
+        "Bergstra & Bengio, JMLR 2012",
+        adapts=False,
+    ),
     Strategy(
         "quasi_random",
         "A Sobol sequence: spread more evenly than random draws, and it can be stopped at any time.",
         quasi_random,
         "Sobol 1967; scrambled, Owen 1995",
+        adapts=False,
     ),
     Strategy(
         "bayes",

@@ -9,13 +9,16 @@ from lr_batch.namesakes import refuse_namesakes
 
 refuse_namesakes(("optim", "reg"))  # before anything imports them
 
+from lr_batch.analysis.best_of_trials import BestOfTrials, best_of_trials
+from lr_batch.analysis.best_settings import best_settings
 from lr_batch.analysis.critical_batch import TOLERANCE, CriticalBatchSize, Ratio, critical_batch_size, ratio
 from lr_batch.analysis.goals import CriticalAtGoal, at_goal, critical_by_goal
 from lr_batch.analysis.intervals import LEVEL, Estimate, estimate, holm
 from lr_batch.analysis.learning_rate_law import LearningRateLaw, learning_rate_law
-from lr_batch.analysis.optimum import Optimum, best_settings
+from lr_batch.analysis.optimum import Optimum
 from lr_batch.analysis.strength import BestStrength, StrengthRow, best_strengths, strength_rows
 from lr_batch.checks import check
+from lr_batch.design import CHOICE, Axis, Design, Rounds, Searched
 from lr_batch.engine.chunk import ChunkStore
 from lr_batch.engine.programs import Programs
 from lr_batch.errors import StudyError, first_line
@@ -26,7 +29,7 @@ from lr_batch.noise.measure import measure_noise_scale
 from lr_batch.noise.scale import NoiseScale, gradient_noise_scale
 from lr_batch.noise.training import NoisePoint, TrainingNoise, noise_along_training
 from lr_batch.problem.from_arrays import from_arrays
-from lr_batch.problem.lengths import Length, steps_within
+from lr_batch.problem.lengths import Length, parse_length, steps_within
 from lr_batch.problem.regularized import RegularizedOptimizer
 from lr_batch.problem.scheduled import Schedule
 from lr_batch.problem.whole_set import Metric
@@ -51,11 +54,15 @@ __all__ = [
     "TOLERANCE",
     "WORKLOADS",
     "ArrayStore",
+    "Axis",
+    "BestOfTrials",
     "BestStrength",
+    "CHOICE",
     "ChunkStore",
     "CriticalBatchSize",
     "CriticalAtGoal",
     "Curve",
+    "Design",
     "LEVEL",
     "EngineReport",
     "Estimate",
@@ -74,7 +81,9 @@ __all__ = [
     "Ratio",
     "RegularizedOptimizer",
     "Result",
+    "Rounds",
     "Schedule",
+    "Searched",
     "StrengthRow",
     "Study",
     "StudyError",
@@ -85,6 +94,7 @@ __all__ = [
     "as_optimizer",
     "at_goal",
     "as_workload",
+    "best_of_trials",
     "best_settings",
     "best_strengths",
     "check",
@@ -102,6 +112,7 @@ __all__ = [
     "noise_along_training",
     "norm_scales",
     "num_examples",
+    "parse_length",
     "propose_goal",
     "ratio",
     "run",

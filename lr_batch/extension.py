@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lr_batch.analysis.optimum import best_settings
+from lr_batch.analysis.best_settings import best_settings
 from lr_batch.result import DIVERGED, Result
 
 RATES = 4  # added at a time: about a decade of the default grid

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from lr_batch.design import Searched
 from lr_batch.problem.lengths import Length, steps_within
 from lr_batch.problem.reaching import reached_by
 from lr_batch.problem.scheduled import Schedule
@@ -72,7 +73,7 @@ class Result(NamedTuple):
     censored at `steps`, the number of steps that it was trained for.
     `time_constant` is that of the average in log step by which goals were reached, 0
     where it was the first evaluation, see `lr_batch.problem.reaching`. Under a `schedule`
-    the learning rate of `hparams` is the peak.
+    the learning rate of `hparams` is the peak. `searched` are the ranges of a search; None for a grid.
     """
 
     workload: str
@@ -89,6 +90,7 @@ class Result(NamedTuple):
     engine: EngineReport
     time_constant: float = 0.0
     schedule: Schedule | None = None
+    searched: Searched | None = None
 
     @classmethod
     def from_trials(
@@ -103,6 +105,7 @@ class Result(NamedTuple):
         engine: EngineReport,
         time_constant: float = 0.0,
         schedule: Schedule | None = None,
+        searched: Searched | None = None,
     ) -> Result:
         """The trials in the order of batch sizes, seeds and settings, whatever the order they come in.
 
@@ -115,6 +118,7 @@ class Result(NamedTuple):
           engine: what the machine did for the trials.
           time_constant: of the average that reached the goal.
           schedule: of the learning rate; None where it stays.
+          searched: the ranges of a search; None for a grid.
         """
         names = tuple(hparams)
         place = lambda trial: (trial.batch_size, trial.seed, *(trial.hparams[name] for name in names))
@@ -139,6 +143,7 @@ class Result(NamedTuple):
             engine=engine,
             time_constant=time_constant,
             schedule=schedule,
+            searched=searched,
         )
 
     @property
@@ -159,7 +164,9 @@ class Result(NamedTuple):
     def words(self, name: str, value: float) -> str:
         """The value of a hyperparameter, for people."""
         length = self.schedule.length(name, value) if self.schedule else None
-        return f"{value:g}" if length is None else str(length)
+        if length is None:
+            return f"{value:.4g}" if self.searched else f"{value:g}"
+        return str(length._replace(value=float(f"{length.value:.4g}")) if self.searched else length)
 
     @property
     def num_trials(self) -> int:

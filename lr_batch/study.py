@@ -11,6 +11,7 @@ import numpy as np
 
 import optim
 import reg
+from lr_batch.design import Design, check_design, with_ranges
 from lr_batch.fields import (
     MAX_TRIALS,
     check_settings,
@@ -71,6 +72,8 @@ class Study:
         as many held-out rows as the steps before it pay for, taking turns, where all would take longer; with 1 each
         reads all. None for a quarter, or 1 where `reached` is "first", where
         examples have weights, and for metrics such as r2 that are no mean. See `lr_batch.engine.cadence`.
+      design: a search through ranges instead of the grid, as `hparam.search_design` makes it; `space` then holds one
+        value of each further name, and afterwards also both ends of each range.
 
     Raises:
       ValueError: one line naming the field, the value, and what is allowed.
@@ -91,6 +94,7 @@ class Study:
     reached: str
     evaluation_growth: float
     evaluation_share: float
+    design: Design | None
     notes: tuple[str, ...] = dataclasses.field(init=False)
 
     def __init__(
@@ -110,6 +114,7 @@ class Study:
         evaluation_growth: float | None = None,
         schedule: Schedule | str | None = None,
         evaluation_share: float | None = None,
+        design: Design | None = None,
     ):
         put = lambda name, value: object.__setattr__(self, name, value)  # frozen after this
         put("workload", as_workload(workload))
@@ -124,7 +129,9 @@ class Study:
         sizes, repeated_sizes = read_batch_sizes(batch_sizes, examples)
         put("budget", parse_budget(budget, examples))
         whole("budget in steps", steps_within(self.budget, sizes[0]), low=1, high=MAX_STEPS)
+        put("design", check_design(design))
         given = self._default_space() if space is None else space
+        given = with_ranges(given, self.design.searched.axes) if self.design else given
         read, given = read_schedule(schedule, given, examples)
         put("schedule", read)
         axes, repeated_values = read_space(given)
@@ -194,8 +201,13 @@ class Study:
         return self.steps_at(self.batch_sizes[0])
 
     @property
+    def num_settings(self) -> int:
+        """Settings at each batch size: of the grid, or feasible ones that a search is to find."""
+        return self.design.searched.trials if self.design else math.prod(map(len, self.space.values()))
+
+    @property
     def num_trials(self) -> int:
-        return len(self.batch_sizes) * len(self.seed_numbers) * math.prod(map(len, self.space.values()))
+        return len(self.batch_sizes) * len(self.seed_numbers) * self.num_settings
 
     @property
     def seed_numbers(self) -> tuple[int, ...]:
@@ -204,7 +216,14 @@ class Study:
 
     @property
     def settings(self) -> tuple[dict[str, float], ...]:
-        return product(self.space)
+        """Those that each batch size begins with: the grid, or the first round of the search."""
+        if not self.design:
+            return product(self.space)
+        return tuple(self.with_fixed(self.design.first(self.batch_sizes[0])))
+
+    def with_fixed(self, searched: Iterable[Mapping[str, float]]) -> list[dict[str, float]]:
+        """Settings that a search proposes, with what all of them share, in the order of the space."""
+        return [{name: one.get(name, self.space[name][0]) for name in self.space} for one in searched]
 
     def _default_space(self) -> Mapping[str, Sequence[float]]:
         return {**self.optimizer.space, **(self.regularizer.space if self.regularizer else {})}
@@ -260,9 +279,9 @@ class Study:
         if self.num_trials > MAX_TRIALS:
             raise ValueError(
                 f"study: {self.num_trials:,} trials ({len(self.batch_sizes)} batch sizes x "
-                f"{math.prod(map(len, self.space.values())):,} settings x {len(self.seed_numbers)} seeds) are more than "
+                f"{self.num_settings:,} settings x {len(self.seed_numbers)} seeds) are more than "
                 f"{MAX_TRIALS:,}; at 100 trials a second that is {self.num_trials / 360_000:,.0f} hours: "
-                "take a coarser grid or fewer batch sizes"
+                f"take {'fewer trials' if self.design else 'a coarser grid'} or fewer batch sizes"
             )
 
 

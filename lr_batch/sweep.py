@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from lr_batch.checks import check
+from lr_batch.design import Settings
 from lr_batch.engine.cadence import counted_costs
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.chunk_plan import ChunkPlan, HandOut, Task, is_out_of_memory, run_within_memory
@@ -21,7 +23,8 @@ from lr_batch.engine.workers import run_tasks, worker_devices
 from lr_batch.extension import ROUNDS as EXTENSIONS
 from lr_batch.extension import describe, rates_to_add
 from lr_batch.grid import product
-from lr_batch.result import EngineReport, Result
+from lr_batch.result import EngineReport, Result, Trial
+from lr_batch.search_loss import losses
 from lr_batch.study import Study
 from lr_batch.tally import Progress, Tally
 from optim.arguments import explain_arguments
@@ -113,17 +116,10 @@ class _Sweep:
         self.events = list(study.notes)
 
     def run(self) -> Result:
-        rates = dict.fromkeys(self.study.batch_sizes, self.study.space["learning_rate"])
-        self._run_tasks(self._plan(rates, best={}))
-        for _ in range(EXTENSIONS if self.study.extend else 0):
+        for wanted in self._searched() if self.study.design else self._grown():
+            self._run_tasks(self._plan(wanted))
             if self._ends_early():
                 break
-            result = self._result()
-            added = rates_to_add(result)
-            if not added:
-                break
-            self.events += describe(added)
-            self._run_tasks(self._plan(added, best=best_by_cell(result)))
         if self._is_late() and self.tally.missing():
             self.events.append(self.tally.about_missing())
         return self._result()
@@ -136,17 +132,40 @@ class _Sweep:
         given_up = self.hand_out is not None and bool(self.hand_out.given_up)
         return given_up or (self._is_late() and bool(self.tally.missing()))
 
-    def _plan(
-        self, rates: Mapping[int, Sequence[float]], best: Mapping[tuple[int, int], float]
-    ) -> list[Task]:
-        """Chunks of every batch size and seed."""
-        tasks = []
-        for batch_size, values in rates.items():
-            settings = product({**self.study.space, "learning_rate": values})
-            for seed in self.study.seed_numbers:
-                first = best.get((batch_size, seed), np.inf)
-                tasks += self.plan.tasks(batch_size, seed, settings, first=first)
-        return tasks
+    def _grown(self) -> Iterator[Mapping[int, Settings]]:
+        """The grid, and then rates beyond its edges where the best ones lie there."""
+        yield dict.fromkeys(self.study.batch_sizes, self.study.settings)
+        for _ in range(EXTENSIONS if self.study.extend else 0):
+            added = rates_to_add(self._result())
+            if not added:
+                return
+            self.events += describe(added)
+            yield {
+                size: product({**self.study.space, "learning_rate": rates}) for size, rates in added.items()
+            }
+
+    def _searched(self) -> Iterator[Mapping[int, Settings]]:
+        """What the search proposes, from the losses of what it proposed before."""
+        assert self.study.design
+        rounds = self.study.design.rounds(self.study.batch_sizes)
+        with contextlib.suppress(StopIteration):
+            wanted = next(rounds)
+            while True:
+                settings = {size: self.study.with_fixed(proposed) for size, proposed in wanted.items()}
+                yield settings
+                wanted = rounds.send(losses(self.study, self._result(), settings))
+
+    def _plan(self, wanted: Mapping[int, Settings]) -> list[Task]:
+        """Chunks of every batch size and seed; each races against the best of those that are finished."""
+        best = best_by_cell(self.tally.trials())
+        return [
+            task
+            for batch_size, settings in wanted.items()
+            for seed in self.study.seed_numbers
+            for task in self.plan.tasks(
+                batch_size, seed, settings, first=best.get((batch_size, seed), np.inf)
+            )
+        ]
 
     def _run_tasks(self, tasks: list[Task]) -> None:
         self.tally.plan(task.chunk for task in tasks)
@@ -235,6 +254,7 @@ class _Sweep:
             budget=self.study.budget,
             hparams=self.study.space,
             schedule=self.study.schedule,
+            searched=self.study.design and self.study.design.searched,
             engine=self._engine_report(),
         )
 
@@ -269,11 +289,11 @@ def compilations(tasks: Sequence[Task]) -> list[Compilation]:
     return [Compilation(width, program) for width in widths for program in (ADVANCE, START)]
 
 
-def best_by_cell(result: Result) -> dict[tuple[int, int], float]:
+def best_by_cell(trials: Iterable[Trial]) -> dict[tuple[int, int], float]:
     """Fewest steps to the goal at each batch size and seed where any trial reached it."""
     cells: dict[tuple[int, int], float] = {}
-    for size, seed, steps in zip(result.batch_size, result.seed, result.steps_to_goal, strict=True):
-        if np.isfinite(steps):
-            cell = int(size), int(seed)
-            cells[cell] = min(float(steps), cells.get(cell, np.inf))
+    for trial in trials:
+        if trial.steps_to_goal is not None:
+            cell = trial.batch_size, trial.seed
+            cells[cell] = min(trial.steps_to_goal, cells.get(cell, np.inf))
     return cells

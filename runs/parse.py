@@ -136,6 +136,36 @@ def settings(texts: Sequence[str]) -> dict[str, tuple[float | str, ...]]:
     return space
 
 
+RANGE = re.compile(r"\s*(\w+)\s*=\s*\w+\s*\((.*?)\)")
+
+
+def without_units(texts: Sequence[str], num_examples: int) -> tuple[list[str], dict[str, str]]:
+    """Ranges of lengths as numbers, and the unit of each that had one.
+
+    >>> without_units(["decay_steps=linear(10%,100%)", "learning_rate=log(0.1,1)"], 1000)
+    (['decay_steps=linear(0.1,1.0)', 'learning_rate=log(0.1,1)'], {'decay_steps': 'budget'})
+    """
+    from lr_batch import parse_length
+
+    plain, units = [], {}
+    for text in texts:
+        found = RANGE.match(text)
+        listed = [part.strip() for part in found[2].split(",")] if found else []
+        if not found or not any(part.endswith(UNITS) for part in listed):
+            plain.append(text)
+            continue
+        lengths = [parse_length(f"--space: {found[1]}", part, num_examples) for part in listed]
+        kinds = {length.unit for length in lengths if length.value}
+        if len(kinds) > 1:
+            raise UsageError(
+                f"--space: the values of {found[1]} must have one unit, got {' and '.join(sorted(kinds))}"
+            )
+        units[found[1]] = kinds.pop() if kinds else lengths[0].unit
+        numbers = ",".join(repr(length.value) for length in lengths)
+        plain.append(f"{text[: found.start(2)]}{numbers}{text[found.end(2) :]}")
+    return plain, units
+
+
 def _parts(text: str, separator: str, form: str, count: int | None = None) -> list[str]:
     parts = [part.strip() for part in text.split(separator)]
     if not all(parts) or (count and len(parts) != count):

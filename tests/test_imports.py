@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = [{"optim"}, {"reg"}, {"lr_batch"}, {"hparam"}, {"runs"}]
 # From the bottom: a room imports from rooms of lower rows, or from itself.
 ROOMS = [
-    {"compiled", "errors", "grid", "namesakes", "schedules"},
+    {"compiled", "design", "errors", "grid", "namesakes", "schedules"},
     {"fields"},
     {"problem"},
     {"lanes", "data", "result"},
@@ -34,8 +34,7 @@ ROOMS = [
     {"engine"},
     {"generalization"},
     {"analysis"},
-    {"extension", "forecast", "noise"},
-    {"tally"},
+    {"extension", "forecast", "noise", "search_loss", "tally"},
     {"sweep"},
     {"proposal"},
     {"__init__"},

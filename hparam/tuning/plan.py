@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.util
-import inspect
 import math
-import numbers
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
-from hparam.grid import affordable_levels, grid_cells
 from hparam.registry import SEARCHES, Strategy
 from hparam.search import Search
 from hparam.space import Space
+from hparam.strategy_options import make_strategy
 from lr_batch import Study
 from lr_batch.engine import Identity, cadence_of, fingerprint
 from optim.arguments import explain_arguments
@@ -92,42 +89,14 @@ class TuningPlan:
         return SEARCHES[self.search]
 
     def make_search(self) -> Search:
-        strategy = self.strategy
-        if strategy.requires and not importlib.util.find_spec(strategy.requires):
-            raise ValueError(f"tune: {self.search} needs {strategy.requires!r}, which is not installed")
-        known = list(inspect.signature(strategy.make).parameters)[1:]
-        for name in self.options:
-            if name not in known:
-                listed = ", ".join(known) or "none"
-                raise ValueError(f"tune: {self.search} has no option {name!r} (known: {listed})")
-            self._check_kind(name, inspect.signature(strategy.make).parameters[name].default)
-        lengths = {name: value for name, value in self._lengths().items() if name in known}
-        return strategy(self.space, **{**lengths, **self._levels(), **self.options})
-
-    def _check_kind(self, name: str, default: Any) -> None:
-        """An option is of the kind of its default: text, true or false, a number."""
-        kinds = {bool: "true or false", int: "a whole number", float: "a number"}
-        value, kind = self.options[name], type(default)
-        fits = isinstance(value, numbers.Real if kind is float else numbers.Integral if kind is int else kind)
-        free = default is None or isinstance(value, Mapping)
-        if not free and not (fits and isinstance(value, bool) == (kind is bool)):
-            raise ValueError(
-                f"tune: {self.search}'s {name} must be {kinds.get(kind, 'a name')}, got {value!r}"
-            )
-
-    def _levels(self) -> dict[str, int]:
-        """Of a grid: the resolution at which the trials cover the space, unless the options say one."""
-        if self.search != "grid":
-            return {}
-        if "levels" not in self.options:
-            return {"levels": affordable_levels(self.space, self.trials)}
-        cells = len(grid_cells(self.space, self.options["levels"]))
-        if cells > self.trials:
-            raise ValueError(
-                f"tune: levels={self.options['levels']} is a grid of {cells:,} settings, of which {self.trials:,} trials "
-                f"would leave {cells - self.trials:,} out; ask for {cells:,} trials or fewer levels"
-            )
-        return {}
+        return make_strategy(
+            "tune",
+            self.search,
+            self.space,
+            trials=self.trials,
+            options=self.options,
+            lengths=self._lengths(),
+        )
 
     def _lengths(self) -> dict[str, int]:
         """Options of strategies with rungs that follow from the budget."""

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Num
 
+from lr_batch.analysis.best_settings import best_settings
 from lr_batch.analysis.curve_test import CurveTest, test_curve
 from lr_batch.analysis.intervals import LEVEL, Estimate, Replicates, difference, exp_estimates, p_values
 from lr_batch.analysis.measured_curve import MeasuredCurve, measured_curve, point_replicates
-from lr_batch.analysis.optimum import Optimum, best_settings, study_seeds
+from lr_batch.analysis.optimum import Optimum, study_seeds
 from lr_batch.analysis.scaling_curve import SHARPNESS_RANGE, Points, fit_curve, log_steps
 from lr_batch.result import Result
 from optim.arguments import explain_arguments
@@ -135,7 +136,7 @@ def _take(points: Points, chosen: np.ndarray) -> Points:
 def _notes(critical: Estimate, optima: Sequence[Optimum], entering: Sequence[int]) -> tuple[str, ...]:
     """Reasons in the study not to trust the fit."""
     reached = [o.batch_size for o in optima if o.steps is not None]
-    notes = []
+    notes, of = [], "range" if any(o.searched for o in optima) else "grid"
     if not min(reached) <= critical.best <= max(reached):
         side = "below the smallest" if critical.best < min(reached) else "above the largest"
         notes.append(f"the critical batch size lies {side} batch size that reached the goal: measure there")
@@ -143,7 +144,7 @@ def _notes(critical: Estimate, optima: Sequence[Optimum], entering: Sequence[int
         sizes = [o.batch_size for o in optima if o.edge == edge]
         if sizes:
             where = listed("batch size", sizes)
-            notes.append(f"the best rate is the {edge} end of the grid at {where}: try {advice}")
+            notes.append(f"the best rate is the {edge} end of the {of} at {where}: try {advice}")
     coarse = [o for o in optima if o.steps is not None and o.log_steps.grid_sd > GRID_MAX]
     if coarse:
         where = listed("batch size", [o.batch_size for o in coarse])
@@ -152,7 +153,9 @@ def _notes(critical: Estimate, optima: Sequence[Optimum], entering: Sequence[int
         )  # without bound where only one rate reached the goal
         known = f"known to {np.expm1(largest):.0%} only" if largest < 1.0 else "hardly known"
         notes.append(
-            f"the learning rates are too far apart at {where}: steps between them are {known}; "
+            f"too few settings were tried at {where}: steps at the best one are {known}; ask for more trials"
+            if of == "range"
+            else f"the learning rates are too far apart at {where}: steps between them are {known}; "
             "take rates less than a factor of 2 apart"
         )
     lost = [o for o in optima if o.steps is None]

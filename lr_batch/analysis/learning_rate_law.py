@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Num
 
+from lr_batch.analysis.best_settings import best_settings
 from lr_batch.analysis.intervals import Estimate, Estimates
 from lr_batch.analysis.law_fit import (
     PRIOR_DF,
@@ -20,7 +21,7 @@ from lr_batch.analysis.law_fit import (
     winner,
 )
 from lr_batch.analysis.laws import LAWS, NO_LAW_IN_IT
-from lr_batch.analysis.optimum import Optimum, best_settings, rate_table
+from lr_batch.analysis.optimum import Optimum, rate_table
 from lr_batch.analysis.rate_plane import RATE
 from lr_batch.result import Result
 from optim.arguments import explain_arguments

@@ -1,4 +1,4 @@
-"""The best setting at every batch size."""
+"""The best setting at every batch size: what it is, and how it is read off a grid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from lr_batch.analysis.intervals import LEVEL, Estimate, Replicates, exp_estimat
 from lr_batch.analysis.rate_fit import RateCells, RateFit, fit_rates
 from lr_batch.analysis.rate_plane import RatePlane, best_plane, fewest
 from lr_batch.result import Result
-from optim.arguments import explain_arguments
 
 PRIOR_DF = 4.0  # weight of the spread over seeds at the other batch sizes, in degrees of freedom
 SPREAD_MIN = 0.005  # log steps; keeps weights finite where all seeds agree exactly
@@ -57,6 +56,10 @@ class Optimum(NamedTuple):
       spread: standard deviation of log steps over seeds, moderated by the other batch sizes.
       log_steps, log_rate: log of `steps` and of the best rate, from all seeds and without each seed of the study,
         ascending (`study_seeds`); empty where `steps` is None.
+      effective_rate, log_effective_rate: the same of rate / (1 - momentum); None and empty where no momentum was
+        searched.
+      edges: name -> "low" or "high" of every searched range at whose end the best setting lies.
+      searched: whether a search proposed the settings; else they are a grid.
     """
 
     batch_size: int
@@ -74,6 +77,10 @@ class Optimum(NamedTuple):
     spread: float
     log_steps: LeftOut
     log_rate: LeftOut
+    effective_rate: Estimate | None = None
+    log_effective_rate: LeftOut = LeftOut()
+    edges: Mapping[str, str] = {}
+    searched: bool = False
 
     @property
     def estimate(self) -> Estimate | None:
@@ -127,7 +134,7 @@ def _edge(cells: RateCells) -> Literal["low", "high"] | None:
     return "low" if cell == 0 else "high" if cell == len(median) - 1 else None
 
 
-def _spreads(fits: Sequence[RateFit]) -> list[float]:
+def moderated_spreads(fits: Sequence[RateFit]) -> list[float]:
     """Standard deviation over seeds per batch size.
 
     Four seeds tell little about a spread, so each variance is averaged with the
@@ -153,19 +160,19 @@ def _spacing(cells: RateCells, log_rate: float) -> float:
     return float(cells.log_rate[right] - cells.log_rate[right - 1])
 
 
-def _left_out(
-    plane: RatePlane, fit: RateFit, spread: float, everyone: Sequence[int]
+def left_out(
+    cells: RateCells, seeds: np.ndarray, fit: RateFit, spread: float, everyone: Sequence[int], grid_sd: float
 ) -> tuple[LeftOut, LeftOut]:
-    """(log steps, log rate). The steps are the mean over seeds, one that did not reach the goal being censored."""
-    bound = plane.cells.log_bound.max(1)
-    kept = np.vstack([np.ones(len(plane.seeds), bool), np.asarray(everyone)[:, None] != plane.seeds])
+    """(log steps, log rate). The steps are the mean over seeds, one that did not reach the goal being censored;
+    `grid_sd` is their error common to all seeds."""
+    bound = cells.log_bound.max(1)
+    kept = np.vstack([np.ones(len(seeds), bool), np.asarray(everyone)[:, None] != seeds])
     steps = [
         censored_mean(row[keep], bound[keep], spread)[0]
         if np.isfinite(row[keep]).any()
         else float(np.nanmean(row))
         for row, keep in zip(fit.log_steps, kept, strict=True)
     ]
-    grid_sd = max(fit.shape_sd, GRID_STEPS * _spacing(plane.cells, fit.log_rate[0]) ** 2)
     return (
         LeftOut(steps[0], tuple(steps[1:]), grid_sd),
         LeftOut(float(fit.log_rate[0]), tuple(fit.log_rate[1:].tolist()), fit.rate_sd),
@@ -175,7 +182,8 @@ def _left_out(
 def _reached_row(
     plane: RatePlane, fit: RateFit, spread: float, everyone: Sequence[int], level: float
 ) -> Optimum:
-    log_steps, log_rate = _left_out(plane, fit, spread, everyone)
+    grid_sd = max(fit.shape_sd, GRID_STEPS * _spacing(plane.cells, fit.log_rate[0]) ** 2)
+    log_steps, log_rate = left_out(plane.cells, plane.seeds, fit, spread, everyone, grid_sd)
     (steps,), (rate,) = (exp_estimates(part.replicates, level) for part in (log_steps, log_rate))
     searched = len(plane.cells.log_rate) > 1
     return Optimum(
@@ -198,54 +206,42 @@ def _reached_row(
     )
 
 
-def _censored_row(plane: RatePlane) -> Optimum:
-    bound = float(np.exp(np.median(plane.cells.log_bound.max(1))))
+def censored_row(
+    batch_size: int, cells: RateCells, seeds: np.ndarray, others: Mapping[str, float]
+) -> Optimum:
+    """A batch size at which fewer than half of the seeds reached the goal."""
+    bound = float(np.exp(np.median(cells.log_bound.max(1))))
+    reached = np.isfinite(cells.log_steps).any(1)
     return Optimum(
-        batch_size=plane.batch_size,
+        batch_size=batch_size,
         steps=None,
         low=bound if bound > 1 else None,
         high=None,
         examples=None,
         learning_rate=None,
         edge=None,
-        others=plane.others,
-        n_seeds=len(plane.seeds),
-        n_reached=int(plane.reached.sum()),
-        seeds=tuple(plane.seeds.tolist()),
-        seed_steps=tuple(np.where(plane.reached, np.exp(fewest(plane.cells.log_steps)), np.nan).tolist()),
+        others=others,
+        n_seeds=len(seeds),
+        n_reached=int(reached.sum()),
+        seeds=tuple(seeds.tolist()),
+        seed_steps=tuple(np.where(reached, np.exp(fewest(cells.log_steps)), np.nan).tolist()),
         spread=float("nan"),
         log_steps=LeftOut(),
         log_rate=LeftOut(),
     )
 
 
-@explain_arguments
-def best_settings(result: Result, *, level: float = LEVEL) -> tuple[Optimum, ...]:
-    """Best rate, and steps to the goal there, at every batch size, ascending.
-
-    The rate is not the cell with the fewest steps but the minimum of a smooth fit
-    over all seeds (see `lr_batch.analysis.rate_fit`); the other hyperparameters take their
-    best measured value. The steps are the median over seeds under a log-normal
-    law: the mean of the logs, in which a seed that did not reach the goal counts
-    as censored. Intervals are Student's (`lr_batch.analysis.intervals`): everything is
-    computed again without each seed, and what the grid of rates leaves open is added.
-
-    Args:
-      result: trials; the rate is the hyperparameter "learning_rate".
-      level: coverage of the intervals, in (0, 1).
-    """
-    if not isinstance(result, Result):
-        raise ValueError(
-            f"best_settings: result must be what lr_batch.run returns, got {type(result).__name__}"
-        )
-    if not 0 < level < 1:
-        raise ValueError(f"best_settings: level must be in (0, 1), got {level}")
+def grid_settings(result: Result, *, level: float = LEVEL) -> tuple[Optimum, ...]:
+    """Best rate, and steps to the goal there, at every batch size of a grid, ascending; see `best_settings`."""
     planes = [best_plane(result, result.batch_size == size) for size in np.unique(result.batch_size)]
     kept = [plane for plane in planes if 2 * plane.reached.sum() >= len(plane.seeds)]
     everyone = sorted({int(seed) for plane in planes for seed in plane.seeds})
     fits = fit_rates([plane.cells for plane in kept], [plane.seeds for plane in kept], everyone)
     rows = {
         plane.batch_size: _reached_row(plane, fit, spread, everyone, level)
-        for plane, fit, spread in zip(kept, fits, _spreads(fits), strict=True)
+        for plane, fit, spread in zip(kept, fits, moderated_spreads(fits), strict=True)
     }
-    return tuple(rows.get(plane.batch_size) or _censored_row(plane) for plane in planes)
+    return tuple(
+        rows.get(plane.batch_size) or censored_row(plane.batch_size, plane.cells, plane.seeds, plane.others)
+        for plane in planes
+    )

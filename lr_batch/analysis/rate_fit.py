@@ -61,12 +61,13 @@ class RateFit(NamedTuple):
     shape_sd: float
 
 
-class _Grid(NamedTuple):
-    """For every optimum on the grid, shape and seed; seeds are independent, so a fit without one leaves it out."""
+class Costs(NamedTuple):
+    """For every model (an optimum on the grid and a shape) and seed; seeds are independent, so a fit without one leaves
+    it out."""
 
-    cost: np.ndarray  # [centers shapes seeds], minus log likelihood
-    levels: np.ndarray  # [centers shapes seeds]
-    chi_sq: np.ndarray  # [centers shapes seeds], sum of squared standardised errors of reached lanes
+    cost: np.ndarray  # [... seeds], minus log likelihood
+    levels: np.ndarray  # [... seeds]
+    chi_sq: np.ndarray  # [... seeds], sum of squared standardised errors of reached lanes
 
 
 def _centers(cells: RateCells) -> np.ndarray:
@@ -77,20 +78,38 @@ def _centers(cells: RateCells) -> np.ndarray:
     return np.linspace(cells.log_rate[low], cells.log_rate[high], NUM_CENTERS if high > low else 1)
 
 
-def _grid(cells: RateCells, sd: float) -> _Grid:
+def _grid(cells: RateCells, sd: float) -> Costs:
     """Likelihood of every (optimum, shape) on the grid, each seed's level profiled out."""
     value, slope = basins(cells.log_rate - _centers(cells)[:, None, None])
+    return costs_of(value, slope, cells.log_steps, cells.log_bound, sd)
+
+
+def costs_of(
+    value: Float[np.ndarray, "*models lanes"],
+    slope: Float[np.ndarray, "*models lanes"],
+    log_steps: Float[np.ndarray, "seeds lanes"],
+    log_bound: Float[np.ndarray, "seeds lanes"],
+    sd: float,
+) -> Costs:
+    """Likelihood of models of log steps, each seed's level profiled out.
+
+    Args:
+      value: log steps of each model above its minimum, infinite where it does not get to the goal.
+      slope: of it, by the log rate.
+      log_steps, log_bound: as in `RateCells`.
+      sd: error of a single lane.
+    """
     inside = np.isfinite(value)  # beyond the edge of a cliff no level explains a lane that reached the goal
     value = np.where(inside, value, 0.0)
     # A seed whose optimum lies lower meets the steep right side earlier; far from the minimum no shape is exact.
     shift = np.minimum(SHIFT_SD * np.maximum(slope, 0.0), 0.5)
     var = sd**2 + shift**2 + (MISFIT * value) ** 2
-    reached = np.isfinite(cells.log_steps)
-    levels = _first_levels(cells.log_steps, reached, value, inside / var)
-    # From here on the axes are [centers shapes seeds rates].
+    reached = np.isfinite(log_steps)
+    levels = _first_levels(log_steps, reached, value, inside / var)
+    # From here on the axes are [... seeds lanes].
     value, sd_of, inside = value[..., None, :], np.sqrt(var)[..., None, :], inside[..., None, :]
-    seen = np.where(reached, cells.log_steps, np.maximum(cells.log_bound, NO_BOUND))
-    fastest = np.nanmin(cells.log_steps, axis=1)
+    seen = np.where(reached, log_steps, np.maximum(log_bound, NO_BOUND))
+    fastest = np.nanmin(log_steps, axis=1)
     lowest, highest = fastest - LEVEL_BELOW, fastest + np.sqrt(2 * COST_MAX) * sd
     for step in range(LEVEL_STEPS + 1):  # the last round looks at the gaps that the final levels leave
         gap = (seen - levels[..., None] - value) / sd_of
@@ -101,13 +120,13 @@ def _grid(cells: RateCells, sd: float) -> _Grid:
     miss = np.where(inside, -log_tail, 0.0)  # beyond the edge a lane is expected to miss the goal
     cost = np.minimum(np.where(reached, hit, miss), COST_MAX).sum(-1)
     chi_sq = np.where(reached & inside, np.minimum(gap**2, 2 * COST_MAX), 0.0).sum(-1)
-    return _Grid(cost, levels, chi_sq)
+    return Costs(cost, levels, chi_sq)
 
 
 def _first_levels(
     log_steps: np.ndarray, reached: np.ndarray, value: np.ndarray, weight: np.ndarray
 ) -> np.ndarray:
-    """Level of each seed [centers shapes seeds] from the lanes that reached the goal, by weighted least squares."""
+    """Level of each seed [... seeds] from the lanes that reached the goal, by weighted least squares."""
     total = np.maximum(
         weight @ reached.T, 1e-12
     )  # no lane inside the edge: any level, as its cost is the highest
@@ -144,7 +163,7 @@ def _shape_prior(costs: Sequence[np.ndarray]) -> np.ndarray:
     return prior
 
 
-def _lane_sd(sd: float, grids: Sequence[_Grid], cells: Sequence[RateCells]) -> float:
+def _lane_sd(sd: float, grids: Sequence[Costs], cells: Sequence[RateCells]) -> float:
     """Error of a single lane from the residuals of all batch sizes."""
     costs = [grid.cost.sum(-1)[None] for grid in grids]
     prior = _shape_prior(costs)
@@ -157,7 +176,7 @@ def _lane_sd(sd: float, grids: Sequence[_Grid], cells: Sequence[RateCells]) -> f
     return float(np.clip(sd * np.sqrt(chi_sq / free), SD_MIN, SD_MAX)) if free > 4 else sd
 
 
-def _summary(cells: RateCells, grid: _Grid, weights: np.ndarray) -> RateFit:
+def _summary(cells: RateCells, grid: Costs, weights: np.ndarray) -> RateFit:
     """Posterior means of optimum and levels: a median would jump from one rate of the grid to the next."""
     centers, mass = _centers(cells), weights.sum(2)
     log_rate = mass @ centers
@@ -183,13 +202,15 @@ def _with_silent_seeds(fit: RateFit, heard: np.ndarray) -> RateFit:
     return fit._replace(log_steps=log_steps)
 
 
-def _seed_weights(heard: np.ndarray, seeds: np.ndarray, everyone: Sequence[int]) -> np.ndarray:
+def seed_weights(
+    heard: np.ndarray, seeds: np.ndarray, everyone: Sequence[int], most: float = SEEDS_MAX
+) -> np.ndarray:
     """What each seed that was heard counts in each fit [fits heard]: all of them, then all but one. A fit that
-    would keep none keeps all. Together they count for at most `SEEDS_MAX`."""
+    would keep none keeps all. Together they count for `most` seeds at most."""
     own = seeds[heard]
     kept = np.vstack([np.ones(len(own), bool), np.asarray(everyone)[:, None] != own])
     kept |= ~kept.any(1, keepdims=True)
-    return kept * np.minimum(1.0, SEEDS_MAX / kept.sum(1, keepdims=True))
+    return kept * np.minimum(1.0, most / kept.sum(1, keepdims=True))
 
 
 def fit_rates(
@@ -212,7 +233,7 @@ def fit_rates(
         if abs(np.log(sd / fitted_sd)) < 0.1:
             break
     costs = [
-        np.einsum("cls,fs->fcl", grid.cost, _seed_weights(h, own, everyone))
+        np.einsum("cls,fs->fcl", grid.cost, seed_weights(h, own, everyone))
         for grid, h, own in zip(grids, heard, seeds, strict=True)
     ]
     prior = _shape_prior(costs)

@@ -43,14 +43,24 @@ def best_plane(result: Result, rows: np.ndarray) -> RatePlane:
 
 def _plane(result: Result, rows: np.ndarray, others: Mapping[str, float]) -> RatePlane:
     rate = result.hparams[RATE] if RATE in result.hparams else np.ones(result.num_trials)
-    seeds, at_seed = np.unique(result.seed[rows], return_inverse=True)
     rates, at_rate = np.unique(rate[rows], return_inverse=True)
-    log_steps = np.full((len(seeds), len(rates)), np.nan)
-    log_steps[at_seed, at_rate] = np.log(result.steps_to_goal[rows])
-    log_bound = np.full((len(seeds), len(rates)), -np.inf)  # a cell that was never run bounds nothing
-    log_bound[at_seed, at_rate] = np.log(_trained(result, rows, at_seed))
-    cells = RateCells(np.log(rates), *_cut(log_steps, log_bound))
-    return RatePlane(int(result.batch_size[rows][0]), others, seeds, cells)
+    seeds, log_steps, log_bound = seeds_by_settings(result, rows, at_rate, len(rates))
+    return RatePlane(
+        int(result.batch_size[rows][0]), others, seeds, RateCells(np.log(rates), log_steps, log_bound)
+    )
+
+
+def seeds_by_settings(
+    result: Result, rows: np.ndarray, at_setting: np.ndarray, num_settings: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(seeds, log steps [seeds settings], log bounds) of the trials `rows`, `at_setting` of which each is; as a race with
+    slack `WITHIN` would have left them."""
+    seeds, at_seed = np.unique(result.seed[rows], return_inverse=True)
+    log_steps = np.full((len(seeds), num_settings), np.nan)
+    log_steps[at_seed, at_setting] = np.log(result.steps_to_goal[rows])
+    log_bound = np.full(log_steps.shape, -np.inf)  # a cell that was never run bounds nothing
+    log_bound[at_seed, at_setting] = np.log(_trained(result, rows, at_seed))
+    return seeds, *_cut(log_steps, log_bound)
 
 
 def _trained(result: Result, rows: np.ndarray, at_seed: np.ndarray) -> np.ndarray:

@@ -64,10 +64,23 @@ def bowl(offset: np.ndarray, curvature: np.ndarray, skew: float = 0.0) -> tuple[
     return curvature * (growth - skew * offset) / skew**2, curvature * growth / skew
 
 
+FAMILIES = ((cliff, CLIFFS), (valley, VALLEYS), *((partial(bowl, skew=skew), BOWLS) for skew in SKEWS))
+NUM_SHAPES = sum(len(parameters) for _, parameters in FAMILIES)
+
+
+def basin(shape: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Value and slope of one shape for each row of `offset` [models rates]; shapes are numbered as in `basins`."""
+    value, slope, first = np.empty_like(offset), np.empty_like(offset), 0
+    for family, parameters in FAMILIES:
+        rows = (shape >= first) & (shape < first + len(parameters))
+        of = parameters[shape[rows] - first][:, None]
+        value[rows], slope[rows] = family(offset[rows], of)
+        first += len(parameters)
+    return value, slope
+
+
 def basins(offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Value and slope of every shape; `offset` [... 1 rates] gives [... shapes rates]."""
-    bowls = [(partial(bowl, skew=skew), BOWLS) for skew in SKEWS]
-    families = [(cliff, CLIFFS), (valley, VALLEYS), *bowls]
-    shapes = [family(offset, values[:, None]) for family, values in families]
+    shapes = [family(offset, parameters[:, None]) for family, parameters in FAMILIES]
     values, slopes = zip(*shapes, strict=True)
     return np.concatenate(values, axis=-2), np.concatenate(slopes, axis=-2)

@@ -10,6 +10,7 @@ import tyro
 
 from runs.commands.elsewhere import ElsewhereOptions, refuse_given_up
 from runs.commands.options import OutputOptions, StudyOptions, optional
+from runs.commands.search_options import SearchOptions
 
 if TYPE_CHECKING:
     from lr_batch import Study
@@ -25,6 +26,7 @@ class Compare:
     sgd,momentum,adam, or sgd where --schedules are compared."""
     schedules: Annotated[str, tyro.conf.arg(metavar="NAME,NAME,...")] = "constant"
     """Names of `lr-batch list schedules`, each with every optimizer; each takes what it knows of --set."""
+    search: Annotated[SearchOptions, tyro.conf.arg(name="")] = SearchOptions()
     output: Annotated[OutputOptions, tyro.conf.arg(name="")] = OutputOptions()
     elsewhere: Annotated[ElsewhereOptions, tyro.conf.arg(name="")] = ElsewhereOptions()
 
@@ -67,7 +69,7 @@ class Compare:
         options = self.study.with_goal(optimizers[0])  # proposed once: all are compared at one goal
         return {
             optimizer if len(schedules) == 1 else f"{optimizer}, {schedule}": options.study(
-                optimizer, schedule, without=known - own[schedule]
+                optimizer, schedule, search=self.search, without=known - own[schedule]
             )
             for optimizer in optimizers
             for schedule in schedules

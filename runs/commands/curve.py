@@ -12,6 +12,7 @@ import tyro
 from runs import parse
 from runs.commands.elsewhere import ElsewhereOptions, refuse_given_up
 from runs.commands.options import OutputOptions, StudyOptions, optional
+from runs.commands.search_options import SearchOptions
 
 if TYPE_CHECKING:
     from lr_batch import Result
@@ -36,6 +37,7 @@ class Curve:
     factors are given by --set."""
     regularizer: Annotated[str | None, optional("NAME")] = None
     """A name of `lr-batch list regularizers`; its strength is set by --set, such as dropout=0.1,0.3."""
+    search: Annotated[SearchOptions, tyro.conf.arg(name="")] = SearchOptions()
     time_limit: Annotated[str | None, optional("TIME")] = None
     """Such as 30m, 90s or 1h30m: what is finished by then is kept and told; the same command goes on."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -51,7 +53,7 @@ class Curve:
         from runs.config import save_config
         from runs.curve.run import run_in_folder
 
-        study = self.study.study(self.optimizer, self.schedule, self.regularizer)
+        study = self.study.study(self.optimizer, self.schedule, self.regularizer, search=self.search)
         if self.save_config:
             save_config(self, self.save_config)
         if self.dry_run:

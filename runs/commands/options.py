@@ -13,6 +13,7 @@ from runs import load, parse
 
 if TYPE_CHECKING:
     from lr_batch import Study
+    from runs.commands.search_options import SearchOptions
 
 
 def optional(metavar: str) -> Any:
@@ -77,25 +78,35 @@ class StudyOptions:
         schedule: str = "constant",
         regularizer: str | None = None,
         *,
+        search: SearchOptions | None = None,
         without: Collection[str] = (),
     ) -> Study:
-        """The study for one optimizer, a registered name or FILE.py:NAME, and one schedule; names of `--set` that are of
-        other schedules are left out."""
+        """The study for one optimizer, a registered name or FILE.py:NAME, and one schedule; names of `--set` and
+        `--space` that are of other schedules are left out."""
         import lr_batch
         import reg
 
         strengths = reg.REGULARIZERS[regularizer].space if regularizer else {}
         row = lr_batch.as_optimizer(load.named_or_loaded("--optimizer", optimizer))
+        workload = lr_batch.as_workload(load.named_or_loaded("workload", self.workload))
+        default = {**row.space, **strengths}
+        design, space, units = None, self._space(default), {}
+        if search and search.searches:
+            if self.learning_rates is not None:
+                raise parse.UsageError(
+                    "--learning-rates lists a grid; beside --search give --space 'learning_rate=log(LOW,HIGH)'"
+                )
+            fixed = {name: values for name, values in self._space({}).items() if name not in without}
+            search = dataclasses.replace(search, space=search.without(without))
+            examples = lr_batch.num_examples(workload.train_data)
+            design, space, units = search.design(fixed, default, examples)
         return lr_batch.Study(
-            workload=load.named_or_loaded("workload", self.workload),
+            workload=workload,
             optimizer=row,
             batch_sizes=None if self.batch_sizes is None else parse.batch_sizes(self.batch_sizes),
-            space={
-                name: listed
-                for name, listed in self._space({**row.space, **strengths}).items()
-                if name not in without
-            },
-            schedule=schedule,
+            space={name: listed for name, listed in space.items() if name not in without},
+            design=design,
+            schedule=lr_batch.Schedule(schedule, units) if units else schedule,
             regularizer=regularizer,
             seeds=parse.seeds(str(self.seeds)),
             goal=self.with_goal(optimizer).goal,

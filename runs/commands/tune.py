@@ -11,6 +11,7 @@ import tyro
 
 from runs import load, parse
 from runs.commands.options import WHOLE, Settings
+from runs.commands.search_options import Options, Spaces, complete_space, parse_option
 
 if TYPE_CHECKING:
     from hparam import Space
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from optim import Optimizer
 
 EPOCHS = 10  # of the default budget
-
-Spaces = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=KIND(LOW,HIGH)")]
-Options = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +99,7 @@ class Tune:
             space=space,
             fixed=fixed,
             search=self.search,
-            options=dict(map(_option, self.option)),
+            options=dict(map(parse_option, self.option)),
             trials=self.trials,
             ask=self.ask,
             width=self.width,
@@ -112,39 +110,12 @@ class Tune:
 
     def _space(self, optimizer: Optimizer) -> tuple[Space, dict[str, float]]:
         """What is searched and what is fixed: as typed, and the optimizer's own space for the rest."""
-        from hparam import Space, choice, log, parse_space
-
-        typed = parse_space(self.space).dimensions if self.space else {}
-        fixed = {name: _single(name, values) for name, values in parse.settings(self.set).items()}
-        dimensions = {}
-        for name, values in optimizer.space.items():
-            if name in typed or name in fixed:
-                continue
-            if name == "learning_rate":
-                dimensions[name] = log(min(values), max(values))
-            elif len(values) == 1:
-                fixed[name] = values[0]
-            else:
-                dimensions[name] = choice(*values)
-        return Space({**dimensions, **typed}), fixed
+        typed = {name: (_single(name, values),) for name, values in parse.settings(self.set).items()}
+        space, fixed = complete_space(self.space, typed, optimizer.space)
+        return space, {name: values[0] for name, values in fixed.items()}
 
 
 def _single(name: str, values: tuple[Any, ...]) -> Any:
     if len(values) != 1:
         raise parse.UsageError(f"--set: {name} takes one value here, got {len(values)}; search it by --space")
     return values[0]
-
-
-def _option(text: str) -> tuple[str, Any]:
-    """Reads "eta=4", "explore=0.2", "full_chunks=true", "sampler=gp"."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier() or not value:
-        raise parse.UsageError(f"--option: must look like eta=4, got {text!r}")
-    if value in ("true", "false"):
-        return name, value == "true"
-    for kind in (int, float):
-        try:
-            return name, kind(value)
-        except ValueError:
-            continue
-    return name, value

@@ -21,7 +21,7 @@ from runs.text import harmless
 from runs.workers.hand_out import FolderHandOut
 
 NOBODY: Mapping[str, FolderHandOut] = MappingProxyType({})
-GRID = ("space", "batch_sizes", "seeds", "extend")
+GRID = ("space", "batch_sizes", "seeds", "extend", "trials")
 
 
 class Member(NamedTuple):
@@ -60,7 +60,11 @@ def compared_in_folder(
     if not described:
         raise StudyError("; ".join(failures))
     study = {name: {key: one[key] for key in one if key not in GRID} for name, one in described.items()}
-    grid = {key: {name: one[key] for name, one in described.items()} for key in GRID}
+    grid = {
+        key: {name: one[key] for name, one in described.items() if key in one}
+        for key in GRID
+        if any(key in one for one in described.values())
+    }
     folder = out or default_folder(
         "compare", (next(iter(studies.values())).workload.name,), {**study, **grid}
     )

@@ -160,7 +160,7 @@ def _edges(result: Result, reached: Sequence[Optimum]) -> str:
     at = {edge: [o.batch_size for o in reached if o.edge == edge] for edge in ("low", "high")}
     lines = [
         f" The best {result.rate_name} is the {edge}est one measured at {listed('batch size', sizes)}: "
-        f"widen --learning-rates {'down' if edge == 'low' else 'up'}wards."
+        f"widen {'--space' if result.searched else '--learning-rates'} {'down' if edge == 'low' else 'up'}wards."
         for edge, sizes in at.items()
         if sizes
     ]

@@ -19,6 +19,7 @@ from lr_batch import (
     learning_rate_law,
 )
 from runs.curve.advice import advice
+from runs.curve.protocols import Protocols, protocols_summary, read_protocols
 from runs.curve.summary import goal_row, summarize
 from runs.plots.cells import Cells, cells
 from runs.write import plain
@@ -28,7 +29,7 @@ class Analysis(NamedTuple):
     """`critical` and `law` are None where the trials do not allow them; `refusals` say why.
 
     `cells` are the trials by batch size and setting, as the figures show them; `goals` the critical batch sizes at
-    the study's goal and at easier ones.
+    the study's goal and at easier ones; `protocols` are two readings of a search, None of a grid.
     """
 
     optima: tuple[Optimum, ...]
@@ -39,6 +40,7 @@ class Analysis(NamedTuple):
     advice: str
     summary: dict[str, Any]
     goals: tuple[CriticalAtGoal, ...] = ()
+    protocols: Protocols | None = None
 
     @property
     def why(self) -> str:
@@ -58,9 +60,11 @@ def analyse(result: Result) -> Analysis:
     law = _or_refusal(lambda: learning_rate_law(result, optima=optima), refusals)
     said = advice(result, optima, critical, law)
     goals = critical_by_goal(result, critical)
+    protocols = read_protocols(result, optima)
     summary = summarize(result, optima, critical, law, refusals)
     summary |= {"advice": said, "critical_batch_size_by_goal": plain(list(map(goal_row, goals)))}
-    return Analysis(optima, critical, law, tuple(refusals), cells(result), said, summary, goals)
+    summary |= protocols_summary(result, protocols)
+    return Analysis(optima, critical, law, tuple(refusals), cells(result), said, summary, goals, protocols)
 
 
 def _or_refusal(fit: Callable[[], Any], refusals: list[str]) -> Any:

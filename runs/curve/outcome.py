@@ -11,12 +11,13 @@ from runs.write import write_json
 
 def write_outcome(result: Result, folder: Path) -> Analysis:
     """Analyses `result` and writes summary, figures and report into `folder`."""
-    from runs.curve.figures import FIGURES
+    from runs.curve.figures import FIGURES, SEARCH_FIGURES
     from runs.curve.report import write_report
 
     outcome = analyse(result)
     write_json(folder / "summary.json", outcome.summary)
-    for name, draw in FIGURES.items():
+    figures = FIGURES | (SEARCH_FIGURES if result.searched else {})
+    for name, draw in figures.items():
         draw(result, outcome, folder / f"{name}.png")
     write_report(result, outcome, folder / "report.html")
     return outcome

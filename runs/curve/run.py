@@ -11,7 +11,19 @@ from typing import Any
 
 import jax
 
-from lr_batch import EngineReport, Goal, Length, Result, Schedule, Study, StudyError, Trial, check, run
+from lr_batch import (
+    EngineReport,
+    Goal,
+    Length,
+    Result,
+    Schedule,
+    Searched,
+    Study,
+    StudyError,
+    Trial,
+    check,
+    run,
+)
 from lr_batch.engine import (
     AUTO,
     Checkpoint,
@@ -42,8 +54,14 @@ def description(study: Study) -> dict:
         "space": {name: list(values) for name, values in study.space.items()},
         "batch_sizes": list(study.batch_sizes),
         "seeds": study.seeds,
-        "extend": study.extend,
+        "extend": study.extend and not study.design,
+        **(_searched(study.design.searched) if study.design else {}),
     }
+
+
+def _searched(searched: Searched) -> dict:
+    """What the description of a study has, whose settings a search proposes."""
+    return {"searched": searched.described, "trials": searched.trials}
 
 
 def study_folder(study: Study) -> Path:
@@ -81,7 +99,8 @@ def run_in_folder(
     folder = study_folder(study) if folder is None else folder
     with results(folder, kind, described, extend=add) as store, lent(store, lender) as chunks:
         with ProgressLine() as progress:
-            width = None if add else known_width(chunks)
+            # A grid that was added to is raced again as a whole; a search goes on.
+            width = known_width(chunks) if not add or study.design else None
             if hand_out is not None:
                 hand_out.trained_on = hand_out.trained_on or store.device
             result = run(
@@ -188,6 +207,7 @@ def _result(store: Store) -> Result:
         budget=budget_of(study),
         hparams=study.get("space", sorted(trials[0].hparams)),
         schedule=Schedule(**study["schedule"]) if study.get("schedule") else None,
+        searched=Searched.read(study["searched"], study["trials"]) if study.get("searched") else None,
         engine=EngineReport(
             seconds=seconds,
             compile_seconds=0.0,

@@ -70,9 +70,17 @@ def _row(optimum: Optimum) -> dict[str, Any]:
             "edge": optimum.edge,
         },
         "others": dict(optimum.others),
+        **_of_search(optimum),
         "seeds_reached": optimum.n_reached,
         "seeds": optimum.n_seeds,
     }
+
+
+def _of_search(optimum: Optimum) -> dict[str, Any]:
+    """What is known of more than the rate; nothing of a grid."""
+    rate = optimum.effective_rate
+    found = {"effective_rate": rate._asdict()} if rate else {}
+    return found | ({"edges": dict(optimum.edges)} if optimum.edges else {})
 
 
 def _critical(critical: CriticalBatchSize) -> dict[str, Any]:

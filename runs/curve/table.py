@@ -10,6 +10,7 @@ from rich.table import Table
 from lr_batch import CriticalAtGoal, CriticalBatchSize, LearningRateLaw, Optimum, Result
 from runs.curve.analysis import Analysis
 from runs.curve.law_words import exponents_text, formula_text
+from runs.curve.protocols import protocol_lines, protocols_table
 from runs.curve.words import batch_estimate, count, critical_batch, interval
 from runs.text import Printer, table
 
@@ -21,9 +22,15 @@ def print_outcome(result: Result, outcome: Analysis, stream: IO[str]) -> None:
     title = f"{result.workload} with {result.optimizer}{fixed and f' at {fixed}'}"
     say(f"\n{title}, goal: held-out {result.goal} ({result.reached_by})")
     say(steps_table(result, outcome.optima, others=varying))
+    if outcome.protocols:
+        say("\nThe best of the trials, and the minimum of a smooth surface through all of them:")
+        say(protocols_table(outcome.protocols, outcome.optima))
+        for line in protocol_lines(result, outcome.protocols, outcome.optima):
+            say(line)
+        say("")
     for line in (*_critical_lines(outcome.critical, outcome.law), *outcome.refusals, *result.engine.events):
         say(line)
-    if any(entry.critical for entry in outcome.goals):
+    if any(entry.critical for entry in outcome.goals[1:]):
         say("\nAt other goals, from the same trials:")
         say(goals_table(outcome.goals))
     share = result.engine.evaluation_share
@@ -74,7 +81,7 @@ def _cells(row: Optimum) -> tuple[str, ...]:
         f"{rate.best:.3g}" if rate else "",
         f"{rate.low:.2g} - {rate.high:.2g}" if rate and rate.low < rate.high else "",
         f"{row.n_reached}/{row.n_seeds}",
-        row.edge or "",
+        ", ".join(f"{name} {edge}" for name, edge in row.edges.items()) or row.edge or "",
     )
 
 

@@ -10,7 +10,7 @@ from lr_batch.engine import Identity, fingerprint
 from runs.store.rows import ChunkRow, StudyRow, TrialRow
 
 # Parts of a study that can change while its finished rows stay valid.
-EXTENDABLE = ("space", "batch_sizes", "seeds")
+EXTENDABLE = ("space", "batch_sizes", "seeds", "trials")
 # Parts of a chunk's identity that are its own: how it was cut and executed.
 OF_CHUNK = ("width", "lanes", "segment")
 EXECUTIONS = ("vmap", "blocks", "map")  # what "lanes" can be

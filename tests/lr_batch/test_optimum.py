@@ -9,8 +9,8 @@ import pytest
 from scipy.special import log_ndtr
 
 from lr_batch.analysis import rate_fit, rate_shapes
+from lr_batch.analysis.best_settings import best_settings
 from lr_batch.analysis.censoring import censored_mean
-from lr_batch.analysis.optimum import best_settings
 from lr_batch.result import BUDGET, DIVERGED, Result
 from tests.lr_batch import known_curve
 from tests.lr_batch.known_curve import BATCH_SIZES, RATES, draw_result, hyperbola, saturating

@@ -27,7 +27,8 @@ from hparam.tuning.tune import search_rounds
 from hparam.untried import sobol
 from optim import OPTIMIZERS
 from runs.__main__ import main
-from runs.commands.tune import Tune, _option
+from runs.commands.search_options import parse_option
+from runs.commands.tune import Tune
 from runs.tune.outcome import notes, write_outcome
 
 SPACE = Space({"learning_rate": log(1e-3, 30.0)})
@@ -265,7 +266,7 @@ def test_wrong_options_are_one_line_and_exit_2(tune_command, options, message):
 
 
 def test_typed_option_values():
-    assert [_option(text) for text in ("eta=4", "explore=0.2", "full_chunks=true", "sampler=gp")] == [
+    assert [parse_option(text) for text in ("eta=4", "explore=0.2", "full_chunks=true", "sampler=gp")] == [
         ("eta", 4),
         ("explore", 0.2),
         ("full_chunks", True),

@@ -1,0 +1,108 @@
+"""The protocol of Shallue et al. (2019): the best of N feasible trials, and how optimistic it is.
+
+Steps are those of the fastest of N settings. They are chosen by noisy steps, so the same setting with other seeds needs
+more: that is measured, by choosing with one seed and looking at all others. Had N other settings been drawn, another one
+would have won; and by other seeds too. Both are in the interval, a percentile bootstrap over settings and seeds. A
+bootstrap of a minimum cannot tell how much faster a setting might be that nobody tried (Bickel & Freedman, 1981, section
+6): the lower end is at least the fastest trial there is.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from lr_batch.analysis.intervals import LEVEL, Estimate
+from lr_batch.analysis.rate_plane import seeds_by_settings
+from lr_batch.result import DIVERGED, Result
+
+RESAMPLES = 1000
+
+
+class BestOfTrials(NamedTuple):
+    """What the protocol says at one batch size.
+
+    Attributes:
+      batch_size: examples per step.
+      feasible, infeasible: settings; one that diverged with half of the seeds or more is not feasible.
+      steps: of the fastest feasible setting, chosen for each seed, geometric mean over seeds; None where half of the
+        seeds or more reached the goal with none. The interval is a bootstrap over settings and seeds.
+      optimism: how many times as many steps the chosen setting needs with the other seeds, at least: a trial that the
+        race ended counts as long as it was trained. None with a single seed.
+    """
+
+    batch_size: int
+    feasible: int
+    infeasible: int
+    steps: Estimate | None
+    optimism: Estimate | None
+
+
+def best_of_trials(
+    result: Result, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[BestOfTrials, ...]:
+    """The best of the feasible trials at every batch size, ascending.
+
+    Args:
+      result: trials of a search.
+      level: coverage of the intervals, in (0, 1).
+      resamples: of the bootstrap, at least 1.
+      seed: of its draws.
+    """
+    return tuple(
+        _at(result, size, level, resamples, np.random.default_rng([seed, size]))
+        for size in np.unique(result.batch_size).tolist()
+    )
+
+
+def _at(result: Result, size: int, level: float, resamples: int, rng: np.random.Generator) -> BestOfTrials:
+    rows = np.flatnonzero(result.batch_size == size)
+    table = np.stack([column[rows] for column in result.hparams.values()], axis=1)
+    settings, at = np.unique(table, axis=0, return_inverse=True)
+    diverged = np.bincount(at.ravel(), result.status[rows] == DIVERGED) / np.bincount(at.ravel())
+    feasible = np.flatnonzero(diverged < 0.5)
+    counts = (len(feasible), len(settings) - len(feasible))
+    _, log_steps, log_bound = seeds_by_settings(result, rows, at.ravel(), len(settings))
+    known = np.where(np.isnan(log_steps), np.inf, log_steps)[:, feasible]
+    spent = np.where(np.isnan(log_steps), log_bound, log_steps)[:, feasible]
+    if not len(feasible) or not np.isfinite(np.median(known.min(1))):
+        return BestOfTrials(size, *counts, None, None)
+    num_seeds, num = known.shape
+    columns = rng.integers(num, size=(resamples, num))
+    by = rng.integers(num_seeds, size=(resamples, num_seeds))
+    best, regret = _chosen(known, spent, np.arange(num)[None], np.arange(num_seeds)[None])
+    bests, regrets = _chosen(known, spent, columns, by)
+    return BestOfTrials(
+        size,
+        *counts,
+        _estimate(best[0], bests, level),
+        _estimate(regret[0], regrets, level) if num_seeds > 1 else None,
+    )
+
+
+def _chosen(
+    known: Float[np.ndarray, "seeds settings"],
+    spent: Float[np.ndarray, "seeds settings"],
+    columns: np.ndarray,
+    by: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(log steps of the fastest of the `columns`, log of what it needs more with the other seeds) of each resample,
+    chosen `by` some seeds, in the mean over those that reached the goal."""
+    winner = np.take_along_axis(columns[None], known[:, columns].argmin(2)[..., None], axis=2)[..., 0]
+    seeds = np.arange(len(known))[:, None]
+    best = known[seeds, winner]  # [seeds resamples]
+    others = spent[:, winner].sum(0) - spent[seeds, winner]  # over all seeds but the one that chose
+    with np.errstate(invalid="ignore"):
+        regret = others / max(len(known) - 1, 1) - best
+    pick = lambda table: np.where(np.isfinite(best), table, np.nan).T[np.arange(len(by))[:, None], by]
+    lost = ~np.isfinite(best.T[np.arange(len(by))[:, None], by])
+    enough = lost.mean(1) < 0.5
+    mean = lambda table: np.where(enough, np.nanmean(np.where(enough[:, None], table, 0.0), axis=1), np.inf)
+    return mean(pick(best)), mean(pick(regret))
+
+
+def _estimate(value: float, resampled: np.ndarray, level: float) -> Estimate:
+    low, high = np.quantile(resampled, [0.5 - level / 2, 0.5 + level / 2], method="nearest")
+    return Estimate(*np.exp([value, min(low, value), max(high, value)]).tolist())

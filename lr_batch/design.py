@@ -1,0 +1,128 @@
+"""Settings that a search proposes instead of a grid, round after round, from what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Num
+
+Settings = Sequence[Mapping[str, float]]
+# Settings that are wanted at each batch size. What comes back: a loss of each, infinite where it diverged.
+Rounds = Generator[Mapping[int, Settings], Mapping[int, Float[np.ndarray, " settings"]], None]
+
+CHOICE = "choice"
+WARPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "linear": lambda x: x,
+    "int": lambda x: x,
+    "log": np.log,
+    "log1m": lambda x: -np.log1p(-x),
+}
+
+
+class Axis(NamedTuple):
+    """The range of one hyperparameter: `scale` is a name of `WARPS` with both ends as `values`; or `CHOICE`, whose
+    `values` are all that there are, ascending."""
+
+    scale: str
+    values: tuple[float, ...]
+
+    def to_unit(self, x: Num[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """From 0 at the first value to 1 at the last, evenly on the scale; of a choice by its place.
+
+        >>> Axis("log", (0.01, 1.0)).to_unit(np.array([0.01, 0.1])).round(6).tolist()
+        [0.0, 0.5]
+        """
+        if self.scale == CHOICE:
+            return np.searchsorted(self.values, x) / (len(self.values) - 1)
+        low, high = WARPS[self.scale](np.array(self.values, float))
+        return (WARPS[self.scale](np.asarray(x, float)) - low) / (high - low)
+
+    def from_unit(self, u: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """The inverse of `to_unit`; between two values of a choice the nearer one."""
+        u = np.clip(u, 0.0, 1.0)
+        if self.scale == CHOICE:
+            return np.array(self.values)[np.rint(u * (len(self.values) - 1)).astype(int)]
+        low, high = self.values
+        ends = WARPS[self.scale](np.array(self.values, float))
+        warped = ends[0] + u * (ends[1] - ends[0])
+        x = {"log": np.exp, "log1m": lambda w: -np.expm1(-w)}.get(self.scale, lambda w: w)(warped)
+        return np.clip(np.rint(x) if self.scale == "int" else x, low, high)
+
+
+class Searched(NamedTuple):
+    """What was searched, and how.
+
+    Attributes:
+      search: name of the strategy.
+      axes: name -> range, of the hyperparameters that were searched.
+      trials: feasible settings that are wanted at each batch size; one that diverged with half of the seeds or more is
+        not feasible.
+      details: what else decides which settings are proposed, JSON-like: the seed of the draws, options.
+    """
+
+    search: str
+    axes: Mapping[str, Axis]
+    trials: int
+    details: Mapping[str, Any] = {}
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """JSON-like; `read` is the inverse. The number of trials stands apart: asked for more, a search goes on."""
+        axes = {name: [axis.scale, *axis.values] for name, axis in self.axes.items()}
+        return {"name": self.search, "axes": axes, **self.details}
+
+    @classmethod
+    def read(cls, described: Mapping[str, Any], trials: int) -> Searched:
+        details = {name: value for name, value in described.items() if name not in ("name", "axes")}
+        axes = {name: Axis(scale, tuple(values)) for name, (scale, *values) in described["axes"].items()}
+        return cls(described["name"], axes, trials, details)
+
+
+class Design(NamedTuple):
+    """Which settings a study trains where they are not a grid; `hparam.search_design` makes one.
+
+    Attributes:
+      searched: the ranges, and how many settings of them.
+      rounds: `batch sizes -> Rounds`, without memory of earlier calls: a study that is run again asks for the same
+        settings. It yields the settings of a round at each batch size, and is sent the loss of each.
+    """
+
+    searched: Searched
+    rounds: Callable[[Sequence[int]], Rounds]
+
+    def first(self, batch_size: int) -> Settings:
+        """The settings of the first round at one batch size."""
+        return next(self.rounds((batch_size,)))[batch_size]
+
+
+def check_design(design: Any) -> Design | None:
+    """Refuses what is no design."""
+    if not isinstance(design, Design | None):
+        raise ValueError(
+            f"study: design must be what hparam.search_design returns, got {type(design).__name__}"
+        )
+    return design
+
+
+def with_ranges(space: Any, axes: Mapping[str, Axis]) -> Any:
+    """The space with the values that stand for searched ranges, beside one value of each further name.
+
+    Raises:
+      ValueError: in one line: a name is searched and fixed, or neither.
+    """
+    if not isinstance(space, Mapping):
+        return space  # which is refused with the rest of the space
+    for name, values in space.items():
+        if not hasattr(values, "__len__"):
+            return space
+        if name in axes and len(values) == 1:
+            raise ValueError(f"study: {name} is searched and fixed at the same time")
+        if name not in axes and len(values) != 1:
+            raise ValueError(
+                f"study: a search proposes the settings, so {name} takes one value beside it, got {len(values)}; "
+                f"search it too, as in {name}=choice(...)"
+            )
+    fixed = {name: values for name, values in space.items() if name not in axes}
+    return {**{name: axis.values for name, axis in axes.items()}, **fixed}
