@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -25,7 +26,9 @@ TRACED = (
     "schedule that takes a traced peak"
 )
 ROUNDS = 4  # of a step, until what depends on a hyperparameter stays the same
-STEPS = 16  # that are taken at two rates
+STEPS = 16  # that are taken at several values of a hyperparameter
+LATE = 1_000_000  # steps, by when every warm-up and decay has ended
+RATE = "learning_rate"
 APART = 1e-3  # times the lowest rate: where updates are clipped, a small one is not
 
 
@@ -55,12 +58,20 @@ def check_optimizer(study: Study) -> list[str]:
             f"{study.optimizer.name} keeps its first learning rate in its state, so that a schedule does not reach its "
             "steps; build it from hparams['learning_rate'] without optax.inject_hyperparams"
         )
-    if study.optimizer not in optim.OPTIMIZERS.values() and not toy.moves_with_rate():
-        raise StudyError(
-            f"{study.optimizer.name} reads learning_rate, but takes the same steps whatever it is: all its values "
-            "would train the same trial; scale the updates by hparams['learning_rate']"
-        )
+    _refuse_vain(study, toy, names)
     return [f"optimizer: {study.optimizer_name} reads {', '.join(study.space)}; shapes and dtypes stay"]
+
+
+def _refuse_vain(study: Study, toy: Toy, names: Sequence[str]) -> None:
+    """Raises StudyError where a user's optimizer reads a hyperparameter that changes none of its steps."""
+    registered = study.optimizer in optim.OPTIMIZERS.values()
+    vain = next((name for name in names if not registered and not toy.acts(name)), None)
+    if vain:
+        way_out = f"let its steps depend on hparams[{vain!r}], or leave {vain} out"
+        raise StudyError(
+            f"{study.optimizer.name} reads {vain}, but takes the same steps whatever it is: all its values would train "
+            f"the same trial; {f'scale the updates by hparams[{RATE!r}]' if vain == RATE else way_out}"
+        )
 
 
 class Toy:
@@ -112,25 +123,46 @@ class Toy:
         two = jax.ShapeDtypeStruct((2,), jnp.float32)
         return any(jax.tree.leaves(batched_leaves(step, (0, None, None), (two, rest, state))))
 
-    def moves_with_rate(self) -> bool:
-        """Whether a few steps lead elsewhere at other rates: a rate times zero is read, and in vain."""
-        if "learning_rate" not in self.hparams:
-            return True
+    def acts(self, name: str) -> bool:
+        """Whether a few steps lead elsewhere at other values: what is read times zero is read in vain.
 
-        def moved(hparams, params):
-            step = lambda i, state: self.step(hparams, state)
-            params, opt_state = jax.lax.fori_loop(0, STEPS, step, self.init(hparams, params))
+        A rate must act within what is searched. Others may act there too weakly to be seen on these gradients (an
+        epsilon) or not yet (a length), so that they are taken to extremes, early and late in training.
+        """
+        values = self.study.space[name]
+        if name == RATE:
+            return self._differ(name, (APART * min(values), max(values)))
+        extremes = sorted({0.0, min(values), max(values), max(values) / APART})
+        return any(self._differ(name, extremes, late) for late in (False, True))
+
+    def _differ(self, name: str, values: Sequence[float], late: bool = False) -> bool:
+        """Whether the values lead to different ends; True where nothing moves, as nothing is known then."""
+        first = {other: jnp.float32(self.study.space[other][0]) for other in self.hparams}
+        ends = [
+            self._moved(first | {name: jnp.float32(value)}, self._start, jnp.bool_(late)) for value in values
+        ]
+        at_rest = all(_equal(end, self._start) for end in ends)
+        return at_rest or not all(_equal(end, ends[0]) for end in ends)
+
+    @cached_property
+    def _start(self) -> PyTree:
+        return nudged(jax.jit(self.study.workload.init)(jax.random.key(0)))
+
+    @cached_property
+    def _moved(self) -> OncePerShapes:
+        """Parameters to evaluate at after a few steps, from the first one or from a late one."""
+
+        def moved(hparams, params, late):
+            def counted(leaf):
+                counts = jnp.shape(leaf) == () and jnp.issubdtype(leaf.dtype, jnp.integer)
+                return jnp.where(late, LATE, leaf).astype(leaf.dtype) if counts else leaf
+
+            params, opt_state = self.init(hparams, params)
+            state = params, jax.tree.map(counted, opt_state)
+            params, opt_state = jax.lax.fori_loop(0, STEPS, lambda i, state: self.step(hparams, state), state)
             return self.optimizer.eval_params(opt_state, params)
 
-        start = nudged(jax.jit(self.study.workload.init)(jax.random.key(0)))
-        first = {name: jnp.float32(self.study.space[name][0]) for name in self.hparams}
-        rates, program = self.study.space["learning_rate"], OncePerShapes(moved)
-        low, high = (
-            program(first | {"learning_rate": jnp.float32(rate)}, start)
-            for rate in (APART * min(rates), max(rates))
-        )
-        at_rest = _equal(high, start)  # where updates come later than this, nothing is known
-        return at_rest or not _equal(low, high)
+        return OncePerShapes(moved)
 
     def _transformation(self, hparams: Mapping[str, Any]) -> optax.GradientTransformation:
         tx = self.optimizer.make(hparams)

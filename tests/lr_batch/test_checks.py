@@ -247,6 +247,42 @@ def test_a_rate_that_acts_late_or_within_limits_passes(make):
     assert lr_batch.check(tiny_study(optimizer=make, space={"learning_rate": (0.1, 0.3)}))
 
 
+def in_vain(momentum):
+    return lambda h: optax.sgd(h["learning_rate"], momentum=momentum(h["momentum"]))
+
+
+@pytest.mark.parametrize(
+    "momentum",
+    [lambda m: 0.9 + 0 * m, lambda m: jnp.where(m > -1, 0.9, m), lambda m: 0.9 * m**0],
+)
+def test_any_hyperparameter_that_is_read_in_vain_is_refused(momentum):
+    space = {"learning_rate": (0.1, 0.3), "momentum": (0.5, 0.9)}
+    refused(said="reads momentum, but takes the same steps", optimizer=in_vain(momentum), space=space)
+
+
+def late_drop(h):
+    """Its rate falls after ten thousand steps."""
+    return optax.sgd(lambda count: h["learning_rate"] * jnp.where(count > 10_000, h["factor"], 1.0))
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "values"),
+    [
+        (lambda h: optax.adam(h["learning_rate"], eps=h["eps"]), "eps", (1e-12, 1e-10)),
+        (late_drop, "factor", (0.1, 0.5)),
+        (
+            lambda h: optax.sgd(lambda count: h["learning_rate"] * jnp.where(count < h["steps"], 1.0, 0.1)),
+            "steps",
+            (1_000, 5_000),
+        ),
+        (in_vain(lambda m: m), "momentum", (0.5, 0.9)),
+    ],
+    ids=["too small to be seen", "late", "a length", "plain"],
+)
+def test_a_hyperparameter_that_acts_weakly_or_late_passes(make, name, values):
+    assert lr_batch.check(tiny_study(optimizer=make, space={"learning_rate": (0.1, 0.3), name: values}))
+
+
 @pytest.mark.parametrize("name", [name for name in optim.OPTIMIZERS])
 def test_registered_optimizers_read_what_they_say(name):
     from lr_batch.checks.optimizer import check_optimizer
