@@ -95,6 +95,8 @@ def generalize(
     epochs: float,
     store: ArrayStore | None = None,
     on_chunk: Callable[[int, int], None] = lambda done, planned: None,
+    *,
+    width: int | None = None,
 ) -> Generalization:
     """Trains every trial of `study` for `epochs` and measures training and held-out performance as it goes.
 
@@ -106,18 +108,20 @@ def generalize(
       epochs: passes over the training data, above 0.
       store: finished chunks in it are not trained again.
       on_chunk: called with the chunks done and planned.
+      width: as for `lr_batch.run`.
     """
     if not (np.isfinite(epochs) and epochs > 0):
         raise ValueError(f"generalize: epochs must be above 0, got {epochs!r}")
     began = time.monotonic()
-    runner = _Runner(study, epochs, store)
-    done = [
-        (task.chunk, known)
-        for task in runner.tasks()
-        if store is not None and (known := store.load(task.chunk))
-    ]
-    known = {chunk.id for chunk, _ in done}
-    missing = [task for task in runner.tasks() if task.chunk.id not in known]
+    runner = _Runner(study, epochs, store, width)
+    done: list[tuple[Chunk, Arrays]] = []
+
+    def is_finished(task):
+        known = None if store is None else store.load(task.chunk)
+        done.extend([(task.chunk, known)] if known else [])
+        return bool(known)
+
+    missing = runner.plan.unfinished(runner.tasks(), is_finished, lambda halves, event: None)
     planned = len(done) + len(missing)
     on_chunk(len(done), planned)
     for finished in run_tasks(missing, runner.run, worker_devices()):
@@ -129,10 +133,10 @@ def generalize(
 class _Runner:
     """The plan of a study, and its programs, each compiled by the worker that first needs it."""
 
-    def __init__(self, study: Study, epochs: float, store: ArrayStore | None):
+    def __init__(self, study: Study, epochs: float, store: ArrayStore | None, width: int | None = None):
         check(study, to_goal=False)
         self.study, self.epochs, self.store = study, epochs, store
-        chunk_plan = ChunkPlan.of(study)
+        chunk_plan = ChunkPlan.of(study, kept=width)
         # Nothing is raced to a goal here: of the rule of reaching it, what stands in the oldest stores.
         rule = {
             "time_constant": RULES[FIRST].time_constant,

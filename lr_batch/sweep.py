@@ -58,8 +58,8 @@ def run(
         finished and stored, and the exception goes on.
       workers: programs run at the same time; one for each accelerator or CPU core where None.
       programs: keeps what is compiled, and takes from it what another run has compiled before.
-      width: most lanes of a chunk, at least 1; as many as are useful where None. A study that goes on under another
-        limit of memory finds its finished chunks by the width that it began with.
+      width: lanes of a chunk, at least 1; as many as are useful and fit where None. A study that goes on finds its
+        finished chunks by the width that it began with; what is missing is cut where memory allows fewer now.
       time_limit: seconds, above 0, after which no chunk is begun and those in flight are stored as they are; an event
         then says which trials are missing. The same call with the same store goes on.
       hand_out: trains the chunks elsewhere, see `runs.workers`; here where None. What is planned is the same.
@@ -109,8 +109,8 @@ class _Sweep:
         self.began = time.monotonic()
         self.hand_out: HandOut | None = None
         check(study)
-        self.plan = ChunkPlan.of(study, useful=width)
-        self.lane_bytes = chunk_memory(study).lane(self.plan.width, self.plan.execution)
+        self.plan = ChunkPlan.of(study, kept=width)
+        self.lane_bytes = chunk_memory(study).lane(self.plan.fits, self.plan.execution)
         self.deadline = np.inf  # of the clock that `began` is of
         self.tally = Tally(study.goal)
         self.events = list(study.notes)
@@ -169,7 +169,7 @@ class _Sweep:
 
     def _run_tasks(self, tasks: list[Task]) -> None:
         self.tally.plan(task.chunk for task in tasks)
-        missing = [task for task in tasks if not self._restore(task.chunk)]
+        missing = self.plan.unfinished(tasks, self._restore, self._note_halves)
         self._report()
         for chunk, outcome in self._outcomes(in_order(missing)):
             self.tally.note(chunk, outcome)
@@ -188,10 +188,10 @@ class _Sweep:
                 self.store.save(chunk, rows)
             yield chunk, rows
 
-    def _restore(self, chunk: Chunk) -> bool:
-        known = self.store.load(chunk) if self.store is not None else None
+    def _restore(self, task: Task) -> bool:
+        known = self.store.load(task.chunk) if self.store is not None else None
         if isinstance(known, ChunkResult):
-            self.tally.accept(chunk, known)
+            self.tally.accept(task.chunk, known)
         return isinstance(known, ChunkResult)
 
     def _run_task(self, task: Task | Compilation, device: jax.Device, emit: Callable) -> list[Task]:
@@ -229,7 +229,7 @@ class _Sweep:
         emit((task.chunk, outcome))
 
     def _note_halves(self, halves: list[Task], event: str) -> None:
-        self.events.append(event)
+        self.events += [event] if event not in self.events else []
         self.tally.cut([task.chunk for task in halves])
 
     def _report(self) -> None:
@@ -242,7 +242,8 @@ class _Sweep:
             worth=lambda size: rows_worth_a_step(self.study, size),
             at_once=at_once,
         )
-        self.on_chunk(self.tally.progress(seconds, self.plan.width, self.lane_bytes, left))
+        width = min(self.plan.width, self.plan.fits)
+        self.on_chunk(self.tally.progress(seconds, width, self.lane_bytes, left))
 
     def _result(self) -> Result:
         return Result.from_trials(

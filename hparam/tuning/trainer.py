@@ -51,6 +51,7 @@ class Trainer:
       store: keeps the rows of finished chunks.
       workers: as for `lr_batch.run`.
       programs: as for `lr_batch.run`.
+      width: as for `tune`.
     """
 
     def __init__(
@@ -60,11 +61,12 @@ class Trainer:
         *,
         workers: int | None = None,
         programs: Programs | None = None,
+        width: int | None = None,
     ):
         self.plan, self.store, self.programs = plan, store, programs or Programs()
         self.devices, self.cadence = worker_devices(workers), plan.cadence
         check(plan.study, to_goal=plan.to_goal)
-        chunk_plan = ChunkPlan.of(plan.study, useful=plan.width)
+        chunk_plan = ChunkPlan.of(plan.study, useful=plan.width, kept=width)
         self.chunk_plan = chunk_plan._replace(identity=plan.trial_identity(chunk_plan.identity))
         self.tasks: dict[int, Task] = {}  # by the ids of their segments
         self.lanes: dict[int, Source] = {}  # of segments that may go on, by id
@@ -74,14 +76,14 @@ class Trainer:
     def train(self, proposal: Proposal) -> Float[np.ndarray, " n"]:
         """The loss of every row, infinite where the trial diverged."""
         losses: dict[int, float] = {}
-        missing = []
-        for task in self._tasks_of(proposal):
+
+        def is_finished(task):
             self.tasks |= {origin.id: task for origin in task.origins}
             known = self._stored(task)
-            if known:
-                losses |= self._losses(task, known)
-            else:
-                missing.append(task)
+            losses.update(self._losses(task, known) if known else {})
+            return known is not None
+
+        missing = self.chunk_plan.unfinished(self._tasks_of(proposal), is_finished, self._note_halves)
         for task, result in self._run(missing):
             losses |= self._losses(task, result)
         return np.array([losses[i] for i in proposal.id.tolist()])
@@ -124,7 +126,8 @@ class Trainer:
         """Trains segments again of which only the rows were stored."""
         lost = {self.tasks[i].chunk.id: self.tasks[i] for i in ids if i not in self.lanes}
         if lost:
-            list(self._run(list(lost.values())))
+            fitting = self.chunk_plan.unfinished(lost.values(), lambda task: False, self._note_halves)
+            list(self._run(fitting))
 
     def _run_task(self, task: Task, device: jax.Device, emit: Callable) -> list[Task]:
         """In a worker's thread. Returns the two halves of a chunk that did not fit into memory."""
@@ -140,7 +143,7 @@ class Trainer:
     def _note_halves(self, halves: list[Task], event: str) -> None:
         if not halves:
             raise StudyError(f"tune: {event}")
-        self.events.append(event)
+        self.events += [event] if event not in self.events else []
 
     def _train_chunk(self, task: Task, device: jax.Device) -> tuple[ChunkResult, Carry | None]:
         engine = self.programs.engine(

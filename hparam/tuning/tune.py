@@ -59,6 +59,7 @@ def tune(
     *,
     workers: int | None = None,
     programs: Programs | None = None,
+    width: int | None = None,
 ) -> Tuning:
     """Searches until `plan.trials` full-length trials are paid for.
 
@@ -71,8 +72,9 @@ def tune(
       on_round: called with the state and its cost in steps after each round.
       workers: as for `lr_batch.run`.
       programs: as for `lr_batch.run`; searches over the same study at the same width share them.
+      width: lanes of a chunk in `store`, of a search that goes on; the plan's, or fewer that fit, where None.
     """
-    trainer = Trainer(plan, store, workers=workers, programs=programs)
+    trainer = Trainer(plan, store, workers=workers, programs=programs, width=width)
     rounds, state = [], plan.make_search().init()
     for told, state in search_rounds(plan, trainer.train):  # the last state is the search's
         rounds.append(told)

@@ -5,7 +5,7 @@ The one planner of sweeps, of `lr_batch.generalize` and of `hparam.tuning`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -50,27 +50,33 @@ class Task(NamedTuple):
 
 
 class ChunkPlan(NamedTuple):
-    """Lanes of a chunk, how they are executed, and what the trials have in common."""
+    """Lanes of a chunk, how they are executed, and what the trials have in common.
+
+    `fits` are the lanes that memory allows: fewer than `width` where a study began with more of it.
+    """
 
     width: int
     execution: str
     identity: Identity
+    fits: int
 
     @classmethod
-    def of(cls, study: Study, *, useful: int | None = None) -> ChunkPlan:
-        """As wide as memory allows, and no wider than is useful.
+    def of(cls, study: Study, *, useful: int | None = None, kept: int | None = None) -> ChunkPlan:
+        """As wide as memory allows, and no wider than is useful; or as wide as the chunks that are kept.
 
         Args:
           study: what is to be trained.
           useful: lanes; None for as many as the study has settings.
+          kept: lanes of the finished chunks of a study that goes on, which are found by them.
 
         Raises:
           StudyError: if the model, loss or optimizer cannot be compiled.
         """
         identity = Identity.of(study, width=0, execution=study.lanes)  # first: says what cannot be compiled
-        width = chunk_width(study, useful=useful)
-        execution = choose_execution(study, width)
-        return cls(width, execution, identity._replace(width=width, lanes=execution))
+        fits = chunk_width(study, useful=kept or useful)
+        width = kept or fits
+        execution = choose_execution(study, fits)
+        return cls(width, execution, identity._replace(width=width, lanes=execution), fits)
 
     def tasks(
         self,
@@ -86,6 +92,33 @@ class ChunkPlan(NamedTuple):
         chunks = [Chunk(self.identity, batch_size, seed, tuple(settings[cut])) for cut in cuts]
         parts = [tuple(origins[cut]) for cut in cuts]
         return [Task(chunk, self.width, first, part) for chunk, part in zip(chunks, parts, strict=True)]
+
+    def unfinished(
+        self,
+        tasks: Iterable[Task],
+        is_finished: Callable[[Task], bool],
+        on_halved: Callable[[list[Task], str], None],
+    ) -> list[Task]:
+        """What is left of the tasks, in chunks that fit into the memory there is now.
+
+        Args:
+          tasks: of the width of the plan, or halves of these.
+          is_finished: whether a task, or a half of one, is kept; it may take the result over.
+          on_halved: as of `run_within_memory`.
+        """
+        left = []
+        for task in tasks:
+            if is_finished(task):
+                continue
+            if task.width <= self.fits:
+                left.append(task)
+                continue
+            halves = task.halves()
+            on_halved(
+                halves, f"memory allows {counted(self.fits, 'lane')} now, finished chunks have {self.width}"
+            )
+            left += self.unfinished(halves, is_finished, on_halved)
+        return left
 
 
 @runtime_checkable

@@ -57,6 +57,10 @@ class ArrayStore:
                 identity = Identity(**identity | {"goal": tuple(identity["goal"])})
                 yield Chunk(identity, batch_size, seed, tuple(settings)), arrays
 
+    def width(self) -> int | None:
+        """Lanes of the widest chunk, as memory may have cut others in half; None where there are none."""
+        return max((chunk.identity.width for chunk, _ in self.chunks()), default=None)
+
     def damaged(self) -> list[Path]:
         """Files that are not what their names say; their chunks run again."""
         return [

@@ -44,7 +44,8 @@ def generalized_in_folder(
         folder = default_folder("regularize", names, described)
     chosen = dataclasses.replace(study, lanes=remembered_choice(study))
     with results(folder, "regularize", described):
-        yield folder, generalize(chosen, epochs, ArrayStore(folder), _report)
+        kept = ArrayStore(folder)
+        yield folder, generalize(chosen, epochs, kept, _report, width=kept.width())
 
 
 def _report(done: int, planned: int) -> None:

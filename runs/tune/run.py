@@ -8,6 +8,7 @@ from pathlib import Path
 from hparam.tuning.plan import TuningPlan
 from hparam.tuning.tune import Tuning, tune
 from lr_batch import check
+from runs.curve.run import known_width
 from runs.folder import default_folder, results
 from runs.tune.live import LiveBest
 
@@ -31,7 +32,7 @@ def tune_in_folder(plan: TuningPlan, folder: Path | None = None) -> tuple[Path, 
     folder = search_folder(plan) if folder is None else folder
     with results(folder, "tune", plan.description) as store:
         with LiveBest(plan) as live:
-            tuning = tune(plan, store, live)
+            tuning = tune(plan, store, live, width=known_width(store))
         event = f"{FRESH}{first_fresh_seed(tuning)}"
         if event not in store.events[-1:]:
             store.record(event)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from runs.xla_flags import set_xla_flags
 
+SHOWN = 20  # jobs, of so few all that they said
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
@@ -55,18 +56,25 @@ def fuzz(
             yield f"call:{number}", str(call), outcomes.of_call(call)
 
 
+def numbered(text: str) -> list[tuple[str, int]]:
+    """The jobs that "line:17" or "line:500-1999" names."""
+    kind, _, numbers = text.partition(":")
+    first, _, last = numbers.partition("-")
+    return [(kind, number) for number in range(int(first), int(last or first) + 1)]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.partition("\n")[0])
     parser.add_argument("--lines", type=int, default=200)
     parser.add_argument("--calls", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", action="append", default=[], metavar="line:N")
+    parser.add_argument("--only", action="append", default=[], metavar="line:N or line:N-M")
     chosen = parser.parse_args()
     jobs = [
         (kind, n) for kind, count in (("line", chosen.lines), ("call", chosen.calls)) for n in range(count)
     ]
     if chosen.only:
-        jobs = [(kind, int(n)) for kind, _, n in (text.partition(":") for text in chosen.only)]
+        jobs = [job for text in chosen.only for job in numbered(text)]
     set_xla_flags()
     warnings.simplefilter("ignore")
     counts: Counter[str] = Counter()
@@ -78,7 +86,7 @@ def main() -> int:
         for job, shown, outcome in fuzz(Path(scratch), jobs, chosen.seed, kinds):
             counts[f"{job.partition(':')[0]}: {outcome.kind}"] += 1
             faults += outcome.fault is not None
-            if outcome.fault or chosen.only:
+            if outcome.fault or len(jobs) < SHOWN:
                 print(f"{job}  {shown}\n    {outcome.fault}\n    {outcome.said.strip()[-600:]}", flush=True)
         os.chdir("/")
     for kind, count in sorted(counts.items()):

@@ -28,7 +28,7 @@ PYTHON = re.compile(
     r"|Errno|could not convert|not supported between|object is not|Traceback|KeyError"
 )
 REPRS = re.compile("<class '|<function|object at 0x")  # of what was handed over, which a call may show
-USERS = re.compile(r"(my|syntax|raises|exits)\.py|\(\) failed: ")
+USERS = re.compile(r"(my|syntax|raises|exits)\.py|\(\) failed: |cannot be (built|compiled): ")
 TRAINS = ("curve", "compare", "regularize", "tune", "transfer")
 
 

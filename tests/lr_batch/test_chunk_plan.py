@@ -115,3 +115,33 @@ def test_a_search_goes_on_with_half_the_lanes(monkeypatch):
     assert wide.events == () and len(narrow.rounds) == len(wide.rounds)
     for one, other in zip(narrow.rounds, wide.rounds, strict=True):
         np.testing.assert_allclose(one.losses, other.losses, rtol=1e-5)
+
+
+class Kept(dict):
+    """A store in memory: id -> (chunk, outcome)."""
+
+    def load(self, chunk):
+        return self.get(chunk.id, (None, None))[1]
+
+    def save(self, chunk, outcome):
+        self[chunk.id] = chunk, outcome
+
+    def widths(self):
+        return sorted(chunk.identity.width for chunk, _ in self.values())
+
+
+def test_what_is_missing_is_cut_where_memory_allows_fewer_lanes_now(monkeypatch):
+    """Two of four chunks are kept, of four lanes each; the trials of the others run one at a time, once."""
+    study, kept = tiny_study(batch_sizes=(4, 6), seeds=2, lanes="vmap", extend=False), Kept()
+    whole = lr_batch.run(study, kept)
+    assert kept.widths() == [4] * 4
+    for chunk, _ in [*kept.values()]:
+        if chunk.batch_size == 6:
+            del kept[chunk.id]
+    monkeypatch.setattr("lr_batch.engine.memory.memory_budget", lambda: 1.0)
+    cut = lr_batch.run(study, kept, width=4)
+    assert kept.widths() == [1] * 8 + [4] * 2
+    assert "memory allows 1 lane now, finished chunks have 4" in cut.engine.events
+    assert cut.num_trials == whole.num_trials
+    again = lr_batch.run(study, kept, width=4)
+    assert again.engine.examples == 0 and len(kept) == 10

@@ -100,18 +100,6 @@ def test_the_same_command_again_trains_nothing(study, finished, capsys, no_figur
     assert numbers(summary) == numbers(json.loads(finished[1]))
 
 
-def test_study_begun_with_less_memory_goes_on_with_its_width(capsys, no_figures, monkeypatch):
-    """Chunks are found by their width, which follows from the memory that there was at first."""
-    little = ["--batch-sizes", "4,8", "--learning-rates", "0.3,1", "--seeds", "1", "--no-extend", "--json"]
-    words = ["curve", "my.py:workload", *little, "--out", "begun"]
-    with monkeypatch.context() as patch:
-        patch.setattr("lr_batch.engine.memory.memory_budget", lambda: 1.0)
-        code, out, err = command(capsys, *words)
-    assert code == 0 and json.loads(out)["engine"]["chunk_width"] == 1, err
-    code, out, err = command(capsys, *words)
-    assert (code, json.loads(out)["engine"]["examples"]) == (0, 0), err
-
-
 def test_report_draws_the_same_from_the_store(study, finished, capsys):
     for name in NAMED - {"store.sqlite"}:
         (study / name).unlink()

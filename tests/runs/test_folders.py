@@ -16,6 +16,7 @@ from command_line import MODEL, command
 
 import runs.commands.bench
 from runs.folder import file_name
+from runs.regularize.array_store import ArrayStore
 from runs.store import Store
 
 MODELS = (
@@ -73,6 +74,31 @@ def here(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr("runs.curve.figures.FIGURES", {})
     return tmp_path / "here"
+
+
+def chunk_widths(folder: Path) -> list[int]:
+    """Lanes of every finished chunk."""
+    with Store(folder, read_only=True) as store:
+        rows = [json.loads(chunk.identity)["width"] for chunk in store.chunks()]
+    files = ArrayStore(folder, read_only=True).chunks() if (folder / "chunks").is_dir() else ()
+    return sorted([*rows, *(chunk.identity.width for chunk, _ in files)])
+
+
+@pytest.mark.parametrize(("first", "then"), [(1.0, 1e12), (1e12, 1.0)], ids=["less", "more"])
+@pytest.mark.parametrize("kind", ["curve", "tune", "regularize"])
+def test_a_study_begun_with_other_memory_finds_its_chunks(kind, first, then, here, monkeypatch, capsys):
+    """Chunks are found by their width, which follows from the memory that there was at first."""
+    few = {"curve": ["--batch-sizes", "4,8"], "regularize": ["--batch-sizes", "8"], "tune": []}[kind]
+    words = [*COMMANDS[kind], "--out", "begun"]
+    for name, value in zip(few[::2], few[1::2], strict=True):
+        words[words.index(name) + 1] = value
+    widths: list[int] = []
+    for budget in (first, then):
+        monkeypatch.setattr("lr_batch.engine.memory.memory_budget", lambda budget=budget: budget)
+        code, _, err = command(capsys, *words)
+        assert code == 0, err
+        widths = widths or chunk_widths(here / "begun")
+    assert chunk_widths(here / "begun") == widths and (set(widths) == {1}) == (first == 1.0)
 
 
 def sql(folder: Path, script: str) -> None:
