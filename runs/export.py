@@ -58,6 +58,8 @@ def export(directory: str | os.PathLike[str], out: str | os.PathLike[str], forma
         raise ValueError(f"export: {os.fspath(out)} is a file that a run keeps its results in; name another")
     table, damage = _rows(Path(directory))
     columns = dict.fromkeys(name for row in table for name in row)
+    if format == "csv":  # has no curves, and there may be many
+        columns = [name for name in columns if not name.startswith("curve_")]
     data = FORMATS[format]([plain({name: row.get(name) for name in columns}) for row in table])
     try:
         write_atomically(out, data)
@@ -159,7 +161,7 @@ def _prefixed(prefix: str, columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _csv(table: Table) -> bytes:
-    columns = [name for name in table[0] if not name.startswith("curve_")] if table else []
+    columns = list(table[0]) if table else []
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(map(_inert, columns))

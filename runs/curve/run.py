@@ -40,7 +40,7 @@ from runs.folder import default_folder, results
 from runs.progress import ProgressLine
 from runs.store import Store
 from runs.store.database import NAME
-from runs.store.rows import ChunkRow
+from runs.store.rows import ChunkRow, trial_of
 from runs.workers.hand_out import FolderHandOut
 
 SHOWN = 4  # damaged rows in a line
@@ -193,10 +193,11 @@ def stored_result(folder: Path) -> Result:
 
 
 def _result(store: Store) -> Result:
-    known, trials, chunks = store.description, without_repeats(store.trials()), store.chunks()
+    known, rows, chunks = store.description, store.trial_rows(), store.chunks()
+    trials = without_repeats(map(trial_of, rows))
     if not known or not trials:
         raise StudyError("; ".join([f"{store.directory} holds no finished trials yet", *damage_lines(store)]))
-    study, device = known.study, sorted({row.device for row in store.trial_rows()})
+    study, device = known.study, sorted({row.device for row in rows})
     seconds = sum(chunk.seconds for chunk in chunks)
     return Result.from_trials(
         trials,

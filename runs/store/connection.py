@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runs.store.errors import BadFolder, StoreError
+from runs.store.packing import Connection, connected
 
 LONGEST = 512 - len("-journal")  # bytes of a path that SQLite opens
 
@@ -55,13 +56,13 @@ def is_damage(error: sqlite3.Error) -> bool:
     return primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def connect(path: Path, *, read_only: bool = False, full_sync: bool = True) -> sqlite3.Connection:
+def connect(path: Path, *, read_only: bool = False, full_sync: bool = True) -> Connection:
     """A connection in autocommit mode, for any thread, that runs nothing a file's schema asks for."""
     query = "mode=ro" if read_only else "mode=rwc"
     if read_only and _is_quiet(path):
         query += "&immutable=1"  # without this, SQLite wants to create files beside the store
     uri = f"{path.absolute().as_uri()}?{query}"
-    db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
+    db = connected(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
     try:
         configure(db, read_only=read_only, full_sync=full_sync)
     except BaseException:

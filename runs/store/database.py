@@ -10,6 +10,7 @@ from pathlib import Path
 from runs.store import schema
 from runs.store.connection import as_store_error, check_length, configure, connect, is_damage
 from runs.store.errors import BadFolder, StoreError
+from runs.store.packing import Connection
 from runs.store.rebuild import in_memory, migrate, salvage, what_is_kept
 from runs.write import sync_folder
 
@@ -20,7 +21,7 @@ SHOWN = 3  # folders that are named
 WRITTEN = ("store.sqlite", "lease.sqlite", "lanes", "chunks")
 
 
-def open_database(directory: Path, *, full_sync: bool) -> sqlite3.Connection:
+def open_database(directory: Path, *, full_sync: bool) -> Connection:
     """For a writer: creates `directory / NAME` where there is none, rescues the rows of a damaged file, and
     migrates an older one."""
     path = directory / NAME
@@ -30,7 +31,7 @@ def open_database(directory: Path, *, full_sync: bool) -> sqlite3.Connection:
         return connect(path, full_sync=full_sync)
 
 
-def open_for_reading(directory: Path) -> tuple[sqlite3.Connection, str | None]:
+def open_for_reading(directory: Path) -> tuple[Connection, str | None]:
     """For a reader, who changes nothing; and what it could not read. Of a file that is damaged or of an older
     version the rows that are whole are read into memory."""
     path = directory / NAME

@@ -15,8 +15,9 @@ from optim.names import counted
 from runs.store import schema
 from runs.store.connection import connect, is_damage, one_line
 from runs.store.errors import StoreError
-from runs.store.records import TABLES, add_row
-from runs.store.rows import event_row, is_intact, study_row
+from runs.store.packing import Connection, connected, unpacked
+from runs.store.records import TABLES, add_row, find_chunk, find_trial
+from runs.store.rows import ChunkRow, EventRow, StudyRow, TrialRow, event_row, is_intact, study_row
 from runs.store.swap import swap
 
 MIN_ROW_BYTES = 16  # bounds the row numbers of a file that cannot tell its largest
@@ -57,12 +58,12 @@ def _replace(path: Path, label: str, said: str) -> None:
         add_row(db, event_row(f"{said.format(what_is_kept(counts))} {kept.name}"))
 
 
-def in_memory(path: Path) -> tuple[sqlite3.Connection, Counts]:
+def in_memory(path: Path) -> tuple[Connection, Counts]:
     """What can be read of the file, for a reader, who changes nothing; and how many rows that is."""
     with tempfile.TemporaryDirectory(prefix="lr-batch-") as scratch:
         fresh = Path(scratch, "fresh.sqlite")
         counts = _rescue(_padded_copy(path, Path(scratch)), fresh, path)
-        memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        memory = connected(":memory:", isolation_level=None, check_same_thread=False)
         with closing(sqlite3.connect(fresh)) as db:
             db.backup(memory)
     return memory, counts
@@ -88,7 +89,7 @@ def _padded_copy(path: Path, folder: Path) -> Path:
 def _rescue(damaged: Path, fresh: Path, path: Path) -> Counts:
     """Fills `fresh` with what is whole in `damaged`; returns the number of rows of each table."""
     old, version = _connect_damaged(damaged, path)
-    with closing(old), closing(sqlite3.connect(fresh)) as new:
+    with closing(old), closing(connected(fresh)) as new:
         schema.create(new)
         new.execute("BEGIN IMMEDIATE")
         counts = {table: _copy(old, new, table, damaged, version) for table in TABLES}
@@ -96,7 +97,7 @@ def _rescue(damaged: Path, fresh: Path, path: Path) -> Counts:
     return counts
 
 
-def _connect_damaged(damaged: Path, path: Path) -> tuple[sqlite3.Connection, int]:
+def _connect_damaged(damaged: Path, path: Path) -> tuple[Connection, int]:
     try:
         version = _version(damaged, path)
         schema.restore(damaged, version)
@@ -119,27 +120,36 @@ def _version(damaged: Path, path: Path) -> int:
     return header if header in schema.TABLES else schema.VERSION
 
 
-def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str, path: Path, version: int) -> int:
+def _copy(old: Connection, new: Connection, table: str, path: Path, version: int) -> int:
     """Copies the rows that can be read and whose checksum holds; returns their number."""
-    copied = 0
-    for row in _readable(old, table, path):
-        row = _present(table, row, version)
-        if row is not None and is_intact(TABLES[table](*row[1:])):
-            marks = ", ".join("?" * len(row))
-            copied += new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row).rowcount
+    copied, kind = 0, TABLES[table]
+    for number, *columns in _readable(old, table, path):
+        row = _present(old, kind, columns, version)
+        if row is not None and is_intact(row) and not _is_there(new, row):
+            add_row(new, row, number)
+            copied += 1
     return copied
 
 
-def _present(table: str, row: tuple[Any, ...], version: int) -> tuple[Any, ...] | None:
-    """A row as the present version keeps it; None for what cannot be read."""
-    if version == 1 and table == "studies":
-        return _described(*row)
-    if version == 1 and table == "events":
-        return (row[0], *event_row(str(row[1])))
-    return row
+def _is_there(new: Connection, row: Any) -> bool:
+    """Whether another row has its identity: damage can make two of one."""
+    if isinstance(row, TrialRow):
+        return find_trial(new, row.config_hash, row.seed) is not None
+    return isinstance(row, ChunkRow) and find_chunk(new, row.id) is not None
 
 
-def _described(number: int, description: Any) -> tuple[Any, ...] | None:
+def _present(old: Connection, kind: type, columns: list[Any], version: int) -> Any:
+    """A row of an older or the present version; None for what cannot be read."""
+    if version == schema.VERSION:
+        return unpacked(old, kind, tuple(columns))
+    if version == 1 and kind is StudyRow:
+        return _described(*columns)
+    if version == 1 and kind is EventRow:
+        return event_row(str(columns[0]))
+    return kind(*columns)
+
+
+def _described(description: Any) -> StudyRow | None:
     """Version 1 held curves and searches, without the command and without checksums."""
     try:
         study = json.loads(description)
@@ -147,7 +157,7 @@ def _described(number: int, description: Any) -> tuple[Any, ...] | None:
         return None
     if not isinstance(study, dict):
         return None
-    return (number, *study_row("tune" if "search" in study else "curve", study, ""))
+    return study_row("tune" if "search" in study else "curve", study, "")
 
 
 def _readable(db: sqlite3.Connection, table: str, path: Path) -> Iterator[tuple[Any, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -71,18 +71,27 @@ class ChunkRow(NamedTuple):
 
 def checksum(columns: tuple[Any, ...]) -> str:
     """32 hex digits over the columns, types included but for bytes and their number."""
-    blobs = [column for column in columns if isinstance(column, bytes)]
-    rest = [len(column) if isinstance(column, bytes) else column for column in columns]
+    blobs, rest = [], []
+    for column in columns:
+        if isinstance(column, bytes):
+            blobs.append(column)
+            column = len(column)
+        rest.append(column)
     return hashlib.blake2b(repr(rest).encode() + b"".join(blobs), digest_size=16).hexdigest()
 
 
 Row = StudyRow | ChunkRow | TrialRow | EventRow
 
 
+BYTES_AT = {
+    kind: [name in BLOBS for name in kind._fields] for kind in (StudyRow, ChunkRow, TrialRow, EventRow)
+}
+
+
 def is_intact(row: Row) -> bool:
     """Whether the checksum holds, and bytes are where they belong: the checksum takes an empty blob for a 0."""
-    bytes_at = {name for name, column in row._asdict().items() if isinstance(column, bytes)}
-    return bytes_at == BLOBS & set(row._fields) and row.checksum == checksum(tuple(row[:-1]))
+    bytes_at = [isinstance(column, bytes) for column in row]
+    return bytes_at == BYTES_AT[type(row)] and row.checksum == checksum(row[:-1])
 
 
 def study_row(kind: str, study: Mapping[str, Any], command: str) -> StudyRow:
@@ -151,12 +160,18 @@ def trial_of(row: TrialRow) -> Trial:
     return Trial(
         batch_size=row.batch_size,
         seed=row.seed,
-        hparams=json.loads(row.hparams),
+        hparams=dict(_read(row.hparams)),
         steps_to_goal=row.steps_to_goal,
         status=row.status,
         curve=Curve.while_alive(*curve_of(row)),
         steps=row.steps,
     )
+
+
+@lru_cache(100_000)
+def _read(hparams: str) -> dict[str, float]:
+    """Settings come again for every seed."""
+    return json.loads(hparams)
 
 
 def same_outcome(one: TrialRow, other: TrialRow) -> bool:

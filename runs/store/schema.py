@@ -10,10 +10,50 @@ from pathlib import Path
 from runs.store.errors import StoreError
 from runs.store.rows import versions
 
-VERSION = 2
+VERSION = 3
 APPLICATION_ID = 0x6C722D62  # "lr-b": tells a store from any other SQLite file
 
-# Every trial row is complete in itself, so that damage to one row costs one row.
+# See `runs.store.packing`. Damage to one row costs one row: the parts that rows share are there twice.
+PACKED = """
+CREATE TABLE parts (
+    number INTEGER PRIMARY KEY,
+    value BLOB NOT NULL,
+    digest BLOB NOT NULL
+);
+CREATE TABLE parts_again (
+    number INTEGER PRIMARY KEY,
+    value BLOB NOT NULL,
+    digest BLOB NOT NULL
+);
+CREATE TABLE chunks (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    identity INTEGER NOT NULL,
+    batch_size INTEGER NOT NULL,
+    seed INTEGER NOT NULL,
+    seconds REAL NOT NULL,
+    events TEXT NOT NULL,
+    checksum TEXT NOT NULL
+);
+CREATE TABLE trials (
+    number INTEGER PRIMARY KEY,
+    config_hash BLOB NOT NULL,
+    seed INTEGER NOT NULL,
+    chunk BLOB NOT NULL,
+    lane INTEGER NOT NULL,
+    batch_size INTEGER NOT NULL,
+    hparams BLOB NOT NULL,
+    steps_to_goal REAL,
+    steps INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    cadence INTEGER NOT NULL,
+    curve BLOB NOT NULL,
+    maker INTEGER NOT NULL,
+    checksum BLOB NOT NULL,
+    UNIQUE (config_hash, seed)
+);
+"""
+# Of versions 1 and 2.
 CHUNKS_AND_TRIALS = """
 CREATE TABLE chunks (
     number INTEGER PRIMARY KEY,
@@ -77,7 +117,11 @@ CREATE TABLE events (
 );
 """
 # By version, newest first. `runs.store.rebuild` brings the rows of an older one up to date.
-TABLES = {2: STUDIES + CHUNKS_AND_TRIALS + EVENTS, 1: STUDIES_1 + CHUNKS_AND_TRIALS + EVENTS_1}
+TABLES = {
+    3: STUDIES + PACKED + EVENTS,
+    2: STUDIES + CHUNKS_AND_TRIALS + EVENTS,
+    1: STUDIES_1 + CHUNKS_AND_TRIALS + EVENTS_1,
+}
 
 DEFINITIONS = "SELECT rowid, type, name, tbl_name, sql FROM sqlite_master"
 

@@ -6,55 +6,44 @@ import json
 import os
 import sqlite3
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lr_batch import Trial
 from lr_batch.engine import Checkpoint, Chunk, ChunkResult
 from runs.store.checkpoint import clear_unfinished, discard_checkpoint, load_checkpoint, save_checkpoint
 from runs.store.connection import as_store_error
+from runs.store.contents import Contents
 from runs.store.database import NAME, open_database, open_for_reading
-from runs.store.errors import StoreError, StudyChanged
+from runs.store.errors import StudyChanged
 from runs.store.lease import Lease
+from runs.store.packing import mend_parts
 from runs.store.probe import probe
 from runs.store.records import (
-    BadRow,
     accept_chunk,
     accept_trial,
     add_row,
     find_chunk,
-    find_damage,
     find_result,
-    latest_study,
-    read_rows,
 )
 from runs.store.rows import (
-    ChunkRow,
-    EventRow,
-    TrialRow,
     check_result,
     chunk_row,
     event_row,
     study_row,
-    trial_of,
     trial_row,
 )
 from runs.store.study import (
     Description,
-    agree,
-    belonging,
     beyond_extension,
-    described,
     difference,
     identity_part,
-    proved,
 )
 from runs.store.transactions import Transactions
 from runs.write import sweep
 
 
-class Store:
+class Store(Contents):
     """Keeps the chunks of one study in `directory`, as a `lr_batch.engine.chunk.ChunkStore`.
 
     One process writes, with any number of threads; readers never block it. Rows are checked
@@ -93,6 +82,8 @@ class Store:
         self._file = Transactions(self._path, self._db, read_only=read_only)
         if lease:
             self._clear_leftovers()
+            with self._file.writing():
+                mend_parts(self._db)
         if lease and lease.previous:
             self.record(f"taken over from {lease.previous}, which ended without closing the store")
 
@@ -184,68 +175,10 @@ class Store:
         if changes or lost or known is None or (new.command and new.command != known.command):
             add_row(self._db, study_row(new.kind, new.study, new.command))
 
-    @property
-    def description(self) -> Description | None:
-        """What the folder is for, None where nothing says it; by its chunks where the description was lost.
-
-        Raises:
-          StoreError: the description was lost, and there are chunks of several studies.
-        """
-        with self._file.reading():
-            row, chunks = latest_study(self._db), read_rows(self._db, ChunkRow)
-        known = described(row) if row else None
-        if known and (not chunks or any(agree(json.loads(chunk.identity), known.study) for chunk in chunks)):
-            return known
-        studies = proved(chunks)
-        if len(studies) > 1:
-            raise StoreError(f"{self._path}: its description is damaged, and it holds {len(studies)} studies")
-        return Description("", studies[0]) if studies else None
-
-    @property
-    def events(self) -> tuple[str, ...]:
-        """What happened to the store, oldest first; events of a chunk are in its row."""
-        with self._file.reading():
-            return tuple(row.event for row in read_rows(self._db, EventRow, "ORDER BY number"))
-
     def record(self, event: str) -> None:
         """Adds an event."""
         with self._file.writing():
             self._add_event(event)
-
-    def trials(self) -> Iterator[Trial]:
-        """All intact trials of the study, by batch size and seed, then chunk and lane: in no order of arrival."""
-        return map(trial_of, self.trial_rows())
-
-    def trial_rows(self) -> list[TrialRow]:
-        """The same as they are stored, with hash, width, device, precision and versions."""
-        with self._file.reading():
-            rows = read_rows(self._db, TrialRow, "ORDER BY batch_size, seed, chunk, lane")
-            known, chunks = self.description, read_rows(self._db, ChunkRow)
-        return belonging(rows, chunks, known.study) if known else rows
-
-    @property
-    def device(self) -> str | None:
-        """Kind of device of the first trial; None where there is none."""
-        with self._file.reading():
-            rows = read_rows(self._db, TrialRow, "ORDER BY number LIMIT 1")
-        return rows[0].device if rows else None
-
-    def strangers(self) -> list[TrialRow]:
-        """Intact trials that are of another study than the one described."""
-        with self._file.reading():
-            rows = read_rows(self._db, TrialRow, "ORDER BY batch_size, seed, chunk, lane")
-        own = {row.checksum for row in self.trial_rows()}
-        return [row for row in rows if row.checksum not in own]
-
-    def chunks(self) -> list[ChunkRow]:
-        """All intact chunk rows, by batch size, seed and id."""
-        with self._file.reading():
-            return read_rows(self._db, ChunkRow, "ORDER BY batch_size, seed, id")
-
-    def verify(self) -> list[BadRow]:
-        """Rows that are damaged; their chunks run again."""
-        with self._file.reading():
-            return find_damage(self._db)
 
     def _lanes_folder(self, chunk: Chunk) -> Path:
         return self.directory / "lanes" / chunk.id

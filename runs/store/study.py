@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from lr_batch.engine import Identity, fingerprint
@@ -37,11 +38,17 @@ def described(row: StudyRow) -> Description:
     return Description(row.kind, json.loads(row.study), row.command, json.loads(row.versions))
 
 
+@lru_cache(1000)
+def identity_of(text: str) -> Mapping[str, Any]:
+    """What a chunk's row says of it; the chunks of a study share a few."""
+    return json.loads(text)
+
+
 def proved(chunks: Iterable[ChunkRow]) -> list[Mapping[str, Any]]:
     """The studies that the chunks belong to, by their identities: one, where nobody has mixed them."""
     studies = {}
-    for chunk in chunks:
-        study = {name: value for name, value in json.loads(chunk.identity).items() if name not in OF_CHUNK}
+    for text in {chunk.identity: None for chunk in chunks}:
+        study = {name: value for name, value in identity_of(text).items() if name not in OF_CHUNK}
         studies[fingerprint(study)] = study
     return list(studies.values())
 
@@ -67,9 +74,10 @@ def belonging(
     the one that the study describes.
     """
     rows = list(rows)
-    identities = {chunk.id: json.loads(chunk.identity) for chunk in chunks}
-    own = {chunk for chunk, identity in identities.items() if agree(identity, study)}
-    distinct = list({fingerprint(identities[chunk]): identities[chunk] for chunk in own}.values())
+    identities = {chunk.id: chunk.identity for chunk in chunks}
+    agreeing = {text for text in {*identities.values()} if agree(identity_of(text), study)}
+    own = {chunk for chunk, text in identities.items() if text in agreeing}
+    distinct = [dict(identity_of(text)) for text in sorted(agreeing)]
     if any(row.chunk not in identities for row in rows):
         distinct += _described_identities(study, {row.width for row in rows})
     return [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from runs.store.connection import as_store_error
 from runs.store.errors import StoreError
+from runs.store.packing import Connection
 
 
 class Transactions:
@@ -22,7 +22,7 @@ class Transactions:
       read_only: refuse to write.
     """
 
-    def __init__(self, path: Path, db: sqlite3.Connection, *, read_only: bool):
+    def __init__(self, path: Path, db: Connection, *, read_only: bool):
         self._path, self._db, self._read_only = path, db, read_only
         self._lock = threading.RLock()  # a reader may read again what it needs
         self._file = _file_at(path)
@@ -45,6 +45,7 @@ class Transactions:
             except BaseException:
                 if self._db.in_transaction:  # SQLite ends it by itself when the disk is full
                     self._db.execute("ROLLBACK")
+                self._db.forget()
                 raise
 
     def refuse_if_read_only(self) -> None:

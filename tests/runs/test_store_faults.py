@@ -21,6 +21,7 @@ import pytest
 
 from lr_batch.engine import Checkpoint
 from runs.store import Store, StoreError, probe, rebuild, schema
+from runs.store.rows import event_row, study_row
 from runs.write import write_atomically
 from tests.runs.store_chunks import (
     IDENTITY,
@@ -179,10 +180,10 @@ def test_what_is_saved_is_synced_unless_asked_otherwise(tmp_path):
 def test_a_newer_schema_is_refused_with_versions(tmp_path):
     path = filled(tmp_path)
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 7")
+        db.execute("PRAGMA user_version = 28")
     content = path.read_bytes()
     for read_only in (False, True):
-        with pytest.raises(StoreError, match='schema 7; this one knows schemas up to 2 .*"jax":.*update'):
+        with pytest.raises(StoreError, match='schema 28; this one knows schemas up to 3 .*"jax":.*update'):
             Store(tmp_path, read_only=read_only)
     assert path.read_bytes() == content
 
@@ -190,33 +191,39 @@ def test_a_newer_schema_is_refused_with_versions(tmp_path):
 STUDY = IDENTITY.described() | {"seeds": 1}
 
 
-def as_version_1(path: Path, study: str | None = None) -> None:
-    """Turns a store into one as the version before would have written it."""
-    with closing(sqlite3.connect(path)) as db:
-        chunks, trials, events = (
-            list(db.execute(f"SELECT * FROM {t}")) for t in ("chunks", "trials", "events")
-        )
+def as_older(path: Path, version: int, study: str | None = None) -> None:
+    """Turns a store into one as a version before would have written it."""
+    with Store(path.parent, read_only=True) as store:
+        chunks, trials, events = store.chunks(), store.trial_rows(), store.events
     path.unlink()
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA journal_mode = WAL")
-        schema.create(db, 1)
-        if study is not None:
+        schema.create(db, version)
+        if version == 1 and study is not None:
             db.execute("INSERT INTO studies (description) VALUES (?)", (study,))
-        db.executemany(f"INSERT INTO chunks VALUES ({', '.join('?' * len(chunks[0]))})", chunks)
-        db.executemany(f"INSERT INTO trials VALUES ({', '.join('?' * len(trials[0]))})", trials)
-        db.executemany("INSERT INTO events VALUES (?, ?)", [event[:2] for event in events])
+        elif study is not None:
+            row = study_row("curve", json.loads(study), "")
+            db.execute("INSERT INTO studies VALUES (1, ?, ?, ?, ?, ?)", row)
+        for table, rows in (("chunks", chunks), ("trials", trials)):
+            marks = ", ".join("?" * (1 + len(rows[0])))
+            db.executemany(f"INSERT INTO {table} VALUES ({marks})", [(n, *r) for n, r in enumerate(rows, 1)])
+        columns = [(event,) if version == 1 else event_row(event) for event in events]
+        marks = ", ".join("?" * (1 + len(columns[0])))
+        db.executemany(f"INSERT INTO events VALUES ({marks})", [(n, *c) for n, c in enumerate(columns, 1)])
         db.commit()
 
 
-def test_an_older_schema_is_migrated_on_a_copy(tmp_path, monkeypatch):
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_schema_is_migrated_on_a_copy(tmp_path, monkeypatch, version):
     path = filled(tmp_path)
     with Store(tmp_path) as store:
         store.record("long ago")
-    as_version_1(path, json.dumps(STUDY))
+        rows = store.trial_rows()
+    as_older(path, version, json.dumps(STUDY))
     content = path.read_bytes()
     with Store(tmp_path, read_only=True) as store:  # reads it in memory
         assert store.description[:3] == ("curve", STUDY, "")
-        assert len(store.trial_rows()) == 40 and store.damage is None
+        assert store.trial_rows() == rows and store.damage is None
     with monkeypatch.context() as failing:
         failing.setattr(rebuild, "_copy", mock.Mock(side_effect=OSError(28, "No space left on device")))
         with pytest.raises(StoreError, match="No space left on device"):
@@ -224,11 +231,11 @@ def test_an_older_schema_is_migrated_on_a_copy(tmp_path, monkeypatch):
     assert path.read_bytes() == content
     with Store(tmp_path) as store:
         assert assert_nothing_wrong(store) == 0
-        said = "store migrated from schema 1 to 2; the original is store.sqlite.schema-1-1"
+        said = f"store migrated from schema {version} to 3; the original is store.sqlite.schema-{version}-1"
         assert store.events == ("long ago", said)
         assert store.description.study == STUDY
-    assert version_of(path) == 2
-    assert (tmp_path / "store.sqlite.schema-1-1").read_bytes() == content
+    assert version_of(path) == 3
+    assert (tmp_path / f"store.sqlite.schema-{version}-1").read_bytes() == content
 
 
 def version_of(path: Path) -> int:
