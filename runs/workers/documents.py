@@ -6,14 +6,16 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from runs.workers.errors import Damaged
-from runs.write import temporary_in, write_atomically
+from runs.write import sync_folder
 
 CHECKSUM = "checksum"
+UNFINISHED = ".part"
 MAX_BYTES = 2**28  # of a document; the rows of a chunk are some 30 kB
 
 
@@ -56,12 +58,17 @@ def read(path: Path) -> dict[str, Any]:
 
 def write_surely(path: Path, document: Mapping[str, Any]) -> None:
     """Survives a loss of power from here on."""
-    write_atomically(path, encoded(document))
+    _write(path, document, synced=True)
+    sync_folder(path.parent)
 
 
 def write_quickly(path: Path, document: Mapping[str, Any]) -> None:
     """Complete or not there while the machine runs; after a loss of power its checksum may not hold."""
-    temporary = write_temporary(path.parent, document)
+    _write(path, document, synced=False)
+
+
+def _write(path: Path, document: Mapping[str, Any], *, synced: bool) -> None:
+    temporary = write_temporary(path.parent, document, synced=synced)
     try:
         os.replace(temporary, path)
     except BaseException:
@@ -69,11 +76,18 @@ def write_quickly(path: Path, document: Mapping[str, Any]) -> None:
         raise
 
 
-def write_temporary(folder: Path, document: Mapping[str, Any]) -> Path:
-    """A file of this process alone in `folder`, which the caller renames or removes."""
-    temporary = temporary_in(folder)
+def write_temporary(folder: Path, document: Mapping[str, Any], *, synced: bool = False) -> Path:
+    """A file of this process alone in `folder`, which the caller renames or removes.
+
+    Its name is none that `runs.write` sweeps: that looks for the processes of one machine.
+    """
+    temporary = folder / f".{secrets.token_hex(8)}{UNFINISHED}"
     try:
-        temporary.write_bytes(encoded(document))
+        with temporary.open("xb") as file:
+            file.write(encoded(document))
+            if synced:
+                file.flush()
+                os.fsync(file.fileno())
     except OSError as error:  # a full disk names no file
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -81,7 +81,7 @@ class WorkFolder:
         self.discard_result(chunk)
         _remove(self._claim(chunk))
         self.forgive({chunk})
-        shutil.rmtree(self.lanes(chunk), ignore_errors=True)
+        self.discard_lanes(chunk)
 
     def discard_result(self, chunk: str) -> None:
         _remove(self._result(chunk))
@@ -114,6 +114,10 @@ class WorkFolder:
         for name in _names(self.path / DEAD):
             if name.partition(".")[0] in chunks:
                 _remove(self.path / DEAD / name)
+
+    def unfinished(self) -> set[Path]:
+        """Files that somebody is writing at the moment, or was when it was killed."""
+        return {path for path in self.path.glob(f"*/.*{documents.UNFINISHED}")}
 
     # The worker's side.
 
@@ -157,6 +161,10 @@ class WorkFolder:
 
     def lanes(self, chunk: str) -> Path:
         return self.path / LANES / chunk
+
+    def discard_lanes(self, chunk: str) -> None:
+        """Both sides do it when a chunk is finished, at the same time perhaps."""
+        shutil.rmtree(self.lanes(chunk), ignore_errors=True)
 
     # Who lives.
 

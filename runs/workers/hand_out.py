@@ -94,6 +94,7 @@ class _Round:
         self.done: set[str] = set()
         self.ranks = itertools.count()
         self.watched = self.met = time.monotonic()  # when workers were looked after, and when there were any
+        self.unfinished = self.folder.unfinished()
         self.folder.forgive({task.chunk.id for task in tasks})  # asked for again
 
     def run(self, is_late: Callable[[], bool]) -> Iterator[tuple[Chunk, ChunkResult]]:
@@ -112,6 +113,10 @@ class _Round:
         finally:
             for chunk in self.out:
                 self.folder.withdraw(self.names[chunk])
+            for path in (
+                self.unfinished & self.folder.unfinished()
+            ):  # since this began: of processes that were killed
+                path.unlink(missing_ok=True)
 
     def _top_up(self) -> None:
         while self.todo and len(self.out) < WINDOW:

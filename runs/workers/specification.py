@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -14,6 +15,20 @@ from runs.workers.errors import Damaged, Unfit
 from runs.workers.folder import FORMAT
 
 OF_VERSION = ("jax", "program")  # parts of an identity that differ between versions of JAX
+# Fields of a study that are written in a way of their own, that the chunk has, or that only a plan needs.
+APART = {
+    "workload",
+    "optimizer",
+    "regularizer",
+    "schedule",
+    "batch_sizes",
+    "space",
+    "goal",
+    "budget",
+    "slack",
+}
+ELSEWHERE = {"seeds", "lanes", "extend", "notes"}
+PLAIN = sorted({field.name for field in dataclasses.fields(Study)} - APART - ELSEWHERE)
 
 
 class Sources(NamedTuple):

@@ -14,7 +14,7 @@ import jax
 from lr_batch import Programs, Study, StudyError
 from lr_batch.engine import Checkpoint, Chunk, ChunkResult, Task, is_out_of_memory, run_task, worker_devices
 from runs.store import StoreError
-from runs.store.checkpoint import discard_checkpoint, load_checkpoint, save_checkpoint
+from runs.store.checkpoint import load_checkpoint, save_checkpoint
 from runs.store.rows import versions
 from runs.workers import outcome
 from runs.workers.errors import Damaged, Unfit, WorkersError
@@ -199,6 +199,8 @@ class Worker:
             )
         except Exception as error:
             if isinstance(error, OSError | StoreError | WorkersError):  # the folder's, not the chunk's
+                if not self.folder.holds(chunk.id, self.pulse.token):  # another has finished it meanwhile
+                    return
                 self.folder.give_back(chunk.id, self.pulse.token)
                 raise
             full = isinstance(error, jax.errors.JaxRuntimeError) and is_out_of_memory(error)
@@ -209,7 +211,7 @@ class Worker:
             self.folder.give_back(chunk.id, self.pulse.token)
             return
         self._deliver(chunk.id, outcome.of_rows(chunk, rows))
-        discard_checkpoint(self.folder.lanes(chunk.id))
+        self.folder.discard_lanes(chunk.id)
 
     def _deliver(self, chunk: str, document: Mapping[str, Any]) -> None:
         self.folder.deliver(chunk, self.pulse.token, document)

@@ -18,13 +18,14 @@ from worker_processes import left_in, worker_processes
 
 import lr_batch
 from lr_batch.engine import ChunkPlan, Identity, Task
+from runs import write
 from runs.store import Store
 from runs.workers import documents, hand_out, outcome, pulse, sources, worker
 from runs.workers.errors import Damaged, NotAWorkFolder, Unfit
 from runs.workers.folder import WorkFolder, name_of
 from runs.workers.hand_out import FolderHandOut
 from runs.workers.pulse import Pulse, Watch
-from runs.workers.specification import Sources, Terms, of_study, specification, study_of, task_of
+from runs.workers.specification import PLAIN, Sources, Terms, of_study, specification, study_of, task_of
 from runs.workers.worker import Limits, Worker
 
 GRID = {"batch_sizes": (1, 4), "space": {"learning_rate": (0.1, 0.3, 1.0)}, "seeds": 2}
@@ -92,6 +93,7 @@ def trained_in_threads(study, folder, model, **options):
     [
         {},
         {"goal": "error<0.5", "budget": "10epochs", "slack": float("inf"), "reached": "first"},
+        {"evaluation_share": 0.125, "evaluation_growth": 0.2},
         {
             "schedule": "cosine",
             "space": {"learning_rate": (0.1, 1.0), "decay_steps": ("50%",), "warmup": ("5%",)},
@@ -119,7 +121,7 @@ def test_a_specification_is_the_study_again(model, changes):
         "slack",
         "schedule",
         "regularizer",
-        "evaluation_growth",
+        *PLAIN,
     ):
         assert getattr(again, field) == getattr(study, field), field
 
@@ -212,6 +214,15 @@ def test_folders_that_are_something_else_are_refused(tmp_path):
 def test_who_hands_out_needs_no_jax():
     script = "import sys, runs.workers.folder, runs.workers.pulse; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == 0
+
+
+def test_what_another_machine_is_writing_is_left_alone(tmp_path):
+    """No process of this machine has it, and no other machine can be asked."""
+    folder = WorkFolder(tmp_path / "w")
+    elsewhere = documents.write_temporary(folder.path / "results", {})
+    WorkFolder(tmp_path / "w").deliver("a" * 16, "one", {"chunk": "a" * 16})
+    write.sweep(folder.path / "results", unsigned=False)
+    assert elsewhere.exists() and folder.unfinished() == {elsewhere}
 
 
 # Who lives.
