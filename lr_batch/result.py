@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -171,6 +172,53 @@ class Result(NamedTuple):
     @property
     def num_trials(self) -> int:
         return len(self.batch_size)
+
+    def __repr__(self) -> str:
+        reached = int(np.isfinite(self.steps_to_goal).sum())
+        sizes = np.unique(self.batch_size)
+        between = f", batch sizes {sizes[0]} to {sizes[-1]}" if len(sizes) else ""
+        return (
+            f"Result({self.workload} with {self.optimizer}, {self.goal}: {reached} of {self.num_trials} trials "
+            f"reached it{between})"
+        )
+
+    def _repr_html_(self) -> str:
+        """In a notebook: what was asked, and a row for each batch size."""
+        cells = lambda tag, row: "".join(f"<{tag}>{html.escape(str(value))}</{tag}>" for value in row)
+        rows = "".join(f"<tr>{cells('td', row)}</tr>" for row in self._counts())
+        head = cells("th", ("batch size", "trials", "reached", "diverged", "fewest steps"))
+        return f"<p>{html.escape(repr(self))}</p><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+    def _counts(self) -> Iterator[tuple[int, int, int, int, str]]:
+        for size in np.unique(self.batch_size):
+            steps, status = self.steps_to_goal[self.batch_size == size], self.status[self.batch_size == size]
+            known = steps[np.isfinite(steps)]
+            fewest = f"{known.min():,.4g}" if len(known) else ""
+            yield int(size), len(steps), len(known), int((status == DIVERGED).sum()), fewest
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """The trials as a flat table: a hyperparameter NAME is the column `hparam.NAME`; curves are left out."""
+        return {
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            **{f"hparam.{name}": column for name, column in self.hparams.items()},
+            "status": self.status,
+            "steps_to_goal": self.steps_to_goal,
+            "steps": self.steps,
+        }
+
+    def to_pandas(self):
+        """`columns` as a pandas.DataFrame; needs pandas."""
+        import pandas
+
+        return pandas.DataFrame(self.columns)
+
+    def to_arrow(self):
+        """`columns` as a pyarrow.Table; needs pyarrow."""
+        import pyarrow
+
+        return pyarrow.table({name: pyarrow.array(column.tolist()) for name, column in self.columns.items()})
 
     @property
     def trials(self) -> Iterator[Trial]:

@@ -1,12 +1,16 @@
 """What people run: the command line, recipes, the store, figures, the report."""
 
-__all__ = ["Store"]
+__all__ = ["Store", "open"]
 
 
 def __getattr__(name: str):
-    """`runs.Store` is imported when it is used: it needs JAX, and `lr-batch --help` should not wait for it."""
-    if name != "Store":
-        raise AttributeError(f"module 'runs' has no attribute {name!r}")
-    from runs.store import Store
+    """Imported when it is used, since it needs JAX: `lr-batch --help` should not wait for that."""
+    if name == "Store":
+        from runs.store import Store
 
-    return Store
+        return Store
+    if name == "open":
+        from runs.opened import open_folder
+
+        return open_folder
+    raise AttributeError(f"module 'runs' has no attribute {name!r}")

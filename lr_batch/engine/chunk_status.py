@@ -72,8 +72,9 @@ def _first_to_reach(carry: Carry, terms: Terms, lanes: int) -> float:
         return np.inf
     values = np.asarray(carry.values)[:, :lanes]
     distance = np.abs(values[now] - float(terms.threshold))
-    gained = np.abs(values[before] - float(terms.threshold)) - distance
-    nearer = gained > 0  # NaN, of a lane that has diverged, is not
+    with np.errstate(invalid="ignore"):  # a lane that has diverged is infinitely far away, before and now
+        gained = np.abs(values[before] - float(terms.threshold)) - distance
+    nearer = gained > 0  # NaN is not
     if not nearer.any():
         return np.inf
     doublings = np.min(distance[nearer] / gained[nearer]) * np.log2(steps[now] / steps[before])

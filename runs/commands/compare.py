@@ -17,10 +17,22 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Compare:
-    """Measure the curves of several optimizers or schedules, each with its own tuned rate at every batch size."""
+class ComparedStudy(StudyOptions):
+    workload: Annotated[str, tyro.conf.Suppress] = StudyOptions.workload  # is the one of `Compare.named`
 
-    study: Annotated[StudyOptions, tyro.conf.arg(name="")] = StudyOptions()
+
+@dataclasses.dataclass(frozen=True)
+class Compare:
+    """Measure the curves of several optimizers or schedules, each with its own tuned rate at every batch size.
+
+    Two or more folders of `lr-batch curve` instead of a WORKLOAD are compared as they are.
+    """
+
+    study: Annotated[ComparedStudy, tyro.conf.arg(name="")] = ComparedStudy()
+    named: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="WORKLOAD|DIR", help_behavior_hint="")
+    ] = ()
+    """A workload to measure, digits_mlp if none is named; or two or more folders, of which the first is the baseline."""
     optimizers: Annotated[str | None, optional("NAME,NAME,...")] = None
     """Names of `lr-batch list optimizers` or FILE.py:NAME. The first is what the others are compared with. Default:
     sgd,momentum,adam, or sgd where --schedules are compared."""
@@ -31,6 +43,11 @@ class Compare:
     elsewhere: Annotated[ElsewhereOptions, tyro.conf.arg(name="")] = ElsewhereOptions()
 
     def __call__(self) -> None:
+        if len(self.named) > 1:
+            return self._stored()
+        if self.named:
+            study = dataclasses.replace(self.study, workload=self.named[0])
+            return dataclasses.replace(self, named=(), study=study)()
         from lr_batch import StudyError
         from runs.compare.outcome import compare, print_comparison, write_comparison
         from runs.compare.run import compared_in_folder
@@ -52,6 +69,30 @@ class Compare:
         if compared.failures:
             raise StudyError("; ".join(compared.failures))
         refuse_given_up(elsewhere.values())
+
+    def _stored(self) -> None:
+        """Studies that were measured before; nothing is trained."""
+        from runs.compare.outcome import compare, print_comparison, write_comparison
+        from runs.compare.run import opened_folders
+        from runs.write import json_text
+
+        changed = [
+            field.name
+            for field in dataclasses.fields(self)
+            if field.name not in ("study", "named", "output") and getattr(self, field.name) != field.default
+        ]
+        if changed or self.study != ComparedStudy():
+            raise ValueError(
+                "compare: folders hold what was measured; of the options only --out and --json go with them"
+            )
+        folder, outcomes = opened_folders(self.named, self.output.out)
+        comparison = compare(outcomes)
+        write_comparison(comparison, folder)
+        if self.output.json:
+            print(json_text(comparison.summary))
+        else:
+            print_comparison(comparison, sys.stdout)
+            print(f"\nfigures and summary.json: {folder}")
 
     def studies(self) -> dict[str, Study]:
         """By the names of optimizer and schedule."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from runs.curve.analysis import Analysis
 from runs.curve.outcome import write_outcome
 from runs.curve.run import description, run_in_folder, stored_result, study_folder
 from runs.folder import default_folder, file_name, part, results
+from runs.opened import open_folder
 from runs.store import Store, StoreError
 from runs.text import harmless
 from runs.workers.hand_out import FolderHandOut
@@ -91,6 +92,42 @@ def stored_comparison(folder: Path) -> tuple[tuple[Result, Analysis], ...]:
     folders = [folder / path for path in known.study["folders"].values()]
     found = [(path, stored_result(path)) for path in folders]
     return tuple((result, write_outcome(result, path)) for path, result in found)
+
+
+def opened_folders(
+    folders: Sequence[str], out: Path | None
+) -> tuple[Path, tuple[tuple[Result, Analysis], ...]]:
+    """Where the figures go, and the outcomes of folders of `lr-batch curve`.
+
+    Studies of one optimizer are told apart by the names of their folders.
+
+    Raises:
+      StudyError: they are not of one workload, goal and rule of reaching it.
+    """
+    opened = [open_folder(folder) for folder in folders]
+    asked = [(one.result.workload, str(one.result.goal), one.result.reached_by) for one in opened]
+    for folder, this in zip(folders, asked, strict=True):
+        if this != asked[0]:
+            raise StudyError(
+                f"compare: {folders[0]} is of {', '.join(asked[0])}; {folder} of {', '.join(this)}: only studies of one "
+                "workload, goal and rule can be compared"
+            )
+    names = [one.result.optimizer for one in opened]
+    shown = [
+        name if names.count(name) == 1 else f"{name} ({Path(folder).resolve().name})"
+        for name, folder in zip(names, folders, strict=True)
+    ]
+    outcomes = tuple(
+        (one.result._replace(optimizer=name), one.analysis) for name, one in zip(shown, opened, strict=True)
+    )
+    folder = out or default_folder(
+        "compare", (asked[0][0],), {"folders": [str(Path(f).resolve()) for f in folders]}
+    )
+    about = {
+        "folders": {name: os.path.relpath(path, folder) for name, path in zip(shown, folders, strict=True)}
+    }
+    with results(folder, "compare", about):
+        return folder, outcomes
 
 
 def _described(studies: Mapping[str, Study]) -> tuple[dict[str, dict[str, Any]], list[str]]:

@@ -16,6 +16,7 @@ from lr_batch import (
     LearningRateLaw,
     Optimum,
     Result,
+    Slope,
 )
 from optim.names import listed
 from runs.curve.law_words import exponents_text, rate_of_law
@@ -73,12 +74,19 @@ def _by_the_curve(critical: CriticalBatchSize) -> list[str]:
             f"of them."
         )
     else:
-        last_step = critical.measured.slopes[-1]
-        parts.append(
-            f"Steps still fall at the largest batch measured: from {last_step.smaller:,} to {last_step.larger:,} "
-            f"by {_saving(last_step)}."
-        )
+        parts.append(_at_the_largest(critical.measured.slopes[-1]))
     return parts
+
+
+def _at_the_largest(last: Slope) -> str:
+    """Whether steps still fall where the measured batch sizes end."""
+    between = f"from {last.smaller:,} to {last.larger:,}"
+    if last.slope.high < 0:
+        return f"Steps still fall at the largest batch measured: {between} by {_saving(last)}."
+    return (
+        f"Whether steps still fall at the largest batch measured is not known: {between} they change by "
+        f"{_change(last)}."
+    )
 
 
 def _saved(critical: CriticalBatchSize, batch_size: float) -> float:
@@ -97,10 +105,20 @@ def _without_the_curve(critical: CriticalBatchSize) -> list[str]:
     ]
 
 
-def _saving(row) -> str:
+def _saving(row: Slope) -> str:
     """Share of the steps with its interval; negative where they rise."""
-    best, low, high = (1.0 - (row.larger / row.smaller) ** slope for slope in row.slope)
+    best, low, high = (1.0 - _factor(row, slope) for slope in row.slope)
     return f"{best:.0%} ({high:.0%} to {low:.0%})"
+
+
+def _change(row: Slope) -> str:
+    """The same with its sign: more steps are positive."""
+    best, low, high = (_factor(row, slope) - 1.0 for slope in row.slope)
+    return f"{best:+.0%} ({low:+.0%} to {high:+.0%})"
+
+
+def _factor(row: Slope, slope: float) -> float:
+    return (row.larger / row.smaller) ** slope
 
 
 def _other_batches(law: LearningRateLaw) -> str:

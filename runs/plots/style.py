@@ -31,9 +31,18 @@ DPI = 160
 _CHARACTER = 0.0135
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows, without a global backend."""
+
+    def _repr_png_(self) -> bytes:
+        data = io.BytesIO()
+        self.savefig(data, format="png")
+        return data.getvalue()
+
+
 def new_figure(width: float = 7.2, height: float = 4.8) -> Figure:
     """An empty figure, size in inches, that belongs to no global state."""
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    figure = ShownFigure(figsize=(width, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 

@@ -1,0 +1,77 @@
+"""A stored study in Python, and stored studies beside each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import runs
+from runs.__main__ import DONE, USAGE, main
+
+COMMAND = "curve digits_mlp --batch-sizes 64:512:x2 --learning-rates 0.1:2:4 --no-extend".split()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> list[Path]:
+    made = [tmp_path_factory.mktemp("studies") / name for name in ("first", "second")]
+    for path, seeds in zip(made, ("0,1", "2,3"), strict=True):
+        assert main([*COMMAND, "--goal", "loss<0.5", "--seeds", seeds, "--out", str(path)]) == DONE
+    return made
+
+
+def test_a_folder_is_opened_with_what_the_report_says(folders):
+    opened = runs.open(folders[0])
+    assert (
+        opened.analysis.summary["advice"] == json.loads((folders[0] / "summary.json").read_text())["advice"]
+    )
+    assert opened.figure("heatmap")._repr_png_().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="must be one of steps_to_goal"):
+        opened.figure("heat")
+
+
+def test_a_result_is_short_and_a_table(folders):
+    result = runs.open(folders[0]).result
+    assert repr(result).startswith("Result(digits_mlp with sgd, loss < 0.5: ") and len(repr(result)) < 200
+    assert result._repr_html_().count("<tr>") == 1 + 4
+    table = result.to_arrow()
+    assert table.num_rows == result.num_trials and "hparam.learning_rate" in table.column_names
+    np.testing.assert_array_equal(table["steps"].to_numpy(), result.steps)
+
+
+def test_html_of_a_hostile_name_is_text(folders):
+    result = runs.open(folders[0]).result._replace(workload="<script>alert(1)</script>")
+    assert "<script>" not in result._repr_html_()
+
+
+def test_a_result_becomes_a_data_frame(folders):
+    pandas = pytest.importorskip("pandas")
+    result = runs.open(folders[0]).result
+    assert isinstance(result.to_pandas(), pandas.DataFrame) and len(result.to_pandas()) == result.num_trials
+
+
+def test_stored_studies_are_compared_without_training(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("runs.curve.run.run", lambda *args, **kwargs: pytest.fail("trained"))
+    assert main(["compare", *map(str, folders), "--out", str(tmp_path)]) == DONE
+    said = capsys.readouterr().out
+    assert "sgd (first)" in said and "sgd (second)" in said
+    assert (tmp_path / "compare_steps.png").exists()
+    assert main(["report", str(tmp_path)]) == DONE
+
+
+def test_what_cannot_be_compared_is_said(folders, tmp_path, capsys):
+    other = tmp_path / "other"
+    assert main([*COMMAND, "--goal", "loss<0.6", "--seeds", "2", "--out", str(other)]) == DONE
+    for arguments, said in (
+        ([str(folders[0]), str(other)], "only studies of one workload, goal and rule"),
+        ([*map(str, folders), "--optimizers", "sgd,adam"], "only --out and --json"),
+        ([*map(str, folders), "--seeds", "8"], "only --out and --json"),
+    ):
+        assert main(["compare", *arguments, "--out", str(tmp_path / "out")]) == USAGE
+        assert said in capsys.readouterr().err
+    assert main(["compare", str(folders[0]), str(tmp_path / "nothing")]) != DONE
+    assert main(["compare", *map(str, folders), "--out", str(tmp_path / "both")]) == DONE
+    with pytest.raises(ValueError, match="holds results of lr-batch compare; its studies are"):
+        runs.open(tmp_path / "both")
