@@ -16,6 +16,7 @@ from lr_batch.analysis.goals import CriticalAtGoal, at_goal, critical_by_goal
 from lr_batch.analysis.intervals import LEVEL, Estimate, estimate, holm
 from lr_batch.analysis.learning_rate_law import LearningRateLaw, learning_rate_law
 from lr_batch.analysis.measured_curve import Slope
+from lr_batch.analysis.optimum import Optimum
 from lr_batch.analysis.strength import BestStrength, StrengthRow, best_strengths, strength_rows
 from lr_batch.checks import check
 from lr_batch.design import CHOICE, Axis, Design, Rounds, Searched
