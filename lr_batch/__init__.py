@@ -29,6 +29,7 @@ from lr_batch.noise.dual_norms import NormScales, norm_scales
 from lr_batch.noise.measure import measure_noise_scale
 from lr_batch.noise.scale import NoiseScale, gradient_noise_scale
 from lr_batch.noise.training import NoisePoint, TrainingNoise, noise_along_training
+from lr_batch.problem.batch_schedule import BatchSchedule, steps_of_trials
 from lr_batch.problem.from_arrays import from_arrays
 from lr_batch.problem.lengths import Length, parse_length, steps_within
 from lr_batch.problem.regularized import RegularizedOptimizer
@@ -56,6 +57,7 @@ __all__ = [
     "WORKLOADS",
     "ArrayStore",
     "Axis",
+    "BatchSchedule",
     "BestOfTrials",
     "BestStrength",
     "CHOICE",
@@ -118,6 +120,7 @@ __all__ = [
     "propose_goal",
     "ratio",
     "run",
+    "steps_of_trials",
     "steps_within",
     "strength_rows",
 ]

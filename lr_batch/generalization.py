@@ -110,6 +110,9 @@ def generalize(
       on_chunk: called with the chunks done and planned.
       width: as for `lr_batch.run`.
     """
+    if study.batch_schedule or study.design:
+        what = "batch_schedule" if study.batch_schedule else "design"
+        raise ValueError(f"generalization: {what} is of studies that lr_batch.run trains; leave it out")
     if not (np.isfinite(epochs) and epochs > 0):
         raise ValueError(f"generalize: epochs must be above 0, got {epochs!r}")
     began = time.monotonic()

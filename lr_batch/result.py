@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from lr_batch.design import Searched
-from lr_batch.problem.lengths import Length, steps_within
+from lr_batch.problem.batch_schedule import BatchSchedule, steps_of_trials
+from lr_batch.problem.lengths import Length
 from lr_batch.problem.reaching import reached_by
 from lr_batch.problem.scheduled import Schedule
 from lr_batch.problem.workload import Goal
@@ -75,6 +76,7 @@ class Result(NamedTuple):
     `time_constant` is that of the average in log step by which goals were reached, 0
     where it was the first evaluation, see `lr_batch.problem.reaching`. Under a `schedule`
     the learning rate of `hparams` is the peak. `searched` are the ranges of a search; None for a grid.
+    Under a `batch_schedule` the batch size is that of the first steps.
     """
 
     workload: str
@@ -92,6 +94,7 @@ class Result(NamedTuple):
     time_constant: float = 0.0
     schedule: Schedule | None = None
     searched: Searched | None = None
+    batch_schedule: BatchSchedule | None = None
 
     @classmethod
     def from_trials(
@@ -107,6 +110,7 @@ class Result(NamedTuple):
         time_constant: float = 0.0,
         schedule: Schedule | None = None,
         searched: Searched | None = None,
+        batch_schedule: BatchSchedule | None = None,
     ) -> Result:
         """The trials in the order of batch sizes, seeds and settings, whatever the order they come in.
 
@@ -120,6 +124,7 @@ class Result(NamedTuple):
           time_constant: of the average that reached the goal.
           schedule: of the learning rate; None where it stays.
           searched: the ranges of a search; None for a grid.
+          batch_schedule: how batches grow; None where they stay.
         """
         names = tuple(hparams)
         place = lambda trial: (trial.batch_size, trial.seed, *(trial.hparams[name] for name in names))
@@ -145,6 +150,7 @@ class Result(NamedTuple):
             time_constant=time_constant,
             schedule=schedule,
             searched=searched,
+            batch_schedule=batch_schedule,
         )
 
     @property
@@ -155,7 +161,13 @@ class Result(NamedTuple):
     @property
     def spent(self) -> Bool[np.ndarray, " trials"]:
         """Which trials were trained for the whole budget."""
-        return self.steps >= steps_within(self.budget, self.batch_size)
+        return self.steps >= steps_of_trials(self.budget, self.batch_size, self.batch_schedule)
+
+    def examples(self, batch_size: int, steps: Any) -> Any:
+        """Examples of the first `steps` of the trials that begin with a batch size."""
+        if self.batch_schedule is None:
+            return steps * batch_size
+        return self.batch_schedule.examples(batch_size, self.budget, steps)
 
     @property
     def rate_name(self) -> str:

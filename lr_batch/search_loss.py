@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lr_batch.design import Settings
-from lr_batch.problem.lengths import steps_within
+from lr_batch.problem.batch_schedule import steps_of_trials
 from lr_batch.result import DIVERGED, REACHED, Result
 from lr_batch.study import Study
 
@@ -38,6 +38,6 @@ def trial_losses(study: Study, result: Result) -> Float[np.ndarray, " trials"]:
     """Of each trial alone."""
     last = np.array([curve.values[-1] if len(curve.values) else np.inf for curve in result.curves])
     far = np.maximum(result.goal.sign * (last - result.goal.threshold), 0.0)
-    budgets = steps_within(study.budget, result.batch_size)
+    budgets = steps_of_trials(study.budget, result.batch_size, study.batch_schedule)
     missed = np.where(result.status == DIVERGED, np.inf, np.log(budgets) + far)
     return np.where(result.status == REACHED, np.log(np.fmax(result.steps_to_goal, 1e-9)), missed)

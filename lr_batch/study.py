@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 import optim
 import reg
@@ -22,6 +23,12 @@ from lr_batch.fields import (
     whole,
 )
 from lr_batch.grid import in_float32, product
+from lr_batch.problem.batch_schedule import (
+    BatchSchedule,
+    check_batch_schedule,
+    parse_batch_schedule,
+    steps_of_trials,
+)
 from lr_batch.problem.goal import parse_goal
 from lr_batch.problem.lengths import MAX_STEPS, Length, parse_budget, steps_within
 from lr_batch.problem.reaching import AVERAGE, RULES
@@ -72,6 +79,8 @@ class Study:
         as many held-out rows as the steps before it pay for, taking turns, where all would take longer; with 1 each
         reads all. None for a quarter, or 1 where `reached` is "first", where
         examples have weights, and for metrics such as r2 that are no mean. See `lr_batch.engine.cadence`.
+      batch_schedule: how batches grow within a trial: text such as "x2@5epochs,x4@10epochs", or a list of (start, size);
+        a size is a factor, "x2", or a number of examples. The batch sizes of the study are then those at the start.
       design: a search through ranges instead of the grid, as `hparam.search_design` makes it; `space` then holds one
         value of each further name, and afterwards also both ends of each range.
 
@@ -94,6 +103,7 @@ class Study:
     reached: str
     evaluation_growth: float
     evaluation_share: float
+    batch_schedule: BatchSchedule | None
     design: Design | None
     notes: tuple[str, ...] = dataclasses.field(init=False)
 
@@ -115,6 +125,7 @@ class Study:
         schedule: Schedule | str | None = None,
         evaluation_share: float | None = None,
         design: Design | None = None,
+        batch_schedule: BatchSchedule | str | Sequence[tuple[Any, Any]] | None = None,
     ):
         put = lambda name, value: object.__setattr__(self, name, value)  # frozen after this
         put("workload", as_workload(workload))
@@ -129,6 +140,9 @@ class Study:
         sizes, repeated_sizes = read_batch_sizes(batch_sizes, examples)
         put("budget", parse_budget(budget, examples))
         whole("budget in steps", steps_within(self.budget, sizes[0]), low=1, high=MAX_STEPS)
+        put("batch_schedule", parse_batch_schedule(batch_schedule, examples))
+        if self.batch_schedule:
+            check_batch_schedule(self.batch_schedule, sizes, examples)
         put("design", check_design(design))
         given = self._default_space() if space is None else space
         given = with_ranges(given, self.design.searched.axes) if self.design else given
@@ -164,7 +178,8 @@ class Study:
     def optimizer_name(self) -> str:
         """The registry's name, or that of the user's function, with those of regularizer and schedule."""
         regularizer = f" + {self.regularizer.name}" if self.regularizer else ""
-        return f"{self.optimizer.name}{regularizer}{self._schedule_name}"
+        batches = f", batch {self.batch_schedule}" if self.batch_schedule else ""
+        return f"{self.optimizer.name}{regularizer}{self._schedule_name}{batches}"
 
     @property
     def _schedule_name(self) -> str:
@@ -184,7 +199,9 @@ class Study:
         if not self.schedule:
             return list(settings)
         budget = self.steps_at(batch_size) if budget is None else budget
-        return [self.schedule.in_steps(setting, batch_size, budget) for setting in settings]
+        growing = self.batch_schedule
+        steps = (lambda examples: growing.steps(batch_size, self.budget, examples)) if growing else None
+        return [self.schedule.in_steps(setting, batch_size, budget, steps) for setting in settings]
 
     @property
     def time_constant(self) -> float:
@@ -193,7 +210,30 @@ class Study:
 
     def steps_at(self, batch_size: int) -> int:
         """Most optimizer steps of a trial at a batch size."""
-        return steps_within(self.budget, batch_size)
+        return steps_of_trials(self.budget, batch_size, self.batch_schedule)
+
+    def examples(self, batch_size: int, steps: Any) -> Any:
+        """Examples of the first `steps`, one number or several, of the trials that begin with a batch size."""
+        growing = self.batch_schedule
+        return growing.examples(batch_size, self.budget, steps) if growing else steps * batch_size
+
+    @property
+    def trained_batch_sizes(self) -> tuple[int, ...]:
+        """All sizes that the batch of a step may have."""
+        if not self.batch_schedule:
+            return self.batch_sizes
+        return tuple(
+            sorted({size for first in self.batch_sizes for size in self.batch_schedule.sizes(first)})
+        )
+
+    @property
+    def batch_phases(self) -> int:
+        """Rows of `batch_table`; 0 where batches stay."""
+        return len(self.batch_schedule.phases) + 1 if self.batch_schedule else 0
+
+    def batch_table(self, batch_size: int) -> int | Int[np.ndarray, "phases 2"]:
+        """The batch size of every step of a trial, as `lr_batch.lanes.race.batch_size_at` reads it."""
+        return self.batch_schedule.table(batch_size, self.budget) if self.batch_schedule else batch_size
 
     @property
     def max_steps(self) -> int:

@@ -112,7 +112,7 @@ class _Sweep:
         self.plan = ChunkPlan.of(study, kept=width)
         self.lane_bytes = chunk_memory(study).lane(self.plan.fits, self.plan.execution)
         self.deadline = np.inf  # of the clock that `began` is of
-        self.tally = Tally(study.goal)
+        self.tally = Tally(study.goal, study.examples)
         self.events = list(study.notes)
 
     def run(self) -> Result:
@@ -255,6 +255,7 @@ class _Sweep:
             budget=self.study.budget,
             hparams=self.study.space,
             schedule=self.study.schedule,
+            batch_schedule=self.study.batch_schedule,
             searched=self.study.design and self.study.design.searched,
             engine=self._engine_report(),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,8 +58,9 @@ class Progress(NamedTuple):
 class Tally:
     """Counts of chunks and trials; planned chunks become more where one is cut in halves."""
 
-    def __init__(self, goal: Goal) -> None:
-        self.goal = goal
+    def __init__(self, goal: Goal, examples: Callable[[int, Any], Any]) -> None:
+        """`examples(batch size, steps)` are those of the first steps of a trial."""
+        self.goal, self.examples = goal, examples
         self.trained_trials = self.trained_examples = 0
         self._given_up = 0  # chunks
         self.trained_seconds = 0.0  # of the chunks that this run has finished
@@ -104,7 +105,7 @@ class Tally:
         self.accept(chunk, outcome)
         self.trained_trials += len(chunk.settings)
         self.trained_seconds += outcome.seconds
-        self.trained_examples += int(outcome.steps.sum()) * chunk.batch_size
+        self.trained_examples += int(np.sum(self.examples(chunk.batch_size, outcome.steps)))
 
     def note_costs(self, lanes: int, read: float, worth: float) -> None:
         """Takes the costs of each lane of a chunk that this run has trained, see `counted_costs`."""

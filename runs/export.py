@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lr_batch import BUDGET, DIVERGED, Goal, steps_within
+from lr_batch import BUDGET, DIVERGED, Goal, steps_of_trials
 from lr_batch.engine import Chunk
-from runs.curve.run import budget_of, damage_lines
+from runs.curve.run import batches_of, budget_of, damage_lines
 from runs.folder import keeps, kind_of
 from runs.regularize.array_store import ArrayStore
 from runs.store import Store, StoreError
@@ -108,7 +108,9 @@ def _study(study: Mapping[str, Any]) -> dict[str, Any]:
 def _trial(row: TrialRow, study: Mapping[str, Any], ended: str = "outpaced") -> dict[str, Any]:
     """`ended`: what became of a trial that neither reached the goal nor spent its budget."""
     trial = trial_of(row)
-    early = trial.status == BUDGET and trial.steps < steps_within(budget_of(study), trial.batch_size)
+    early = trial.status == BUDGET and trial.steps < steps_of_trials(
+        budget_of(study), trial.batch_size, batches_of(study)
+    )
     return {
         **_study(study),
         "batch_size": trial.batch_size,

@@ -166,7 +166,7 @@ class Trainer:
         return terms_of(
             study.as_trained(task.chunk.settings, task.chunk.batch_size),
             task.width,
-            batch_size=task.chunk.batch_size,
+            batch_size=study.batch_table(task.chunk.batch_size),
             cadence=cadence,
             num_evals=num,
             goal=study.goal if self.plan.to_goal else None,

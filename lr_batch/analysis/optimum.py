@@ -191,7 +191,7 @@ def _reached_row(
         steps=steps.best,
         low=steps.low,
         high=steps.high,
-        examples=steps.best * plane.batch_size,
+        examples=plane.examples(steps.best),
         learning_rate=rate if searched else None,
         edge=_edge(plane.cells),
         others=plane.others,

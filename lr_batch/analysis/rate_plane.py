@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ class RatePlane(NamedTuple):
     others: Mapping[str, float]
     seeds: np.ndarray
     cells: RateCells
+    examples: Callable[[float], float]  # of so many steps
 
     @property
     def reached(self) -> np.ndarray:
@@ -46,7 +48,11 @@ def _plane(result: Result, rows: np.ndarray, others: Mapping[str, float]) -> Rat
     rates, at_rate = np.unique(rate[rows], return_inverse=True)
     seeds, log_steps, log_bound = seeds_by_settings(result, rows, at_rate, len(rates))
     return RatePlane(
-        int(result.batch_size[rows][0]), others, seeds, RateCells(np.log(rates), log_steps, log_bound)
+        int(result.batch_size[rows][0]),
+        others,
+        seeds,
+        RateCells(np.log(rates), log_steps, log_bound),
+        partial(result.examples, int(result.batch_size[rows][0])),
     )
 
 

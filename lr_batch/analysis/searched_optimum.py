@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ class _Size(NamedTuple):
     settings: Mapping[str, np.ndarray]
     seeds: np.ndarray
     cells: RateCells  # the settings in the place of rates
+    examples: Callable[[float], float]  # of so many steps
 
     @property
     def heard(self) -> np.ndarray:
@@ -62,7 +64,13 @@ def _size(result: Result, batch_size: int) -> _Size:
     settings, at = np.unique(table, axis=0, return_inverse=True)
     seeds, log_steps, log_bound = seeds_by_settings(result, rows, at.ravel(), len(settings))
     columns = dict(zip(result.hparams, settings.T, strict=True))
-    return _Size(batch_size, columns, seeds, RateCells(np.log(columns[RATE]), log_steps, log_bound))
+    return _Size(
+        batch_size,
+        columns,
+        seeds,
+        RateCells(np.log(columns[RATE]), log_steps, log_bound),
+        partial(result.examples, batch_size),
+    )
 
 
 def _lanes(size: _Size, axes: Mapping[str, Axis]) -> Lanes:
@@ -125,7 +133,7 @@ def _row(
         steps=steps.best,
         low=steps.low,
         high=steps.high,
-        examples=steps.best * size.batch_size,
+        examples=size.examples(steps.best),
         learning_rate=rate if RATE in axes else None,
         edge=edge if edge in ("low", "high") else None,
         others=_others(size, surface, axes),

@@ -64,7 +64,9 @@ def _measured(study: Study, width: int) -> str:
     batch_size = study.batch_sizes[len(study.batch_sizes) // 2]
     middle = dataclasses.replace(study, batch_sizes=(batch_size,))
     settings = study.as_trained(study.settings[:1], batch_size)
-    terms = terms_of(settings, width, batch_size=batch_size, cadence=np.array([0, STEPS], np.int32))
+    terms = terms_of(
+        settings, width, batch_size=middle.batch_table(batch_size), cadence=np.array([0, STEPS], np.int32)
+    )
 
     def program(execution: str):
         engine = Engine.of(middle, width, execution, max_evals=2)

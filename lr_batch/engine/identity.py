@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -42,6 +42,7 @@ class Identity(NamedTuple):
       evaluation_share: of the time, which decides what evaluations read, see `lr_batch.engine.cadence`; 1 for everything.
       epochs, evals: of a training without a goal, see `lr_batch.generalize`.
       schedule: name and units of lengths; None where rates stay.
+      batch_schedule: its phases; None where batches stay.
       segment: of a trial that is trained in several, see `hparam.tuning`.
     """
 
@@ -62,6 +63,7 @@ class Identity(NamedTuple):
     evals: int | None = None
     segment: Mapping[str, Any] | None = None
     schedule: Mapping[str, Any] | None = None
+    batch_schedule: Sequence[Any] | None = None
 
     @classmethod
     def of(cls, study: Study, width: int, execution: str) -> Identity:
@@ -81,6 +83,7 @@ class Identity(NamedTuple):
             lanes=execution,
             jax=jax.__version__,
             schedule=study.schedule and study.schedule.described,
+            batch_schedule=study.batch_schedule and study.batch_schedule.described,
         )
 
     def described(self) -> dict[str, Any]:

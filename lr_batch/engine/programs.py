@@ -48,6 +48,7 @@ class Engine:
       batch_sizes: those that chunks may have.
       execution: of the lanes, "vmap", "blocks" or "map", see `lr_batch.lanes.execution`.
       tuned: whether the compiler for a GPU tries out kernels.
+      phases: rows of the table of a batch size that changes; 0 where none does.
       in_parts: whether evaluations may read a part of the held-out rows; the program is smaller without.
     """
 
@@ -61,6 +62,7 @@ class Engine:
         width: int,
         max_evals: int,
         batch_sizes: Sequence[int],
+        phases: int = 0,
         execution: str = VMAP,
         tuned: bool = True,
         in_parts: bool = True,
@@ -68,7 +70,7 @@ class Engine:
         self.workload, self.optimizer, self.metric = workload, optimizer, metric
         self.hparams, self.width, self.max_evals = tuple(hparams), width, max_evals
         self.micro_batches = micro_batches_of(batch_sizes, workload.micro_batch)
-        self.execution, self.tuned, self.in_parts = execution, tuned, in_parts
+        self.execution, self.tuned, self.in_parts, self.phases = execution, tuned, in_parts, phases
         self.compile_seconds: list[float] = []  # one entry a program
         self._lock = threading.Lock()
         self._tracing = (
@@ -88,7 +90,8 @@ class Engine:
             hparams=tuple(study.space),
             width=width,
             max_evals=max_evals,
-            batch_sizes=study.batch_sizes,
+            batch_sizes=study.trained_batch_sizes,
+            phases=study.batch_phases,
             execution=execution,
             tuned=chunk_memory(study).chunk(width, execution) > UNTUNED_BYTES,
             in_parts=reads_parts(study),
@@ -160,7 +163,8 @@ class Engine:
         cadence = _shape(jnp.int32, self.max_evals)
         reads, weights = _shape(jnp.int32, self.max_evals, 2), _shape(jnp.float32, self.max_evals, 3)
         flag = _shape(jnp.bool_)
-        terms = Terms(self._start_shapes()[0], count, cadence, count, reads, weights, number, flag, number)
+        batch = _shape(jnp.int32, self.phases, 2) if self.phases else count
+        terms = Terms(self._start_shapes()[0], batch, cadence, count, reads, weights, number, flag, number)
         return advance.lower(*_on(device, (carry, terms, count, self.data(device))))
 
     def _start(self) -> Callable[..., Carry]:
@@ -192,7 +196,7 @@ class Programs:
     def engine(self, study: Study, width: int, execution: str, *, max_evals: int) -> Engine:
         """The engine of a study's chunks of `width` lanes; nothing is compiled yet."""
         workload = study.workload
-        sizes = micro_batches_of(study.batch_sizes, workload.micro_batch)
+        sizes = (micro_batches_of(study.trained_batch_sizes, workload.micro_batch), study.batch_phases)
         data = tuple(
             map(id, jax.tree.leaves((workload.train_data, workload.eval_data)))
         )  # which the engine keeps

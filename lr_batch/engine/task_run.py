@@ -59,7 +59,7 @@ def race_terms(study: Study, task: Task) -> Terms:
     return terms_of(
         study.as_trained(task.chunk.settings, task.chunk.batch_size),
         task.width,
-        batch_size=task.chunk.batch_size,
+        batch_size=study.batch_table(task.chunk.batch_size),
         cadence=cadence.steps,
         reads=cadence.reads(num_examples(study.workload.eval_data), task.chunk.seed),
         max_evals=len(cadence_of(study)),

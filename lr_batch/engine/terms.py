@@ -24,7 +24,7 @@ def terms_of(
     settings: Settings,
     width: int,
     *,
-    batch_size: int,
+    batch_size: int | Int[np.ndarray, "phases 2"],
     cadence: Int[np.ndarray, " evals"],
     num_evals: int | None = None,
     reads: Int[np.ndarray, "evals 2"] | None = None,
@@ -39,7 +39,7 @@ def terms_of(
     Args:
       settings: hyperparameters of each lane, 1 to `width` of them with the same names.
       width: lanes of the program.
-      batch_size: of all lanes.
+      batch_size: of all lanes; a table where it changes, see `lr_batch.lanes.race.batch_size_at`.
       cadence: steps of the evaluations.
       num_evals: how many of them count; None for all.
       reads: held-out rows that each of them reads, see `Terms`; None for all.
@@ -54,7 +54,7 @@ def terms_of(
     steps = np.pad(cadence, (0, fill), mode="edge")
     return Terms(
         hparams=padded(settings, width),
-        batch_size=np.int32(batch_size),
+        batch_size=np.int32(batch_size) if isinstance(batch_size, int) else np.asarray(batch_size, np.int32),
         cadence=steps,
         num_evals=np.int32(len(cadence) if num_evals is None else num_evals),
         reads=np.pad(reads, ((0, fill), (0, 0))),

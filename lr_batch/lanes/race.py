@@ -43,12 +43,13 @@ class Terms(NamedTuple):
 
     `cadence[e]` is the step of evaluation e, for e < num_evals; the rest is padding. It reads `reads[e, 1]` held-out rows
     from place `reads[e, 0]` of their order on; 0 stands for all of them. `weights[e]` are those of the
-    average so far, the value before and the value now in the average at evaluation e. The goal is reached where the
+    average so far, the value before and the value now in the average at evaluation e. A `batch_size` that changes is a
+    table, see `batch_size_at`. The goal is reached where the
     average is below `threshold`, on its scale, or above it.
     """
 
     hparams: Mapping[str, Float[AnyArray, " lanes"]]
-    batch_size: Int[AnyArray, ""]
+    batch_size: Int[AnyArray, ""] | Int[AnyArray, "phases 2"]
     cadence: Int[AnyArray, " evals"]
     num_evals: Int[AnyArray, ""]
     reads: Int[AnyArray, "evals 2"]
@@ -109,13 +110,23 @@ def make_start(lane: Lane, axes: LaneState, num_train: int, max_evals: int) -> C
     return start
 
 
+def batch_size_at(
+    batch_size: Int[AnyArray, ""] | Int[AnyArray, "phases 2"], step: Int[Array, ""]
+) -> Int[Array, ""]:
+    """Examples of the batch of a step; of a table with rows (first step, size) by the last row that has begun."""
+    if jnp.ndim(batch_size) == 0:
+        return batch_size
+    return batch_size[jnp.sum(batch_size[:, 0] <= step) - 1, 1]
+
+
 def make_train(lane: Lane, axes: LaneState, execution: str = VMAP) -> Callable[..., tuple[LaneState, Draw]]:
     """`(hparams, lanes, draw, num_steps, batch_size, data) -> (lanes, draw)` after `num_steps` steps of all lanes."""
 
     def train(hparams, state, draw, num_steps, batch_size, data):
         def one(_, carry):
             state, draw = carry
-            return lane.step(hparams, state, draw, batch_size, data), draw.next(batch_size)
+            size = batch_size_at(batch_size, draw.step)
+            return lane.step(hparams, state, draw, size, data), draw.next(size)
 
         return jax.lax.fori_loop(0, num_steps, one, (state, draw))
 

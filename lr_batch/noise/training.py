@@ -114,6 +114,8 @@ def _check(study: Study) -> int:
             "noise scale: a batch of one example cannot be split, and its noise not be told from its signal: take a "
             "batch size of at least 2"
         )
+    if study.batch_schedule:
+        raise ValueError("noise scale: batches that grow have no one noise scale; leave batch_schedule out")
     if study.num_trials != 1:
         raise ValueError(
             f"noise scale: one trial is trained, this study has {study.num_trials}: give one batch size, one value of "

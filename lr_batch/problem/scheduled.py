@@ -8,13 +8,13 @@ batch size and budget.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jax.typing import ArrayLike
 
 import optim
-from lr_batch.problem.lengths import STEPS, Length, parse_length, steps_of
+from lr_batch.problem.lengths import EXAMPLES, STEPS, Length, parse_length, steps_of
 from lr_batch.problem.regularized import RegularizedOptimizer
 from lr_batch.schedules import SCHEDULES
 from lr_batch.schedules.bounds import FRACTION
@@ -99,12 +99,22 @@ class Schedule(NamedTuple):
         """The value of a hyperparameter with its unit, where it is a length."""
         return Length(value, self.units.get(name, STEPS)) if name in self.lengths else None
 
-    def in_steps(self, setting: Mapping[str, float], batch_size: int, budget: int) -> dict[str, float]:
-        """The setting with its lengths in steps. A warm-up is rounded down and what it is part of up, so that the one
-        stays shorter than the other at every batch size."""
+    def in_steps(
+        self,
+        setting: Mapping[str, float],
+        batch_size: int,
+        budget: int,
+        steps_of_examples: Callable[[float], float] | None = None,
+    ) -> dict[str, float]:
+        """The setting with its lengths in steps; `steps_of_examples` where batches grow. A warm-up is rounded down and
+        what it is part of up, so that the one stays shorter than the other at every batch size."""
         steps = dict(setting)
         for name in set(self.lengths) & set(setting):
-            exact = steps_of(Length(setting[name], self.units.get(name, STEPS)), batch_size, budget)
+            length = Length(setting[name], self.units.get(name, STEPS))
+            if steps_of_examples and length.unit == EXAMPLES:
+                exact = steps_of_examples(length.value)
+            else:
+                exact = steps_of(length, batch_size, budget)
             rounded = math.floor if name == "warmup" else math.ceil
             steps[name] = float(rounded(round(exact, 6)))  # 0.1 * 30 is three
         return steps

@@ -60,6 +60,9 @@ class StudyOptions:
     budget: Annotated[str | None, optional("STEPS")] = None
     """Most optimizer steps of one trial, or 10epochs or 50_000examples, with fewer steps at larger batches. Default:
     the workload's."""
+    batch_schedule: Annotated[str | None, optional("SIZE@START,...")] = None
+    """Batches that grow within a trial: x2@5epochs,x4@10epochs; or 64@1000 from step 1,000 on. --batch-sizes are those at
+    the start."""
     racing: bool = True
     """End a batch size's trials once the best is known: answers stay, cost falls."""
     extend: bool = True
@@ -106,6 +109,7 @@ class StudyOptions:
             batch_sizes=None if self.batch_sizes is None else parse.batch_sizes(self.batch_sizes),
             space={name: listed for name, listed in space.items() if name not in without},
             design=design,
+            batch_schedule=self.batch_schedule,
             schedule=lr_batch.Schedule(schedule, units) if units else schedule,
             regularizer=regularizer,
             seeds=parse.seeds(str(self.seeds)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from lr_batch import (
+    BatchSchedule,
     EngineReport,
     Goal,
     Length,
@@ -198,6 +199,7 @@ def _result(store: Store) -> Result:
     if not known or not trials:
         raise StudyError("; ".join([f"{store.directory} holds no finished trials yet", *damage_lines(store)]))
     study, device = known.study, sorted({row.device for row in rows})
+    examples = examples_of(study)
     seconds = sum(chunk.seconds for chunk in chunks)
     return Result.from_trials(
         trials,
@@ -208,12 +210,13 @@ def _result(store: Store) -> Result:
         budget=budget_of(study),
         hparams=study.get("space", sorted(trials[0].hparams)),
         schedule=Schedule(**study["schedule"]) if study.get("schedule") else None,
+        batch_schedule=batches_of(study),
         searched=Searched.read(study["searched"], study["trials"]) if study.get("searched") else None,
         engine=EngineReport(
             seconds=seconds,
             compile_seconds=0.0,
             programs_compiled=0,
-            examples=sum(trial.steps * trial.batch_size for trial in trials),
+            examples=int(sum(examples(trial.batch_size, trial.steps) for trial in trials)),
             device=", ".join(device),
             chunk_width=study.get("width", 0),
             trials_per_second=len(trials) / seconds if seconds else 0.0,
@@ -226,6 +229,18 @@ def budget_of(study: Mapping[str, Any]) -> int | Length:
     """The budget of a described study."""
     budget = study["budget"]
     return Length(**budget) if isinstance(budget, Mapping) else budget
+
+
+def batches_of(study: Mapping[str, Any]) -> BatchSchedule | None:
+    """The batch schedule of a described study."""
+    described = study.get("batch_schedule")
+    return BatchSchedule.read(described) if described else None
+
+
+def examples_of(study: Mapping[str, Any]) -> Callable[[int, int], float]:
+    """`(batch size, steps) -> examples` of the trials of a described study."""
+    growing, budget = batches_of(study), budget_of(study)
+    return lambda size, steps: growing.examples(size, budget, steps) if growing else steps * size
 
 
 def damage_lines(store: Store) -> tuple[str, ...]:

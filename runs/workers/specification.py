@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from lr_batch import Goal, Length, Schedule, Study
+from lr_batch import BatchSchedule, Goal, Length, Schedule, Study
 from lr_batch.engine import Chunk, Identity, Task
 from runs.store.rows import versions
 from runs.workers import sources
@@ -57,6 +57,7 @@ def of_study(study: Study, given: Sources) -> dict[str, Any]:
         "optimizer": sources.described("--optimizer", given.optimizer),
         "regularizer": study.regularizer and study.regularizer.name,
         "schedule": study.schedule and study.schedule.described,
+        "batch_schedule": study.batch_schedule and study.batch_schedule.described,
         "batch_sizes": list(study.batch_sizes),
         "space": {name: list(values) for name, values in study.space.items()},
         "goal": list(study.goal),
@@ -126,6 +127,7 @@ def study_of(document: Mapping[str, Any], identity: Identity) -> Study:
         lanes=identity.lanes,
         regularizer=said["regularizer"],
         schedule=schedule and Schedule(**schedule),
+        batch_schedule=BatchSchedule.read(said["batch_schedule"]) if said.get("batch_schedule") else None,
         reached=said["reached"],
         evaluation_growth=said["evaluation_growth"],
         evaluation_share=said["evaluation_share"],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,8 +79,8 @@ def training_curves(result: Result, outcome: Analysis, path: str | Path | None =
         figure.delaxes(panels[1])
         return style.save(figure, path)
     colours = batch_colours(len(fastest))
-    _draw_curves(panels[0], fastest, colours, [1] * len(fastest), result.goal.threshold)
-    _draw_curves(panels[1], fastest, colours, [entry.batch_size for entry in fastest], result.goal.threshold)
+    _draw_curves(panels[0], fastest, colours, lambda size, steps: steps, result.goal.threshold)
+    _draw_curves(panels[1], fastest, colours, result.examples, result.goal.threshold)
     _scale(panels, fastest, result)
     _legend(figure, fastest, colours)
     return style.save(figure, path)
@@ -91,18 +92,23 @@ def batch_colours(num: int) -> list[str]:
 
 
 def _draw_curves(
-    axes: Axes, fastest: list[FastestCurves], colours: list[str], units: list[int], threshold: float
+    axes: Axes,
+    fastest: list[FastestCurves],
+    colours: list[str],
+    place: Callable[[int, np.ndarray], np.ndarray],
+    threshold: float,
 ) -> None:
-    """All lines as one collection (an artist each would take most of the time), in steps times `units`."""
+    """All lines as one collection (an artist each would take most of the time), `place(batch size, steps)` across."""
     lines, looks, ends = [], [], []
-    for entry, colour, unit in zip(fastest, colours, units, strict=True):
+    for entry, colour in zip(fastest, colours, strict=True):
+        of = partial(place, entry.batch_size)
         steps, low, high = seed_band(entry)
-        axes.fill_between(steps * unit, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(of(steps), low, high, color=colour, alpha=0.15, linewidth=0)
         middle = median_seed(entry)
         steps, values = until_goal(entry.averages[middle], entry.steps_to_goal[middle])
-        lines.append(np.column_stack([steps * unit, values]))
+        lines.append(np.column_stack([of(steps), values]))
         looks += [colour] * len(entry.curves)
-        ends += [steps * unit for steps in entry.steps_to_goal]
+        ends += of(np.array(entry.steps_to_goal)).tolist()
     axes.add_collection(LineCollection(lines, colors=colours, linewidths=1.6), autolim=True)
     axes.scatter(ends, [threshold] * len(ends), s=13, c=looks, linewidths=0, zorder=3)
 

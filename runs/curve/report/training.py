@@ -15,7 +15,7 @@ def training_chart(result: Result, outcome: Analysis) -> Spec:
     """Two panels; a click on a batch size in the legend hides it in both."""
     fastest = fastest_curves(result, outcome.cells)
     data = [
-        _trace(entry, i, panel, colour)
+        _trace(result, entry, i, panel, colour)
         for entry, colour in zip(fastest, batch_colours(len(fastest)), strict=True)
         for i in range(len(entry.seeds))
         for panel in (1, 2)
@@ -36,13 +36,12 @@ def training_chart(result: Result, outcome: Analysis) -> Spec:
     }
 
 
-def _trace(entry: FastestCurves, i: int, panel: int, colour: str) -> Spec:
+def _trace(result: Result, entry: FastestCurves, i: int, panel: int, colour: str) -> Spec:
     curve, setting = entry.averages[i], ", ".join(f"{escape(n)} {v:.4g}" for n, v in entry.setting.items())
-    per_step = 1 if panel == 1 else entry.batch_size
     return {
         "type": "scatter",
         "mode": "lines",
-        "x": curve.steps * per_step,
+        "x": curve.steps if panel == 1 else result.examples(entry.batch_size, curve.steps),
         "y": curve.values,
         "xaxis": f"x{panel}",
         "yaxis": f"y{panel}",
