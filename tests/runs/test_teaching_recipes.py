@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runs.recipes import gradient_paths, rare_features, rate_sensitivity, schedules
+from runs.recipes import batch_schedule, gradient_paths, rare_features, rate_sensitivity, schedules
 
 PNG = b"\x89PNG"
 
@@ -100,3 +100,15 @@ def test_trainings_are_at_the_rates_that_are_drawn(out):
     np.testing.assert_array_equal(high.loss[:, 0], warm.loss[:, 0])  # the same seeds
     assert (high.loss[:, 1] == decayed.loss[:, 1]).all() and (high.loss[:, -1] != decayed.loss[:, -1]).all()
     assert (warm.loss[:, 1] == warm.loss[:, 0]).all()  # whose first rate is 0
+
+
+def test_a_batch_that_doubles_ends_where_a_rate_that_falls_does(tmp_path):
+    (outcome,) = batch_schedule.main(str(tmp_path / "b.png"), quick=True)
+    assert (tmp_path / "b.png").stat().st_size > 10_000
+    assert set(outcome.loss) == set(batch_schedule.ARMS) and outcome.loss["neither"].shape == (2, 80)
+    # Before the first milestone the arms are the same training; rates and batches differ from there on.
+    first = outcome.examples < 0.4 * outcome.examples[-1]
+    falls, doubles, neither = (outcome.loss[name] for name in batch_schedule.ARMS)
+    np.testing.assert_allclose(falls[:, first], neither[:, first], rtol=0.1)
+    np.testing.assert_allclose(doubles[:, first], neither[:, first], rtol=0.1)
+    assert 0.8 < outcome.doubling.best < 1.25 and np.isfinite(outcome.doubling).all()
