@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import lr_batch
+from lr_batch.data import DataNotPrepared
 from runs.plots import style
 
 MILESTONES = (0.5, 0.7, 0.85)  # parts of the examples, at each of which the rate falls or the batch grows
@@ -87,7 +88,7 @@ def main(out: str = "batch_schedule.png", *, quick: bool = False) -> list[Outcom
 def _with_data(case: Case) -> Case:
     try:
         lr_batch.as_workload(case.workload, **case.options)
-    except lr_batch.data.DataNotPrepared as error:
+    except DataNotPrepared as error:
         print(f"{error}; digits_cnn takes its place")
         return Case("digits_cnn", {}, case.optimizer, 0.1, case.batch_size, 10, case.factor)
     return case
