@@ -4,7 +4,7 @@ This is the door for what is built on the compiled chunk (a store, `hparam.tunin
 the plan of a chunk and its programs from here, and what is traced from `lr_batch.lanes`.
 """
 
-from lr_batch.engine.cadence import cadence_at, cadence_of, evaluation_steps
+from lr_batch.engine.cadence import ROWS, Cadence, cadence_at, cadence_of, evaluation_steps
 from lr_batch.engine.chunk import Checkpoint, Chunk, ChunkResult, ChunkStore, fingerprint
 from lr_batch.engine.chunk_plan import ChunkPlan, HandOut, Task, halved, is_out_of_memory, run_within_memory
 from lr_batch.engine.chunk_run import run_chunk
@@ -18,7 +18,7 @@ from lr_batch.engine.task_run import run_task
 from lr_batch.engine.terms import padded, terms_of
 from lr_batch.engine.workers import Program, run_tasks, worker_devices
 from lr_batch.lanes.execution import over_lanes
-from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
+from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks, shuffled
 from lr_batch.lanes.lane import Draw, Lane, LaneState, batch_value_and_grad, make_lane
 from lr_batch.lanes.micro_batch import MicroBatch, micro_batches_of
 from lr_batch.lanes.order import epoch_order
@@ -29,6 +29,8 @@ from lr_batch.problem.workload import AUTO
 __all__ = [
     "AUTO",
     "EVAL_BLOCK",
+    "ROWS",
+    "Cadence",
     "Carry",
     "Chunk",
     "ChunkResult",
@@ -76,6 +78,7 @@ __all__ = [
     "run_tasks",
     "run_within_memory",
     "segment_cadence",
+    "shuffled",
     "state_axes",
     "terms_of",
     "worker_devices",

@@ -21,6 +21,7 @@ PIECES = {
     "gather_and_gradient": pieces.gather_and_gradient,
     "update": pieces.update,
     "evaluation": pieces.evaluation,
+    "evaluation_in_parts": pieces.evaluation_in_parts,
     "batched_products": pieces.batched_products,
     "micro_batch_products": pieces.micro_batch_products,
     "separate_products": pieces.separate_products,

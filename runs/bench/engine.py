@@ -12,27 +12,32 @@ import dataclasses
 import resource
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import lr_batch
 from lr_batch import Result, Study
-from runs import Store
+from lr_batch.engine import ChunkResult
 from runs.bench.child import serve
 from runs.bench.work import Work
 from runs.cache import use_compilation_cache
+from runs.store import Store
 
 
 class TimedStore:
-    """A store that adds up the seconds spent in it, of all threads."""
+    """A store that adds up the seconds spent in it, of all threads, and those of finished chunks by batch size."""
 
     def __init__(self, store: Store):
         self.store, self.seconds = store, 0.0
+        self.chunk_seconds: defaultdict[int, float] = defaultdict(float)
 
     def load(self, chunk):
         return self._timed(self.store.load, chunk)
 
     def save(self, chunk, outcome):
+        if isinstance(outcome, ChunkResult):
+            self.chunk_seconds[chunk.batch_size] += outcome.seconds
         return self._timed(self.store.save, chunk, outcome)
 
     def _timed(self, method, *args):
@@ -49,7 +54,8 @@ def whole(study: Study, emit: Callable[..., None], repeats: int) -> None:
     with tempfile.TemporaryDirectory() as folder, Store(folder) as store:
         timed, programs = TimedStore(store), lr_batch.Programs()
         result = lr_batch.run(study, timed, programs=programs)
-        emit(cold=described(result) | {"store_seconds": timed.seconds})
+        seconds = {"store_seconds": timed.seconds, "chunk_seconds": dict(timed.chunk_seconds)}
+        emit(cold=described(result) | seconds)
     for _ in range(repeats):
         emit(warm=lr_batch.run(study, programs=programs).engine.seconds)
 

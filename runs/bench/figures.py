@@ -101,7 +101,8 @@ def parts_of(row: Mapping[str, float]) -> dict[str, float]:
         "gather": row["gather"] * steps,
         "gradient": max(0.0, row["gather_and_gradient"] - row["gather"]) * steps,
         "update": row["update"] * steps,
-        "evaluation": row["evaluation"] * row["evaluations"],
+        # A report of an earlier version has no other: every evaluation read all rows.
+        "evaluation": row.get("evaluating", row["evaluation"] * row["evaluations"]),
     }
     inside = sum(found.values()) - found["evaluation"]
     found["rest"] = max(0.0, row["step"] * steps - inside)

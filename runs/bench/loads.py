@@ -1,4 +1,4 @@
-"""How many steps and evaluations a loop over trials takes for a whole study, under each protocol.
+"""How many steps, and rows read by evaluations, a loop over trials takes for a whole study, under each protocol.
 
 "unraced": every trial goes on until its goal, its divergence or the end of the budget.
 "raced": one trial after the other, in random order, each left at the slack times the best so far of its batch
@@ -11,13 +11,15 @@ engine's race cut off, a sample that was trained without a race tells how long t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from lr_batch import BUDGET
+from lr_batch import BUDGET, Study, num_examples
+from lr_batch.engine import Cadence, cadence_at, shuffled
 
 Trials = Mapping[str, np.ndarray]
 ORDERS = 400  # random orders of the trials of a cell, over which the cost of its race is averaged
@@ -28,7 +30,35 @@ class Load(NamedTuple):
 
     trials: int
     steps: float
-    evaluations: float
+    rows: float
+
+
+class Evaluations(NamedTuple):
+    """When trials of each batch size are evaluated, and on how many of the `num_rows` held-out rows: as in the engine."""
+
+    cadences: Mapping[int, Cadence]
+    num_rows: int
+
+    @classmethod
+    def of(cls, study: Study) -> Evaluations:
+        cadences = {size: cadence_at(study, size) for size in study.batch_sizes}
+        return cls(cadences, num_examples(study.workload.eval_data))
+
+    def of_trial(self, batch_size: int, seed: int) -> tuple[np.ndarray, list[np.ndarray | None]]:
+        """Steps of a trial's evaluations, and the rows that each of them reads; None for all."""
+        cadence, order = self.cadences[batch_size], shuffled(self.num_rows)
+        reads = cadence.reads(self.num_rows, seed).tolist()
+        rows = [
+            order[(first + np.arange(number)) % self.num_rows] if number else None for first, number in reads
+        ]
+        return cadence.steps, rows
+
+    def counted(self, batch_size: int, last: Float[np.ndarray, "..."]) -> Float[np.ndarray, "... 2"]:
+        """Steps of a trial whose outcome is known at the first evaluation from step `last` on, and rows read by then."""
+        steps, rows = self.cadences[batch_size]
+        number = np.minimum(np.searchsorted(steps, last), len(steps) - 1)
+        read = np.cumsum(np.where(rows == 0, self.num_rows, rows), dtype=np.float64)
+        return np.stack([np.asarray(steps)[number], read[number]], axis=-1)
 
 
 class Ends(NamedTuple):
@@ -56,12 +86,6 @@ def ends(trials: Trials) -> Ends:
     return Ends(np.where(reached, trials["steps_to_goal"], trials["steps"]), reached)
 
 
-def counted(last: Float[np.ndarray, "..."], cadence: Sequence[int] | np.ndarray) -> Int[np.ndarray, "... 2"]:
-    """Steps and evaluations of a trial that knows its outcome at the first evaluation from step `last` on."""
-    number = np.minimum(np.searchsorted(cadence, last), len(cadence) - 1)
-    return np.stack([np.asarray(cadence)[number], number + 1], axis=-1)
-
-
 def ends_without_race(trials: Trials, sample: Trials) -> Ends:
     """Those that the race cut off go on as the sampled trials of their batch size do.
 
@@ -81,41 +105,53 @@ def ends_without_race(trials: Trials, sample: Trials) -> Ends:
     return Ends(last, reaches)
 
 
-def oracle_loads(trials: Trials, cadence: Sequence[int] | np.ndarray) -> dict[int, Load]:
+def oracle_loads(trials: Trials, evaluations: Evaluations) -> dict[int, Load]:
     """Exact: a trial ends where the engine's race ended it."""
-    return _by_size(trials, counted(ends(trials).last, cadence))
+    return _by_size(trials, counted(trials, ends(trials).last, evaluations))
 
 
-def unraced_loads(trials: Trials, sample: Trials, cadence: Sequence[int] | np.ndarray) -> dict[int, Load]:
-    return _by_size(trials, counted(ends_without_race(trials, sample).last, cadence))
+def unraced_loads(trials: Trials, sample: Trials, evaluations: Evaluations) -> dict[int, Load]:
+    return _by_size(trials, counted(trials, ends_without_race(trials, sample).last, evaluations))
+
+
+def counted(
+    trials: Trials, last: Float[np.ndarray, " trials"], evaluations: Evaluations
+) -> Float[np.ndarray, "trials 2"]:
+    """Steps of each trial, and rows that it has read."""
+    counts = np.zeros((len(last), 2))
+    for size in map(int, np.unique(trials["batch_size"])):
+        mine = trials["batch_size"] == size
+        counts[mine] = evaluations.counted(size, last[mine])
+    return counts
 
 
 def raced_loads(
-    trials: Trials,
-    sample: Trials,
-    cadence: Sequence[int] | np.ndarray,
-    slack: float,
-    rng: np.random.Generator,
+    trials: Trials, sample: Trials, evaluations: Evaluations, slack: float, rng: np.random.Generator
 ) -> dict[int, Load]:
     """The mean over random orders of the trials of each cell."""
     without = ends_without_race(trials, sample)
     counts = np.zeros((len(without.last), 2))
-    for size in np.unique(trials["batch_size"]):
+    for size in map(int, np.unique(trials["batch_size"])):
+        count = partial(evaluations.counted, size)
         for seed in np.unique(trials["seed"]):
             cell = np.flatnonzero((trials["batch_size"] == size) & (trials["seed"] == seed))
             orders = rng.permuted(np.tile(np.arange(len(cell)), (ORDERS, 1)), axis=1)
             own = Ends(without.last[cell], without.reaches[cell])
-            counts[cell] = race_one_by_one(own, orders, cadence, slack).mean(axis=0)
+            counts[cell] = race_one_by_one(own, orders, count, slack).mean(axis=0)
     return _by_size(trials, counts)
 
 
 def race_one_by_one(
-    own: Ends, orders: Int[np.ndarray, "orders trials"], cadence: Sequence[int] | np.ndarray, slack: float
+    own: Ends,
+    orders: Int[np.ndarray, "orders trials"],
+    count: Callable[[np.ndarray], np.ndarray],
+    slack: float,
 ) -> Float[np.ndarray, "orders trials 2"]:
-    """Steps and evaluations of each trial of a cell where they race one after the other, in each of `orders`."""
+    """Steps and rows of each trial of a cell where they race one after the other, in each of `orders`; `count` gives both
+    from last steps."""
     counts, best = np.zeros((*orders.shape, 2)), np.full(len(orders), np.inf)
     for trial in orders.T:  # those that come next, in all orders at once
-        alone, race = counted(own.last[trial], cadence), counted(slack * best, cadence)
+        alone, race = count(own.last[trial]), count(slack * best)
         counts[np.arange(len(orders)), trial] = np.minimum(alone, race)
         gets_there = own.reaches[trial] & (alone[:, 0] <= race[:, 0])
         best = np.where(gets_there, np.minimum(best, own.last[trial]), best)

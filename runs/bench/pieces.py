@@ -29,6 +29,7 @@ from lr_batch.engine import (
     micro_batches_of,
     over_lanes,
     products,
+    shuffled,
     state_axes,
 )
 from runs.bench.products import product_loop
@@ -118,19 +119,38 @@ def update(chunk: TimedChunk) -> Loop:
 
 
 def evaluation(chunk: TimedChunk) -> Loop:
-    """One evaluation of every lane. One number of every parameter changes in place, so that no layer's product can be
-    moved out of the loop."""
+    """One evaluation of every lane, on all held-out rows."""
     held_out, mask = in_blocks(chunk.study.workload.eval_data, EVAL_BLOCK)
     lanes = over_lanes(chunk.lane.evaluate, (chunk.axes, None, None), 0, chunk.execution)
     held_out = jax.tree.map(jnp.asarray, held_out)
 
     def body(number, carry):
         state, _ = carry
-        change = lambda leaf: leaf.at[(0,) * leaf.ndim].set(1e-9 * number.astype(leaf.dtype))
-        state = state._replace(params=jax.tree.map(change, state.params))
+        state = _changed(state, number)
         return state, lanes(state, held_out, jnp.asarray(mask))
 
     return _rounds(body), (chunk.state, jnp.zeros(chunk.state.alive.shape))
+
+
+def evaluation_in_parts(chunk: TimedChunk) -> Loop:
+    """The same where an evaluation goes through all rows as it goes through a part of them."""
+    held_out, _ = in_blocks(chunk.study.workload.eval_data, EVAL_BLOCK)
+    lanes = over_lanes(chunk.lane.evaluate_part, (chunk.axes, None, None, None, None), 0, chunk.execution)
+    held_out = jax.tree.map(jnp.asarray, held_out)
+    order = jnp.asarray(shuffled(num_examples(chunk.study.workload.eval_data)))
+
+    def body(number, carry):
+        state, _ = carry
+        state = _changed(state, number)
+        return state, lanes(state, held_out, order, jnp.int32(0), jnp.int32(len(order)))
+
+    return _rounds(body), (chunk.state, jnp.zeros(chunk.state.alive.shape))
+
+
+def _changed(state: LaneState, number: jax.Array) -> LaneState:
+    """One number of every parameter changes in place, so that no layer's product can be moved out of a loop."""
+    change = lambda leaf: leaf.at[(0,) * leaf.ndim].set(1e-9 * number.astype(leaf.dtype))
+    return state._replace(params=jax.tree.map(change, state.params))
 
 
 def batched_products(chunk: TimedChunk) -> Loop:

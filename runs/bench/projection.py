@@ -1,7 +1,7 @@
 """What a serial peer would need for every trial of a study, from the trials that it was given.
 
 A peer is given a random sample of the trials of every batch size, each for a limited time, and what it needs for
-a start, a step and an evaluation is multiplied by the steps and evaluations of all trials (`runs.bench.loads`).
+a start, a step and a held-out row is multiplied by the steps and rows of all trials (`runs.bench.loads`).
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ def estimate(timings: Sequence[Timing], loads: Mapping[int, Load], rng: np.rando
 
 
 def measured(timing: Timing) -> tuple[float, ...]:
-    return (timing.start_seconds, timing.train_seconds, timing.steps, timing.eval_seconds, timing.evaluations)
+    return (timing.start_seconds, timing.train_seconds, timing.steps, timing.eval_seconds, timing.rows)
 
 
 def seconds(timed: Float[np.ndarray, "resamples n 5"], load: Load) -> Float[np.ndarray, " resamples"]:
     """Ratios of sums: a trial that was measured for longer counts for more."""
-    start, train, steps, evaluate, evaluations = np.moveaxis(timed.sum(axis=1), -1, 0)
-    per_step, per_evaluation = train / np.maximum(steps, 1), evaluate / evaluations
-    return load.trials * start / timed.shape[1] + load.steps * per_step + load.evaluations * per_evaluation
+    start, train, steps, evaluate, rows = np.moveaxis(timed.sum(axis=1), -1, 0)
+    per_step, per_row = train / np.maximum(steps, 1), evaluate / rows
+    return load.trials * start / timed.shape[1] + load.steps * per_step + load.rows * per_row

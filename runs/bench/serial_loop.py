@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -20,10 +21,13 @@ import numpy as np
 import optax
 
 from lr_batch import Study, num_examples
-from lr_batch.engine import cadence_of
+from lr_batch.engine import ROWS
 from runs.bench.child import serve
+from runs.bench.loads import Evaluations
 from runs.bench.trial_loop import PeerTrainer, Rules, TrialPlan, run_trial
 from runs.bench.work import Work
+
+ROWS_AT_ONCE = (8 * ROWS, ROWS)  # held-out rows that are evaluated at once
 
 
 def make_trainer(study: Study) -> PeerTrainer:
@@ -47,11 +51,12 @@ def make_trainer(study: Study) -> PeerTrainer:
         )
         return optax.apply_updates(params, updates), opt_state
 
-    @jax.jit
-    def evaluate(params, opt_state):
-        return workload.evaluate(optimizer.eval_params(opt_state, params), held_out)[study.goal.metric].mean()
+    def evaluate(params, opt_state, rows=None):
+        params = optimizer.eval_params(opt_state, params)
+        read = held_out if rows is None else jax.tree.map(lambda leaf: leaf[rows], held_out)
+        return workload.evaluate(params, read)[study.goal.metric].mean()
 
-    jitted = jax.jit(step, donate_argnums=(0, 1))
+    jitted, evaluated = jax.jit(step, donate_argnums=(0, 1)), jax.jit(evaluate)
 
     def start(seed, hparams):
         hparams = {name: jnp.float32(value) for name, value in hparams.items()}
@@ -61,15 +66,29 @@ def make_trainer(study: Study) -> PeerTrainer:
         start=start,
         step=lambda state, rows, number: (*jitted(*state, rows, np.int32(number)), *state[2:]),
         wait=jax.block_until_ready,
-        evaluate=lambda state: float(evaluate(*state[:2])),
+        evaluate=lambda state, rows: mean_over_pieces(partial(evaluated, *state[:2]), rows),
     )
 
 
+def mean_over_pieces(mean: Callable, rows: np.ndarray | None) -> float:
+    """`mean(rows)` in pieces of few sizes, so that few programs are compiled; `mean()` of all."""
+    if rows is None:
+        return float(mean())
+    means, left = [], rows
+    while len(left):
+        size = next((size for size in ROWS_AT_ONCE if size <= len(left)), len(left))
+        means.append((size, mean(left[:size])))
+        left = left[size:]
+    return sum(size * float(value) for size, value in means) / len(rows)
+
+
 def warm_up(trainer: PeerTrainer, study: Study, batch_size: int) -> float:
-    """Seconds until the first step of a batch size and the first evaluation are done: compilation."""
-    began = time.perf_counter()
-    state = trainer.start(0, study.settings[0])
-    trainer.evaluate(trainer.step(state, np.arange(batch_size, dtype=np.int32), 0))
+    """Seconds until the first step of a batch size and the first evaluations are done: compilation."""
+    evaluations, began = Evaluations.of(study), time.perf_counter()
+    state = trainer.step(trainer.start(0, study.settings[0]), np.arange(batch_size, dtype=np.int32), 0)
+    _, reads = evaluations.of_trial(batch_size, 0)
+    for rows in {0 if rows is None else len(rows): rows for rows in reads}.values():
+        trainer.evaluate(state, rows)
     return time.perf_counter() - began
 
 
@@ -79,7 +98,7 @@ def measure(
     """Trains the trials of the request and reports `{"compile": {batch size: seconds}}` and each trial's
     timing."""
     plans = [TrialPlan(**plan) for plan in request["plans"]]
-    rules = Rules(cadence_of(study), study.goal, study.time_constant, request["seconds"])
+    rules = Rules(Evaluations.of(study), study.goal, study.time_constant, request["seconds"])
     sizes = sorted({plan.batch_size for plan in plans})
     emit(compile={size: warm_up(trainer, study, size) for size in sizes})
     rows = num_examples(study.workload.train_data)

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from lr_batch.engine import cadence_of
 from runs.bench.compare import Effort, Runs, Turn, agreement
-from runs.bench.loads import Load, columns, oracle_loads, raced_loads, unraced_loads
+from runs.bench.loads import Evaluations, Load, columns, oracle_loads, raced_loads, unraced_loads
 from runs.bench.projection import estimate
 from runs.bench.work import Work
 
@@ -30,16 +29,16 @@ def summary(work: Work, effort: Effort, runs: Runs) -> dict[str, Any]:
     """Everything as JSON; seconds unless a name says otherwise."""
     trials = columns(runs.engine[0]["cold"]["trials"])
     study = work.study()
-    cadence = cadence_of(study)
-    loads = {"oracle": oracle_loads(trials, cadence)}
+    evaluations = Evaluations.of(study)
+    loads = {"oracle": oracle_loads(trials, evaluations)}
     if runs.unraced:
         sample, rng = columns(runs.unraced["trials"]), np.random.default_rng(0)
-        loads["raced"] = raced_loads(trials, sample, cadence, study.slack, rng)
-        loads["unraced"] = unraced_loads(trials, sample, cadence)
+        loads["raced"] = raced_loads(trials, sample, evaluations, study.slack, rng)
+        loads["unraced"] = unraced_loads(trials, sample, evaluations)
     engine = engine_summary(runs.engine, len(trials["steps"]))
     peers = {peer: peer_summary(peer, turns, loads, runs.engine) for peer, turns in runs.turns.items()}
     parts = [row for row in runs.breakdown if "batch_size" in row]
-    counts = chunk_counts(trials, cadence, runs.breakdown[0]["width"])
+    counts = chunk_counts(trials, evaluations, runs.breakdown[0]["width"])
     lanes = runs.breakdown[0]["width"] * runs.breakdown[0]["workers"]
     return {
         "work": dataclasses.asdict(work.filled()),
@@ -52,7 +51,10 @@ def summary(work: Work, effort: Effort, runs: Runs) -> dict[str, Any]:
         "agreement": agreement(runs),
         "split": split(runs, parts, counts),
         "products_seconds": products_seconds(parts, counts, runs.breakdown[0]["workers"]),
-        "batch_sizes": [by_size(row, counts[row["batch_size"]], lanes) for row in parts],
+        "batch_sizes": [
+            by_size(row, counts[row["batch_size"]], lanes, chunk_seconds(runs, row["batch_size"]))
+            for row in parts
+        ],
         "memory": next(row["memory"] for row in runs.breakdown if "memory" in row),
         "published_trials": published(engine, peers, len(trials["steps"])),
     }
@@ -120,29 +122,36 @@ def peer_summary(
 
 
 def chunk_counts(
-    trials: Mapping[str, np.ndarray], cadence: np.ndarray, width: int
-) -> dict[int, dict[str, int]]:
+    trials: Mapping[str, np.ndarray], evaluations: Evaluations, width: int
+) -> dict[int, dict[str, float]]:
     """Steps, evaluations and calls of the program of all chunks of a batch size; a chunk lasts as long as
-    its last lane."""
-    last = np.stack([trials["steps"], np.searchsorted(cadence, trials["steps"]) + 1], axis=1)
-    counts: dict[int, dict[str, int]] = {}
+    its last lane. Evaluations of all held-out rows count as `whole`, those of parts together as so many in `parts`."""
+    counts: dict[int, dict[str, float]] = {}
     for size in map(int, np.unique(trials["batch_size"])):
-        mine = trials["batch_size"] == size
+        mine, (cadence, rows) = trials["batch_size"] == size, evaluations.cadences[size]
         longest = np.array(
-            [last[mine & (trials["seed"] == seed)].max(axis=0) for seed in np.unique(trials["seed"])]
+            [trials["steps"][mine & (trials["seed"] == seed)].max() for seed in np.unique(trials["seed"])]
         )
+        number = np.searchsorted(cadence, longest, side="right")
         chunks = math.ceil((mine & (trials["seed"] == trials["seed"][0])).sum() / width)
-        calls = sum(2 + int(np.log2(1 + steps / 4)) for steps in longest[:, 0])  # slices double: `next_stop`
+        calls = sum(2 + int(np.log2(1 + steps / 4)) for steps in longest)  # slices double: `next_stop`
         counts[size] = {
-            "steps": chunks * int(longest[:, 0].sum()),
-            "evaluations": chunks * int(longest[:, 1].sum()),
+            "steps": chunks * int(longest.sum()),
+            "evaluations": chunks * int(number.sum()),
+            "whole": chunks * int(sum((rows[:n] == 0).sum() for n in number)),
+            "parts": chunks * float(sum(rows[:n].sum() for n in number)) / evaluations.num_rows,
             "calls": chunks * calls,
         }
     return counts
 
 
+def chunk_seconds(runs: Runs, batch_size: int) -> float:
+    """Seconds of all chunks of a batch size in the cold run, the median over rounds."""
+    return float(np.median([r["cold"]["chunk_seconds"][str(batch_size)] for r in runs.engine]))
+
+
 def split(
-    runs: Runs, parts: Sequence[Mapping[str, Any]], counts: Mapping[int, Mapping[str, int]]
+    runs: Runs, parts: Sequence[Mapping[str, Any]], counts: Mapping[int, Mapping[str, float]]
 ) -> dict[str, float]:
     """Core-seconds of a cold run: the parts as timed alone times how often they are done; `rest` is what is
     left.
@@ -159,7 +168,7 @@ def split(
         "gradient": both - gather,
         "update": update,
         "step_rest": total("step", "steps") - both - update,
-        "evaluation": total("evaluation", "evaluations"),
+        "evaluation": total("evaluation", "whole") + total("evaluation_in_parts", "parts"),
         "dispatch": total("dispatch", "calls"),
         "store": float(np.median([r["cold"]["store_seconds"] for r in runs.engine])),
     }
@@ -173,24 +182,32 @@ def bound_of(row: Mapping[str, Any]) -> float:
 
 
 def products_seconds(
-    parts: Sequence[Mapping[str, Any]], counts: Mapping[int, Mapping[str, int]], workers: int
+    parts: Sequence[Mapping[str, Any]], counts: Mapping[int, Mapping[str, float]], workers: int
 ) -> float:
     """What the study would take if the products of the gradient were all there is to do."""
     return sum(bound_of(row) * counts[row["batch_size"]]["steps"] for row in parts) / workers
 
 
-def by_size(row: Mapping[str, Any], count: Mapping[str, int], lanes: int) -> dict[str, Any]:
+def by_size(row: Mapping[str, Any], count: Mapping[str, float], lanes: int, seconds: float) -> dict[str, Any]:
     """A batch size's parts, the engine's share of the bound, and how many times as many steps its `lanes` do on the
-    whole machine as one trial does that has it to itself."""
+    whole machine as one trial does that has it to itself.
+
+    Of the `seconds` of its chunks `training` and `evaluating` are parts as timed alone, `waiting` is the rest.
+    """
     bound = bound_of(row)
-    spent = row["step"] * count["steps"] + row["evaluation"] * count["evaluations"]
+    training = row["step"] * count["steps"]
+    evaluating = row["evaluation"] * count["whole"] + row["evaluation_in_parts"] * count["parts"]
     return {
         **row,
         **count,
         "bound": bound,
         "bound_gflops_per_core": row["flops"] / bound / 1e9,
         "share_of_bound": bound / row["step"],
-        "share_with_evaluation": bound * count["steps"] / spent,
+        "share_with_evaluation": bound * count["steps"] / (training + evaluating),
+        "seconds": seconds,
+        "training": training,
+        "evaluating": evaluating,
+        "waiting": seconds - training - evaluating,
         "times_single_lane": lanes * row["single_lane_step"] / row["step"],
     }
 

@@ -25,6 +25,8 @@ def print_bench(report: Mapping[str, Any], stream: IO[str]) -> None:
     )
     say(peers_table(report))
     say(sizes_table(report))
+    if "waiting" in report["batch_sizes"][0]:  # not in a report of an earlier version
+        say(split_table(report))
     for line in remarks(report):
         say(line)
 
@@ -91,6 +93,17 @@ def sizes_table(report: Mapping[str, Any]) -> Table:
         "of bound",
         "x one lane",
     )
+    return table(("batch", *headings), rows)
+
+
+def split_table(report: Mapping[str, Any]) -> Table:
+    """Where the core-seconds of the chunks of each batch size go."""
+    rows = []
+    for row in report["batch_sizes"]:
+        seconds = [row["seconds"], row["training"], row["evaluating"], row["waiting"]]
+        share = row["evaluating"] / (row["training"] + row["evaluating"])
+        rows.append((f"{row['batch_size']:,}", *(f"{value:,.2f}" for value in seconds), f"{share:.0%}"))
+    headings = ("core-seconds", "training", "evaluating", "waiting and rest", "evaluating of both")
     return table(("batch", *headings), rows)
 
 

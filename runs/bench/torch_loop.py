@@ -62,12 +62,13 @@ def make_trainer(study: Study) -> PeerTrainer:
         optimizer.step()
         return state
 
-    def evaluate(state):
+    def evaluate(state, rows):
+        x, y = (held_out[side] if rows is None else held_out[side][tensor(rows)] for side in "xy")
         with torch.no_grad():
-            outputs = network(state[0], held_out["x"])
+            outputs = network(state[0], x)
             if study.goal.metric == "error":
-                return (outputs.argmax(-1) != held_out["y"]).float().mean().item()
-            return cross_entropy(outputs, held_out["y"]).item()
+                return (outputs.argmax(-1) != y).float().mean().item()
+            return cross_entropy(outputs, y).item()
 
     wait = lambda state: torch.cuda.synchronize() if device.type == "cuda" else None
     return PeerTrainer(start, step, wait, evaluate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +14,7 @@ from jaxtyping import Int
 
 from lr_batch import Goal
 from lr_batch.engine import average_weights, epoch_order
+from runs.bench.loads import Evaluations
 
 REACHED, DIVERGED, BUDGET, RACE, TIME = "reached", "diverged", "budget", "race", "time"
 
@@ -21,12 +22,12 @@ REACHED, DIVERGED, BUDGET, RACE, TIME = "reached", "diverged", "budget", "race",
 class PeerTrainer(NamedTuple):
     """`start: (seed, hparams) -> state`; `step: (state, rows, number) -> state`, where rows are the
     examples of the batch and `number` is the step's; `wait: state -> None` until it is computed; `evaluate:
-    state -> float`."""
+    (state, rows) -> float` on these held-out rows, None for all."""
 
     start: Callable[[int, Mapping[str, float]], Any]
     step: Callable[[Any, np.ndarray, int], Any]
     wait: Callable[[Any], None]
-    evaluate: Callable[[Any], float]
+    evaluate: Callable[[Any, np.ndarray | None], float]
 
 
 class TrialPlan(NamedTuple):
@@ -40,12 +41,12 @@ class TrialPlan(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """What a trial took, in seconds; evaluation number 0 is before the first step."""
+    """What a trial took, in seconds; `rows` are the held-out rows that its evaluations read."""
 
     trial: int
     batch_size: int
     steps: int
-    evaluations: int
+    rows: int
     start_seconds: float
     train_seconds: float
     eval_seconds: float
@@ -54,9 +55,10 @@ class Timing(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What ends every trial: the last evaluation of `cadence`, `goal` by the average of `time_constant`, or `seconds`."""
+    """When and on which rows trials are evaluated, as in the engine, and what ends every one: the last evaluation, `goal`
+    by the average of `time_constant`, or `seconds`."""
 
-    cadence: Sequence[int] | np.ndarray
+    evaluations: Evaluations
     goal: Goal
     time_constant: float = 0.0
     seconds: float = math.inf
@@ -73,19 +75,19 @@ def run_trial(trainer: PeerTrainer, plan: TrialPlan, rules: Rules, num_examples:
     state = trainer.start(plan.seed, plan.hparams)
     trainer.wait(state)
     start_seconds, train_seconds, eval_seconds = clock() - began, 0.0, 0.0
-    step, before, last_value = 0, (0, math.nan), math.nan
-    weights = average_weights(np.asarray(rules.cadence), rules.time_constant).tolist()
-    for evaluations, stop in enumerate(map(int, rules.cadence), 1):
+    step, before, last_value, read = 0, (0, math.nan), math.nan, 0
+    steps, reads = rules.evaluations.of_trial(plan.batch_size, plan.seed)
+    weights = average_weights(steps, rules.time_constant).tolist()
+    for stop, held_out, (kept, past, now) in zip(steps.tolist(), reads, weights, strict=True):
         rows = list(itertools.islice(batches, stop - step))
         began = clock()
         for number, row in enumerate(rows, step):
             state = trainer.step(state, row, number)
         trainer.wait(state)
         trained = clock()
-        value = trainer.evaluate(state)
+        value = trainer.evaluate(state, held_out)
         train_seconds, eval_seconds = train_seconds + trained - began, eval_seconds + clock() - trained
-        step = stop
-        kept, past, now = weights[evaluations - 1]
+        step, read = stop, read + (rules.evaluations.num_rows if held_out is None else len(held_out))
         average = now * value + (kept * before[1] + past * last_value if kept else 0.0)
         status = status_of(value, average, step, plan, rules, train_seconds + eval_seconds)
         if status:
@@ -96,7 +98,7 @@ def run_trial(trainer: PeerTrainer, plan: TrialPlan, rules: Rules, num_examples:
         plan.trial,
         plan.batch_size,
         step,
-        evaluations,
+        read,
         start_seconds,
         train_seconds,
         eval_seconds,

@@ -25,11 +25,11 @@ class Work:
     batch_sizes: Annotated[str | None, tyro.conf.arg(metavar="LOW:HIGH:xFACTOR")] = None
     """Default: the workload's, less for the slower ones (`REDUCED`)."""
     learning_rates: Annotated[str | None, tyro.conf.arg(metavar="LOW:HIGH:NUM")] = None
-    """Default: the optimizer's."""
+    """Default: the optimizer's, fewer for the slowest workload (`REDUCED`)."""
     seeds: int | None = None
     """Trials of each setting. Default: 4, less for the slower ones (`REDUCED`)."""
     goal: Annotated[str | None, tyro.conf.arg(metavar="METRIC<NUMBER")] = None
-    """Default: the workload's."""
+    """Default: the workload's, another for the slowest (`REDUCED`)."""
     budget: Annotated[int | None, tyro.conf.arg(metavar="STEPS")] = None
     """Most steps of one trial. Default: the workload's, less for the slower ones (`REDUCED`)."""
 
@@ -57,7 +57,14 @@ class Work:
 
 # Their default studies take hours on two cores, even here.
 REDUCED = {
-    "fashion_mnist_fc": {"batch_sizes": "8:2048:x4", "seeds": 1, "budget": 4_000},
+    "fashion_mnist_fc": {"batch_sizes": "8:2048:x4", "seeds": 2, "budget": 4_000},
+    "simple_cnn_fashion_mnist": {
+        "batch_sizes": "32:256:x2",
+        "learning_rates": "0.01:0.5:12",
+        "seeds": 2,
+        "goal": "error<0.2",
+        "budget": 600,
+    },
     "pydoc_lm": {"batch_sizes": "1:256:x4", "seeds": 2, "budget": 4_000},
     "digits_cnn": {"batch_sizes": "1:1024:x4", "seeds": 2, "budget": 4_000},
 }

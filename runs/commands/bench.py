@@ -30,6 +30,8 @@ class Bench:
     """Turns of every peer."""
     trials: int = 4
     """Sampled trials of every batch size in each turn of a serial peer; the rest is projected."""
+    warm: int = 2
+    """Runs of the compiled engine in each round."""
     unraced: bool = True
     """Also compare without a race, for which some trials are trained to the end of their budget."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -76,8 +78,12 @@ class Bench:
         unknown = [name for name in peers if name not in SERIAL]
         if unknown or not peers:
             raise ValueError(f"--peers: must be some of {', '.join(SERIAL)}, got {self.peers!r}")
-        for name in ("rounds", "trials"):
+        for name in ("rounds", "trials", "warm"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name}: must be a whole number >= 1, got {getattr(self, name)}")
-        effort = QUICK if self.quick else Effort(rounds=self.rounds, trials_per_size=self.trials)
+        effort = (
+            QUICK
+            if self.quick
+            else Effort(rounds=self.rounds, trials_per_size=self.trials, warm_runs=self.warm)
+        )
         return peers, effort if self.unraced else effort._replace(unraced_rates=0)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import lr_batch
-from lr_batch.engine import Draw, evaluation_steps, products
+from lr_batch.engine import Cadence, Draw, products, shuffled
 from lr_batch.workloads.patch_conv import lane_by_lane, of_patches
 from runs.__main__ import main
 from runs.bench import (
@@ -45,10 +45,18 @@ def test_examples_come_in_the_order_of_the_engine(batch_size):
         draw = step(draw, jnp.int32(batch_size))
 
 
+def all_rows(*steps: int) -> loads.Evaluations:
+    """Evaluations at these steps, each of the one held-out row: the rows read are counted evaluations."""
+    return loads.Evaluations({4: Cadence(np.array(steps), np.zeros(len(steps), int))}, 1)
+
+
 def falling(values: dict[int, float]) -> PeerTrainer:
     """A trainer whose state is the number of steps done and whose metric after them is `values`."""
     return PeerTrainer(
-        lambda seed, hparams: 0, lambda state, rows, number: state + 1, lambda state: None, values.get
+        lambda seed, hparams: 0,
+        lambda state, rows, number: state + 1,
+        lambda state: None,
+        lambda state, rows: values[state],
     )
 
 
@@ -64,14 +72,14 @@ def falling(values: dict[int, float]) -> PeerTrainer:
 )
 def test_a_trial_ends_where_its_outcome_is_known(values, race, status, steps, goal):
     plan = TrialPlan(0, 4, 0, {"learning_rate": 0.1}, race)
-    timing = run_trial(falling(values), plan, Rules((0, 1, 2, 4), lr_batch.Goal("loss", 0.75)), 10)
+    timing = run_trial(falling(values), plan, Rules(all_rows(0, 1, 2, 4), lr_batch.Goal("loss", 0.75)), 10)
     assert (timing.status, timing.steps, timing.steps_to_goal) == (status, steps, goal)
-    assert timing.evaluations == (0, 1, 2, 4).index(steps) + 1
+    assert timing.rows == (0, 1, 2, 4).index(steps) + 1
 
 
 def test_a_trial_ends_when_its_time_is_over():
     plan = TrialPlan(0, 4, 0, {}, np.inf)
-    rules = Rules((0, 1, 2), lr_batch.Goal("loss", 0.5), seconds=-1.0)
+    rules = Rules(all_rows(0, 1, 2), lr_batch.Goal("loss", 0.5), seconds=-1.0)
     assert run_trial(falling(dict.fromkeys((0, 1, 2), 3.0)), plan, rules, 10).status == "time"
 
 
@@ -129,9 +137,9 @@ def test_steps_are_counted_as_the_serial_loop_takes_them(engine_result):
     """The projection rests on this: a trial alone takes the steps that `ends` reads off the engine's
     result."""
     trials = loads.columns(trial_columns(engine_result))
-    counted = loads.counted(loads.ends(trials).last, evaluation_steps(60))
+    counted = loads.counted(trials, loads.ends(trials).last, loads.Evaluations.of(WORK.study()))
     for timing in timings_of(serial_loop.make_trainer, engine_result):
-        assert (timing.steps, timing.evaluations) == tuple(counted[timing.trial])
+        assert (timing.steps, timing.rows) == tuple(counted[timing.trial])
 
 
 def test_digits_cnn_in_torch_is_the_network_of_the_workload():
@@ -153,10 +161,8 @@ def test_torch_says_why_it_is_absent():
     assert "shampoo" in torch_loop.missing("digits_mlp", "shampoo")
 
 
-def timing(
-    size: int, *, step: float, evaluation: float = 0.5, steps: int = 10, evaluations: int = 4
-) -> Timing:
-    return Timing(0, size, steps, evaluations, 1.0, step * steps, evaluation * evaluations, "time", None)
+def timing(size: int, *, step: float, evaluation: float = 0.5, steps: int = 10, rows: int = 4) -> Timing:
+    return Timing(0, size, steps, rows, 1.0, step * steps, evaluation * rows, "time", None)
 
 
 def test_projection_of_exact_timings_is_exact():
@@ -209,7 +215,7 @@ def test_cut_trials_go_on_as_the_sample_does():
     )  # rates 0.1 and 0.4 are one octave of four from the ends
     np.testing.assert_allclose(without.last, [slow, 2.5, fast, slow, 4, 3])
     assert without.reaches.tolist() == [True, True, False, True, True, True]
-    steps = np.arange(41)
+    steps = all_rows(*range(41))
     assert loads.unraced_loads(trials, sample, steps)[4] == loads.Load(6, 26 + 3 + 13 + 26 + 4 + 3, 75 + 6)
     assert loads.oracle_loads(trials, steps)[4] == loads.Load(6, 5 + 3 + 5 + 6 + 4 + 3, 26 + 6)
 
@@ -217,7 +223,7 @@ def test_cut_trials_go_on_as_the_sample_does():
 def test_a_race_of_one_after_the_other_knows_the_best_so_far():
     own = loads.Ends(np.array([30.0, 2.5, 9.0]), np.array([True, True, False]))
     orders = np.array([[0, 1, 2], [1, 0, 2], [2, 0, 1]])
-    counts = loads.race_one_by_one(own, orders, np.arange(41), slack=2.0)
+    counts = loads.race_one_by_one(own, orders, lambda last: all_rows(*range(41)).counted(4, last), slack=2.0)
     # The slowest first runs to its end; after the best, which takes 2.5, all others stop at 5; diverging sets no mark.
     np.testing.assert_array_equal(counts[:, :, 0], [[30, 3, 5], [5, 3, 5], [30, 3, 9]])
     np.testing.assert_array_equal(counts[:, :, 1], counts[:, :, 0] + 1)
@@ -225,10 +231,10 @@ def test_a_race_of_one_after_the_other_knows_the_best_so_far():
 
 def test_a_race_lies_between_an_oracle_race_and_none():
     trials, sample = cut_and_sampled()
-    raced = loads.raced_loads(trials, sample, np.arange(41), 2.0, np.random.default_rng(0))[4]
+    raced = loads.raced_loads(trials, sample, all_rows(*range(41)), 2.0, np.random.default_rng(0))[4]
     least, most = (
-        loads.oracle_loads(trials, np.arange(41))[4],
-        loads.unraced_loads(trials, sample, np.arange(41))[4],
+        loads.oracle_loads(trials, all_rows(*range(41)))[4],
+        loads.unraced_loads(trials, sample, all_rows(*range(41)))[4],
     )
     assert least.steps < raced.steps < most.steps
 
@@ -298,6 +304,8 @@ def test_parts_of_a_step_do_what_they_are_named_for():
     assert all(np.isfinite(leaf).all() and np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(grads))
     _, values = after(pieces.evaluation(chunk))
     assert values.shape == (2,) and (values > 1).all()
+    _, in_parts = after(pieces.evaluation_in_parts(chunk))
+    np.testing.assert_allclose(in_parts, values, rtol=1e-5)
 
 
 def test_the_stopwatch_counts_rounds(monkeypatch):
@@ -344,8 +352,12 @@ def test_chunks_are_counted_by_their_last_lane():
         "seed": np.array([0, 0, 1, 1]),
         "steps": np.array([3, 8, 2, 4]),
     }
-    counts = summary.chunk_counts(trials, np.array([0, 1, 2, 3, 4, 8]), width=2)
+    evaluations = loads.Evaluations(
+        {4: Cadence(np.array([0, 1, 2, 3, 4, 8]), np.array([64, 0, 64, 0, 0, 0]))}, 128
+    )
+    counts = summary.chunk_counts(trials, evaluations, width=2)
     assert counts[4]["steps"] == 8 + 4 and counts[4]["evaluations"] == 6 + 5
+    assert counts[4]["whole"] == 4 + 3 and counts[4]["parts"] == 1 + 1
 
 
 def test_the_pool_shares_the_work_out():
@@ -416,3 +428,35 @@ def test_gpu_script_starts_on_a_cpu(tmp_path):
     assert json.loads((tmp_path / "bench.json").read_text())["trials"] == 2
     assert report["precisions"]["float32"]["32"]["share_of_bound"] > 0
     assert report["panel_b"] == {"left_out": "quick"}
+
+
+def test_a_trial_alone_reads_the_rows_that_the_engine_reads():
+    cadence = Cadence(np.array([0, 5, 9]), np.array([2, 0, 3]))
+    steps, rows = loads.Evaluations({8: cadence}, 5).of_trial(8, 3)
+    assert steps.tolist() == [0, 5, 9] and rows[1] is None
+    order, first = shuffled(5), cadence.reads(5, 3)[:, 0]
+    np.testing.assert_array_equal(rows[0], order[(first[0] + np.arange(2)) % 5])
+    np.testing.assert_array_equal(rows[2], order[(first[2] + np.arange(3)) % 5])
+
+
+def test_rows_are_evaluated_in_pieces_of_few_sizes():
+    sizes, every = [], np.arange(1_000)
+
+    def mean(rows=every):
+        sizes.append(len(rows))
+        return rows.mean()
+
+    rows = np.arange(3, 3 + 512 + 64 + 64)
+    assert serial_loop.mean_over_pieces(mean, rows) == pytest.approx(rows.mean())
+    assert sizes == [512, 64, 64]
+    assert serial_loop.mean_over_pieces(mean, None) == 499.5
+
+
+def test_seconds_of_a_batch_size_are_split():
+    row = {"batch_size": 8, "step": 2.0, "evaluation": 5.0, "evaluation_in_parts": 7.0, "flops": 1.0}
+    row |= {"single_lane_step": 1.0} | dict.fromkeys(
+        ("batched_products", "micro_batch_products", "separate_products"), 1.0
+    )
+    found = summary.by_size(row, {"steps": 10, "evaluations": 4, "whole": 2, "parts": 1.5}, 4, 45.0)
+    assert (found["training"], found["evaluating"]) == (20.0, 2 * 5 + 1.5 * 7)
+    assert found["waiting"] == 45 - 20 - 20.5
