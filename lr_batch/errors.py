@@ -6,6 +6,8 @@ import sysconfig
 import traceback
 from pathlib import Path
 
+from optim.arguments import explain_arguments
+
 OURS = Path(__file__).parents[1]
 PACKAGES = {"lr_batch", "optim", "reg", "hparam", "runs"}
 LIBRARIES = {sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")}
@@ -15,6 +17,7 @@ class StudyError(RuntimeError):
     """The study cannot go on: what was wrong, what is allowed, what to do."""
 
 
+@explain_arguments
 def first_line(error: BaseException) -> str:
     """Type and first line of an error whose full text is for someone else, and where in the user's code it arose."""
     said = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -154,7 +154,7 @@ class Study:
         repeated = {"batch sizes": repeated_sizes, "values of the space": repeated_values}
         put("notes", tuple(f"repeated {what} left out: {count}" for what, count in repeated.items() if count))
         put("lanes", self.workload.lanes if lanes is None else lanes)
-        if self.lanes not in EXECUTIONS:
+        if not isinstance(self.lanes, str) or self.lanes not in EXECUTIONS:
             raise ValueError(f"study: {unknown('lanes', self.lanes, EXECUTIONS)}")
         if reached not in RULES:
             raise ValueError(f"study: {unknown('reached', reached, RULES)}")
@@ -247,7 +247,8 @@ class Study:
 
     @property
     def num_trials(self) -> int:
-        return len(self.batch_sizes) * len(self.seed_numbers) * self.num_settings
+        seeds = self.seeds if isinstance(self.seeds, int) else len(self.seeds)  # which may be any number
+        return len(self.batch_sizes) * seeds * self.num_settings
 
     @property
     def seed_numbers(self) -> tuple[int, ...]:
@@ -319,7 +320,7 @@ class Study:
         if self.num_trials > MAX_TRIALS:
             raise ValueError(
                 f"study: {self.num_trials:,} trials ({len(self.batch_sizes)} batch sizes x "
-                f"{self.num_settings:,} settings x {len(self.seed_numbers)} seeds) are more than "
+                f"{self.num_settings:,} settings, for each seed) are more than "
                 f"{MAX_TRIALS:,}; at 100 trials a second that is {self.num_trials / 360_000:,.0f} hours: "
                 f"take {'fewer trials' if self.design else 'a coarser grid'} or fewer batch sizes"
             )

@@ -20,7 +20,8 @@ import numpy as np
 
 Decorated = TypeVar("Decorated", bound=Callable)
 LISTS = (tuple, list, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
-OF_PYTHON = (TypeError, AttributeError, LookupError, ValueError)
+OF_PYTHON = (TypeError, AttributeError, LookupError, OverflowError, ValueError)
+AMBIGUOUS = "The truth value of an"  # array: begins the one ValueError that nobody raises on purpose
 TOO_OPEN = (Any, object, inspect.Parameter.empty)
 WORDS = {
     float: "a number",
@@ -59,8 +60,8 @@ def _explained(function: Callable, owner: str) -> Callable:
         try:
             return function(*args, **kwargs)
         except OF_PYTHON as error:
-            if isinstance(error, ValueError) and str(error).startswith(owner):
-                raise  # it says so itself
+            if isinstance(error, ValueError) and not str(error).startswith(AMBIGUOUS):
+                raise
             try:
                 given = signature.bind(*args, **kwargs).arguments
             except TypeError:
@@ -77,7 +78,7 @@ def wrong_arguments(function: Callable, given: Mapping[str, Any]) -> list[str]:
     hints = {name: _hint(function, text) for name, text in function.__annotations__.items()}
     parameters = inspect.signature(function).parameters
     return [
-        f"{name} must be {_words(hints[name])}, got {_shown(value)}"
+        f"{name} must be {_words(hints[name])}, got {shown(value)}"
         for name, value in given.items()
         if name in hints
         and parameters[name].kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -90,7 +91,7 @@ def check_mapping(owner: str, values: Any) -> None:
     """Raises ValueError unless hyperparameters are given by name."""
     if not isinstance(values, Mapping):
         raise ValueError(
-            f"{owner}: hyperparameters must be a mapping from names to values, got {_shown(values)}"
+            f"{owner}: hyperparameters must be a mapping from names to values, got {shown(values)}"
         )
 
 
@@ -126,8 +127,10 @@ def _fits(value: Any, hint: Any) -> bool:
         return hasattr(value, "shape")
     if kind in LISTS:
         listed = hasattr(value, "__iter__") and not isinstance(value, str | bytes)
-        of_one_kind = len(inner) == 1 and isinstance(value, list | tuple)
+        of_one_kind = len(inner) == 1 and isinstance(value, list | tuple | np.ndarray)
         return listed and (not of_one_kind or all(_fits(one, inner[0]) for one in value))
+    if kind is collections.abc.Mapping and isinstance(value, kind) and len(inner) == 2:
+        return all(_fits(one, inner[1]) for one in value.values())
     return not isinstance(kind, type) or _is_one(value, kind)
 
 
@@ -153,9 +156,9 @@ def _words(hint: Any) -> str:
     return f"{named} of {_words(inner[0]).removeprefix('a ')}" if len(inner) == 1 and kind in LISTS else named
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Short values as they are, others by their kind."""
-    plain = value is None or isinstance(value, str | bool | int | float | bytes)
+    plain = value is None or isinstance(value, str | bool | int | float | bytes | np.generic)
     return (
         repr(value)[:60]
         if plain

@@ -28,6 +28,9 @@ def keep_dtypes(inner: optax.GradientTransformation) -> optax.GradientTransforma
     >>> state.nu["w"].dtype
     dtype('float32')
     """
+    if not all(callable(getattr(inner, part, None)) for part in ("init", "update")):
+        kind = type(inner).__name__
+        raise ValueError(f"keep_dtypes: inner must be an optax.GradientTransformation, got {kind}")
     inner = optax.with_extra_args_support(inner)
 
     def init_fn(params):

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from optim.arguments import shown
 from optim.masks import matrices
 from optim.names import unknown
 
@@ -23,6 +24,7 @@ Scalar = float | jax.Array
 ScalarOrSchedule = Scalar | optax.Schedule
 Mask = Callable[[optax.Params], Any]
 DTypeLike = Any  # what `jnp.dtype` takes
+INT32_MAX = 2**31 - 1  # larger whole numbers fit into no array, but as floating point numbers
 STATIC = "under optax.inject_hyperparams name it in static_args"
 
 
@@ -61,11 +63,14 @@ class Range(NamedTuple):
         number = not isinstance(value, (str, bytes)) and getattr(value, "ndim", 0) == 0
         try:
             valid = number and self.contains(float(value))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             valid = False
         if not valid:
-            raise ValueError(f"{owner}: {name} must be in {self}, got {value!r}")
-        return value
+            said = repr(value)
+            raise ValueError(
+                f"{owner}: {name} must be in {self}, got {shown(value) if chr(10) in said else said}"
+            )
+        return float(value) if isinstance(value, int) and abs(value) > INT32_MAX else value
 
 
 POSITIVE = Range(low=0.0, low_open=True)
@@ -178,7 +183,19 @@ class Function(NamedTuple):
         return value
 
 
+class Transformation(NamedTuple):
+    """A gradient transformation of Optax's form."""
+
+    def check(self, owner: str, name: str, value: Any) -> Any:
+        """`value`, if it has functions `init` and `update`."""
+        if not all(callable(getattr(value, part, None)) for part in ("init", "update")):
+            kind = type(value).__name__
+            raise ValueError(f"{owner}: {name} must be an optax.GradientTransformation, got {kind}")
+        return value
+
+
 COUNT = Count()
+TRANSFORMATION = Transformation()
 FUNCTION = Function()
 MASK = Leaves()
 FLOAT_TYPE = FloatType()

@@ -10,7 +10,7 @@ import optax
 
 from optim.arguments import explain_arguments
 from optim.hyperparameters import hyperparameters
-from optim.range import DECAY, NON_NEGATIVE, POSITIVE, Range, Scalar, ScalarOrSchedule
+from optim.range import DECAY, NON_NEGATIVE, POSITIVE, TRANSFORMATION, Range, Scalar, ScalarOrSchedule
 
 INTERPOLATION = Range(low=0.0, high=1.0, low_open=True, high_open=True)  # x is recovered by dividing by it
 
@@ -24,7 +24,7 @@ class ScheduleFreeState(NamedTuple):
     base: optax.OptState
 
 
-@hyperparameters(learning_rate=POSITIVE, b1=INTERPOLATION)
+@hyperparameters(base=TRANSFORMATION, learning_rate=POSITIVE, b1=INTERPOLATION)
 def schedule_free(
     base: optax.GradientTransformation, learning_rate: ScalarOrSchedule, b1: Scalar = 0.9
 ) -> optax.GradientTransformationExtraArgs:

@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Array, Float
 
 from optim.arguments import explain_arguments
+from optim.range import TRANSFORMATION
 
 PyTree = Any
 Key = jax.Array
@@ -58,6 +59,7 @@ def regularized(
     >>> print(tx.update(jnp.ones(1), tx.init(jnp.ones(1)))[0])
     [-0.2]
     """
+    TRANSFORMATION.check("regularized", "optimizer", optimizer)
     before, inner, after = map(optax.with_extra_args_support, (applied.before, optimizer, applied.after))
 
     def init_fn(params):

@@ -92,7 +92,13 @@ def _of_metric(fits: Generalization, cost: Estimate) -> Estimate:
 
 
 def strengths(fits: Generalization) -> tuple[float, ...]:
-    return tuple(fits.study.space[fits.regularizer.strength])
+    strength, space = fits.regularizer.strength, fits.study.space
+    if strength not in space:
+        raise ValueError(
+            f"strength_rows: the space of the study must hold {strength}, got {', '.join(space)}; "
+            f"let it have several values, {fits.regularizer.off:g} (off) among them"
+        )
+    return tuple(space[strength])
 
 
 def _cells(fits: Generalization, batch_size: int, strength: float) -> Int[np.ndarray, "others seeds"]:

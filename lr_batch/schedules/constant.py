@@ -9,9 +9,11 @@ import optax
 
 from lr_batch.schedules.bounds import check_common
 from lr_batch.schedules.phases import with_phases
+from optim.arguments import explain_arguments
 from optim.range import Scalar
 
 
+@explain_arguments
 def constant(
     peak_value: Scalar,
     num_steps: Scalar = math.inf,

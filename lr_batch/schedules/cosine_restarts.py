@@ -8,11 +8,13 @@ from jaxtyping import Array, Float
 
 from lr_batch.schedules.bounds import check_common, check_steps
 from lr_batch.schedules.phases import Rate, half_cosine, interpolate, progress, with_phases
+from optim.arguments import explain_arguments
 from optim.range import NON_NEGATIVE, POSITIVE, Range, Scalar
 
 MAX_CYCLES = 64  # the shape that serves every number of them
 
 
+@explain_arguments
 def cosine_restarts(
     peak_value: Scalar,
     num_steps: Scalar,

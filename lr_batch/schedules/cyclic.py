@@ -7,11 +7,13 @@ import optax
 
 from lr_batch.schedules.bounds import FRACTION, check_common, check_steps
 from lr_batch.schedules.phases import Rate, interpolate, progress, with_phases
+from optim.arguments import explain_arguments
 from optim.range import NON_NEGATIVE, Scalar
 
 BASE_OVER_PEAK = 0.25  # "1/3 or 1/4" (Smith, 2017, section 3.3)
 
 
+@explain_arguments
 def cyclic(
     peak_value: Scalar,
     num_steps: Scalar,

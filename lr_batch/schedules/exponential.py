@@ -6,11 +6,13 @@ import optax
 
 from lr_batch.schedules.bounds import check_common
 from lr_batch.schedules.phases import Rate, progress, with_phases
+from optim.arguments import explain_arguments
 from optim.range import POSITIVE, Scalar
 
 END_OVER_PEAK = 1e-2  # by default: the two tenfold cuts of the usual step decay, spread out
 
 
+@explain_arguments
 def exponential(
     peak_value: Scalar,
     num_steps: Scalar,

@@ -9,9 +9,11 @@ import optax
 
 from lr_batch.schedules.bounds import check_common
 from lr_batch.schedules.phases import Rate, with_phases
+from optim.arguments import explain_arguments
 from optim.range import POSITIVE, Scalar
 
 
+@explain_arguments
 def inverse_sqrt(
     peak_value: Scalar,
     num_steps: Scalar = math.inf,

@@ -6,9 +6,11 @@ import optax
 
 from lr_batch.schedules.bounds import check_common
 from lr_batch.schedules.phases import interpolate, progress, with_phases
+from optim.arguments import explain_arguments
 from optim.range import NON_NEGATIVE, Scalar
 
 
+@explain_arguments
 def linear(
     peak_value: Scalar,
     num_steps: Scalar,

@@ -10,6 +10,7 @@ import optax
 
 from lr_batch.schedules.bounds import check_common, is_traced
 from lr_batch.schedules.phases import Rate, half_cosine, interpolate, progress, with_phases
+from optim.arguments import explain_arguments
 from optim.range import NON_NEGATIVE, Choice, Scalar
 
 PEAK_OVER_INIT = 25.0  # fastai's and PyTorch's `div_factor`
@@ -26,6 +27,7 @@ class Corners(NamedTuple):
     num_steps: Scalar
 
 
+@explain_arguments
 def one_cycle(
     peak_value: Scalar,
     num_steps: Scalar,

@@ -7,9 +7,11 @@ import optax
 
 from lr_batch.schedules.bounds import FRACTION, check_common, is_traced
 from lr_batch.schedules.phases import Rate, with_phases
+from optim.arguments import explain_arguments
 from optim.range import NON_NEGATIVE, Scalar
 
 
+@explain_arguments
 def step(
     peak_value: Scalar,
     num_steps: Scalar,

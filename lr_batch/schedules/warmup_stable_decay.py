@@ -7,9 +7,11 @@ import optax
 
 from lr_batch.schedules.bounds import FRACTION, check_common
 from lr_batch.schedules.phases import Rate, interpolate, progress, with_phases
+from optim.arguments import explain_arguments
 from optim.range import NON_NEGATIVE, POSITIVE, Scalar
 
 
+@explain_arguments
 def warmup_stable_decay(
     peak_value: Scalar,
     num_steps: Scalar,

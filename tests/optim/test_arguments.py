@@ -63,6 +63,12 @@ def test_errors_that_no_argument_explains_stay():
 
     with pytest.raises(KeyError, match="inside"):
         made(Thing(1), call=fails)
+
+    def refuses():
+        raise ValueError("said by itself")
+
+    with pytest.raises(ValueError, match="^said by itself$"):
+        made(Thing(1), call=refuses, kind="c")
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'thing'"):
         made()
     with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
@@ -73,7 +79,7 @@ SPACE = {"learning_rate": [0.1]}
 PUBLIC = {
     "run: study must be a Study, got int": lambda: lr_batch.run(3),
     "log_grid: low must be a number, got None": lambda: lr_batch.log_grid(None, 1.0, 3),
-    "bayes: space must be a Space, got a dict": lambda: hparam.bayes(SPACE),
+    "search: space must be a Space, got dict": lambda: hparam.bayes(SPACE),
     "Space: dimensions must be a mapping from names, got a list": lambda: hparam.Space([1]),
     "linear: high must be a number, got 'x'": lambda: hparam.linear(0.0, "x"),
     "study_of: space must be a Space, got a dict": lambda: hparam.study_of(SPACE, {}),
@@ -83,7 +89,13 @@ PUBLIC = {
     "l2: hyperparameters must be a mapping from names to values, got 0.1": lambda: reg.REGULARIZERS[
         "l2"
     ].make(0.1),
-    "schedule_free: base must be a .*, got 3": lambda: optim.schedule_free(3, 0.1),
+    "schedule_free: base must be an optax.GradientTransformation, got int": lambda: optim.schedule_free(
+        3, 0.1
+    ),
+    "Space: dimensions must be a mapping from names, got a dict": lambda: hparam.Space({"a": None}),
+    "keep_dtypes: inner must be an optax.GradientTransformation": lambda: optim.keep_dtypes(3),
+    "parse_space: texts must be a list of text, got a ndarray": lambda: hparam.parse_space(np.ones(2)),
+    "one_cycle: init_value must be a number": lambda: lr_batch.SCHEDULES["one_cycle"](0.1, 2, init_value=len),
     "muon: hidden must be a function, got dict": lambda: optim.muon(0.1, hidden={}),
     "num_examples: data must be arrays with one row for each example, got float": lambda: (
         lr_batch.num_examples(0.3)

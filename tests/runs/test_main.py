@@ -48,6 +48,7 @@ WRONG = {
     "--batch-sizes 1:8:x1": "needs 1 <= LOW <= HIGH and FACTOR >= 2",
     "--batch-sizes 1401": r"batch size 1401 is larger than the training data \(1,400 examples\)",
     "--seeds 0": "seeds must be a whole number >= 1, got 0",
+    "--seeds 999999999999999999999999999999": "trials .* are more than 1,000,000",
     "--seeds 1.5": "^lr-batch: --seeds: must be a whole number, got '1.5'$",
     "--seeds 2 --seeds=3": "--seeds is given twice",
     "--budget 0": "budget must be a whole number from 1 to 1,000,000,000, got 0",
