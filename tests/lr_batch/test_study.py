@@ -56,7 +56,7 @@ def changed(**fields):
     [
         ("workload", "digit_mlp", "unknown workload 'digit_mlp'; did you mean 'digits_mlp'? (known: "),
         ("workload", 7, "workload must be a name, a Workload or a function that makes one, got int"),
-        ("workload", changed(goal=lr_batch.Goal("los", 1.0)), "did you mean 'loss'? (known: error, loss)"),
+        ("workload", changed(goal=lr_batch.Goal("los", 1.0)), "did you mean 'loss'? (known: error, loss"),
         ("workload", changed(loss=lambda p, b, k: LOSS(p, b, k).sum()), "one value for each example"),
         ("workload", changed(loss=lambda p, b, k: LOSS(p, b, k) > 0), "floating-point numbers, got bool"),
         ("workload", changed(loss=lambda p, b, k: (LOSS(p, b, k),)), "got tuple"),
