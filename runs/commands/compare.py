@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from runs import parse
 from runs.commands.elsewhere import ElsewhereOptions, refuse_given_up
 from runs.commands.options import OutputOptions, StudyOptions, optional
 from runs.commands.search_options import SearchOptions
@@ -38,6 +39,9 @@ class Compare:
     sgd,momentum,adam, or sgd where --schedules are compared."""
     schedules: Annotated[str, tyro.conf.arg(metavar="NAME,NAME,...")] = "constant"
     """Names of `lr-batch list schedules`, each with every optimizer; each takes what it knows of --set."""
+    time_limit: Annotated[str | None, optional("TIME")] = None
+    """Such as 30m, 90s or 1h30m, for all studies together: what is finished by then is kept and told; the same command
+    goes on."""
     search: Annotated[SearchOptions, tyro.conf.arg(name="")] = SearchOptions()
     output: Annotated[OutputOptions, tyro.conf.arg(name="")] = OutputOptions()
     elsewhere: Annotated[ElsewhereOptions, tyro.conf.arg(name="")] = ElsewhereOptions()
@@ -54,13 +58,19 @@ class Compare:
         from runs.write import json_text
 
         studies = self.studies()  # all are checked before any is run
+        limit = parse.seconds("--time-limit", self.time_limit) if self.time_limit else None
         optimizers = {name: name.partition(", ")[0] for name in studies}  # which have no commas in them
         elsewhere = self.elsewhere.hand_outs(self.study.workload, optimizers)
         with compared_in_folder(
-            studies, self.output.out, add=self.output.add, elsewhere=elsewhere
+            studies, self.output.out, add=self.output.add, elsewhere=elsewhere, time_limit=limit
         ) as compared:
             comparison = compare(compared.outcomes)
-            write_comparison(comparison, compared.folder)
+            if compared.outcomes:
+                write_comparison(comparison, compared.folder)
+        for line in compared.unfinished:
+            print(line, file=sys.stderr if self.output.json else sys.stdout)
+        if not compared.outcomes:
+            return
         if self.output.json:
             print(json_text(comparison.summary))
         else:

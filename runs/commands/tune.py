@@ -32,6 +32,9 @@ class Tune:
     """A name of `lr-batch list workloads`, or FILE.py:NAME for your own Workload."""
     optimizer: Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")] = "sgd"
     """A name of `lr-batch list optimizers`, or FILE.py:NAME."""
+    schedule: Annotated[str, tyro.conf.arg(metavar="SCHEDULE")] = "constant"
+    """A name of `lr-batch list schedules`; its lengths and factors are given by --set, or searched by --space, such as
+    decay_steps=linear(20%,100%)."""
     search: Annotated[str, tyro.conf.arg(metavar="SEARCH")] = "bayes"
     """A name of `lr-batch list searches`."""
     space: Spaces = ()
@@ -83,13 +86,15 @@ class Tune:
 
         workload = lr_batch.as_workload(load.named_or_loaded("workload", self.workload))
         optimizer = lr_batch.as_optimizer(load.named_or_loaded("--optimizer", self.optimizer))
-        space, fixed = self._space(optimizer)
-        epochs = -(-EPOCHS * num_examples(workload.train_data) // max(1, self.batch_size))
+        examples = num_examples(workload.train_data)
+        space, fixed, units = self._space(optimizer, examples)
+        epochs = -(-EPOCHS * examples // max(1, self.batch_size))
         study = study_of(
             space,
             fixed,
             workload=workload,
             optimizer=optimizer,
+            schedule=lr_batch.Schedule(self.schedule, units) if units else self.schedule,
             batch_sizes=(self.batch_size,),
             goal=self.goal,
             budget=self.budget if self.budget is not None else min(workload.budget, epochs),
@@ -108,11 +113,21 @@ class Tune:
             seed=self.seed,
         )
 
-    def _space(self, optimizer: Optimizer) -> tuple[Space, dict[str, float]]:
-        """What is searched and what is fixed: as typed, and the optimizer's own space for the rest."""
-        typed = {name: (_single(name, values),) for name, values in parse.settings(self.set).items()}
-        space, fixed = complete_space(self.space, typed, optimizer.space)
-        return space, {name: values[0] for name, values in fixed.items()}
+    def _space(
+        self, optimizer: Optimizer, num_examples: int
+    ) -> tuple[Space, dict[str, float], dict[str, str]]:
+        """What is searched and what is fixed: as typed, and the optimizer's own space for the rest; units of lengths."""
+        from lr_batch import parse_length
+
+        texts, units = parse.without_units(self.space, num_examples)
+        typed = {name: _single(name, values) for name, values in parse.settings(self.set).items()}
+        for name, value in typed.items():
+            if isinstance(value, str):
+                typed[name], units[name] = parse_length(f"--set: {name}", value, num_examples)
+        space, fixed = complete_space(
+            texts, {name: (value,) for name, value in typed.items()}, optimizer.space
+        )
+        return space, {name: values[0] for name, values in fixed.items()}, units
 
 
 def _single(name: str, values: tuple[Any, ...]) -> Any:

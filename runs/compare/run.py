@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,9 @@ NOBODY: Mapping[str, FolderHandOut] = MappingProxyType({})
 GRID = ("space", "batch_sizes", "seeds", "extend", "trials")
 
 
+NO_TIME = 1e-3  # seconds, for the studies after a time limit: what is stored of them is read
+
+
 class Member(NamedTuple):
     """One study of a comparison and its folder."""
 
@@ -33,11 +37,13 @@ class Member(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """`failures` are of studies that could not be compiled; `outcomes` are of the others."""
+    """`failures` are of studies that could not be compiled, `unfinished` of those that a time limit cut, in a line each;
+    `outcomes` are of all that have trials."""
 
     folder: Path
     outcomes: tuple[tuple[Result, Analysis], ...]
     failures: tuple[str, ...]
+    unfinished: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -47,12 +53,14 @@ def compared_in_folder(
     *,
     add: bool,
     elsewhere: Mapping[str, FolderHandOut] = NOBODY,
+    time_limit: float | None = None,
 ) -> Iterator[Compared]:
     """Runs the missing trials of every study, one after the other, while holding the folder of the comparison.
 
     Without `out` every study has the folder that `lr-batch curve` gives it; with it one in `out`, into which
     the finished chunks of the other are taken over. One that cannot be compiled is reported and left out.
-    `elsewhere` names who trains the chunks of each study; this process where it does not.
+    `elsewhere` names who trains the chunks of each study; this process where it does not. `time_limit` in seconds is of
+    all studies together, see `lr_batch.run`.
 
     Raises:
       StudyError: none can be compiled.
@@ -75,11 +83,21 @@ def compared_in_folder(
         "folders": {name: os.path.relpath(member.folder, folder) for name, member in members.items()},
         **grid,
     }
+    deadline = None if time_limit is None else time.monotonic() + time_limit
     with results(folder, "compare", about, extend=add):
+        ran = {
+            name: _run(name, member, add, elsewhere.get(name), deadline) for name, member in members.items()
+        }
         yield Compared(
             folder,
-            tuple(_run(name, member, add, elsewhere.get(name)) for name, member in members.items()),
+            tuple((result, outcome) for result, outcome in ran.values() if outcome),
             tuple(failures),
+            tuple(
+                f"{name}: {event}"
+                for name, (result, _) in ran.items()
+                for event in result.engine.events
+                if event.startswith("time limit")
+            ),
         )
 
 
@@ -158,8 +176,18 @@ def _members(studies: Mapping[str, Study], folder: Path, *, own: bool) -> dict[s
     return members
 
 
-def _run(name: str, member: Member, add: bool, hand_out: FolderHandOut | None) -> tuple[Result, Analysis]:
+def _run(
+    name: str, member: Member, add: bool, hand_out: FolderHandOut | None, deadline: float | None
+) -> tuple[Result, Analysis | None]:
+    """The result, and what it says where it has trials."""
     print(harmless(name), file=sys.stderr)
-    lender = study_folder(member.study)
-    _, result = run_in_folder(member.study, member.folder, add=add, lender=lender, hand_out=hand_out)
-    return result, write_outcome(result, member.folder)
+    left = None if deadline is None else max(deadline - time.monotonic(), NO_TIME)
+    _, result = run_in_folder(
+        member.study,
+        member.folder,
+        add=add,
+        lender=study_folder(member.study),
+        hand_out=hand_out,
+        time_limit=left,
+    )
+    return result, write_outcome(result, member.folder) if result.num_trials else None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import IO, NamedTuple
 
 import jax
@@ -13,6 +15,7 @@ from lr_batch import Programs, Study, check, num_examples
 from lr_batch.engine import (
     ChunkPlan,
     Engine,
+    Terms,
     cadence_at,
     cadence_of,
     chunk_memory,
@@ -25,86 +28,151 @@ from runs.progress import duration
 from runs.text import Printer
 
 STEPS = 2  # that are timed
-SECONDS, ROUNDS = (
-    0.5,
-    3,
-)  # that steps are repeated at least: a busy machine takes its share of many, not of a few
+# That they are repeated at least: a busy machine takes its share of many, not of a few.
+SECONDS, ROUNDS = 0.5, 3
 
 
 class Cost(NamedTuple):
-    """Seconds of a chunk: of a step, and of an evaluation."""
+    """Seconds of a chunk: of a step, and of an evaluation of all held-out rows."""
 
     step: float
     evaluation: float
+
+
+class Forecast(NamedTuple):
+    """What a study would take, if every trial spent its budget.
+
+    Attributes:
+      chunks: how many of them; `at_a_time` run side by side.
+      training: seconds, from the costs measured.
+      compiling: seconds that the programs took, which are kept for the run.
+      programs: how many.
+    """
+
+    chunks: int
+    at_a_time: int
+    training: float
+    compiling: float
+    programs: int
 
 
 def print_dry_run(study: Study, stream: IO[str]) -> None:
     """Trials, chunks, width, memory, programs, and the time at most; nothing is kept."""
     say = Printer(stream)
     check(study)
-    plan = ChunkPlan.of(study)
-    plan = plan._replace(execution=remembered_choice(study))
-    need, devices = chunk_memory(study), worker_devices()
-    chunks = [
-        task.chunk
-        for size in study.batch_sizes
-        for seed in study.seed_numbers
-        for task in plan.tasks(size, seed, study.settings)
-    ]
+    plan = planned(study)
+    need = chunk_memory(study)
+    proposed = f" that {study.design.searched.search} proposes" if study.design else ""
     say(
         f"{counted(study.num_trials, 'trial')}: {counted(len(study.batch_sizes), 'batch size')} x "
-        f"{counted(len(study.settings), 'setting')} x {counted(len(study.seed_numbers), 'seed')}"
+        f"{counted(study.num_settings, 'setting')}{proposed} x {counted(len(study.seed_numbers), 'seed')}"
     )
-    say(f"{counted(len(chunks), 'chunk')} of up to {counted(plan.width, 'lane')}, {len(devices)} at a time")
     say(
         f"memory: {need.chunk(plan.width, plan.execution) / 1e6:,.0f} MB a chunk "
         f"({need.lane(plan.width, plan.execution) / 1e6:,.3g} MB a lane), {need.data / 1e6:,.0f} MB of data"
     )
-    programs = Programs()
-    engine = programs.engine(study, plan.width, plan.execution, max_evals=len(cadence_of(study)))
-    costs = {size: measured(study, engine, size) for size in study.batch_sizes}
-    compile_seconds = sum(programs.compile_seconds)
+    found = forecast(study, plan)
     say(
-        f"programs: {len(programs.compile_seconds)}, compiled in {compile_seconds:.1f} s (kept for the next run)"
+        f"{counted(found.chunks, 'chunk')} of up to {counted(plan.width, 'lane')}, {found.at_a_time} at a time"
     )
-    each = [_longest(study, chunk.batch_size, costs[chunk.batch_size]) for chunk in chunks]
-    total = max(sum(each) / len(devices), max(each))
+    say(f"programs: {found.programs}, compiled in {found.compiling:.1f} s (kept for the next run)")
     earlier = "; the race ends most chunks earlier" if np.isfinite(study.slack) else ""
-    said = duration(total) if total >= 10 else f"{total:.1f} s"
+    said = duration(found.training) if found.training >= 10 else f"{found.training:.1f} s"
     say(f"time: at most about {said} of training, if every trial spends its budget{earlier}")
-    if study.extend:
+    if study.design:
+        say("not counted: settings that are tried in the place of those that diverge")
+    elif study.extend:
         say("not counted: rates that are added where the best one lies on the edge of the grid (--no-extend)")
 
 
-def measured(study: Study, engine: Engine, batch_size: int) -> Cost:
-    """Of one chunk at a batch size, with its programs compiled."""
-    device, max_evals = worker_devices()[0], len(cadence_of(study))
-    first = study.settings[: engine.width]
-    cadence = np.pad(np.array([0, 1, 1 + STEPS], np.int32), (0, max(max_evals - 3, 0)), mode="edge")[
-        :max_evals
+def planned(study: Study) -> ChunkPlan:
+    """How the trials are laid out, as a run would."""
+    return ChunkPlan.of(study)._replace(execution=remembered_choice(study))
+
+
+def forecast(study: Study, plan: ChunkPlan, programs: Programs | None = None) -> Forecast:
+    """Measures a few steps and evaluations at every size of a batch, and adds up what a run of all budgets takes."""
+    programs, devices = programs or Programs(), worker_devices()
+    engine = programs.engine(study, plan.width, plan.execution, max_evals=len(cadence_of(study)))
+    costs = {size: measured(study, engine, size) for size in study.trained_batch_sizes}
+    per_seed = -(-study.num_settings // plan.width)
+    each = [
+        _longest(study, size, costs)
+        for size in study.batch_sizes
+        for _ in range(per_seed * len(study.seed_numbers))
     ]
-    settings = study.as_trained(first, batch_size)
-    terms = terms_of(settings, engine.width, batch_size=batch_size, cadence=cadence)
-    seconds: list[list[float]] = []
-    while len(seconds) <= ROUNDS or sum(map(sum, seconds[1:])) < SECONDS:  # the first round compiles
-        carry = jax.block_until_ready(engine.start(device, terms, 0, np.ones(engine.width, bool), np.inf))
-        row = []
-        for stop in (1, 2, 3):
-            took, carry = _timed(lambda carry=carry, stop=stop: engine.advance(device, carry, terms, stop))
-            row.append(took)
-        seconds.append(row)
-    evaluation, _, both = np.mean(seconds[1:], axis=0).tolist()
+    return Forecast(
+        len(each),
+        len(devices),
+        makespan(sorted(each, reverse=True), len(devices)),
+        sum(programs.compile_seconds),
+        len(programs.compile_seconds),
+    )
+
+
+def makespan(each: Sequence[float], workers: int) -> float:
+    """Seconds until the last of the chunks ends, when each worker takes the next one as soon as it is free.
+
+    >>> makespan([5.0, 3.0, 3.0], 2)
+    6.0
+    """
+    free = [0.0] * workers
+    for seconds in each:
+        heapq.heapreplace(free, free[0] + seconds)
+    return max(free)
+
+
+def measured(study: Study, engine: Engine, batch_size: int) -> Cost:
+    """Of one chunk at a batch size, with its programs compiled and all workers busy: they share memory and caches."""
+    devices = worker_devices()
+    workers = devices if devices[0].platform == "cpu" else devices[:1]
+    terms = _terms(study, engine, batch_size)
+    _round(engine, workers[0], terms)  # compiles
+    with ThreadPoolExecutor(len(workers)) as pool:
+        rows = [
+            row for part in pool.map(lambda device: _rounds(engine, device, terms), workers) for row in part
+        ]
+    evaluation, _, both = np.median(rows, axis=0).tolist()
     return Cost(max(both - evaluation, 0.0) / STEPS, evaluation)
 
 
-def _timed(run: Callable) -> tuple[float, object]:
-    began = time.perf_counter()
-    outcome = jax.block_until_ready(run())
-    return time.perf_counter() - began, outcome
+def _terms(study: Study, engine: Engine, batch_size: int) -> Terms:
+    """Evaluations before the first step, after it, and after `STEPS` more."""
+    cadence = np.array([0, 1, 1 + STEPS], np.int32)[: engine.max_evals]
+    first = study.as_trained(study.settings[: engine.width], study.batch_sizes[0])
+    phases = study.batch_phases
+    batch = np.array([[0, batch_size]] * phases, np.int32) if phases else batch_size
+    return terms_of(first, engine.width, batch_size=batch, cadence=cadence, max_evals=engine.max_evals)
 
 
-def _longest(study: Study, batch_size: int, cost: Cost) -> float:
+def _rounds(engine: Engine, device: jax.Device, terms: Terms) -> list[list[float]]:
+    """Rounds for `SECONDS`, `ROUNDS` of them at least."""
+    rows: list[list[float]] = []
+    while len(rows) < ROUNDS or sum(map(sum, rows)) < SECONDS:
+        rows.append(_round(engine, device, terms))
+    return rows
+
+
+def _round(engine: Engine, device: jax.Device, terms: Terms) -> list[float]:
+    """Seconds to each of the evaluations."""
+    carry = jax.block_until_ready(engine.start(device, terms, 0, np.ones(engine.width, bool), np.inf))
+    row = []
+    for stop in (1, 2, 3):
+        began = time.perf_counter()
+        carry = jax.block_until_ready(engine.advance(device, carry, terms, stop))
+        row.append(time.perf_counter() - began)
+    return row
+
+
+def _longest(study: Study, batch_size: int, costs: Mapping[int, Cost]) -> float:
     """Seconds of a chunk whose trials spend their budget."""
-    cadence, rows = cadence_at(study, batch_size), num_examples(study.workload.eval_data)
+    steps, rows = study.steps_at(batch_size), num_examples(study.workload.eval_data)
+    cadence = cadence_at(study, batch_size)
+    table = np.atleast_2d(study.batch_table(batch_size) if study.batch_schedule else [[0, batch_size]])
+    ends = np.minimum([*table[1:, 0], steps], steps)
+    training = sum(
+        max(int(end) - int(start), 0) * costs[int(size)].step
+        for (start, size), end in zip(table, ends, strict=True)
+    )
     evaluations = cadence.rows_read(len(cadence.steps), rows) / rows
-    return study.steps_at(batch_size) * cost.step + evaluations * cost.evaluation
+    return training + evaluations * costs[batch_size].evaluation

@@ -6,7 +6,11 @@ import jax
 import pytest
 from command_line import MODEL, command
 
+import lr_batch
 import runs.curve.run
+from lr_batch.engine import ChunkPlan
+from runs.curve import dry_run
+from runs.recipes import dry_run as dry_run_recipe
 
 SMALL = "curve my.py:workload --batch-sizes 4,40 --learning-rates 0.3,1,3 --no-extend --goal loss<0.6".split()
 
@@ -79,3 +83,28 @@ def test_mistakes_are_one_line_before_anything_runs(words, said, capsys, monkeyp
     monkeypatch.setattr("jax.stages.Lowered.compile", lambda *args, **kwargs: 1 / 0)
     code, out, err = command(capsys, *SMALL, *words.split())
     assert (code, out) == (2, "") and said in err and err.count("\n") == 1
+
+
+def test_a_dry_run_adds_up_chunks_as_workers_take_them(monkeypatch):
+    study = lr_batch.Study(
+        "digits_mlp",
+        batch_sizes=(8, 16),
+        batch_schedule="x2@10",
+        space={"learning_rate": (0.1, 0.2, 0.4)},
+        seeds=3,
+        budget=100,
+        evaluation_share=1.0,
+    )
+    cost = {8: 1.0, 16: 2.0, 32: 4.0}
+    monkeypatch.setattr(dry_run, "measured", lambda study, engine, size: dry_run.Cost(cost[size], 0.0))
+    monkeypatch.setattr(dry_run, "worker_devices", lambda: (jax.devices()[0],) * 2)
+    found = dry_run.forecast(study, ChunkPlan.of(study))
+    # Chunks of 3 lanes: at 8, 10 steps of 1 s and 90 of 2 s; at 16 twice that; three of each for two workers.
+    assert (found.chunks, found.at_a_time) == (6, 2)
+    assert found.training == dry_run.makespan([380.0] * 3 + [190.0] * 3, 2) == 950.0
+
+
+def test_the_estimate_of_a_dry_run_is_of_the_size_of_the_real_time():
+    """On an idle machine it is within 1.5 (`python -m runs.recipes.dry_run`); tests share theirs with others."""
+    (told,) = dry_run_recipe.main(quick=True).values()
+    assert 0.05 < told.ratio < 20.0

@@ -69,3 +69,14 @@ def test_mistakes_are_one_line_before_anything_runs(words, said, here, capsys, m
     monkeypatch.setattr("jax.stages.Lowered.compile", lambda *args, **kwargs: 1 / 0)
     code, out, err = command(capsys, *words.split())
     assert (code, out) == (2, "") and said in err and err.count("\n") == 1
+
+
+def test_a_time_limit_of_a_comparison_is_of_all_its_studies(here, capsys):
+    words = ["compare", "my.py:workload", *SMALL, "--optimizers", "sgd,adam", "--out", "o"]
+    code, out, err = command(capsys, *words, "--time-limit", "0.001s")
+    assert code == 0, err
+    assert "sgd: time limit: 12 of 12 trials are missing" in out and "adam: time limit: 12 of 12" in out
+    code, out, err = command(capsys, *words, "--time-limit", "10m", "--json")
+    assert code == 0 and len(json.loads(out)["optimizers"]) == 2, err
+    code, out, err = command(capsys, *words, "--time-limit", "soon")
+    assert code == 2 and err.count("\n") == 1

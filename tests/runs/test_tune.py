@@ -234,6 +234,30 @@ def test_command_writes_figures_and_summary_and_resumes(tune_command, tmp_path):
     assert best["loss_in_search"] == min(finalist["loss_in_search"] for finalist in summary["finalists"])
 
 
+def test_a_schedule_is_searched_with_the_rate(tune_command):
+    code, out, err = tune_command(
+        "--schedule",
+        "linear",
+        "--space",
+        "decay_steps=linear(20%,100%)",
+        "--set",
+        "end_factor=0.1",
+        "--trials",
+        "4",
+        "--search",
+        "random",
+        "--ask",
+        "4",
+        "--confirm",
+        "2",
+        "--json",
+    )
+    assert code == 0, err
+    summary = json.loads(out)
+    assert summary["optimizer"] == "sgd, linear schedule" and summary["fixed"] == {"end_factor": 0.1}
+    assert 0.2 <= summary["best"]["setting"]["decay_steps"] <= 1.0
+
+
 def test_folder_of_another_search_is_refused(tune_command):
     assert tune_command("--search", "random", "--out", "here")[0] == 0
     code, _, err = tune_command("--search", "quasi_random", "--out", "here")
@@ -255,6 +279,9 @@ def test_folder_of_another_search_is_refused(tune_command):
         (("--search", "asha", "--goal", "loss<0.5"), "leave out --goal or take a search of full"),
         (("--goal", "loss"), "goal: must look like 'loss<0.2'"),
         (("--trials", "0"), "tune: trials must be from 1 to 1,000,000, got 0"),
+        (("--schedule", "linear"), "linear: needs decay_steps in the space"),
+        (("--schedule", "liner"), "unknown schedule 'liner'"),
+        (("--schedule", "linear", "--set", "decay_steps=soon"), "decay_steps"),
         (("--batch-size", "0"), "batch_sizes must be a whole number >= 1, got 0"),
         (("--batch-size", "41"), "batch size 41 is larger than the training data (40 examples)"),
     ],
