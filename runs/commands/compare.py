@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from runs import parse
-from runs.commands.elsewhere import ElsewhereOptions, refuse_given_up
+from runs.commands.elsewhere import ElsewhereOptions
 from runs.commands.options import OutputOptions, StudyOptions, optional
 from runs.commands.search_options import SearchOptions
 
 if TYPE_CHECKING:
     from lr_batch import Study
+    from runs.compare.run import Compared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,21 +53,28 @@ class Compare:
         if self.named:
             study = dataclasses.replace(self.study, workload=self.named[0])
             return dataclasses.replace(self, named=(), study=study)()
-        from lr_batch import StudyError
-        from runs.compare.outcome import compare, print_comparison, write_comparison
         from runs.compare.run import compared_in_folder
-        from runs.write import json_text
 
         studies = self.studies()  # all are checked before any is run
         limit = parse.seconds("--time-limit", self.time_limit) if self.time_limit else None
         optimizers = {name: name.partition(", ")[0] for name in studies}  # which have no commas in them
-        elsewhere = self.elsewhere.hand_outs(self.study.workload, optimizers)
-        with compared_in_folder(
-            studies, self.output.out, add=self.output.add, elsewhere=elsewhere, time_limit=limit
-        ) as compared:
-            comparison = compare(compared.outcomes)
-            if compared.outcomes:
-                write_comparison(comparison, compared.folder)
+        add = self.output.add
+        with (
+            self.elsewhere.hand_outs(self.study.workload, optimizers) as elsewhere,
+            compared_in_folder(
+                studies, self.output.out, add=add, elsewhere=elsewhere, time_limit=limit
+            ) as compared,
+        ):
+            self._report(compared)
+
+    def _report(self, compared: Compared) -> None:
+        from lr_batch import StudyError
+        from runs.compare.outcome import compare, print_comparison, write_comparison
+        from runs.write import json_text
+
+        comparison = compare(compared.outcomes)
+        if compared.outcomes:
+            write_comparison(comparison, compared.folder)
         for line in compared.unfinished:
             print(line, file=sys.stderr if self.output.json else sys.stdout)
         if not compared.outcomes:
@@ -78,7 +86,6 @@ class Compare:
             print(f"\nfigures, summary.json and a folder for each optimizer: {compared.folder}")
         if compared.failures:
             raise StudyError("; ".join(compared.failures))
-        refuse_given_up(elsewhere.values())
 
     def _stored(self) -> None:
         """Studies that were measured before; nothing is trained."""

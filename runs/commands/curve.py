@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from runs import parse
-from runs.commands.elsewhere import ElsewhereOptions, refuse_given_up
+from runs.commands.elsewhere import ElsewhereOptions
 from runs.commands.options import OutputOptions, StudyOptions, optional
 from runs.commands.search_options import SearchOptions
 
@@ -61,12 +61,11 @@ class Curve:
 
             return print_dry_run(study, sys.stdout)
         limit = parse.seconds("--time-limit", self.time_limit) if self.time_limit else None
-        elsewhere = self.elsewhere.hand_outs(self.study.workload, {CURVE: self.optimizer})
-        folder, result = run_in_folder(
-            study, self.output.out, add=self.output.add, time_limit=limit, hand_out=elsewhere.get(CURVE)
-        )
-        self._report(folder, result)
-        refuse_given_up(elsewhere.values())
+        with self.elsewhere.hand_outs(self.study.workload, {CURVE: self.optimizer}) as elsewhere:
+            folder, result = run_in_folder(
+                study, self.output.out, add=self.output.add, time_limit=limit, hand_out=elsewhere.get(CURVE)
+            )
+            self._report(folder, result)
 
     def _report(self, folder: Path, result: Result) -> None:
         from runs.curve.outcome import write_outcome

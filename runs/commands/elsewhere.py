@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +14,7 @@ import tyro
 from runs.commands.options import optional
 
 if TYPE_CHECKING:
+    from runs.workers.folder import WorkFolder
     from runs.workers.hand_out import FolderHandOut
 
 
@@ -22,36 +25,58 @@ class ElsewhereOptions:
     workers_dir: Annotated[Path | None, optional("DIR")] = None
     """Hand the chunks to the processes `lr-batch worker DIR`, on any machine that sees this folder. Default: train
     here."""
+    ray: Annotated[str | None, optional("auto|ADDRESS")] = None
+    """Have a Ray cluster train the chunks: auto for the one on this machine, or its address. Needs lr-batch[ray]."""
     allow_mixed: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Take trials of workers with other devices or versions too, and mark them."""
 
-    def hand_outs(self, workload: str, optimizers: Mapping[str, str]) -> dict[str, FolderHandOut]:
+    @contextlib.contextmanager
+    def hand_outs(self, workload: str, optimizers: Mapping[str, str]) -> Iterator[dict[str, FolderHandOut]]:
         """Who the chunks of each study are handed to; empty where this process trains.
 
         Args:
           workload: as it was typed.
           optimizers: of each study, as they were typed, by the name of the study.
+
+        Raises:
+          runs.workers.errors.WorkersError: at the end, where a worker died with a chunk too often; all else is
+            finished by then.
         """
-        if self.workers_dir is None:
+        if self.workers_dir is None and self.ray is None:
             if self.allow_mixed:
-                raise ValueError("--allow-mixed: is for studies that others train; give --workers-dir too")
-            return {}
+                raise ValueError(
+                    "--allow-mixed: is for studies that others train; give --workers-dir or --ray too"
+                )
+            yield {}
+            return
         from runs.interrupts import say
-        from runs.workers.folder import WorkFolder
+        from runs.workers.errors import WorkersError
         from runs.workers.hand_out import FolderHandOut
         from runs.workers.specification import Sources
 
-        folder = WorkFolder(self.workers_dir)
-        return {
-            name: FolderHandOut(folder, Sources(workload, optimizer), allow_mixed=self.allow_mixed, say=say)
-            for name, optimizer in optimizers.items()
-        }
+        with self._folder() as (folder, check):
+            options = {"allow_mixed": self.allow_mixed, "say": say, "check": check}
+            handed = {
+                name: FolderHandOut(folder, Sources(workload, optimizer), **options)
+                for name, optimizer in optimizers.items()
+            }
+            yield handed
+        given_up = [line for one in handed.values() for line in one.given_up]
+        if given_up:
+            raise WorkersError("; ".join(given_up))
 
+    @contextlib.contextmanager
+    def _folder(self) -> Iterator[tuple[WorkFolder, Callable[[], None]]]:
+        """Where the chunks lie, and what raises where nobody can take them any more."""
+        from runs.workers.folder import WorkFolder
 
-def refuse_given_up(hand_outs: Iterable[FolderHandOut]) -> None:
-    """Raises `WorkersError` where a worker died with a chunk too often; all else is finished by then."""
-    from runs.workers.errors import WorkersError
+        with contextlib.ExitStack() as stack:
+            path = self.workers_dir or Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="lr-batch-"))
+            )
+            folder, check = WorkFolder(path), lambda: None
+            if self.ray is not None:
+                from runs.workers.ray_hand_out import ray_bridge
 
-    given_up = [line for handed in hand_outs for line in handed.given_up]
-    if given_up:
-        raise WorkersError("; ".join(given_up))
+                check = stack.enter_context(ray_bridge(self.ray, path))
+            yield folder, check

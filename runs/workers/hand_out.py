@@ -37,6 +37,7 @@ class FolderHandOut:
       allow_mixed: takes rows of other devices and versions, and marks them.
       patience: seconds without a heartbeat after which a worker on another machine is taken for dead.
       say: prints a line for people.
+      check: called about every second; raises where waiting has become pointless.
 
     Attributes:
       given_up: a line for each chunk whose workers have died `RETRIES` + 1 times.
@@ -51,7 +52,9 @@ class FolderHandOut:
         allow_mixed: bool = False,
         patience: float = PATIENCE,
         say: Callable[[str], None] = lambda line: None,
+        check: Callable[[], None] = lambda: None,
     ):
+        self.check = check
         self.folder, self.sources, self.allow_mixed, self.say = folder, sources, allow_mixed, say
         self.watch = Watch(folder, patience)
         self.given_up: list[str] = []
@@ -144,6 +147,8 @@ class _Round:
         chunk = task.chunk.id
         try:
             document = self.folder.result(chunk)
+            if "died" in document:
+                raise Damaged(f"its process died ({document['died']})")
             rows = None if "failed" in document else rows_of(task.chunk, document)
         except FileNotFoundError:  # another study of the same chunk has taken it in
             return None
@@ -173,6 +178,7 @@ class _Round:
 
     def _look_after_workers(self) -> None:
         """Takes chunks from workers that have died, and puts up again what is no more in the folder."""
+        self.owner.check()
         living = self._living()
         claims = dict(self.folder.claims())
         for chunk in [chunk for chunk in self.out if chunk in claims]:

@@ -31,6 +31,11 @@ def of_failure(chunk: str, said: str, *, memory: bool = False) -> dict[str, Any]
     return {"format": FORMAT, "chunk": chunk, "failed": said, "memory": memory}
 
 
+def of_death(chunk: str, said: str) -> dict[str, Any]:
+    """The document of a chunk whose process died, by whoever has noticed it."""
+    return {"format": FORMAT, "chunk": chunk, "died": said}
+
+
 def rows_of(chunk: Chunk, document: Mapping[str, Any]) -> ChunkResult:
     """The rows of a document.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import deque
@@ -11,16 +10,14 @@ from typing import Any, NamedTuple
 
 import jax
 
-from lr_batch import Programs, Study, StudyError
-from lr_batch.engine import Checkpoint, Chunk, ChunkResult, Task, is_out_of_memory, run_task, worker_devices
+from lr_batch.engine import Checkpoint, Chunk, ChunkResult, worker_devices
 from runs.store import StoreError
 from runs.store.checkpoint import load_checkpoint, save_checkpoint
 from runs.store.rows import versions
-from runs.workers import outcome
 from runs.workers.errors import Damaged, Unfit, WorkersError
 from runs.workers.folder import WorkFolder
 from runs.workers.pulse import Pulse
-from runs.workers.specification import refuse_unfit, study_of, task_of
+from runs.workers.trainer import Job, Trainer
 
 LOOK_SECONDS = 0.5  # between two looks at a folder in which nothing waits
 
@@ -34,13 +31,6 @@ class Limits(NamedTuple):
 
 
 NO_LIMITS = Limits()
-
-
-class Job(NamedTuple):
-    """A claimed chunk and its study as this worker has made it."""
-
-    study: Study
-    task: Task
 
 
 class Lanes:
@@ -76,14 +66,13 @@ class Worker:
         say: Callable[[str], None] = lambda line: None,
     ):
         self.folder, self.limits, self.say = folder, limits, say
-        self.devices, self.programs = worker_devices(slots), Programs()
+        self.devices, self.trainer = worker_devices(slots), Trainer()
         kind = self.devices[0].device_kind
         self.pulse = Pulse(folder, {"device": kind, "versions": versions(), "slots": len(self.devices)})
         self.began = self.at_work = time.monotonic()
         self.begun, self.delivered = 0, 0
         self._stop, self._choosing = threading.Event(), threading.Lock()
         self._names: deque[str] = deque()
-        self._studies: dict[str, Study | Unfit] = {}
         self._refused: set[str] = set()
         self._errors: list[BaseException] = []
 
@@ -156,27 +145,11 @@ class Worker:
         if said is None:
             return None
         try:
-            task = task_of(said)
-            refuse_unfit(said["terms"], device.device_kind)
-            study = self._study(said, task)
+            job = self.trainer.job(said, device)
         except (Damaged, Unfit) as error:
             self._refuse(str(error))
             return None
-        return Job(study, task) if self.folder.take(name, self.pulse.claim) else None
-
-    def _study(self, said: Mapping[str, Any], task: Task) -> Study:
-        """The study of a specification, made once."""
-        identity = task.chunk.identity
-        key = json.dumps([said["study"], identity.described(), said["terms"]["versions"]], sort_keys=True)
-        if key not in self._studies:
-            try:
-                self._studies[key] = study_of(said, identity)
-            except (Unfit, ValueError, StudyError) as error:
-                self._studies[key] = Unfit(str(error))
-        study = self._studies[key]
-        if isinstance(study, Unfit):
-            raise study
-        return study
+        return job if self.folder.take(name, self.pulse.claim) else None
 
     def _refuse(self, reason: str) -> None:
         """Says, once, here and to the study, why a chunk is left to others."""
@@ -189,28 +162,17 @@ class Worker:
         chunk = job.task.chunk
         is_late = lambda: self._is_over() or not self.folder.holds(chunk.id, self.pulse.token)
         try:
-            rows = run_task(
-                job.study,
-                job.task,
-                device,
-                self.programs,
-                store=Lanes(self.folder, self.pulse.token),
-                is_late=is_late,
-            )
-        except Exception as error:
-            if isinstance(error, OSError | StoreError | WorkersError):  # the folder's, not the chunk's
-                if not self.folder.holds(chunk.id, self.pulse.token):  # another has finished it meanwhile
-                    return
-                self.folder.give_back(chunk.id, self.pulse.token)
-                raise
-            full = isinstance(error, jax.errors.JaxRuntimeError) and is_out_of_memory(error)
-            said = f"{job.task}: {type(error).__name__}: {' '.join(str(error).split())[:500]}"
-            self._deliver(chunk.id, outcome.of_failure(chunk.id, said, memory=full))
-            return
-        if rows is None:
+            store = Lanes(self.folder, self.pulse.token)
+            document = self.trainer.document(job, device, store=store, is_late=is_late)
+        except (OSError, StoreError, WorkersError):
+            if not self.folder.holds(chunk.id, self.pulse.token):  # another has finished it meanwhile
+                return
+            self.folder.give_back(chunk.id, self.pulse.token)
+            raise
+        if document is None:
             self.folder.give_back(chunk.id, self.pulse.token)
             return
-        self._deliver(chunk.id, outcome.of_rows(chunk, rows))
+        self._deliver(chunk.id, document)
         self.folder.discard_lanes(chunk.id)
 
     def _deliver(self, chunk: str, document: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ import lr_batch
 from lr_batch.engine import ChunkPlan, Identity, Task
 from runs import write
 from runs.store import Store
-from runs.workers import documents, hand_out, outcome, pulse, sources, worker
+from runs.workers import documents, hand_out, outcome, pulse, sources, trainer, worker
 from runs.workers.errors import Damaged, NotAWorkFolder, Unfit
 from runs.workers.folder import WorkFolder, name_of
 from runs.workers.hand_out import FolderHandOut
@@ -264,14 +264,14 @@ def test_handed_out_rows_are_those_of_one_process(model, tmp_path):
 
 @pytest.mark.usefixtures("quick")
 def test_what_does_not_fit_into_a_worker_is_halved(model, tmp_path, monkeypatch):
-    true_run, study = worker.run_task, tiny(model, batch_sizes=(4,), seeds=1)
+    true_run, study = trainer.run_task, tiny(model, batch_sizes=(4,), seeds=1)
 
     def small_memory(study, task, *args, **options):
         if task.width > 2:
-            raise worker.jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+            raise trainer.jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
         return true_run(study, task, *args, **options)
 
-    monkeypatch.setattr(worker, "run_task", small_memory)
+    monkeypatch.setattr(trainer, "run_task", small_memory)
     result, _ = trained_in_threads(study, WorkFolder(tmp_path / "w"), model)
     assert result.num_trials == 3
     assert "out of memory with 3 lanes, went on with 2" in result.engine.events[0]
@@ -283,7 +283,7 @@ def test_what_cannot_be_trained_is_one_line(model, tmp_path, monkeypatch):
     def broken(*args, **options):
         raise RuntimeError("my model is broken\nand has a long story")
 
-    monkeypatch.setattr(worker, "run_task", broken)
+    monkeypatch.setattr(trainer, "run_task", broken)
     study = tiny(model, batch_sizes=(4,), seeds=1)
     with pytest.raises(
         lr_batch.StudyError, match="could not train batch size 4, seed 0: RuntimeError: my model"
@@ -374,7 +374,7 @@ def test_a_stopped_worker_keeps_its_lanes_and_another_goes_on(model, tmp_path, m
     given = of_study(study, Sources(f"{model}:hard", "sgd"))
     folder.issue(name_of(0, task.chunk.id), specification(given, task, Terms()))
     first = Worker(folder, Limits(idle=0.0), slots=1)
-    monkeypatch.setattr(worker, "run_task", ended_after_a_slice(first))
+    monkeypatch.setattr(trainer, "run_task", ended_after_a_slice(first))
     assert first.run() == 0
     assert (folder.lanes(task.chunk.id)).exists() and not list(folder.claims())
     monkeypatch.undo()
@@ -435,6 +435,7 @@ def test_what_is_typed_wrongly_is_one_line(model, tmp_path, capsys):
     (tmp_path / "full" / "a").write_text("")
     wrong = {
         ("curve", "--allow-mixed"): "--allow-mixed: is for studies that others train",
+        ("curve", "--allow-mixed", "--optimizer", "adam"): "give --workers-dir or --ray too",
         ("curve", "--workers-dir", f"{tmp_path}/full"): "holds a, no chunks for workers",
         ("worker", f"{tmp_path}/w", "--slots", "0"): "--slots: must be at least 1, got 0",
         ("worker", f"{tmp_path}/w", "--time-limit", "soon"): "--time-limit: must look like 30m",

@@ -1,0 +1,79 @@
+"""From a specification to what is delivered: studies are made once in a process, programs are compiled once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from lr_batch import Programs, Study, StudyError
+from lr_batch.engine import ChunkStore, Task, is_out_of_memory, run_task
+from runs.store import StoreError
+from runs.workers import outcome
+from runs.workers.errors import Unfit, WorkersError
+from runs.workers.specification import refuse_unfit, study_of, task_of
+
+
+class Job(NamedTuple):
+    """A chunk and its study as this process has made it."""
+
+    study: Study
+    task: Task
+
+
+class Trainer:
+    """Trains chunks of any number of studies."""
+
+    def __init__(self) -> None:
+        self.programs = Programs()
+        self._studies: dict[str, Study | Unfit] = {}
+
+    def job(self, said: Mapping[str, Any], device: jax.Device) -> Job:
+        """What a specification asks for.
+
+        Raises:
+          Damaged: it is not whole.
+          Unfit: this process must not train it, or cannot.
+        """
+        task = task_of(said)
+        refuse_unfit(said["terms"], device.device_kind)
+        return Job(self._study(said, task), task)
+
+    def _study(self, said: Mapping[str, Any], task: Task) -> Study:
+        identity = task.chunk.identity
+        key = json.dumps([said["study"], identity.described(), said["terms"]["versions"]], sort_keys=True)
+        if key not in self._studies:
+            try:
+                self._studies[key] = study_of(said, identity)
+            except (Unfit, ValueError, StudyError) as error:
+                self._studies[key] = Unfit(str(error))
+        study = self._studies[key]
+        if isinstance(study, Unfit):
+            raise study
+        return study
+
+    def document(
+        self,
+        job: Job,
+        device: jax.Device,
+        *,
+        store: ChunkStore | None = None,
+        is_late: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Any] | None:
+        """What has become of a chunk, to be delivered; None where it was late.
+
+        Raises:
+          OSError, StoreError, WorkersError: the folder cannot be used, which is not the chunk's fault.
+        """
+        chunk = job.task.chunk
+        try:
+            rows = run_task(job.study, job.task, device, self.programs, store=store, is_late=is_late)
+        except (OSError, StoreError, WorkersError):
+            raise
+        except Exception as error:
+            full = isinstance(error, jax.errors.JaxRuntimeError) and is_out_of_memory(error)
+            said = f"{job.task}: {type(error).__name__}: {' '.join(str(error).split())[:500]}"
+            return outcome.of_failure(chunk.id, said, memory=full)
+        return None if rows is None else outcome.of_rows(chunk, rows)
