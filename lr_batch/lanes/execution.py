@@ -2,7 +2,8 @@
 
 `vmap` turns the small products of many lanes into few large ones. It turns a convolution into a grouped
 one, whose backward pass on a CPU runs at a hundredth of the speed of plain ones; there one
-lane after the other is better. In between are blocks of a few lanes, whose operands stay in a CPU's cache.
+lane after the other is better. In between are blocks of a few lanes, whose operands stay in a CPU's cache. Blocks in
+which no lane is alive can be left out.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool
 
 from lr_batch.problem.workload import MAP, VMAP, PyTree
 
@@ -19,7 +21,13 @@ BLOCK = 4  # lanes
 
 
 def over_lanes(
-    function: Callable, in_axes: tuple, out_axes: Any, execution: str, *, updated: int | None = None
+    function: Callable,
+    in_axes: tuple,
+    out_axes: Any,
+    execution: str,
+    *,
+    updated: int | None = None,
+    alive: Callable[..., Bool[Array, " lanes"]] | None = None,
 ) -> Callable:
     """`function` of one lane as a function of all lanes.
 
@@ -29,6 +37,9 @@ def over_lanes(
       execution: "vmap", "blocks" or "map".
       updated: number of the argument that the first output takes the place of, if any. Blocks of lanes are then
         overwritten one by one; otherwise memory holds all lanes twice, as they were and as they become.
+      alive: of the arguments, which lanes the outputs are asked for, if not for all. A block without any is left out: it
+        stays as it is where it would be overwritten, and is zero elsewhere. At least one lane is alive where lanes share
+        any output. Lanes that are all batched cost the same, alive or not.
     """
     together = jax.vmap(function, in_axes=in_axes, out_axes=out_axes)
     if execution == VMAP:
@@ -47,7 +58,12 @@ def over_lanes(
                 )
             read = lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, index * size, size)
             write = lambda own, leaf: jax.lax.dynamic_update_slice_in_dim(leaf, own, index * size, 0)
-            block = together(*_where_mapped(read, in_axes, tuple(inputs)))
+            own = _where_mapped(read, in_axes, tuple(inputs))
+            if alive is None:
+                block = together(*own)
+            else:
+                left_out = lambda: _left_out(together, own, out_axes, outputs, updated)
+                block = jax.lax.cond(jnp.any(read(alive(*args))), lambda: together(*own), left_out)
             # What lanes share comes out of each block: the last one's is as good as any.
             return _where_mapped(write, out_axes, block, outputs)
 
@@ -59,6 +75,16 @@ def over_lanes(
         return jax.lax.fori_loop(0, lanes // size, one_block, outputs)
 
     return block_by_block
+
+
+def _left_out(together: Callable, own: tuple, out_axes: Any, outputs: PyTree, updated: int | None) -> PyTree:
+    """What stands for a block that is not executed: what lanes share stays as blocks before have left it."""
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(together, *own))
+    if updated is not None:
+        zeros = (own[updated], *zeros[1:])
+    leaves = zip(_flat_axes(out_axes, outputs), jax.tree.leaves(outputs), jax.tree.leaves(zeros), strict=True)
+    kept = [before if axis is None else here for axis, before, here in leaves]
+    return jax.tree.unflatten(jax.tree.structure(outputs), kept)
 
 
 def block_size(lanes: int, execution: str) -> int:

@@ -119,8 +119,13 @@ def batch_size_at(
     return batch_size[jnp.sum(batch_size[:, 0] <= step) - 1, 1]
 
 
-def make_train(lane: Lane, axes: LaneState, execution: str = VMAP) -> Callable[..., tuple[LaneState, Draw]]:
-    """`(hparams, lanes, draw, num_steps, batch_size, data) -> (lanes, draw)` after `num_steps` steps of all lanes."""
+def make_train(
+    lane: Lane, axes: LaneState, execution: str = VMAP, *, alive_only: bool = False
+) -> Callable[..., tuple[LaneState, Draw]]:
+    """`(hparams, lanes, draw, num_steps, batch_size, data) -> (lanes, draw)` after `num_steps` steps of all lanes.
+
+    With `alive_only` blocks of lanes that have diverged or only fill the width take no time; one lane has to be alive.
+    """
 
     def train(hparams, state, draw, num_steps, batch_size, data):
         def one(_, carry):
@@ -130,7 +135,10 @@ def make_train(lane: Lane, axes: LaneState, execution: str = VMAP) -> Callable[.
 
         return jax.lax.fori_loop(0, num_steps, one, (state, draw))
 
-    return over_lanes(train, (0, axes, None, None, None, None), (axes, None), execution, updated=1)
+    alive = (lambda hparams, state, *shared: state.alive) if alive_only else None
+    return over_lanes(
+        train, (0, axes, None, None, None, None), (axes, None), execution, updated=1, alive=alive
+    )
 
 
 def make_advance(
@@ -140,9 +148,10 @@ def make_advance(
 
     Without `in_parts` every evaluation reads all held-out rows, whatever `terms.reads` says.
     """
-    train_lanes = make_train(lane, axes, execution)
-    evaluate_all = over_lanes(lane.evaluate, (axes, None, None), 0, execution)
-    evaluate_part = over_lanes(lane.evaluate_part, (axes, None, None, None, None), 0, execution)
+    train_lanes = make_train(lane, axes, execution, alive_only=True)
+    alive = lambda lanes, *shared: lanes.alive
+    evaluate_all = over_lanes(lane.evaluate, (axes, None, None), 0, execution, alive=alive)
+    evaluate_part = over_lanes(lane.evaluate_part, (axes, None, None, None, None), 0, execution, alive=alive)
 
     def evaluate_lanes(lanes, data, read):
         everything = lambda: evaluate_all(lanes, data.held_out, data.mask)
