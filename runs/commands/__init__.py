@@ -5,7 +5,7 @@ from runs.commands.check import Check
 from runs.commands.compare import Compare
 from runs.commands.curve import Curve
 from runs.commands.data import Data
-from runs.commands.folders import Export, Report, Verify
+from runs.commands.folders import Doctor, Export, Merge, Report, Verify
 from runs.commands.goal import Goal
 from runs.commands.list import List
 from runs.commands.noise_scale import NoiseScale
@@ -29,5 +29,7 @@ COMMANDS = {
     "report": Report,
     "export": Export,
     "verify": Verify,
+    "merge": Merge,
+    "doctor": Doctor,
     "bench": Bench,
 }

@@ -134,3 +134,40 @@ class Verify:
                 f"{self.folder}: {len(found)} damaged; the command that made it repairs what it can"
             )
         say(f"{self.folder}: everything is whole")
+
+
+@dataclasses.dataclass(frozen=True)
+class Merge:
+    """Join stores of one study, from several machines perhaps, into one; every trial is kept once."""
+
+    folders: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """The folder of the joined study; it may hold some of it already."""
+
+    def __call__(self) -> None:
+        from runs.merge import merge
+
+        if len(self.folders) < 2:
+            raise ValueError(f"merge: needs two or more folders, got {len(self.folders)}")
+        merged = merge(self.folders, self.out)
+        for folder, added, known in zip(self.folders, merged.added, merged.known, strict=True):
+            print(f"{folder}: {added} trials taken over, {known} were there")
+
+
+@dataclasses.dataclass(frozen=True)
+class Doctor:
+    """Say what this machine offers: devices, versions, SQLite, file system. Exit code 1 where that will not do."""
+
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")] = Path("lr-batch-results")
+    """Where results are to go; it need not exist."""
+
+    def __call__(self) -> None:
+        from runs.doctor import examine
+        from runs.store import StoreError
+        from runs.text import Printer
+
+        say, found = Printer(sys.stdout), examine(self.folder)
+        for line in found:
+            say(str(line))
+        if bad := [line for line in found if line.bad]:
+            raise StoreError(f"doctor: {len(bad)} of these need attention")

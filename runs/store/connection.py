@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from runs.file_system import file_system, is_network
 from runs.store.errors import BadFolder, StoreError
 from runs.store.packing import Connection, connected
 
@@ -64,19 +65,22 @@ def connect(path: Path, *, read_only: bool = False, full_sync: bool = True) -> C
     uri = f"{path.absolute().as_uri()}?{query}"
     db = connected(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
     try:
-        configure(db, read_only=read_only, full_sync=full_sync)
+        shared_log = read_only or not is_network(file_system(path.parent))
+        configure(db, read_only=read_only, full_sync=full_sync, shared_log=shared_log)
     except BaseException:
         db.close()
         raise
     return db
 
 
-def configure(db: sqlite3.Connection, *, read_only: bool, full_sync: bool = True) -> None:
+def configure(
+    db: sqlite3.Connection, *, read_only: bool, full_sync: bool = True, shared_log: bool = True
+) -> None:
     db.text_factory = _text
     db.execute("PRAGMA trusted_schema = OFF")
     if read_only:
         return
-    db.execute("PRAGMA journal_mode = WAL")
+    db.execute(f"PRAGMA journal_mode = {'WAL' if shared_log else 'DELETE'}")
     db.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
     db.execute(f"PRAGMA fullfsync = {int(full_sync)}")  # macOS: fsync alone leaves data in the drive
 

@@ -72,6 +72,10 @@ def find_chunk(db: Connection, chunk_id: str) -> ChunkRow | None:
     return rows[0] if rows else None
 
 
+def count_rows(db: Connection, kind: Any) -> int:
+    return db.execute(f"SELECT count(*) FROM {NAMES[kind]}").fetchone()[0]
+
+
 def accept_chunk(db: Connection, row: ChunkRow) -> None:
     """Keeps the chunk, unless it is there already."""
     if not find_chunk(db, row.id):

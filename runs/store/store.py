@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,13 @@ from runs.store.records import (
     accept_chunk,
     accept_trial,
     add_row,
+    count_rows,
     find_chunk,
     find_result,
 )
 from runs.store.rows import (
+    ChunkRow,
+    TrialRow,
     check_result,
     chunk_row,
     event_row,
@@ -138,6 +141,16 @@ class Store(Contents):
             accept_chunk(self._db, chunk_row(chunk, result))
             for event in filter(None, [accept_trial(self._db, row) for row in rows]):
                 self._add_event(event)
+
+    def adopt(self, chunks: Iterable[ChunkRow], rows: Sequence[TrialRow]) -> int:
+        """Takes over rows of another store of the same study, all or none; returns how many trials were new."""
+        with self._file.writing():
+            before = count_rows(self._db, TrialRow)
+            for chunk in chunks:
+                accept_chunk(self._db, chunk)
+            for event in filter(None, [accept_trial(self._db, row) for row in rows]):
+                self._add_event(event)
+            return count_rows(self._db, TrialRow) - before
 
     def describe(
         self, study: Mapping[str, Any], *, kind: str = "curve", command: str = "", extend: bool = False
