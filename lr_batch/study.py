@@ -31,6 +31,7 @@ from lr_batch.problem.batch_schedule import (
 )
 from lr_batch.problem.goal import parse_goal
 from lr_batch.problem.lengths import MAX_STEPS, Length, parse_budget, steps_within
+from lr_batch.problem.precision import FLOAT32, in_precision
 from lr_batch.problem.reaching import AVERAGE, RULES
 from lr_batch.problem.regularized import RegularizedOptimizer, check_regularizer
 from lr_batch.problem.scheduled import Schedule, ScheduledOptimizer, check_schedule, read_schedule
@@ -81,6 +82,8 @@ class Study:
         examples have weights, and for metrics such as r2 that are no mean. See `lr_batch.engine.cadence`.
       batch_schedule: how batches grow within a trial: text such as "x2@5epochs,x4@10epochs", or a list of (start, size);
         a size is a factor, "x2", or a number of examples. The batch sizes of the study are then those at the start.
+      precision: "bfloat16", "float32" or "float64", of the training, see `lr_batch.problem.precision`; parameters stay in
+        float32 under bfloat16, and so do evaluations.
       design: a search through ranges instead of the grid, as `hparam.search_design` makes it; `space` then holds one
         value of each further name, and afterwards also both ends of each range.
 
@@ -104,6 +107,7 @@ class Study:
     evaluation_growth: float
     evaluation_share: float
     batch_schedule: BatchSchedule | None
+    precision: str
     design: Design | None
     notes: tuple[str, ...] = dataclasses.field(init=False)
 
@@ -126,9 +130,11 @@ class Study:
         evaluation_share: float | None = None,
         design: Design | None = None,
         batch_schedule: BatchSchedule | str | Sequence[tuple[Any, Any]] | None = None,
+        precision: str = FLOAT32,
     ):
         put = lambda name, value: object.__setattr__(self, name, value)  # frozen after this
-        put("workload", as_workload(workload))
+        put("workload", in_precision(as_workload(workload), precision))
+        put("precision", precision)
         put("optimizer", as_optimizer(optimizer))
         put("regularizer", _regularizer(regularizer))
         put("goal", parse_goal(self.workload.goal if goal is None else goal))
@@ -179,7 +185,8 @@ class Study:
         """The registry's name, or that of the user's function, with those of regularizer and schedule."""
         regularizer = f" + {self.regularizer.name}" if self.regularizer else ""
         batches = f", batch {self.batch_schedule}" if self.batch_schedule else ""
-        return f"{self.optimizer.name}{regularizer}{self._schedule_name}{batches}"
+        precision = "" if self.precision == FLOAT32 else f", {self.precision}"
+        return f"{self.optimizer.name}{regularizer}{self._schedule_name}{batches}{precision}"
 
     @property
     def _schedule_name(self) -> str:

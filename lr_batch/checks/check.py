@@ -32,7 +32,7 @@ def check(study: Study, *, to_goal: bool = True) -> tuple[str, ...]:
     Raises:
       StudyError: one line: what is wrong, what is allowed, the way out.
     """
-    switches.check_switches()
+    switches.check_switches(study.precision)
     parts = _parts(study)
     key = repr((*map(id, parts), study.schedule, study.space, study.goal, study.seeds, study.budget, to_goal))
     if key not in _passed:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from lr_batch.compiled import compiled
 from lr_batch.errors import StudyError, first_line
+from lr_batch.problem.precision import BFLOAT16
 from lr_batch.problem.weights import mean_loss
 from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
 
@@ -89,7 +90,8 @@ class Probe:
         """Relative: what rounding may change, at the precision of parameters and data."""
         leaves = jax.tree.leaves((self.params, self.workload.train_data))
         floats = [leaf.dtype for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
-        return COARSE if any(dtype.itemsize < 4 for dtype in floats) else FINE
+        rounded = getattr(self.workload.loss, "precision", None) == BFLOAT16
+        return COARSE if rounded or any(dtype.itemsize < 4 for dtype in floats) else FINE
 
     def _called(self, what: str, function: Callable, *args: Any) -> Any:
         try:

@@ -13,6 +13,7 @@ from lr_batch.data import data_hash
 from lr_batch.engine.memo import once_per_program
 from lr_batch.errors import StudyError, first_line
 from lr_batch.lanes.lane import Draw, make_lane
+from lr_batch.problem.precision import FLOAT32
 from lr_batch.problem.workload import num_examples
 from lr_batch.study import Study
 
@@ -43,6 +44,7 @@ class Identity(NamedTuple):
       epochs, evals: of a training without a goal, see `lr_batch.generalize`.
       schedule: name and units of lengths; None where rates stay.
       batch_schedule: its phases; None where batches stay.
+      precision: of the training.
       segment: of a trial that is trained in several, see `hparam.tuning`.
     """
 
@@ -64,6 +66,7 @@ class Identity(NamedTuple):
     segment: Mapping[str, Any] | None = None
     schedule: Mapping[str, Any] | None = None
     batch_schedule: Sequence[Any] | None = None
+    precision: str = FLOAT32
 
     @classmethod
     def of(cls, study: Study, width: int, execution: str) -> Identity:
@@ -84,6 +87,7 @@ class Identity(NamedTuple):
             jax=jax.__version__,
             schedule=study.schedule and study.schedule.described,
             batch_schedule=study.batch_schedule and study.batch_schedule.described,
+            precision=study.precision,
         )
 
     def described(self) -> dict[str, Any]:

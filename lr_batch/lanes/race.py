@@ -99,10 +99,10 @@ def make_start(lane: Lane, axes: LaneState, num_train: int, max_evals: int) -> C
             draw=Draw.first(seed, num_train),
             lanes=jax.vmap(lane.init, in_axes=(0, None, 0), out_axes=axes)(hparams, seed, valid),
             evals=zero,
-            steps_to_goal=jnp.full(width, jnp.nan),
-            values=jnp.full((max_evals, width), jnp.nan),
-            value=jnp.full(width, jnp.nan),
-            average=jnp.full(width, jnp.nan),
+            steps_to_goal=jnp.full(width, jnp.nan, jnp.float32),
+            values=jnp.full((max_evals, width), jnp.nan, jnp.float32),
+            value=jnp.full(width, jnp.nan, jnp.float32),
+            average=jnp.full(width, jnp.nan, jnp.float32),
             first=first,
             running=jnp.any(valid),
         )
@@ -166,7 +166,7 @@ def make_advance(
             lanes, draw = train_lanes(
                 terms.hparams, carry.lanes, carry.draw, num_steps, terms.batch_size, data.train
             )
-            values = evaluate_lanes(lanes, data, terms.reads[carry.evals])
+            values = evaluate_lanes(lanes, data, terms.reads[carry.evals]).astype(jnp.float32)
             return record(carry, lanes, draw, values, terms, on_scale(lane.metric, values, jnp))
 
         return jax.lax.while_loop(lambda c: c.running & (c.evals < stop), period, carry)

@@ -63,6 +63,8 @@ class StudyOptions:
     batch_schedule: Annotated[str | None, optional("SIZE@START,...")] = None
     """Batches that grow within a trial: x2@5epochs,x4@10epochs; or 64@1000 from step 1,000 on. --batch-sizes are those at
     the start."""
+    precision: Literal["bfloat16", "float32", "float64"] = "float32"
+    """Of the training loss and its gradients; under bfloat16 parameters and evaluations stay in float32."""
     racing: bool = True
     """End a batch size's trials once the best is known: answers stay, cost falls."""
     extend: bool = True
@@ -89,6 +91,10 @@ class StudyOptions:
         import lr_batch
         import reg
 
+        if self.precision == "float64":
+            import jax
+
+            jax.config.update("jax_enable_x64", True)  # before anything is traced
         strengths = reg.REGULARIZERS[regularizer].space if regularizer else {}
         row = lr_batch.as_optimizer(load.named_or_loaded("--optimizer", optimizer))
         workload = lr_batch.as_workload(load.named_or_loaded("workload", self.workload))
@@ -110,6 +116,7 @@ class StudyOptions:
             space={name: listed for name, listed in space.items() if name not in without},
             design=design,
             batch_schedule=self.batch_schedule,
+            precision=self.precision,
             schedule=lr_batch.Schedule(schedule, units) if units else schedule,
             regularizer=regularizer,
             seeds=parse.seeds(str(self.seeds)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -71,7 +72,9 @@ def _cells(best: BestOfTrials) -> tuple[str, ...]:
         f"{best.batch_size:,}",
         str(best.feasible),
         *_estimate(best.steps),
-        f"{more.best:.2f} ({more.low:.2f} - {more.high:.2f})" if more else "",
+        ""
+        if more is None
+        else f"{more.best:.2f} ({_span(f'{more.low:.2f}', more.high, f'{more.high:.2f}')})",
     )
 
 
@@ -79,7 +82,12 @@ def _estimate(number: Estimate | None) -> tuple[str, str]:
     if number is None:
         return "never", ""
     shown = [f"{x:,.0f}" if x >= 99.95 else f"{x:.3g}" for x in number]
-    return shown[0], f"{shown[1]} - {shown[2]}" if number.low < number.high else ""
+    return shown[0], _span(shown[1], number.high, shown[2]) if number.low < number.high else ""
+
+
+def _span(low: str, high: float, shown: str) -> str:
+    """An interval; one without an end by where it begins."""
+    return f"{low} - {shown}" if math.isfinite(high) else f"> {low}"
 
 
 def protocol_lines(result: Result, protocols: Protocols, optima: Sequence[Optimum]) -> list[str]:

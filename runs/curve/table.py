@@ -21,10 +21,13 @@ def print_outcome(result: Result, outcome: Analysis, stream: IO[str]) -> None:
     fixed, varying = _others(result, outcome.optima)
     title = f"{result.workload} with {result.optimizer}{fixed and f' at {fixed}'}"
     say(f"\n{title}, goal: held-out {result.goal} ({result.reached_by})")
-    say(steps_table(result, outcome.optima, others=varying))
+    say(steps_table(result, outcome.optima, others=varying and not result.searched))
     if outcome.protocols:
         say("\nThe best of the trials, and the minimum of a smooth surface through all of them:")
         say(protocols_table(outcome.protocols, outcome.optima))
+        if varying:
+            say("Best settings of the surface, beside the rate:")
+            say(settings_table(result, outcome.optima))
         for line in protocol_lines(result, outcome.protocols, outcome.optima):
             say(line)
         say("")
@@ -59,6 +62,18 @@ def steps_table(result: Result, optima: Sequence[Optimum], *, others: bool = Fal
     headings = ("batch", "steps", "90% interval", "examples", best, "90% interval", "seeds", "edge")
     rows = [(*_cells(row), *((_settings(result, row),) if others else ())) for row in optima]
     return table((*headings, "with") if others else headings, rows)
+
+
+def settings_table(result: Result, optima: Sequence[Optimum]) -> Table:
+    """One row per batch size that reached the goal: the best value of everything that was searched beside the rate."""
+    assert result.searched
+    names = [name for name in result.searched.axes if name != "learning_rate"]
+    rows = [
+        (f"{row.batch_size:,}", *(result.words(name, row.others[name]) for name in names))
+        for row in optima
+        if row.steps is not None
+    ]
+    return table(("batch", *names), rows)
 
 
 def _others(result: Result, optima: Sequence[Optimum]) -> tuple[str, bool]:

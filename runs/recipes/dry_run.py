@@ -73,6 +73,7 @@ def main(*, quick: bool = False) -> dict[str, Told]:
 
 def told(study: lr_batch.Study) -> Told:
     """The estimate, and the time of the same programs on all trials."""
+    lr_batch.check(study)  # before either: it is done once for the same parts
     programs, plan = lr_batch.Programs(), planned(study)
     estimate = forecast(study, plan, programs)
     result = lr_batch.run(

@@ -108,3 +108,16 @@ def test_the_estimate_of_a_dry_run_is_of_the_size_of_the_real_time():
     """On an idle machine it is within 1.5 (`python -m runs.recipes.dry_run`); tests share theirs with others."""
     (told,) = dry_run_recipe.main(quick=True).values()
     assert 0.05 < told.ratio < 20.0
+
+
+def test_a_precision_is_part_of_the_study(capsys, request):
+    request.addfinalizer(lambda: jax.config.update("jax_enable_x64", False))
+    words = [*SMALL, "--seeds", "1", "--out", "o"]
+    code, out, err = command(capsys, *words, "--precision", "bfloat16")
+    assert code == 0 and "tiny with sgd, bfloat16" in out, err
+    code, _, err = command(capsys, *words)
+    assert code == 2 and "precision" in err
+    code, out, err = command(capsys, *SMALL, "--seeds", "1", "--out", "p", "--precision", "float64")
+    assert code == 0 and "tiny with sgd, float64" in out, err
+    code, _, err = command(capsys, *words, "--precision", "half")
+    assert code == 2 and err.count("\n") == 1
