@@ -11,6 +11,7 @@ import lr_batch
 from lr_batch.engine import Identity, make_lane
 from lr_batch.lanes.lane import Draw
 
+WORKLOAD = lr_batch.as_workload("digits_mlp", width=8)
 SPACE = {"learning_rate": (0.05,), "momentum": (0.5,)}
 
 
@@ -23,7 +24,7 @@ def wide():
 
 def study(precision="float32", **fields):
     return lr_batch.Study(
-        lr_batch.as_workload("digits_mlp", width=8),
+        WORKLOAD,
         "momentum",
         batch_sizes=(8,),
         space=SPACE,
