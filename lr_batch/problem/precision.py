@@ -51,7 +51,7 @@ def _computed_in(function: Callable[..., PyTree], inside: str, outside: str) -> 
     def computed(*args: Any) -> PyTree:
         return _cast(function(*_cast(args, inside)), outside)
 
-    computed.precision = inside  # pyright: ignore[reportFunctionMemberAccess]
+    vars(computed)["precision"] = inside
     return computed
 
 
