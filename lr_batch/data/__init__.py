@@ -2,6 +2,30 @@
 
 from lr_batch.data.hash import data_hash
 from lr_batch.data.idx import read_idx
-from lr_batch.data.prepared import DataNotPrepared, Images, load_prepared, tfds_folder
+from lr_batch.data.prepared import (
+    FROM_FILES,
+    STAND_INS,
+    DataNotPrepared,
+    Images,
+    is_prepared,
+    load_prepared,
+    tfds_folder,
+)
+from lr_batch.data.stand_in import Parts, Texts, data_state, load_stand_in, save_stand_in
 
-__all__ = ["DataNotPrepared", "Images", "data_hash", "load_prepared", "read_idx", "tfds_folder"]
+__all__ = [
+    "FROM_FILES",
+    "STAND_INS",
+    "DataNotPrepared",
+    "Images",
+    "Parts",
+    "Texts",
+    "data_hash",
+    "data_state",
+    "is_prepared",
+    "load_prepared",
+    "load_stand_in",
+    "read_idx",
+    "save_stand_in",
+    "tfds_folder",
+]

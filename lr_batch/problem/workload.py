@@ -85,6 +85,8 @@ class Workload(NamedTuple):
         weighted means; `[m, ...]` where the parts of an example have their own, and
         the example their sum. None where all weigh the same.
       metrics: those that are no means over examples, by name.
+      stand_in: what the data are where they stand in for those of the name; said in
+        the hash of the data, figures and reports.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Workload(NamedTuple):
     lanes: str = "auto"
     weights: Callable[[PyTree], Float[Array, "m ..."]] | None = None
     metrics: Mapping[str, Metric] = MappingProxyType({})
+    stand_in: str = ""
 
 
 @explain_arguments

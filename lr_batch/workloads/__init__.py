@@ -5,16 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from lr_batch.problem.workload import Workload
+from lr_batch.workloads import fully_connected, lstm, resnet8, resnet50, simple_cnn, transformer, vgg11
 from lr_batch.workloads.digits import digits_cnn, digits_mlp
 from lr_batch.workloads.fully_connected import fashion_mnist_fc, mnist_fc
+from lr_batch.workloads.lstm import lm1b_lstm
 from lr_batch.workloads.mlp import MLP
 from lr_batch.workloads.noisy_quadratic import noisy_quadratic
-from lr_batch.workloads.published import resnet8_cifar10, simple_cnn_fashion_mnist, simple_cnn_mnist
+from lr_batch.workloads.panel import Panel
 from lr_batch.workloads.pydoc_lm import CharTransformer, pydoc_lm
-from optim.names import Registry
+from lr_batch.workloads.registry import WorkloadRegistry
+from lr_batch.workloads.resnet8 import cifar10_resnet8
+from lr_batch.workloads.resnet50 import imagenet_resnet50, open_images_resnet50
+from lr_batch.workloads.simple_cnn import fashion_mnist_simple_cnn, mnist_simple_cnn
+from lr_batch.workloads.transformer import common_crawl_transformer, lm1b_transformer
+from lr_batch.workloads.vgg11 import imagenet_vgg11
 
-WORKLOADS: Mapping[str, Callable[[], Workload]] = Registry(
-    "workload",
+# In the order of figure 1 of Shallue et al. (2019), and after them what figure 1 leaves out.
+PANELS: Mapping[str, Panel] = {
+    panel.name: panel
+    for panel in (
+        simple_cnn.MNIST,
+        simple_cnn.FASHION_MNIST,
+        resnet8.PANEL,
+        resnet50.IMAGENET,
+        resnet50.OPEN_IMAGES,
+        transformer.LM1B,
+        transformer.COMMON_CRAWL,
+        vgg11.PANEL,
+        lstm.PANEL,
+        fully_connected.MNIST,
+        fully_connected.FASHION_MNIST,
+    )
+}
+WORKLOADS: Mapping[str, Callable[..., Workload]] = WorkloadRegistry(
     {
         "digits_mlp": digits_mlp,
         "digits_cnn": digits_cnn,
@@ -22,10 +45,22 @@ WORKLOADS: Mapping[str, Callable[[], Workload]] = Registry(
         "pydoc_lm": pydoc_lm,
         "fashion_mnist_fc": fashion_mnist_fc,
         "mnist_fc": mnist_fc,
-        "simple_cnn_mnist": simple_cnn_mnist,
-        "simple_cnn_fashion_mnist": simple_cnn_fashion_mnist,
-        "resnet8_cifar10": resnet8_cifar10,
+        "mnist_simple_cnn": mnist_simple_cnn,
+        "fashion_mnist_simple_cnn": fashion_mnist_simple_cnn,
+        "cifar10_resnet8": cifar10_resnet8,
+        "imagenet_resnet50": imagenet_resnet50,
+        "open_images_resnet50": open_images_resnet50,
+        "lm1b_transformer": lm1b_transformer,
+        "common_crawl_transformer": common_crawl_transformer,
+        "imagenet_vgg11": imagenet_vgg11,
+        "lm1b_lstm": lm1b_lstm,
+    },
+    # From version 0.1: names before the order "data, then network".
+    renamed={
+        "simple_cnn_mnist": "mnist_simple_cnn",
+        "simple_cnn_fashion_mnist": "fashion_mnist_simple_cnn",
+        "resnet8_cifar10": "cifar10_resnet8",
     },
 )
 
-__all__ = ["MLP", "WORKLOADS", "CharTransformer", *WORKLOADS]
+__all__ = ["MLP", "PANELS", "WORKLOADS", "CharTransformer", "Panel", *WORKLOADS]

@@ -22,6 +22,7 @@ class SmallCNN(nn.Module):
       kernel: height and width of the kernels.
       hidden: widths of the dense layers between convolutions and logits.
       dropout: share of hidden units dropped in training.
+      head_init: initializer of the logits' weights.
     """
 
     filters: Sequence[int]
@@ -29,6 +30,7 @@ class SmallCNN(nn.Module):
     kernel: int = 3
     hidden: Sequence[int] = ()
     dropout: float = 0.0
+    head_init: nn.initializers.Initializer = nn.initializers.he_normal()
 
     @nn.compact
     def __call__(
@@ -40,4 +42,4 @@ class SmallCNN(nn.Module):
         for width in self.hidden:
             x = jax.nn.relu(Dense(width)(x))
             x = nn.Dropout(self.dropout, deterministic=deterministic)(x)
-        return Dense(self.classes, name="head")(x)
+        return Dense(self.classes, kernel_init=self.head_init, name="head")(x)

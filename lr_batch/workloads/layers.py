@@ -11,6 +11,8 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
+MOST_CODES = 4_096
+
 
 @jax.custom_vjp
 def relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -72,6 +74,8 @@ product.defvjp(_product_forward, _product_backward)
 def lookup(kernel: Float[Array, "k n"], index: Int[Array | np.ndarray, "..."]) -> Float[Array, "... n"]:
     """`kernel[index]`; the gradient is a product with one-hot codes, which lanes share, as scatters are slow on a CPU.
 
+    Codes of more than `MOST_CODES` rows would take more memory than the model, so there it is a scatter.
+
     Indices go from 0 to k - 1; as JAX has it, larger ones read the last row, while their gradient is dropped.
 
     >>> jax.grad(lambda kernel: lookup(kernel, jnp.array([2, 0, 2])).sum())(jnp.ones((3, 2))).tolist()
@@ -86,6 +90,8 @@ def _lookup_forward(kernel, index):
 
 def _lookup_backward(residuals, g):
     kernel, index = residuals
+    if len(kernel) > MOST_CODES:
+        return jnp.zeros_like(kernel).at[index].add(g), None
     codes = jax.nn.one_hot(index.ravel(), len(kernel), dtype=g.dtype)
     return codes.T @ g.reshape(-1, g.shape[-1]), None
 

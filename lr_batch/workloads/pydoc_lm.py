@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
@@ -11,6 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from lr_batch.problem.from_arrays import from_arrays
 from lr_batch.problem.workload import Goal, Workload
+from lr_batch.workloads.attention import causal_attention
 from lr_batch.workloads.layers import Embed
 
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))  # Fixed: parameters have one shape in all Pythons.
@@ -85,16 +85,11 @@ class CharTransformer(nn.Module):
         return nn.Dense(self.vocab, name="unembed")(nn.LayerNorm()(h))
 
     def _attention(self, h: Float[Array, "m length width"]) -> Float[Array, "m length width"]:
-        m, length, _ = h.shape
-        split = nn.Dense(3 * self.width, use_bias=False)(h).reshape(m, length, 3, self.heads, -1)
+        split = nn.Dense(3 * self.width, use_bias=False)(h).reshape(*h.shape[:2], 3, self.heads, -1)
         query, key, value = (split[:, :, i] for i in range(3))
         size = self.width / self.heads
         divisor = np.sqrt(size) * np.sqrt(self.width / (self.base_width or self.width))
-        scores = jnp.einsum("mqhd,mkhd->mhqk", query, key) / divisor
-        weights = jax.nn.softmax(jnp.where(np.tri(length, dtype=bool)[None, None], scores, -1e9))
-        return nn.Dense(self.width, use_bias=False)(
-            jnp.einsum("mhqk,mkhd->mqhd", weights, value).reshape(m, length, -1)
-        )
+        return nn.Dense(self.width, use_bias=False)(causal_attention(query, key, value, divisor))
 
 
 def load_topics() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:

@@ -45,7 +45,7 @@ PRECISIONS = (
 )  # of products of float32 matrices, as JAX calls them
 CHECKED = Work(batch_sizes="8:512:x8", learning_rates="0.02:1:6", seeds=1, budget=2_000)
 TIMED = Work()
-PANEL_B = Work("simple_cnn_fashion_mnist", "momentum", "16:4096:x4", "1e-3:0.1:8", seeds=1, budget=10_000)
+PANEL_B = Work("fashion_mnist_simple_cnn", "momentum", "16:4096:x4", "1e-3:0.1:8", seeds=1, budget=10_000)
 EFFORT = Effort(
     rounds=1, trials_per_size=2, trial_seconds=0.8, warm_runs=3, unraced_rates=4, part_seconds=0.05
 )

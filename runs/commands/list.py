@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from lr_batch import Workload
+    from lr_batch.workloads import Panel
 
 Kind = Literal["workloads", "optimizers", "schedules", "regularizers", "searches"]
 
@@ -36,9 +40,36 @@ class List:
 
 def workload_rows() -> Iterator[dict[str, Any]]:
     from lr_batch import WORKLOADS
+    from lr_batch.workloads import PANELS
 
     for name, factory in WORKLOADS.items():
-        yield {"name": name, "about": first_line(factory)}
+        cells = panel_cells(PANELS[name]) if name in PANELS else own_cells(factory())
+        yield {"name": name, **cells, "about": first_line(factory).partition("; goal:")[0]}
+
+
+def panel_cells(panel: Panel) -> dict[str, Any]:
+    """What a panel asks and needs, at the scale that is meant where none is given; nothing is read."""
+    from lr_batch.data import data_state
+
+    return {
+        "parameters": panel.scale().num_params,
+        "data": panel.data,
+        "state": data_state(panel.data),
+        "goal": str(panel.scale().goal),
+        "scales": {name: scale.num_params for name, scale in panel.scales.items()},
+        "published": panel.published,
+        "chosen": panel.chosen,
+    }
+
+
+def own_cells(workload: Workload) -> dict[str, Any]:
+    """The same of a workload whose data come with what is installed."""
+    import jax
+
+    params = jax.eval_shape(workload.init, jax.eval_shape(lambda: jax.random.key(0)))
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    data = {"parameters": count, "data": "comes along", "state": "prepared", "goal": str(workload.goal)}
+    return {**data, "scales": {}, "published": "", "chosen": ""}
 
 
 def optimizer_rows() -> Iterator[dict[str, Any]]:
@@ -77,6 +108,7 @@ def search_rows() -> Iterator[dict[str, Any]]:
         yield {"name": name, "about": search.about, "source": search.paper}
 
 
+JSON_ALONE = ("scales", "published", "chosen")
 ROWS = {
     "workloads": workload_rows,
     "optimizers": optimizer_rows,
@@ -114,7 +146,9 @@ def first_line(thing: Any) -> str:
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
+    """As a table, less what is too long for a line of it."""
     from runs.text import Printer, table
 
+    rows = [{name: cell for name, cell in row.items() if name not in JSON_ALONE} for row in rows]
     cells = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row.values()] for row in rows]
     Printer(sys.stdout)(table(list(rows[0]), cells, left=len(rows[0])))

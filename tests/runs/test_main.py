@@ -157,7 +157,10 @@ COMMANDS = {
     "compare --optimizers sgd,admm": "unknown optimizer 'admm'; did you mean 'adam'",
     "compare --optimizer adam": r"did you mean --optimizers\?$",
     "data prepare nope --from .": "unknown data set 'nope'; known: fashion_mnist",
-    "data prepare mnist": "Missing from lr-batch data: --from DIR",
+    "data prepare mnist": "give either --from DIR, the folder of the files, or --standin, got neither$",
+    "data prepare mnist --standin --from .": "or --standin, got both$",
+    "data prepare fashion_mnist --standin": "unknown stand-in 'fashion_mnist'.*known: c4, cifar10",
+    "curve digits_mlp-tiny": "workload digits_mlp has one scale, got 'tiny'$",
     "export . --out x.xyz": "format must be one of csv, json, parquet, got 'xyz'",
     "report": "Missing from lr-batch report: DIR",
 }
@@ -184,6 +187,16 @@ def test_data_set_that_is_not_prepared_names_the_command_at_once(capsys):
     assert time.monotonic() - began < 5
     assert code == 1 and err.count("\n") == 1
     assert "run: lr-batch data prepare fashion_mnist --from DIR" in err
+
+
+@pytest.mark.parametrize("name", ["imagenet_resnet50", "imagenet_vgg11-tiny", "lm1b_lstm"])
+def test_data_set_of_which_there_is_a_stand_in_alone_names_that(name, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    began = time.monotonic()
+    code, _, err = command(capsys, "curve", name)
+    assert time.monotonic() - began < 5
+    assert code == 1 and err.count("\n") == 1
+    assert "cannot be read yet; run: lr-batch data prepare " in err and " --standin, for " in err
 
 
 def test_help_exits_with_0(capsys):

@@ -1,0 +1,87 @@
+"""Prepared data as a training and a held-out part, in the form that a network of some scale takes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from lr_batch.data.prepared import FROM_FILES, Images, is_prepared, load_prepared
+from lr_batch.data.stand_in import load_stand_in
+
+MAX_PIXEL = 255.0
+NUM_HELD_OUT = 5_000
+NUM_BYTES = 256
+BEGIN, PADDING = NUM_BYTES, NUM_BYTES + 1  # what a text begins with, and what fills the rest of its row
+NUM_TOKENS = NUM_BYTES + 2
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
+
+class Examples(NamedTuple):
+    """Inputs and targets to train on and held out, weights of the targets' parts, and what stands in for the data."""
+
+    train: Arrays
+    held_out: Arrays
+    weights: Arrays | None = None
+    stand_in: str = ""
+
+
+def read_classes(data: str, inputs: tuple[int, ...]) -> Examples:
+    """Pictures `[n, height, width, channels]` with pixels in [0, 1], and the class `[n]` of each.
+
+    The last 5,000 training images in the order of TFDS, which is a fixed shuffle, are held out (Shallue et al., 2019:
+    55,000 / 5,000 for the MNIST family, 45,000 / 5,000 for CIFAR-10). The test split stays untouched.
+    """
+    if data not in FROM_FILES or not is_prepared(data):
+        return read_labels(data, inputs)
+    x, y = _of_pixels(load_prepared(data)["train"])
+    return Examples((x[:-NUM_HELD_OUT], y[:-NUM_HELD_OUT]), (x[-NUM_HELD_OUT:], y[-NUM_HELD_OUT:]))
+
+
+def read_flat(data: str, inputs: tuple[int, ...]) -> Examples:
+    """As `read_classes`, with pictures as rows of pixels."""
+    examples = read_classes(data, inputs)
+    rows = lambda pair: (pair[0].reshape(len(pair[0]), -1), pair[1])
+    return examples._replace(train=rows(examples.train), held_out=rows(examples.held_out))
+
+
+def read_labels(data: str, inputs: tuple[int, ...]) -> Examples:
+    """Pictures of a stand-in, and the class `[n]` of each, or which `[n, labels]` it has."""
+    parts = load_stand_in(data)
+    return Examples(_of_pixels(parts.train), _of_pixels(parts.held_out), stand_in=parts.about)
+
+
+def read_text(data: str, inputs: tuple[int, ...]) -> Examples:
+    """Bytes `[n, length]` of texts, the one that follows each, and a weight of 0 where there is none.
+
+    A text is a row: what is longer is cut.
+    """
+    (length,) = inputs
+    parts = load_stand_in(data)
+    (x, y, weights), (held_x, held_y, held_weights) = (
+        next_bytes(texts.x, texts.y, length) for texts in (parts.train, parts.held_out)
+    )
+    return Examples((x, y), (held_x, held_y), (weights, held_weights), parts.about)
+
+
+def next_bytes(
+    text: UInt8[np.ndarray, " bytes"], lengths: Int[np.ndarray, " n"], length: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inputs, targets and weights, `[n, length]` each, of texts that lie one behind the other.
+
+    >>> x, y, weights = next_bytes(np.frombuffer(b"hi!", np.uint8), np.array([2, 1]), 3)
+    >>> x.tolist(), y.tolist(), weights.tolist()
+    ([[256, 104, 105], [256, 33, 257]], [[104, 105, 257], [33, 257, 257]], [[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    """
+    starts = np.cumsum(lengths) - lengths
+    there = np.arange(length)[None] < lengths[:, None]
+    places = np.minimum(starts[:, None] + np.arange(length)[None], len(text) - 1)
+    y = np.where(there, text[places], PADDING).astype(np.int32)
+    x = np.concatenate([np.full((len(y), 1), BEGIN, np.int32), y[:, :-1]], axis=1)
+    return x, y, there.astype(np.float32)
+
+
+def _of_pixels(images: Images) -> Arrays:
+    return images.x.astype(np.float32) / MAX_PIXEL, images.y.astype(np.int32)
