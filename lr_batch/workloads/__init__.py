@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from lr_batch.problem.workload import Workload
 from lr_batch.workloads import fully_connected, lstm, resnet8, resnet50, simple_cnn, transformer, vgg11
 from lr_batch.workloads.digits import digits_cnn, digits_mlp
+from lr_batch.workloads.examples import next_bytes
 from lr_batch.workloads.fully_connected import fashion_mnist_fc, mnist_fc
 from lr_batch.workloads.lstm import lm1b_lstm
 from lr_batch.workloads.mlp import MLP
@@ -63,4 +64,4 @@ WORKLOADS: Mapping[str, Callable[..., Workload]] = WorkloadRegistry(
     },
 )
 
-__all__ = ["MLP", "PANELS", "WORKLOADS", "CharTransformer", "Panel", *WORKLOADS]
+__all__ = ["MLP", "PANELS", "WORKLOADS", "CharTransformer", "Panel", "next_bytes", *WORKLOADS]

@@ -58,7 +58,7 @@ class Work:
 # Their default studies take hours on two cores, even here.
 REDUCED = {
     "fashion_mnist_fc": {"batch_sizes": "8:2048:x4", "seeds": 2, "budget": 4_000},
-    "simple_cnn_fashion_mnist": {
+    "fashion_mnist_simple_cnn": {
         "batch_sizes": "32:256:x2",
         "learning_rates": "0.01:0.5:12",
         "seeds": 2,

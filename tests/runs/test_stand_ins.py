@@ -10,7 +10,7 @@ import pytest
 
 import lr_batch
 from lr_batch.data import STAND_INS, DataNotPrepared, Images, data_state, load_stand_in
-from lr_batch.workloads.examples import next_bytes
+from lr_batch.workloads import next_bytes
 from runs import stand_ins
 from runs.__main__ import main
 from runs.stand_ins import MAKERS, prepare_stand_in
