@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from optim.arguments import explain_arguments
+from optim.arguments import explain_arguments, shown
 
 Array = np.ndarray
 
@@ -114,7 +114,7 @@ def choice(*values: float | str) -> Dimension:
     [0.0, 1.0]
     """
     if len(values) < 2 or len(set(values)) != len(values):
-        raise ValueError(f"choice: needs at least two distinct values, got {list(values)}")
+        raise ValueError(f"choice: needs at least two distinct values, got [{', '.join(map(shown, values))}]")
     text = f"choice({','.join(_show(v) for v in values)})"
     if all(isinstance(v, int | float) for v in values):
         numbers = np.array(values, dtype=float)

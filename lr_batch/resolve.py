@@ -41,7 +41,7 @@ def as_workload(workload: Workload | str | Callable[..., Workload], **options: A
     made: Any = _called(workload, options) if callable(workload) and _makes_one(workload) else workload
     if not isinstance(made, Workload):
         raise ValueError(
-            f"workload must be a name, a Workload or a function that makes one, got {type(made).__name__}"
+            f"workload must be a name, a Workload or a function that makes one, got {_kind(made)}"
         )
     return made
 
@@ -103,6 +103,10 @@ def _check_hooks(name: Any, said: Mapping[str, Any]) -> None:
 
 def _makes_one(workload: Any) -> bool:
     return callable(workload) and not isinstance(workload, Workload)
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else type(value).__name__
 
 
 def _called(factory: Callable[..., Any], options: Mapping[str, Any]) -> Any:

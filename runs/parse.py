@@ -72,6 +72,18 @@ def whole_number(text: str) -> int:
     raise UsageError(f"must be a whole number, got {text!r}")
 
 
+def number(text: str) -> float:
+    """Reads 30, 0.5 or 1e-3.
+
+    >>> number("1e-3")
+    0.001
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"must be a number, got {text!r}") from None
+
+
 def seeds(text: str) -> int | tuple[int, ...]:
     """How many seeds, or a list of them; "10," is a list of one.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 
-from lr_batch import Workload
+from lr_batch import Workload, first_line
 from optim.hidden import path_name
 
 PyTree = Any
@@ -73,9 +74,23 @@ def fans_of(base: Workload, target: Workload, rule: FansRule) -> PyTree:
             raise ValueError(
                 f"mup: {name!r} has shape {narrow.shape} in the base and {wide.shape} in the target"
             )
-        return Fans(*rule(name, narrow.shape, wide.shape))
+        return _ruled(rule, name, narrow.shape, wide.shape)
 
     return jax.tree_util.tree_map_with_path(of, before, after)
+
+
+def _ruled(rule: FansRule, name: str, narrow: tuple[int, ...], wide: tuple[int, ...]) -> Fans:
+    """What the rule says of one parameter; a user's own may raise or return whatever it likes."""
+    if rule is default_fans:
+        return Fans(*rule(name, narrow, wide))
+    try:
+        fans = Fans(*map(float, rule(name, narrow, wide)))
+    except Exception as error:
+        owner = getattr(rule, "__name__", "the rule")
+        raise ValueError(f"fans: {owner}({name!r}, {narrow}, {wide}) failed: {first_line(error)}") from error
+    if not all(0 < growth < math.inf for growth in fans):
+        raise ValueError(f"fans: growth must be above 0 and finite, got {tuple(fans)} for {name!r}")
+    return fans
 
 
 def check_readout(owner: str, growth: PyTree, rule: FansRule) -> None:

@@ -29,6 +29,13 @@ WHOLE = tyro.constructors.PrimitiveConstructorSpec(
     is_instance=lambda value: isinstance(value, int),
     str_from_instance=lambda value: [str(value)],
 )
+NUMBER = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="FLOAT",
+    instance_from_str=lambda words: parse.number(words[0]),
+    is_instance=lambda value: isinstance(value, float),
+    str_from_instance=lambda value: [str(value)],
+)
 # One setting each time: a list after the option would swallow the WORKLOAD behind it.
 Settings = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUES")]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from runs import load, parse
-from runs.commands.options import WHOLE, Settings, optional
+from runs.commands.options import NUMBER, WHOLE, Settings, optional
 
 if TYPE_CHECKING:
     from lr_batch import Goal, Study
@@ -39,7 +39,7 @@ class Regularize:
     """Such as 32:512:x4, or a list."""
     set: Settings = ()
     """Values of a further hyperparameter, such as momentum=0.9 or l1_ratio=0.5,1."""
-    epochs: float = 30.0
+    epochs: Annotated[float, NUMBER] = 30.0
     """Passes over the training data of every trial."""
     seeds: Annotated[int, WHOLE] = 4
     """Trials of each setting, at least 2: intervals are over them."""

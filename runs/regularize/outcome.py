@@ -134,7 +134,8 @@ def sentence(fits: Generalization, entry: BestStrength) -> str:
     size = entry.gain if best >= 0 else Estimate(-best, -high, -low)
     moved = "falls" if (best >= 0) != fits.study.goal.above else "rises"
     return (
-        f"{line}. Held-out {fits.study.goal.metric} {moved} by {interval_text(size)} against none: {helps}."
+        f"{line}. Held-out {fits.study.goal.metric} {moved} by {interval_text(size)} against none, where "
+        f"each seed takes the setting that is best on the other seeds: {helps}."
     )
 
 

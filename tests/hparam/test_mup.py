@@ -12,7 +12,7 @@ from flax import linen as nn
 import hparam
 import lr_batch
 import optim
-from hparam.mup.coordinate_check import exponent, outputs_of_layers
+from hparam.mup.coordinate_check import exponent, layers_of, outputs_of_layers
 from hparam.mup.fan_growth import Fans, default_fans
 from hparam.mup.initial_std import Spread, std_ratio
 from hparam.mup.mup import Factors, width_factors
@@ -284,9 +284,10 @@ def test_outputs_of_layers_are_those_of_the_network():
 
 def test_models_without_modules_have_no_coordinates():
     pair = (lambda key: jnp.zeros((4, 3)), lambda params, x: x @ params)
+    workload = mlp(model=pair)
+    assert layers_of(workload) == () != layers_of(mlp())
     with pytest.raises(ValueError, match="not made of Flax linen modules"):
-        workload = mlp(model=pair)
-        outputs_of_layers(workload, workload.init(None), workload.eval_data)
+        hparam.coordinate_check({16: (workload, optim.OPTIMIZERS["sgd"])}, {"learning_rate": 0.1})
 
 
 def test_exponents_are_slopes_in_logs():
@@ -348,3 +349,19 @@ def test_fans_tell_what_shapes_do_not():
     narrow, wide = (network_of(VectorReadout(width, False), x) for width in (16, 64))
     rule = lambda path, base, target: (4.0, 1.0) if path == "v" else default_fans(path, base, target)
     assert hparam.mup(narrow, wide, fans=rule).tree("adam")["v"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (lambda path: (1, 1), r"fans: <lambda>\('.*', \(.*\), \(.*\)\) failed: TypeError"),
+        (lambda path, base, target: 3, "failed: TypeError"),
+        (lambda path, base, target: (1, 2, 3), "failed: TypeError"),
+        (lambda path, base, target: (1, 0), r"growth must be above 0 and finite, got \(1.0, 0.0\)"),
+        (lambda path, base, target: 1 / 0, "failed: ZeroDivisionError"),
+    ],
+)
+def test_a_rule_of_ones_own_that_fails_is_one_line(rule, said):
+    with pytest.raises(ValueError, match=said) as error:
+        hparam.mup(mlp(16), mlp(32), fans=rule)
+    assert "\n" not in str(error.value)

@@ -162,6 +162,7 @@ COMMANDS = {
     "data prepare fashion_mnist --standin": "unknown stand-in 'fashion_mnist'.*known: c4, cifar10",
     "curve digits_mlp-tiny": "workload digits_mlp has one scale, got 'tiny'$",
     "export . --out x.xyz": "format must be one of csv, json, parquet, got 'xyz'",
+    "regularize --epochs x": "^lr-batch: --epochs: must be a number, got 'x'$",
     "report": "Missing from lr-batch report: DIR",
 }
 

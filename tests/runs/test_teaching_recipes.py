@@ -5,9 +5,26 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runs.recipes import batch_schedule, gradient_paths, rare_features, rate_sensitivity, schedules
+from runs.recipes import (
+    batch_schedule,
+    gradient_paths,
+    linear_scaling,
+    rare_features,
+    rate_sensitivity,
+    schedules,
+)
 
 PNG = b"\x89PNG"
+
+
+def test_linear_scaling_prints_its_answer_and_draws(tmp_path, capsys):
+    """README tells readers to copy it; its quick form has four batch sizes, just enough for an answer."""
+    outcome = linear_scaling.main(str(tmp_path), quick=True)
+    said = capsys.readouterr().out
+    assert outcome.critical is not None and "critical batch size " in said
+    assert outcome.law is not None and f"best rate: {outcome.law.words}; " in said
+    for name in ("steps_to_goal.png", "learning_rate.png"):
+        assert (tmp_path / name).read_bytes()[:4] == PNG
 
 
 @pytest.fixture
