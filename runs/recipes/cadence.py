@@ -3,7 +3,8 @@
     python -m runs.recipes.cadence --out runs/results/cadence
 
 Three workloads, loss and error goals, both rules; evaluated twice as densely as by default, by default, and half as
-densely. With the average in log step the critical batch size should move by less than 5 % and the fewest examples by
+densely; and by the average also on all held-out rows each time, where evaluations otherwise keep to their share of the
+time. With the average in log step the critical batch size should move by less than 5 % and the fewest examples by
 less than 7 %; with the first evaluation both grow with the distance. About an hour on two cores; `--quick` is a small
 network at four batch sizes, in a minute.
 """
@@ -49,12 +50,14 @@ QUICK = (Setting("digits_mlp", "loss<0.6", (4, 16, 64, 256), 2),)
 
 
 class Row(NamedTuple):
-    """B_crit and E_min at one cadence, and their ratios to those at the rule's own."""
+    """B_crit and E_min at one cadence, and their ratios to those at the rule's own; `share` of the time that evaluations
+    may take, 1 where each reads all held-out rows."""
 
     workload: str
     goal: str
     reached: str
     growth: float
+    share: float
     b_crit: float
     e_min: float
     b_crit_ratio: float
@@ -62,7 +65,7 @@ class Row(NamedTuple):
 
 
 def rows(setting: Setting, reached: str) -> list[Row]:
-    """One row for each factor."""
+    """One row for each factor, and one for evaluations of all rows where the others read parts."""
     study = Study(
         workload=setting.workload,
         goal=setting.goal,
@@ -70,18 +73,20 @@ def rows(setting: Setting, reached: str) -> list[Row]:
         seeds=setting.seeds,
         reached=reached,
     )
-    programs, found = lr_batch.Programs(), {}
-    for factor in FACTORS:
-        growth = factor * study.evaluation_growth
-        result = lr_batch.run(dataclasses.replace(study, evaluation_growth=growth), programs=programs)
-        found[growth] = lr_batch.critical_batch_size(result)
-    own = found[study.evaluation_growth]
+    programs, share = lr_batch.Programs(), study.evaluation_share
+    variants = [(factor * study.evaluation_growth, share) for factor in FACTORS]
+    variants += [(study.evaluation_growth, 1.0)] if share < 1 else []
+    found = {}
+    for growth, part in variants:
+        changed = dataclasses.replace(study, evaluation_growth=growth, evaluation_share=part)
+        found[growth, part] = lr_batch.critical_batch_size(lr_batch.run(changed, programs=programs))
+    own = found[study.evaluation_growth, share]
     return [
         Row(
-            *(setting.workload, setting.goal, reached, growth, critical.value, critical.e_min),
+            *(setting.workload, setting.goal, reached, growth, part, critical.value, critical.e_min),
             *(critical.value / own.value, critical.e_min / own.e_min),
         )
-        for growth, critical in found.items()
+        for (growth, part), critical in found.items()
     ]
 
 
@@ -100,7 +105,10 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
 
 
 def say_rows(found: Sequence[Row]) -> None:
-    headings = ("workload", "goal", "reached", "distance", "B_crit", "E_min", "B_crit ratio", "E_min ratio")
+    headings = (
+        *("workload", "goal", "reached", "distance", "evaluations"),
+        *("B_crit", "E_min", "B_crit ratio", "E_min ratio"),
+    )
     Printer(sys.stdout)(table(headings, [_cells(row) for row in found], left=3))
 
 
@@ -108,6 +116,7 @@ def _cells(row: Row) -> tuple[Any, ...]:
     return (
         *row[:3],
         f"{row.growth:.0%}",
+        "all rows" if row.share == 1 else f"to {row.share:.0%}",
         f"{row.b_crit:.1f}",
         f"{row.e_min:,.0f}",
         f"{row.b_crit_ratio:.3f}",
