@@ -70,8 +70,8 @@ AVERAGE, FIRST = "average", "first"
 # of SGD, of Adam, and of SGD towards an error goal stays within 3 % of its value at 8 %, the fewest examples within 3 %.
 # With tau = 0.2 the error goal moved by 9 %. `python -m runs.recipes.cadence` measures it by training anew.
 # Shallue et al. (2019) take the first evaluation.
-# A share of 1/4 reads parts of the held-out rows where batches are small: steps to the goal of single trials move by up to
-# 7 %, their mean by less than 1 % for losses, by up to 1.3 % for errors (`runs/results/speed`).
+# A share of 1/4 reads parts of the held-out rows where batches are small. Steps to the goal of single trials spread by up
+# to 7 % for losses and 12 % for errors, their mean moves by less than 1 % and by up to 1.3 % (`runs/results/speed`).
 RULES = {
     AVERAGE: Rule(time_constant=0.3, growth=0.08, share=0.25),
     FIRST: Rule(time_constant=0.0, growth=0.08, share=1.0),
