@@ -203,13 +203,16 @@ class _Runner:
 
     def _program(self, device: jax.Device, width: int, args: tuple) -> Program:
         def compile_it():
+            workload = self.study.workload
             fit = make_fit(
-                self.study.workload,
+                workload,
                 self.study.lane_optimizer,
                 self.study.goal,
                 self._stopping_rule(),
                 hparams=tuple(self.study.space),
-                micro_batches=micro_batches_of(self.study.batch_sizes, self.study.workload.micro_batch),
+                micro_batches=micro_batches_of(
+                    self.study.batch_sizes, self.study.workload.micro_batch, self.study.workload.group
+                ),
                 num_classes=self._classes(),
                 execution=self.plan.execution,
             )
@@ -230,7 +233,8 @@ class _Runner:
         classes = reg.num_classes(workload.train_data)
         if classes is None or "loss" not in jax.eval_shape(
             lambda: workload.evaluate(
-                workload.init(jax.random.key(0)), jax.tree.map(lambda leaf: leaf[:2], workload.eval_data)
+                workload.before_training(jax.random.key(0)),
+                jax.tree.map(lambda leaf: leaf[:2], workload.eval_data),
             )
         ):
             return None

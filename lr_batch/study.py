@@ -35,7 +35,7 @@ from lr_batch.problem.precision import FLOAT32, in_precision
 from lr_batch.problem.reaching import AVERAGE, RULES
 from lr_batch.problem.regularized import RegularizedOptimizer, check_regularizer
 from lr_batch.problem.scheduled import Schedule, ScheduledOptimizer, check_schedule, read_schedule
-from lr_batch.problem.shapes import check_shapes
+from lr_batch.problem.shapes import check_groups, check_shapes
 from lr_batch.problem.whole_set import MEAN, PERPLEXITY, RMSE
 from lr_batch.problem.workload import EXECUTIONS, Goal, Workload, num_examples
 from lr_batch.resolve import as_optimizer, as_workload
@@ -156,6 +156,7 @@ class Study:
         put("schedule", read)
         axes, repeated_values = read_space(given)
         put("batch_sizes", sizes)
+        check_groups(self.trained_batch_sizes, self.workload)
         put("space", axes)
         repeated = {"batch sizes": repeated_sizes, "values of the space": repeated_values}
         put("notes", tuple(f"repeated {what} left out: {count}" for what, count in repeated.items() if count))

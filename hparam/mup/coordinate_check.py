@@ -155,7 +155,7 @@ def path_of(
 
 def outputs_of_layers(workload: Workload, params: PyTree, batch: PyTree) -> dict[str, jax.Array]:
     """What every submodule of a linen model returns when `batch` is evaluated, by path; {} of other models."""
-    outputs = {}
+    outputs, statistics = {}, workload.statistics
 
     def record(call, args, kwargs, context):
         result = call(*args, **kwargs)
@@ -164,7 +164,7 @@ def outputs_of_layers(workload: Workload, params: PyTree, batch: PyTree) -> dict
         return result
 
     with nn.intercept_methods(record):
-        workload.evaluate(params, batch)
+        workload.evaluate(workload.fitted(params, statistics.initial if statistics else ()), batch)
     return outputs
 
 

@@ -49,11 +49,16 @@ class Mup(NamedTuple):
     def workload(self) -> Workload:
         """The wide workload with the initial values and multipliers of muP."""
         target, used = self.target, functools.partial(_times, self.tree("multiplier"))
-        init_scale = self.tree("init_scale")
+        init_scale, statistics = self.tree("init_scale"), target.statistics
+        multiplied = lambda at: at._replace(params=used(at.params)) if statistics else used(at)
+        moved = statistics and statistics._replace(
+            train=lambda params, *rest: statistics.train(used(params), *rest)
+        )
         return target._replace(
             init=lambda key: _times(init_scale, target.init(key)),
             loss=lambda params, batch, key: target.loss(used(params), batch, key),
-            evaluate=lambda params, batch: target.evaluate(used(params), batch),
+            evaluate=lambda at, batch: target.evaluate(multiplied(at), batch),
+            statistics=moved,
         )
 
     def optimizer(

@@ -57,5 +57,6 @@ def _checked(study: Study, to_goal: bool) -> tuple[str, ...]:
 def _parts(study: Study) -> tuple:
     workload, optimizer = study.workload, study.optimizer
     functions = (workload.init, workload.loss, workload.evaluate, optimizer.make, optimizer.eval_params)
-    functions += (workload.weights, *(part for metric in workload.metrics.values() for part in metric))
+    functions += (workload.weights, workload.statistics and workload.statistics.train)
+    functions += tuple(part for metric in workload.metrics.values() for part in metric)
     return (*functions, study.regularizer, *jax.tree.leaves((workload.train_data, workload.eval_data)))

@@ -14,8 +14,13 @@ from jaxtyping import Int
 
 from lr_batch.checks.probe import ROWS, Probe, spread, take
 from lr_batch.errors import StudyError
+from lr_batch.problem.statistics import AVERAGED, RECOMPUTED
 from lr_batch.problem.workload import PyTree, num_examples
 
+SAID = {
+    AVERAGED: "running averages, moved once a step by the moments of the whole batch",
+    RECOMPUTED: "the moments of a fixed sample of training examples",
+}
 Values = dict[str, np.ndarray]  # name -> [m], or [m, k] of what a metric of the whole set is computed from
 
 
@@ -30,9 +35,16 @@ def check_independent(probe: Probe) -> list[str]:
     noisy = is_noisy(probe)
     noise = "differs" if noisy else "does not differ"
     said.append(f"noise: the training loss {noise} from key to key")
-    _check_rows(probe, "training", loss, workload.train_data, alone=not noisy)
+    if statistics := workload.statistics:
+        said.append(
+            f"batch statistics: training normalises in groups of {statistics.group}, whose examples depend on each "
+            f"other; evaluation uses {SAID[statistics.mode]}"
+        )
+    else:
+        _check_rows(probe, "training", loss, workload.train_data, alone=not noisy)
     _check_rows(probe, "held-out", probe.metrics, workload.eval_data, alone=True)
-    return [*said, "examples: the value of each does not depend on the others of its batch"]
+    whose = "each held-out one" if workload.statistics else "each"
+    return [*said, f"examples: the value of {whose} does not depend on the others of its batch"]
 
 
 def is_noisy(probe: Probe) -> bool:

@@ -9,10 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from lr_batch.compiled import compiled
 from lr_batch.errors import StudyError, first_line
+from lr_batch.lanes.batch_statistics import group_keys, in_groups, losses_of_groups
 from lr_batch.problem.precision import BFLOAT16
 from lr_batch.problem.weights import mean_loss
 from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
@@ -46,9 +47,8 @@ class Probe:
         self.workload = workload
         self._compiled: dict[Callable, OncePerShapes] = {}
         self.keys = [jax.random.key(number) for number in (1, 2)]
-        self._init, self._loss, self._evaluate = map(
-            OncePerShapes, (workload.init, workload.loss, workload.evaluate)
-        )
+        functions = (workload.init, of_groups(workload), workload.evaluate)
+        self._init, self._loss, self._evaluate = map(OncePerShapes, functions)
 
     def init(self, seed: int) -> PyTree:
         """Parameters before the first step, as a lane starts from them."""
@@ -64,8 +64,10 @@ class Probe:
         return np.asarray(self._called("loss", self._loss, params, batch, key), np.float64)
 
     def evaluate(self, params: PyTree, batch: PyTree) -> dict[str, Any]:
-        """As the workload returns it."""
-        return self._called("evaluate", self._evaluate, params, batch)
+        """As the workload returns it; batch statistics are those before training."""
+        statistics = self.workload.statistics
+        fitted = self.workload.fitted(params, statistics.initial if statistics else ())
+        return self._called("evaluate", self._evaluate, fitted, batch)
 
     def metrics(self, params: PyTree, batch: PyTree) -> dict[str, Float[np.ndarray, "n ..."]]:
         """Metrics of examples; of one of the whole set, all numbers of an example that it is computed from."""
@@ -81,9 +83,8 @@ class Probe:
 
     @cached_property
     def _gradient(self) -> Callable:
-        return OncePerShapes(
-            jax.grad(lambda params, batch, key: mean_loss(self.workload, params, batch, key))
-        )
+        grouped = self.workload._replace(loss=of_groups(self.workload))
+        return OncePerShapes(jax.grad(lambda params, batch, key: mean_loss(grouped, params, batch, key)))
 
     @cached_property
     def tolerance(self) -> float:
@@ -100,6 +101,20 @@ class Probe:
             raise StudyError(
                 f"{self.workload.name}: the {what} cannot be computed: {first_line(error)}"
             ) from error
+
+
+def of_groups(workload: Workload) -> Callable[[PyTree, PyTree, Key], Float[Array, " m"]]:
+    """The training loss of any number of examples: a batch that is no whole number of groups is one group."""
+    if workload.statistics is None:
+        return workload.loss
+
+    def loss(params, batch, key):
+        examples = num_examples(batch)
+        group = examples if examples % workload.group else workload.group
+        keys = group_keys(key, 0, examples // group)
+        return losses_of_groups(workload, params, in_groups(batch, group), keys)
+
+    return loss
 
 
 def _numbers_of_examples(value: PyTree) -> Float[np.ndarray, "n ..."]:

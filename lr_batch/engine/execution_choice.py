@@ -51,11 +51,11 @@ def choose_execution(study: Study, width: int) -> str:
 def _has_grouped_convolutions(study: Study) -> bool:
     """Whether any convolution becomes a grouped one when two lanes are batched."""
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
-    params = jax.eval_shape(jax.vmap(study.workload.init), keys)
+    start = jax.eval_shape(jax.vmap(study.workload.before_training), keys)
     rows = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), study.workload.eval_data
     )
-    lanes = jax.make_jaxpr(jax.vmap(study.workload.evaluate, in_axes=(0, None)))(params, rows)
+    lanes = jax.make_jaxpr(jax.vmap(study.workload.evaluate, in_axes=(0, None)))(start, rows)
     return re.search(r"\b(feature|batch)_group_count=(?!1\b)", str(lanes)) is not None
 
 

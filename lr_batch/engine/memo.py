@@ -49,6 +49,7 @@ def program_key(study: Study) -> Hashable:
     return (
         *(workload.init, workload.loss, workload.evaluate, workload.micro_batch),
         *(workload.weights, tuple(workload.metrics.items())),
+        workload.statistics and (*_functions(workload.statistics), workload.group, workload.statistics.mode),
         *(_functions(study.optimizer), _functions(study.regularizer or ())),
         study.schedule and study.schedule.name,
         *(study.goal.metric, tuple(study.space), tuple(shapes), structure),

@@ -62,7 +62,7 @@ class ChunkMemory(NamedTuple):
 def chunk_memory(study: Study) -> ChunkMemory:
     """Of a chunk at the study's largest micro-batch. Nothing is compiled."""
     workload = study.workload
-    largest = micro_batches_of(study.trained_batch_sizes, workload.micro_batch)[-1:]
+    largest = micro_batches_of(study.trained_batch_sizes, workload.micro_batch, workload.group)[-1:]
     lane = make_lane(workload, study.lane_optimizer, study.goal.metric, largest)
     one, hparams = jnp.int32(1), dict.fromkeys(study.space, jnp.float32(0))
     state = jax.eval_shape(lane.init, hparams, one, jnp.bool_(True))

@@ -69,7 +69,7 @@ class Engine:
     ):
         self.workload, self.optimizer, self.metric = workload, optimizer, metric
         self.hparams, self.width, self.max_evals = tuple(hparams), width, max_evals
-        self.micro_batches = micro_batches_of(batch_sizes, workload.micro_batch)
+        self.micro_batches = micro_batches_of(batch_sizes, workload.micro_batch, workload.group)
         self.execution, self.tuned, self.in_parts, self.phases = execution, tuned, in_parts, phases
         self.compile_seconds: list[float] = []  # one entry a program
         self._lock = threading.Lock()
@@ -196,7 +196,8 @@ class Programs:
     def engine(self, study: Study, width: int, execution: str, *, max_evals: int) -> Engine:
         """The engine of a study's chunks of `width` lanes; nothing is compiled yet."""
         workload = study.workload
-        sizes = (micro_batches_of(study.trained_batch_sizes, workload.micro_batch), study.batch_phases)
+        micro_batches = micro_batches_of(study.trained_batch_sizes, workload.micro_batch, workload.group)
+        sizes = (micro_batches, study.batch_phases)
         data = tuple(
             map(id, jax.tree.leaves((workload.train_data, workload.eval_data)))
         )  # which the engine keeps

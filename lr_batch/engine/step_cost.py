@@ -8,7 +8,7 @@ import jax
 
 from lr_batch.engine.memo import once_per_program
 from lr_batch.engine.products import products
-from lr_batch.lanes.micro_batch import LADDERS
+from lr_batch.lanes.micro_batch import LADDERS, rungs_of
 from lr_batch.study import Study
 
 # Held-out rows evaluated in the time in which one example is differentiated, at least. Two cores of a CPU, 64 rows at
@@ -26,7 +26,8 @@ def rows_worth_a_step(study: Study, batch_size: int) -> float:
     own = LADDERS[
         "cpu"
     ]  # also on an accelerator, where small steps cost more: a study is the same everywhere
-    sizes = [rung for rung in own.rungs if rung <= study.workload.micro_batch] or [1]
+    group = study.workload.group
+    sizes = [rung for rung in rungs_of(group, own) if rung <= study.workload.micro_batch] or [group]
     counts = {rung: -(-batch_size // rung) for rung in sizes}
     rung = min(sizes, key=lambda rung: counts[rung] * (rung + own.overhead))
     return GRADIENT * counts[rung] * (rung + overhead)
@@ -37,9 +38,10 @@ def _parameters_per_multiplication(study: Study) -> float:
     """Parameters over the multiplications of a forward pass of one row; 1 where each is used once or less often."""
     workload = study.workload
     params = jax.eval_shape(workload.init, jax.random.key(0))
+    start = jax.eval_shape(workload.before_training, jax.random.key(0))
     row = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), workload.eval_data
     )
-    flops = sum(product.flops * product.count for product in products(workload.evaluate, params, row))
+    flops = sum(product.flops * product.count for product in products(workload.evaluate, start, row))
     size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
     return min(1.0, size / max(flops / 2, 1))

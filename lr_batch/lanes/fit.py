@@ -14,8 +14,8 @@ from lr_batch.lanes.evaluation import metrics_over_blocks
 from lr_batch.lanes.execution import over_lanes
 from lr_batch.lanes.lane import Draw, LaneOptimizer, LaneState, freeze, make_lane
 from lr_batch.lanes.micro_batch import MicroBatch
-from lr_batch.lanes.race import AnyArray, Data, make_train, state_axes
-from lr_batch.problem.workload import VMAP, Goal, PyTree, Workload, num_examples
+from lr_batch.lanes.race import AnyArray, Data, make_refresh_lanes, make_train, state_axes
+from lr_batch.problem.workload import VMAP, Fitted, Goal, PyTree, Workload, num_examples
 from reg.early_stopping import NEVER
 
 CONFIDENCE_BINS = 20
@@ -79,25 +79,26 @@ def make_fit(
     """
     lane = make_lane(workload, optimizer, goal.metric, micro_batches)
     axes = state_axes(lane, hparams, workload.train_data)
-    train = make_train(lane, axes, execution)
+    train, refresh = make_train(lane, axes, execution), make_refresh_lanes(lane, axes, execution)
     rule = stop or (lambda values: reg.early_stopping(NEVER))
 
     def fit(hparams, seed, batch_size, cadence, data):
         width = next(iter(hparams.values())).shape[0]
         start = jax.vmap(lane.init, in_axes=(0, None, 0), out_axes=axes)(hparams, seed, jnp.ones(width, bool))
-        stopping = jax.vmap(lambda h, s: rule(h).init(lane.outcome(s)), in_axes=(0, axes))(hparams, start)
+        stopping = jax.vmap(lambda h, s: rule(h).init(lane.fitted(s)), in_axes=(0, axes))(hparams, start)
 
         def period(carry, evaluation):
             number, step = evaluation
             state, draw, stopping = carry
             num_steps = step - draw.step
             state, draw = train(hparams, state, draw, num_steps, batch_size, data.held_out.train)
-            measures = over_lanes(lambda s: measure(workload, lane.outcome(s), data), (axes,), 0, execution)(
+            state = refresh(state, data.held_out.train)
+            measures = over_lanes(lambda s: measure(workload, lane.fitted(s), data), (axes,), 0, execution)(
                 state
             )
             state, stopping = jax.vmap(
                 lambda h, s, e, m: judge(
-                    rule(h), s, e, lane.outcome(s), goal.sign * m.held_out[goal.metric], number, bool(stop)
+                    rule(h), s, e, lane.fitted(s), goal.sign * m.held_out[goal.metric], number, bool(stop)
                 ),
                 in_axes=(0, axes, 0, 0),
                 out_axes=(axes, 0),
@@ -108,7 +109,7 @@ def make_fit(
         evaluations = (jnp.arange(cadence.shape[0]), cadence)
         (state, _, stopping), curves = jax.lax.scan(period, (start, first, stopping), evaluations)
         last = cadence.shape[0] - 1
-        kept = jax.vmap(lambda s: lane.outcome(s), in_axes=(axes,))(state) if not stop else stopping.params
+        kept = jax.vmap(lambda s: lane.fitted(s), in_axes=(axes,))(state) if not stop else stopping.params
         tally = lambda params: confidence(workload, params, data.held_out, num_classes)
         return Fit(
             curves,
@@ -140,13 +141,14 @@ def judge(
     return state._replace(alive=alive & ~stopping.stopped), stopping
 
 
-def measure(workload: Workload, params: PyTree, data: FitData) -> Measures:
+def measure(workload: Workload, fitted: PyTree, data: FitData) -> Measures:
     """All metrics of `workload` on both parts, and the size of the weights."""
+    params = fitted.params if isinstance(fitted, Fitted) else fitted
     chosen = zip(jax.tree.leaves(reg.weights(params)), jax.tree.leaves(params), strict=True)
     weights = jnp.concatenate([leaf.ravel() for keep, leaf in chosen if keep])
     return Measures(
-        all_metrics(workload, params, data.train_blocks, data.train_mask),
-        all_metrics(workload, params, data.held_out.held_out, data.held_out.mask),
+        all_metrics(workload, fitted, data.train_blocks, data.train_mask),
+        all_metrics(workload, fitted, data.held_out.held_out, data.held_out.mask),
         jnp.sqrt(jnp.vdot(weights, weights)),
         jnp.mean(weights == ZERO),
     )

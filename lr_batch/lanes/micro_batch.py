@@ -40,20 +40,29 @@ def ladder() -> Ladder:
     return LADDERS.get(jax.default_backend(), ACCELERATOR_LADDER)
 
 
-def micro_batch_of(batch_size: int, largest: int) -> int:
-    """The rung of the ladder, at most `largest`, at which a batch costs least.
+def rungs_of(group: int, own: Ladder) -> tuple[int, ...]:
+    """The rungs of a ladder as multiples of a group of examples that are computed together.
+
+    >>> rungs_of(32, LADDERS["cpu"]), rungs_of(1, LADDERS["cpu"])
+    ((32, 64), (1, 16, 64))
+    """
+    return tuple(dict.fromkeys(max(1, rung // group) * group for rung in own.rungs))
+
+
+def micro_batch_of(batch_size: int, largest: int, group: int = 1) -> int:
+    """The rung of the ladder, at most `largest` and a multiple of `group`, at which a batch costs least.
 
     A batch takes as many micro-batches as it needs; the last one is filled up with masked examples.
 
     >>> [micro_batch_of(size, 64) for size in (1, 4, 8, 64, 1000)]
     [1, 1, 16, 64, 64]
     """
-    rungs, overhead, _ = ladder()
-    fitting = [rung for rung in rungs if rung <= largest] or [1]
+    overhead = ladder().overhead
+    fitting = [rung for rung in rungs_of(group, ladder()) if rung <= largest] or [group]
     return min(fitting, key=lambda rung: -(-batch_size // rung) * (rung + overhead))
 
 
-def micro_batches_of(batch_sizes: Sequence[int], largest: int) -> tuple[MicroBatch, ...]:
+def micro_batches_of(batch_sizes: Sequence[int], largest: int, group: int = 1) -> tuple[MicroBatch, ...]:
     """The micro-batches that the batch sizes of a study use, ascending.
 
     >>> [tuple(micro_batch) for micro_batch in micro_batches_of((4, 8, 64, 1000), 64)]
@@ -63,7 +72,7 @@ def micro_batches_of(batch_sizes: Sequence[int], largest: int) -> tuple[MicroBat
     """
     longest: dict[int, int] = {}
     for size in sorted(batch_sizes):
-        longest[micro_batch_of(size, largest)] = size
+        longest[micro_batch_of(size, largest, group)] = size
     repeated = {rung: size > rung for rung, size in longest.items()}
     if any(repeated.values()) and not ladder().mixed:
         repeated = dict.fromkeys(repeated, True)

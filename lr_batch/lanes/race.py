@@ -77,7 +77,8 @@ def state_axes(lane: Lane, hparams: Sequence[str], train_data: PyTree) -> LaneSt
         data = jax.tree.map(
             lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), train_data
         )  # a shape: nothing is run
-        return lane.step(per_lane[0], state, Draw.first(one, num_examples(train_data)), one, data)
+        state = lane.step(per_lane[0], state, Draw.first(one, num_examples(train_data)), one, data)
+        return lane.refresh(state, data) if lane.refresh else state
 
     names = dict.fromkeys(hparams, jax.ShapeDtypeStruct((), jnp.float32))
     per_lane = (names, jax.ShapeDtypeStruct((), jnp.bool_))
@@ -141,6 +142,15 @@ def make_train(
     )
 
 
+def make_refresh_lanes(
+    lane: Lane, axes: LaneState, execution: str
+) -> Callable[[LaneState, PyTree], LaneState]:
+    """`(lanes, training data) -> lanes` as they are evaluated."""
+    if lane.refresh is None:
+        return lambda lanes, data: lanes
+    return over_lanes(lane.refresh, (axes, None), axes, execution)
+
+
 def make_advance(
     lane: Lane, axes: LaneState, execution: str = VMAP, *, in_parts: bool = True
 ) -> Callable[..., Carry]:
@@ -149,6 +159,7 @@ def make_advance(
     Without `in_parts` every evaluation reads all held-out rows, whatever `terms.reads` says.
     """
     train_lanes = make_train(lane, axes, execution, alive_only=True)
+    refresh_lanes = make_refresh_lanes(lane, axes, execution)
     alive = lambda lanes, *shared: lanes.alive
     evaluate_all = over_lanes(lane.evaluate, (axes, None, None), 0, execution, alive=alive)
     evaluate_part = over_lanes(lane.evaluate_part, (axes, None, None, None, None), 0, execution, alive=alive)
@@ -166,6 +177,7 @@ def make_advance(
             lanes, draw = train_lanes(
                 terms.hparams, carry.lanes, carry.draw, num_steps, terms.batch_size, data.train
             )
+            lanes = refresh_lanes(lanes, data.train)
             values = evaluate_lanes(lanes, data, terms.reads[carry.evals]).astype(jnp.float32)
             return record(carry, lanes, draw, values, terms, on_scale(lane.metric, values, jnp))
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from lr_batch.problem.depends import depends_on
-from lr_batch.problem.workload import Key, PyTree
+from lr_batch.problem.statistics import (
+    Averages,
+    by_path,
+    leaves_of_the_batch,
+    refuse_averages_in_training,
+    shares_of,
+)
+from lr_batch.problem.trees import Key, PyTree
 
 # Keywords of models: that they train, that they do not, and where noise comes from.
 TRAINING = ("train", "training", "is_training", "is_train", "train_mode")
@@ -21,6 +29,12 @@ KEYS = ("key", "rng", "prng", "prng_key", "rng_key", "random_key", "dropout_key"
 RNGS = "rngs"
 
 
+def no_dropout(params: PyTree, x: jax.Array) -> str:
+    """Of a model whose layers are not known."""
+    del params, x
+    return ""
+
+
 class Model(NamedTuple):
     """A model as two pure functions.
 
@@ -30,12 +44,27 @@ class Model(NamedTuple):
         on, drawn from the key); with None it is evaluated.
       dropout: `(params, x) -> text`, a layer of the model that drops units at a rate above 0, or "".
       switches: keywords of its call with a boolean default that are not known here.
+      moving: running averages of batch statistics, None where it keeps none.
     """
 
     init: Callable[[Key, jax.Array], PyTree]
     apply: Callable[..., Any]
-    dropout: Callable[[PyTree, jax.Array], str] = lambda params, x: ""
+    dropout: Callable[[PyTree, jax.Array], str] = no_dropout
     switches: Mapping[str, bool] = {}
+    moving: Moving | None = None
+
+
+class Moving(NamedTuple):
+    """Running averages of a model: before the first step, as a call in training moves them, and what it returns by them.
+
+    `train` is `(params, averages, x, key) -> (outputs, averages)`, `evaluate` is `(params, averages, x) -> outputs`;
+    `shares` as in `lr_batch.problem.statistics`.
+    """
+
+    initial: Averages
+    train: Callable[[PyTree, Averages, jax.Array, Key], tuple[Any, Averages]]
+    evaluate: Callable[[PyTree, Averages, jax.Array], Any]
+    shares: Mapping[str, float]
 
 
 class Call(NamedTuple):
@@ -54,7 +83,7 @@ class Call(NamedTuple):
         Raises:
           ValueError: for an argument without default that is not known.
         """
-        further = _parameters(function)[inputs:]
+        further = parameters(function)[inputs:]
         known = (*TRAINING, *EVALUATION, *KEYS, RNGS)
         for name, default in further:
             if default is inspect.Parameter.empty and name not in known:
@@ -75,7 +104,8 @@ class Call(NamedTuple):
         return modes | dict.fromkeys(self.keys, key) | ({RNGS: rngs} if self.rngs else {})
 
 
-def _parameters(function: Callable) -> list[tuple[str, Any]]:
+def parameters(function: Callable) -> list[tuple[str, Any]]:
+    """Names of what a function takes, with their defaults."""
     try:
         found = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # written in C
@@ -83,12 +113,60 @@ def _parameters(function: Callable) -> list[tuple[str, Any]]:
     return [(p.name, p.default) for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
-def refuse_state(collections: set[str]) -> None:
-    """Only parameters are trained: a running average would silently stay at its first value."""
-    if collections:
+def moving_of(
+    call: Callable[[PyTree, Averages, Any, Key | None], tuple[Any, Averages]],
+    moving: Averages,
+    params: PyTree,
+    x: Any,
+) -> Moving | None:
+    """The running averages of a model, None where it has none.
+
+    Args:
+      call: the model, `(params, averages, x, key) -> (outputs, averages)`; with a key it trains.
+      moving: those leaves of its state that a call in training makes of its inputs, at their first values.
+      params, x: to measure on how averages move.
+
+    Raises:
+      ValueError: where they are no running averages, or are read in training.
+    """
+    if not moving:
+        return None
+    key = jax.random.key(0)
+    refuse_averages_in_training(lambda averages: call(params, averages, x, key)[0], moving)
+    shares = shares_of(lambda averages: call(params, averages, x, key)[1], moving)
+    return Moving(
+        moving,
+        call,
+        lambda params, averages, x: call(params, averages, x, None)[0],
+        shares,
+    )
+
+
+def split_state(after: Callable[[Any], PyTree], before: PyTree, changed: PyTree, x: Any) -> Averages:
+    """The leaves of a state that a call in training makes of its inputs, at their first values.
+
+    Args:
+      after: inputs -> state after a call in training.
+      before, changed: the state before and after one.
+      x: inputs.
+
+    Raises:
+      ValueError: naming state that changes by itself, such as a counter.
+    """
+    first, then = by_path(before), by_path(changed)
+    if first.keys() != then.keys():
+        refuse_state(first.keys() ^ then.keys())
+    moving = leaves_of_the_batch(after, x)
+    refuse_state({name for name in first.keys() - moving if not np.array_equal(first[name], then[name])})
+    return {name: first[name] for name in sorted(moving)}
+
+
+def refuse_state(names: Collection[str]) -> None:
+    """State that no batch statistics are would silently stay at its first value."""
+    if names:
         raise ValueError(
-            f"from_arrays: the model changes state besides its parameters ({', '.join(sorted(collections))}); "
-            "use a layer without running averages, such as LayerNorm or GroupNorm"
+            f"from_arrays: the model changes state besides its parameters ({', '.join(sorted(names))}) that is no "
+            "running average of its batches: only batch statistics are kept up; use a layer without such state"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lr_batch.errors import first_line
 from lr_batch.problem.arrays import check_rows_alike, checked_data
@@ -15,10 +16,14 @@ from lr_batch.problem.goal import parse_goal
 from lr_batch.problem.metrics import PerExample, checked_metrics, evaluated, fitting_metrics
 from lr_batch.problem.model import as_model
 from lr_batch.problem.shapes import ROWS, check_shapes, shapes_of
+from lr_batch.problem.statistics import AVERAGED, GROUP, MODES, Statistics
 from lr_batch.problem.weights import WEIGHTS, of_examples, with_weights
 from lr_batch.problem.whole_set import Metric
 from lr_batch.problem.workload import Goal, Workload
 from optim.arguments import explain_arguments
+from optim.names import unknown
+
+LARGEST = 1_024  # batch size by default
 
 
 @explain_arguments
@@ -36,6 +41,8 @@ def from_arrays(
     batch_sizes: Sequence[int] | None = None,
     micro_batch: int = 1_024,
     lanes: str = "auto",
+    group_size: int | None = None,
+    statistics: str = AVERAGED,
 ) -> Workload:
     """Makes a workload of a supervised problem: minimize the mean of `loss(model(x), y)`.
 
@@ -48,8 +55,10 @@ def from_arrays(
         is told whether it trains; an nnx module is also put into `train()` or
         `eval()`. Random streams are seeded from the key of the step; an `apply` that
         takes `key` or `rng` gets it in training and None in evaluation. Variables
-        beside the parameters are constants, those of key 0 for all seeds; a call that
-        changes them is refused.
+        beside the parameters are constants, those of key 0 for all seeds, but for running
+        averages of batch statistics (`batch_stats`, `BatchStat`), which are kept up; other
+        state that a call changes is refused. A pair with such state is `init(key) -> (params,
+        state)` and `apply(params, state, x) -> (outputs, state)`.
       train: inputs `[N, ...]` and targets `[N, ...]` to train on.
       held_out: the same to evaluate the goal on.
       loss: `(outputs, y) -> [m]`, one value for each example, such as
@@ -74,6 +83,11 @@ def from_arrays(
         training examples where None.
       micro_batch: most examples differentiated at once, >= 1.
       lanes: "vmap", "blocks", "map" or "auto"; see `Workload`.
+      group_size: of a model with batch statistics, examples that are normalised together ("ghost
+        batch normalization"), >= 1; 32 where None, as published. Batch sizes are multiples of it.
+      statistics: what such a model is evaluated with: "averaged", its running averages, moved
+        once a step by the moments of the whole batch, or "recomputed", the moments of 1,024
+        training examples at each evaluation. See `lr_batch.problem.statistics`.
 
     Raises:
       ValueError: on any mistake that shapes reveal, in one line, before anything
@@ -98,6 +112,7 @@ def from_arrays(
     params = shapes_of("from_arrays", "the model's init", as_pure.init, jax.random.key(0), first)
     outputs = shapes_of("from_arrays", "the model", lambda params: as_pure.apply(params, rows, None), params)
     all_metrics = {**fitting_metrics(loss, outputs, train_data, eval_data), "loss": loss, **own}
+    group = _group(as_pure, group_size, statistics, len(train_data["y"]), micro_batch)
     workload = Workload(
         name=name,
         init=lambda key: as_pure.init(key, first),
@@ -107,11 +122,12 @@ def from_arrays(
         eval_data=eval_data,
         goal=goal,
         budget=budget,
-        batch_sizes=_batch_sizes(batch_sizes, len(train_data["y"])),
+        batch_sizes=_batch_sizes(batch_sizes, len(train_data["y"]), group),
         micro_batch=micro_batch,
         lanes=lanes,
         weights=None if weights is None else _weights,
         metrics={name: metric for name, metric in all_metrics.items() if isinstance(metric, Metric)},
+        statistics=_statistics(as_pure, loss, group, statistics),
     )
     check_shapes("from_arrays", workload, goal)
     refuse_silent_dropout(as_pure, params, rows)
@@ -135,16 +151,54 @@ def _loss(model: Model, loss: PerExample) -> Callable:
 
 def _evaluate(model: Model, metrics: Mapping[str, PerExample | Metric]) -> Callable:
     def evaluate(params, batch):  # its name is part of the program, whose hash identifies a study
-        return evaluated(metrics, model.apply(params, batch["x"], None), batch)
+        if model.moving:
+            outputs = model.moving.evaluate(params.params, params.averages, batch["x"])
+        else:
+            outputs = model.apply(params, batch["x"], None)
+        return evaluated(metrics, outputs, batch)
 
     return evaluate
+
+
+def _group(model: Model, group: int | None, mode: str, examples: int, micro_batch: int) -> int:
+    """Examples that are computed together."""
+    if mode not in MODES:
+        raise ValueError(f"from_arrays: {unknown('statistics', mode, MODES)}")
+    if not model.moving:
+        if group is not None or mode != AVERAGED:
+            raise ValueError(
+                "from_arrays: group_size and statistics are of batch statistics, of which the model keeps none"
+            )
+        return 1
+    group = GROUP if group is None else group
+    if isinstance(group, bool) or not isinstance(group, int | np.integer) or not 1 <= group <= examples:
+        raise ValueError(
+            f"from_arrays: group_size must be a whole number from 1 to the {examples} training examples, got {group!r}"
+        )
+    if micro_batch < group:
+        raise ValueError(
+            f"from_arrays: micro_batch must be at least the {group} examples of a group, got {micro_batch}"
+        )
+    return int(group)
+
+
+def _statistics(model: Model, loss: PerExample, group: int, mode: str) -> Statistics | None:
+    if not (moving := model.moving):
+        return None
+
+    def train(params, averages, batch, key):
+        outputs, averages = moving.train(params, averages, batch["x"], key)
+        return of_examples("loss", loss(outputs, batch["y"]), batch), averages
+
+    return Statistics(group, moving.initial, train, moving.shares, mode)
 
 
 def _weights(batch):
     return batch[WEIGHTS]
 
 
-def _batch_sizes(batch_sizes: Sequence[int] | None, examples: int) -> tuple[int, ...]:
+def _batch_sizes(batch_sizes: Sequence[int] | None, examples: int, group: int) -> tuple[int, ...]:
     if batch_sizes is None:
-        return tuple(2**i for i in range(11) if 2**i <= examples)
+        sizes = (group * 2**i for i in range(11))
+        return tuple(size for size in sizes if size <= min(examples, max(LARGEST, group)))
     return tuple(batch_sizes)

@@ -10,7 +10,8 @@ import numpy as np
 from flax import linen
 from flax.core.scope import LazyRng
 
-from lr_batch.problem.calling_convention import Call, Model, refuse_state
+from lr_batch.problem.calling_convention import Call, Model, moving_of, no_dropout, parameters, split_state
+from lr_batch.problem.statistics import by_path, with_leaves
 
 # Streams that linen modules ask for by name. Others get the key of "params", unless the module asks first whether
 # they are there.
@@ -27,6 +28,13 @@ STREAMS = (
     "mask",
     "gumbel",
 )
+STATE = (
+    "state",
+    "states",
+    "batch_stats",
+    "model_state",
+    "net_state",
+)  # names of the second argument of an `apply`
 RECORDED = "intermediates"  # what `sow` leaves behind: written by a call, never read
 
 
@@ -43,7 +51,7 @@ def as_model(model: Any, x: jax.Array | np.ndarray) -> Model:
     if isinstance(model, linen.Module):
         return _from_linen(model, x)
     if isinstance(model, tuple) and len(model) == 2 and all(callable(function) for function in model):
-        return _from_pair(*model)
+        return _from_pair(*model, x)
     from lr_batch.problem.nnx_model import from_nnx
 
     if (made := from_nnx(model, x)) is not None:
@@ -71,44 +79,58 @@ def _from_linen(module: linen.Module, x: jax.Array | np.ndarray) -> Model:
         made = module.init({**streams(dropout_key), "params": params_key}, x, **call.keywords(None))
         return {name: collection for name, collection in made.items() if name != RECORDED}
 
-    constants = _constants(module, call, variables_of, x)
+    def run(params, state, x, key, further):
+        rngs = None if key is None else streams(key)
+        variables, keywords = {"params": params, **state}, {**call.keywords(key), **further}
+        if key is None or not state:
+            return module.apply(variables, x, rngs=rngs, **keywords), state
+        outputs, after = module.apply(variables, x, rngs=rngs, mutable=sorted(state), **keywords)
+        return outputs, {name: after.get(name, {}) for name in state}
 
     def init(key, x):
         return variables_of(key, x).get("params", {})
 
-    def apply(params, x, key, **further):
-        rngs = None if key is None else streams(key)
-        variables = {"params": params, **constants}
-        return module.apply(variables, x, rngs=rngs, **{**call.keywords(key), **further})
+    def state_of(key):
+        return {name: tree for name, tree in variables_of(key, x).items() if name != "params"}
 
-    return Model(init, apply, _linen_dropout(apply), call.switches)
+    return with_state(init, run, state_of, x, call, _linen_dropout)
 
 
-def _constants(
-    module: linen.Module, call: Call, variables_of: Callable, x: jax.Array | np.ndarray
-) -> dict[str, Any]:
-    """Variables beside the parameters, which no call may change: all seeds have those of key 0."""
+def with_state(
+    init: Callable, run: Callable, state_of: Callable, x: Any, call: Call, dropout_of: Callable
+) -> Model:
+    """A model from its pure form. All seeds have the state of key 0.
+
+    Args:
+      init: `(key, x) -> params`.
+      run: `(params, state, x, key, further) -> (outputs, state)`; with a key it trains.
+      state_of: key -> state beside the parameters.
+      x: a few rows of the inputs.
+      call: what it is called with.
+      dropout_of: `apply -> Model.dropout`.
+    """
     key = jax.random.key(0)
-    names = set(jax.eval_shape(variables_of, key, x)) - {"params"}
-    if not names:
-        return {}
+    if not jax.tree.leaves(jax.eval_shape(state_of, key)):
+        apply = lambda params, x, key, **further: run(params, {}, x, key, further)[0]
+        return Model(init, apply, dropout_of(apply), call.switches)
 
     def before_and_after():
-        variables = variables_of(key, x)
-        keywords = call.keywords(key)
-        _, after = module.apply(variables, x, rngs=streams(key), mutable=sorted(names), **keywords)
-        return [{name: tree.get(name, {}) for name in sorted(names)} for tree in (variables, after)]
+        params, before = init(key, x), state_of(key)
+        return params, before, run(params, before, x, key, {})[1]
 
-    before, after = jax.device_get(jax.jit(before_and_after)())
-    refuse_state({name for name in names if not same(before[name], after[name])})
-    return before
+    params, state, after = jax.device_get(jax.jit(before_and_after)())
+    moving = split_state(lambda x: run(params, state, x, key, {})[1], state, after, x)
 
+    def apply(params, x, key, **further):
+        return run(params, state, x, key, further)[0]
 
-def same(before: Any, after: Any) -> bool:
-    """Whether two trees hold the same values."""
-    if jax.tree.structure(before) != jax.tree.structure(after):
-        return False
-    return all(map(np.array_equal, jax.tree.leaves(before), jax.tree.leaves(after)))
+    def moved(params, averages, x, key):
+        outputs, after = run(params, with_leaves(state, averages), x, key, {})
+        after = by_path(after)
+        return outputs, {name: after[name] for name in averages}
+
+    averages = moving_of(moved, moving, params, x)
+    return Model(init, apply, dropout_of(apply), call.switches, averages)
 
 
 def _linen_dropout(apply: Callable) -> Callable[[Any, jax.Array], str]:
@@ -136,10 +158,41 @@ def rates(layer: str, attributes: dict[str, Any]) -> list[str]:
     ]
 
 
-def _from_pair(init: Callable, apply: Callable) -> Model:
+def _from_pair(init: Callable, apply: Callable, x: Any) -> Model:
+    if _takes_state(apply):
+        return _from_stateful_pair(init, apply, x)
     call = Call.of(apply, inputs=2)
 
     def apply_model(params, x, key, **further):
         return apply(params, x, **{**call.keywords(key), **further})
 
     return Model(lambda key, x: init(key), apply_model, switches=call.switches)
+
+
+def _from_stateful_pair(init: Callable, apply: Callable, x: Any) -> Model:
+    """`init(key) -> (params, state)` and `apply(params, state, x, ...) -> (outputs, state)`."""
+    call = Call.of(apply, inputs=3)
+    pair = jax.eval_shape(init, jax.random.key(0))
+    if not (isinstance(pair, tuple) and len(pair) == 2):
+        raise ValueError(
+            "from_arrays: apply takes a state, so init must return a pair (params, state), got "
+            f"{type(pair).__name__}"
+        )
+
+    def run(params, state, x, key, further):
+        outputs, after = apply(params, state, x, **{**call.keywords(key), **further})
+        return outputs, after
+
+    return with_state(
+        lambda key, x: init(key)[0],
+        run,
+        lambda key: init(key)[1],
+        x,
+        call,
+        lambda apply: no_dropout,
+    )
+
+
+def _takes_state(apply: Callable) -> bool:
+    names = [name for name, _ in parameters(apply)]
+    return len(names) > 2 and names[1] in STATE

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from lr_batch.problem.calling_convention import Call, Model, refuse_state
+from lr_batch.problem.calling_convention import Call, Model
 from lr_batch.problem.depends import depends_on
-from lr_batch.problem.model import rates, same
+from lr_batch.problem.model import rates, with_state
 
 # State that is neither trained nor drawn from, nor what `sow` leaves behind: written by a call, never read.
 OTHER = nnx.Not(nnx.Any(nnx.Param, nnx.RngState, nnx.Intermediate))
@@ -30,12 +30,12 @@ def from_nnx(model: Any, x: jax.Array | np.ndarray) -> Model | None:
 def _from_maker(make: Callable[..., Any], x: jax.Array | np.ndarray) -> Model:
     call = Call.of(_module(make, 0), inputs=1)
 
-    def run(params, constants, x, key, training, further):
+    def run(params, state, x, key, training, further):
         # The module is built inside the trace, because nnx lets no other trace reseed its random streams;
         # its initial parameters are replaced at once and so never computed.
         module = _module(make, 0)
         nnx.update(module, params)
-        nnx.update(module, constants)
+        nnx.update(module, jax.tree.map(jnp.asarray, state))  # nnx assigns into them
         if key is not None:
             reseed(module, key)
         module.train() if training else module.eval()
@@ -46,10 +46,8 @@ def _from_maker(make: Callable[..., Any], x: jax.Array | np.ndarray) -> Model:
     def params_of(key):
         return nnx.to_pure_dict(nnx.state(_module(make, key), nnx.Param))
 
-    constants = _constants(make, params_of, run, x)
-
-    def apply(params, x, key, **further):
-        return run(params, constants, x, key, key is not None, further)[0]
+    def state_of(key):
+        return nnx.to_pure_dict(nnx.state(_module(make, key), OTHER))
 
     def dropout(params, x):
         del params, x
@@ -60,10 +58,17 @@ def _from_maker(make: Callable[..., Any], x: jax.Array | np.ndarray) -> Model:
             "",
         )
 
-    _refuse_noise_in_evaluation(
-        params_of, lambda params, x, key: run(params, constants, x, key, False, {})[0], x
+    made = with_state(
+        lambda key, x: params_of(key),
+        lambda params, state, x, key, further: run(params, state, x, key, key is not None, further),
+        state_of,
+        x,
+        call,
+        lambda apply: dropout,
     )
-    return Model(lambda key, x: params_of(key), apply, dropout, call.switches)
+    zero = jax.random.key(0)
+    _refuse_noise_in_evaluation(lambda x, key: run(params_of(zero), state_of(zero), x, key, False, {})[0], x)
+    return made
 
 
 def reseed(module: nnx.Module, key: jax.Array) -> None:
@@ -84,25 +89,9 @@ def _module(make: Callable[[nnx.Rngs], nnx.Module], key: Any) -> nnx.Module:
     return module
 
 
-def _constants(make: Callable, params_of: Callable, run: Callable, x: jax.Array | np.ndarray) -> Any:
-    """State beside the parameters, which no call may change: all seeds have that of key 0."""
-    kinds = {type(variable).__name__ for _, variable in nnx.to_flat_state(nnx.state(_module(make, 0), OTHER))}
-    if not kinds:
-        return {}
-
-    def before_and_after():
-        before = nnx.to_pure_dict(nnx.state(_module(make, 0), OTHER))
-        return before, run(params_of(jax.random.key(0)), before, x, jax.random.key(0), True, {})[1]
-
-    before, after = jax.device_get(jax.jit(before_and_after)())
-    refuse_state(set() if same(before, after) else kinds)
-    return before
-
-
-def _refuse_noise_in_evaluation(params_of: Callable, evaluated: Callable, x: jax.Array | np.ndarray) -> None:
+def _refuse_noise_in_evaluation(evaluated: Callable, x: jax.Array | np.ndarray) -> None:
     """An nnx module brings its own keys: noise that `eval()` leaves on would be one fixed draw."""
-    key = jax.random.key(0)
-    if depends_on(lambda key: evaluated(params_of(jax.random.key(0)), x, key), key):
+    if depends_on(lambda key: evaluated(x, key), jax.random.key(0)):
         raise ValueError(
             "from_arrays: the model draws random numbers in evaluation too; switch its noise off where "
             "eval() sets deterministic, or by a keyword of __call__ such as deterministic"

@@ -35,11 +35,16 @@ def in_precision(workload: Workload, precision: str) -> Workload:
         )
     if precision == FLOAT32 or getattr(workload.loss, "precision", None) == precision:
         return workload
+    statistics = workload.statistics
     if precision == BFLOAT16:
-        return workload._replace(loss=_computed_in(workload.loss, precision, FLOAT32))
+        rounded = statistics and statistics._replace(train=_trained_in(statistics.train, precision, FLOAT32))
+        return workload._replace(loss=_computed_in(workload.loss, precision, FLOAT32), statistics=rounded)
     cast = {
         name: _computed_in(getattr(workload, name), precision, precision) for name in ("loss", "evaluate")
     }
+    if statistics:
+        train, initial = _trained_in(statistics.train, precision, precision), _cast(statistics.initial, precision)
+        cast["statistics"] = statistics._replace(train=train, initial=initial)
     return workload._replace(init=_computed_in(workload.init, precision, precision), **cast)
 
 
@@ -53,6 +58,16 @@ def _computed_in(function: Callable[..., PyTree], inside: str, outside: str) -> 
 
     vars(computed)["precision"] = inside
     return computed
+
+
+@functools.lru_cache
+def _trained_in(train: Callable[..., PyTree], inside: str, outside: str) -> Callable[..., PyTree]:
+    """The same of `Statistics.train`; averages stay as they are, since a step moves them by less than a rounding."""
+
+    def trained(params, averages, batch, key):
+        return _cast(train(_cast(params, inside), averages, _cast(batch, inside), key), outside)
+
+    return trained
 
 
 def _cast(tree: PyTree, dtype: str) -> PyTree:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -42,7 +42,8 @@ def check_shapes(owner: str, workload: Workload, goal: Goal) -> None:
         loss.dtype, jnp.floating
     ):  # its gradient would be zero, and nothing would be trained
         raise ValueError(f"{owner}: loss must return floating-point numbers, got {loss.dtype}")
-    metrics = shapes_of(owner, "the model with its metrics", workload.evaluate, params, held_out)
+    start = jax.eval_shape(workload.before_training, key)
+    metrics = shapes_of(owner, "the model with its metrics", workload.evaluate, start, held_out)
     if not isinstance(metrics, Mapping):
         raise ValueError(f"{owner}: evaluate must return metrics by name, got {type(metrics).__name__}")
     for name, value in metrics.items():
@@ -53,6 +54,15 @@ def check_shapes(owner: str, workload: Workload, goal: Goal) -> None:
     if goal.metric not in metrics:
         raise ValueError(
             f"{owner}: {unknown('goal metric', goal.metric, metrics)}{complement(goal, metrics)}"
+        )
+
+
+def check_groups(batch_sizes: Sequence[int], workload: Workload) -> None:
+    """Raises ValueError where a batch of a model with batch statistics has no whole number of groups."""
+    if odd := [size for size in batch_sizes if size % workload.group]:
+        raise ValueError(
+            f"study: batch sizes of {workload.name} must be multiples of {workload.group}, the examples that its batch "
+            f"statistics are of, got {', '.join(map(str, odd))}; from_arrays(group_size=...) sets them"
         )
 
 

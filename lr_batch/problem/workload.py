@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import Array, Float
 
+from lr_batch.problem.statistics import Averages, Statistics
+from lr_batch.problem.trees import Key, PyTree
 from lr_batch.problem.whole_set import Metric
 from optim.arguments import explain_arguments
-
-PyTree = Any
-Key = jax.Array
 
 # How the lanes of a chunk are executed, the field `Workload.lanes`; see `lr_batch.lanes.execution`.
 VMAP, BLOCKS, MAP, AUTO = "vmap", "blocks", "map", "auto"
@@ -53,6 +52,13 @@ class Goal(NamedTuple):
         return tuple(self) if self.above else (self.metric, self.threshold)
 
 
+class Fitted(NamedTuple):
+    """What a model with batch statistics is evaluated at."""
+
+    params: PyTree
+    averages: Averages
+
+
 class Workload(NamedTuple):
     """A training problem as pure functions over arrays.
 
@@ -87,6 +93,9 @@ class Workload(NamedTuple):
       metrics: those that are no means over examples, by name.
       stand_in: what the data are where they stand in for those of the name; said in
         the hash of the data, figures and reports.
+      statistics: of a model that normalises examples by their batch and keeps running
+        averages for evaluation. `loss` then takes the examples of one group, and
+        `evaluate` takes `Fitted(params, averages)` in the place of the parameters.
     """
 
     name: str
@@ -103,6 +112,20 @@ class Workload(NamedTuple):
     weights: Callable[[PyTree], Float[Array, "m ..."]] | None = None
     metrics: Mapping[str, Metric] = MappingProxyType({})
     stand_in: str = ""
+    statistics: Statistics | None = None
+
+    @property
+    def group(self) -> int:
+        """Examples that are computed together: micro-batches and batch sizes are multiples of it."""
+        return self.statistics.group if self.statistics else 1
+
+    def before_training(self, key: Key) -> PyTree:
+        """What `evaluate` takes before the first step."""
+        return self.fitted(self.init(key), self.statistics.initial if self.statistics else ())
+
+    def fitted(self, params: PyTree, averages: Any) -> PyTree:
+        """What `evaluate` takes: the parameters, with the averages where there are any."""
+        return Fitted(params, averages) if self.statistics else params
 
 
 @explain_arguments

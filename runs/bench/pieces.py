@@ -52,7 +52,7 @@ class TimedChunk(NamedTuple):
 
 
 def make_timed_chunk(study: Study, batch_size: int, width: int, execution: str) -> TimedChunk:
-    (micro_batch,) = micro_batches_of((batch_size,), study.workload.micro_batch)
+    (micro_batch,) = micro_batches_of((batch_size,), study.workload.micro_batch, study.workload.group)
     lane = make_lane(study.workload, study.lane_optimizer, study.goal.metric, (micro_batch,))
     axes = state_axes(lane, tuple(study.space), study.workload.train_data)
     settings = (study.settings * width)[:width]
@@ -178,7 +178,7 @@ def gradient_products(chunk: TimedChunk, rows: int | None = None) -> list[Produc
     Rows that the engine computes beyond the examples of a batch do not count.
     """
     workload, size = chunk.study.workload, chunk.batch_size
-    rows = rows or min(size, workload.micro_batch)
+    rows = rows or min(size, workload.micro_batch, workload.group)
     batch = jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape[1:]), leaf.dtype), workload.train_data)
     loss = lambda params, key: workload.loss(params, batch, key).sum()
     lanes = jax.vmap(jax.grad(loss), in_axes=(0, None))

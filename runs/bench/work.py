@@ -52,7 +52,14 @@ class Work:
         fields = {
             name: value for name, value in dataclasses.asdict(self.filled()).items() if name != "optimizer"
         }
-        return StudyOptions(**fields, racing=racing, extend=False).study(self.optimizer)
+        study = StudyOptions(**fields, racing=racing, extend=False).study(self.optimizer)
+        workload, metric = study.workload, study.goal.metric
+        if workload.weights or workload.statistics or metric in workload.metrics:
+            raise ValueError(
+                f"bench: the loops beside the engine know means over examples alone, {workload.name} has weights, batch "
+                f"statistics, or {metric} as its goal: take a workload with a plain loss or error"
+            )
+        return study
 
 
 # Their default studies take hours on two cores, even here.

@@ -229,11 +229,8 @@ def test_state_that_a_call_changes_is_refused():
                 count.value += 1
             return nn.Dense(3)(x)
 
-    with pytest.raises(ValueError, match=r"changes state besides its parameters \(counts\)"):
+    with pytest.raises(ValueError, match=r"changes state besides its parameters \(counts/n\)"):
         made(Counting())
-    norm = lambda rngs: nnx.Sequential(nnx.Linear(5, 3, rngs=rngs), nnx.BatchNorm(3, rngs=rngs))
-    with pytest.raises(ValueError, match=r"changes state besides its parameters \(BatchStat\)"):
-        made(norm)
 
 
 @pytest.mark.parametrize("labels", [(0, 1), (-1, 1)])

@@ -9,7 +9,8 @@ from tiny import sgd, tiny_workload
 
 from lr_batch import as_optimizer
 from lr_batch.lanes import held_out_blocks
-from lr_batch.lanes.lane import Draw, batch_value_and_grad, differentiable_value, make_lane
+from lr_batch.lanes.batch_pass import batch_value_and_grad, differentiable_value
+from lr_batch.lanes.lane import Draw, make_lane
 from lr_batch.lanes.micro_batch import MicroBatch
 from lr_batch.lanes.order import epoch_order
 

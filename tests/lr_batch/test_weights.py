@@ -8,9 +8,10 @@ import pytest
 from tiny import sgd
 
 import lr_batch
+from lr_batch.lanes.batch_pass import batch_value_and_grad
 from lr_batch.lanes.evaluation import metrics_over_blocks
 from lr_batch.lanes.held_out_blocks import in_blocks
-from lr_batch.lanes.lane import Draw, batch_value_and_grad, make_lane
+from lr_batch.lanes.lane import Draw, make_lane
 from lr_batch.lanes.micro_batch import MicroBatch
 
 rng = np.random.default_rng(0)
