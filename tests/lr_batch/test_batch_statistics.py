@@ -140,7 +140,7 @@ def test_a_lane_is_a_plain_flax_loop():
     assert_close([state.averages[name] for name in sorted(state.averages)], jax.tree.leaves(stats))
     outputs: Any = module.apply({"params": params, "batch_stats": stats}, X[:40], train=False)
     blocks = jax.tree.map(lambda leaf: leaf[None], workload.eval_data)
-    value = lane.evaluate(state, blocks, np.ones((1, 40), bool))
+    value = lane.evaluate(state, blocks, jnp.ones((1, 40), bool))
     np.testing.assert_allclose(value, LOSS(outputs, Y[:40]).mean(), rtol=1e-5)
 
 
@@ -189,13 +189,11 @@ def test_a_study_trains_and_a_diverged_lane_leaves_the_others_alone(statistics):
 
 
 def test_the_estimate_of_memory_has_the_averages():
-    with_averages, numbers = (
-        chunk_memory(study()),
-        sum(leaf.size for leaf in made().statistics.initial.values()),
-    )
-    bare = chunk_memory(study(workload=made(nn.Dense(2), group_size=None)))
-    own = with_averages.kept - with_averages.params - (bare.kept - bare.params)
-    assert numbers == 20 and own == 4 * numbers
+    statistics = made().statistics
+    assert statistics
+    kept, bare = chunk_memory(study()), chunk_memory(study(workload=made(nn.Dense(2), group_size=None)))
+    numbers = sum(np.size(leaf) for leaf in statistics.initial.values())
+    assert numbers == 20 and (kept.kept - kept.params) - (bare.kept - bare.params) == 4 * numbers
 
 
 def test_averages_of_a_diverged_lane_are_frozen():
