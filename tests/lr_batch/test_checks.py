@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -407,6 +408,6 @@ def test_slips_of_the_keyboard_are_one_line():
         tiny_study(slack=None)
     with pytest.raises(ValueError, match="evaluate must return metrics by name, got NoneType"):
         tiny_study(workload=tiny_workload(evaluate=lambda params, batch: None))
-    goal = tiny_study(goal=lr_batch.Goal("loss", np.float32(0.25))).goal
+    goal = tiny_study(goal=lr_batch.Goal("loss", cast(float, np.float32(0.25)))).goal
     assert type(goal.threshold) is float
     assert lr_batch.run(tiny_study(goal=goal, batch_sizes=(4,), seeds=1, budget=3)).num_trials == 4

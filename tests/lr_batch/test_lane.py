@@ -92,9 +92,10 @@ def test_optimizer_gets_the_functions_of_its_batch():
     seen = {}
 
     def optimizer(hparams):
-        def update(updates, state, params, *, value, grad, value_fn, grad_fn):
+        def update(updates, state, params=None, **given):
             seen.update(
-                value=value - value_fn(params), grad=jax.tree.map(jnp.subtract, grad, grad_fn(params))
+                value=given["value"] - given["value_fn"](params),
+                grad=jax.tree.map(jnp.subtract, given["grad"], given["grad_fn"](params)),
             )
             return updates, state
 
@@ -122,10 +123,10 @@ def test_dead_lane_stays_as_it_was():
 def test_evaluation_leaves_padding_out():
     workload = tiny_workload()
     lane = make_lane(workload, as_optimizer(sgd), "loss", (FOUR,))
-    state = lane.init({"learning_rate": 0.1}, jnp.int32(0), jnp.bool_(True))
+    state = lane.init({"learning_rate": jnp.float32(0.1)}, jnp.int32(0), jnp.bool_(True))
     state = state._replace(params={"w": jnp.arange(15.0).reshape(5, 3)})
     rows = np.array([[0, 1, 2], [3, 4, 0]])
-    mask = np.array([[True, True, True], [True, True, False]])
+    mask = jnp.array([[True, True, True], [True, True, False]])
     blocks = jax.tree.map(lambda leaf: leaf[rows], workload.eval_data)
     five = jax.tree.map(lambda leaf: leaf[:5], workload.eval_data)
     expected = jnp.mean(workload.evaluate(state.params, five)["loss"])
@@ -137,7 +138,7 @@ def test_evaluation_of_a_part_goes_around_the_order(first, number, monkeypatch):
     monkeypatch.setitem(held_out_blocks.PART_ROWS, jax.default_backend(), 4)
     workload = tiny_workload()
     lane = make_lane(workload, as_optimizer(sgd), "loss", (FOUR,))
-    state = lane.init({"learning_rate": 0.1}, jnp.int32(0), jnp.bool_(True))
+    state = lane.init({"learning_rate": jnp.float32(0.1)}, jnp.int32(0), jnp.bool_(True))
     state = state._replace(params={"w": jnp.arange(15.0).reshape(5, 3)})
     blocks, _ = held_out_blocks.in_blocks(workload.eval_data, 6)  # 20 rows and one of padding
     order = held_out_blocks.shuffled(20)
