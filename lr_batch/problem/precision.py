@@ -39,11 +39,14 @@ def in_precision(workload: Workload, precision: str) -> Workload:
     if precision == BFLOAT16:
         rounded = statistics and statistics._replace(train=_trained_in(statistics.train, precision, FLOAT32))
         return workload._replace(loss=_computed_in(workload.loss, precision, FLOAT32), statistics=rounded)
-    cast = {
+    cast: dict[str, Any] = {
         name: _computed_in(getattr(workload, name), precision, precision) for name in ("loss", "evaluate")
     }
     if statistics:
-        train, initial = _trained_in(statistics.train, precision, precision), _cast(statistics.initial, precision)
+        train, initial = (
+            _trained_in(statistics.train, precision, precision),
+            _cast(statistics.initial, precision),
+        )
         cast["statistics"] = statistics._replace(train=train, initial=initial)
     return workload._replace(init=_computed_in(workload.init, precision, precision), **cast)
 
