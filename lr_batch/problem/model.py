@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen
 from flax.core.scope import LazyRng
@@ -80,6 +81,7 @@ def _from_linen(module: linen.Module, x: jax.Array | np.ndarray) -> Model:
         return {name: collection for name, collection in made.items() if name != RECORDED}
 
     def run(params, state, x, key, further):
+        state = jax.tree.map(jnp.asarray, state)  # modules assign into it
         rngs = None if key is None else streams(key)
         variables, keywords = {"params": params, **state}, {**call.keywords(key), **further}
         if key is None or not state:
