@@ -73,7 +73,7 @@ class ProgressLine:
 
 def describe(progress: Progress, columns: float = math.inf) -> str:
     """One line: chunks, trials by what became of them, rate, time left; less of it where columns are few."""
-    if progress.chunks_done == progress.chunks and not progress.trials_trained:
+    if _trains_nothing(progress):
         if progress.trials_done == 1:
             return "the trial was finished before, it is not trained again"
         return f"all {progress.trials_done:,} trials were finished before, none is trained again"
@@ -92,10 +92,16 @@ def describe(progress: Progress, columns: float = math.inf) -> str:
 
 def describe_best(progress: Progress, columns: float = math.inf) -> str:
     """One line: what is best so far at each batch size, the largest first, as many as fit."""
+    if _trains_nothing(progress):
+        return ""
     parts = [_best(best, progress.metric) for best in reversed(progress.best)]
     kept = [parts[:count] for count in range(len(parts), 0, -1)]
     lines = ("best so far, at batch " + ", ".join(some) for some in kept)
     return next((line for line in lines if len(line) <= columns), "")
+
+
+def _trains_nothing(progress: Progress) -> bool:
+    return progress.chunks_done == progress.chunks and not progress.trials_trained
 
 
 def _best(best: Best, metric: str) -> str:

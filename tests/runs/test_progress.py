@@ -144,6 +144,7 @@ def test_the_best_at_each_batch_size_is_told_the_largest_first():
     assert describe_best(progress) == "best so far, at batch 1024: 32 steps, 64: 812 steps, 16: loss 0.312"
     assert describe_best(progress, 60) == "best so far, at batch 1024: 32 steps, 64: 812 steps"
     assert describe_best(progress, 10) == describe_best(HALF) == ""
+    assert describe_best(progress._replace(chunks_done=10, trials_trained=0)) == "", "nothing is trained"
 
 
 def test_without_a_terminal_the_best_is_said_where_it_has_changed(monkeypatch):
