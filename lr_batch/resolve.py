@@ -8,6 +8,7 @@ from typing import Any
 import optax
 
 import optim
+import reg
 from lr_batch.errors import first_line
 from lr_batch.problem.workload import Workload
 from lr_batch.workloads import WORKLOADS
@@ -92,6 +93,20 @@ def as_optimizer(optimizer: optim.Optimizer | str | Callable[[Mapping[str, Any]]
         eval_params=said.pop("eval_params", optim.eval_params),
         **said,
     )
+
+
+def as_regularizer(regularizer: reg.Regularizer | str | None) -> reg.Regularizer | None:
+    """The registry's row of a name, or what is one; None where there is none.
+
+    Raises:
+      ValueError: one line: an unknown name, or something else than a regularizer.
+    """
+    if isinstance(regularizer, str):
+        return reg.REGULARIZERS[regularizer]
+    if not isinstance(regularizer, reg.Regularizer | None):
+        kind = type(regularizer).__name__
+        raise ValueError(f"study: regularizer must be a name or a reg.Regularizer, got {kind}")
+    return regularizer
 
 
 def _check_hooks(name: Any, said: Mapping[str, Any]) -> None:

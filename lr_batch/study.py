@@ -15,30 +15,24 @@ import reg
 from lr_batch.design import Design, check_design, with_ranges
 from lr_batch.fields import (
     MAX_TRIALS,
-    check_settings,
-    number,
     read_batch_sizes,
     read_seeds,
     read_space,
     whole,
 )
 from lr_batch.grid import in_float32, product
-from lr_batch.problem.batch_schedule import (
-    BatchSchedule,
-    check_batch_schedule,
-    parse_batch_schedule,
-    steps_of_trials,
-)
+from lr_batch.problem.batch_schedule import BatchSchedule, read_batch_schedule, steps_of_trials
+from lr_batch.problem.evaluation_share import read_growth, read_share
 from lr_batch.problem.goal import parse_goal
 from lr_batch.problem.lengths import MAX_STEPS, Length, parse_budget, steps_within
 from lr_batch.problem.precision import FLOAT32, in_precision
 from lr_batch.problem.reaching import AVERAGE, RULES
 from lr_batch.problem.regularized import RegularizedOptimizer, check_regularizer
-from lr_batch.problem.scheduled import Schedule, ScheduledOptimizer, check_schedule, read_schedule
+from lr_batch.problem.scheduled import Schedule, ScheduledOptimizer, read_schedule
 from lr_batch.problem.shapes import check_groups, check_shapes
-from lr_batch.problem.whole_set import MEAN, PERPLEXITY, RMSE
+from lr_batch.problem.space import check_space
 from lr_batch.problem.workload import EXECUTIONS, Goal, Workload, num_examples
-from lr_batch.resolve import as_optimizer, as_workload
+from lr_batch.resolve import as_optimizer, as_regularizer, as_workload
 from optim.arguments import explain_arguments
 from optim.names import unknown
 
@@ -136,7 +130,7 @@ class Study:
         put("workload", in_precision(as_workload(workload), precision))
         put("precision", precision)
         put("optimizer", as_optimizer(optimizer))
-        put("regularizer", _regularizer(regularizer))
+        put("regularizer", as_regularizer(regularizer))
         put("goal", parse_goal(self.workload.goal if goal is None else goal))
         in_float32("study: threshold of the goal", [self.goal.threshold])
         budget = self.workload.budget if budget is None else budget
@@ -146,9 +140,7 @@ class Study:
         sizes, repeated_sizes = read_batch_sizes(batch_sizes, examples)
         put("budget", parse_budget(budget, examples))
         whole("budget in steps", steps_within(self.budget, sizes[0]), low=1, high=MAX_STEPS)
-        put("batch_schedule", parse_batch_schedule(batch_schedule, examples))
-        if self.batch_schedule:
-            check_batch_schedule(self.batch_schedule, sizes, examples)
+        put("batch_schedule", read_batch_schedule(batch_schedule, sizes, examples))
         put("design", check_design(design))
         given = self._default_space() if space is None else space
         given = with_ranges(given, self.design.searched.axes) if self.design else given
@@ -163,16 +155,9 @@ class Study:
         put("lanes", self.workload.lanes if lanes is None else lanes)
         if not isinstance(self.lanes, str) or self.lanes not in EXECUTIONS:
             raise ValueError(f"study: {unknown('lanes', self.lanes, EXECUTIONS)}")
-        if reached not in RULES:
-            raise ValueError(f"study: {unknown('reached', reached, RULES)}")
         put("reached", reached)
-        growth = RULES[reached].growth if evaluation_growth is None else evaluation_growth
-        put("evaluation_growth", number("evaluation_growth", growth))
-        if not self.evaluation_growth > 0:
-            raise ValueError(f"study: evaluation_growth must be above 0, got {growth!r}")
-        share = self._default_share() if evaluation_share is None else evaluation_share
-        put("evaluation_share", number("evaluation_share", share))
-        self._check_share()
+        put("evaluation_growth", read_growth(evaluation_growth, reached))
+        put("evaluation_share", read_share(evaluation_share, self.workload, self.goal, RULES[reached]))
         if not isinstance(slack, int | float | np.number) or not slack >= 1:
             raise ValueError(f"study: slack must be >= 1 (infinite: no racing), got {slack!r}")
         put("slack", slack)
@@ -278,51 +263,11 @@ class Study:
         return {**self.optimizer.space, **(self.regularizer.space if self.regularizer else {})}
 
     def _check_settings(self) -> None:
-        own = self.regularizer.hparams if self.regularizer else ()
-        rest = {name: values for name, values in self.space.items() if name not in own}
-        ranges, owner = self.optimizer.hparams, f"{self.optimizer.name}{self._schedule_name}"
-        if self.schedule:
-            both = sorted({*ranges, *own} & set(self.schedule.ranges))
-            if both:
-                raise ValueError(
-                    f"study: {both[0]} is a parameter of {owner} twice; take an optimizer without it"
-                )
-            ranges = {**ranges, **self.schedule.ranges}
-        check_settings(owner, ranges, rest, further=self.optimizer.further)
-        if self.schedule:
-            check_schedule(
-                self.schedule, self.space, {size: self.steps_at(size) for size in self.batch_sizes}
-            )
+        steps = {size: self.steps_at(size) for size in self.batch_sizes}
+        owner = f"{self.optimizer.name}{self._schedule_name}"
+        check_space(owner, self.optimizer, self.regularizer, self.schedule, self.space, steps)
         if self.regularizer:
-            strengths = {name: values for name, values in self.space.items() if name in own}
-            check_settings(self.regularizer.name, self.regularizer.hparams, strengths)
             check_regularizer(self.regularizer, self.optimizer, self.workload)
-
-    @property
-    def _of_parts(self) -> bool:
-        """Whether the goal's metric of a part of the held-out rows stands for that of all."""
-        metric = self.workload.metrics.get(self.goal.metric, MEAN)
-        return metric in (MEAN, PERPLEXITY, RMSE) and self.workload.weights is None
-
-    def _default_share(self) -> float:
-        return RULES[self.reached].share if self._of_parts else 1.0
-
-    def _check_share(self) -> None:
-        if not 0 < self.evaluation_share <= 1:
-            raise ValueError(
-                f"study: evaluation_share must be above 0 and at most 1, got {self.evaluation_share!r}"
-            )
-        if self.evaluation_share < 1 and not self.time_constant:
-            raise ValueError(
-                f"study: evaluation_share must be 1 with reached {self.reached!r}, got {self.evaluation_share:g}: the "
-                "first of many evaluations on parts of the held-out rows comes too early; take reached 'average'"
-            )
-
-        if self.evaluation_share < 1 and not self._of_parts:
-            raise ValueError(
-                f"study: evaluation_share must be 1 for {self.goal.metric}, got {self.evaluation_share:g}: that of a "
-                "part of the held-out rows does not stand for that of all"
-            )
 
     def _check_size(self) -> None:
         if self.num_trials > MAX_TRIALS:
@@ -332,12 +277,3 @@ class Study:
                 f"{MAX_TRIALS:,}; at 100 trials a second that is {self.num_trials / 360_000:,.0f} hours: "
                 f"take {'fewer trials' if self.design else 'a coarser grid'} or fewer batch sizes"
             )
-
-
-def _regularizer(regularizer: reg.Regularizer | str | None) -> reg.Regularizer | None:
-    if isinstance(regularizer, str):
-        return reg.REGULARIZERS[regularizer]
-    if not isinstance(regularizer, reg.Regularizer | None):
-        kind = type(regularizer).__name__
-        raise ValueError(f"study: regularizer must be a name or a reg.Regularizer, got {kind}")
-    return regularizer

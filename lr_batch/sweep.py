@@ -158,14 +158,12 @@ class _Sweep:
     def _plan(self, wanted: Mapping[int, Settings]) -> list[Task]:
         """Chunks of every batch size and seed; each races against the best of those that are finished."""
         best = best_by_cell(self.tally.trials())
-        return [
-            task
-            for batch_size, settings in wanted.items()
-            for seed in self.study.seed_numbers
-            for task in self.plan.tasks(
-                batch_size, seed, settings, first=best.get((batch_size, seed), np.inf)
-            )
-        ]
+        tasks = []
+        for batch_size, settings in wanted.items():
+            for seed in self.study.seed_numbers:
+                first = best.get((batch_size, seed), np.inf)
+                tasks += self.plan.tasks(batch_size, seed, settings, first=first)
+        return tasks
 
     def _run_tasks(self, tasks: list[Task]) -> None:
         self.tally.plan(task.chunk for task in tasks)

@@ -163,9 +163,14 @@ def _phase(pair: Any, num_examples: int, wrong: ValueError) -> Phase:
     return Phase(parse_length("study: start of batch_schedule", start, num_examples), number, not factor)
 
 
-def check_batch_schedule(schedule: BatchSchedule, batch_sizes: Sequence[int], num_examples: int) -> None:
-    """Refuses sizes that are no number of examples, or more than there are."""
-    for batch_size in batch_sizes:
+def read_batch_schedule(given: Any, batch_sizes: Sequence[int], num_examples: int) -> BatchSchedule | None:
+    """The schedule, which `parse_batch_schedule` reads, of studies of some batch sizes.
+
+    Raises:
+      ValueError: in one line: also where it gives sizes that are no number of examples, or more than there are.
+    """
+    schedule = parse_batch_schedule(given, num_examples)
+    for batch_size in batch_sizes if schedule else ():
         for phase in schedule.phases:
             size = phase.of(batch_size)
             if not 1 <= size <= num_examples:
@@ -173,3 +178,4 @@ def check_batch_schedule(schedule: BatchSchedule, batch_sizes: Sequence[int], nu
                     f"study: batch_schedule gives batches of {size:,} examples to the batch size {batch_size:,}, from "
                     f"{phase.start} on; they must be from 1 to the {num_examples:,} training examples"
                 )
+    return schedule
