@@ -170,8 +170,8 @@ def read_batch_schedule(given: Any, batch_sizes: Sequence[int], num_examples: in
       ValueError: in one line: also where it gives sizes that are no number of examples, or more than there are.
     """
     schedule = parse_batch_schedule(given, num_examples)
-    for batch_size in batch_sizes if schedule else ():
-        for phase in schedule.phases:
+    for batch_size in batch_sizes:
+        for phase in schedule.phases if schedule else ():
             size = phase.of(batch_size)
             if not 1 <= size <= num_examples:
                 raise ValueError(
