@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from lr_batch.problem.workload import Workload
 from lr_batch.workloads import fully_connected, lstm, resnet8, resnet50, simple_cnn, transformer, vgg11
 from lr_batch.workloads.digits import digits_cnn, digits_mlp
 from lr_batch.workloads.examples import next_bytes
@@ -12,7 +11,7 @@ from lr_batch.workloads.fully_connected import fashion_mnist_fc, mnist_fc
 from lr_batch.workloads.lstm import lm1b_lstm
 from lr_batch.workloads.mlp import MLP
 from lr_batch.workloads.noisy_quadratic import noisy_quadratic
-from lr_batch.workloads.panel import Panel
+from lr_batch.workloads.panel import Panel, Recipe
 from lr_batch.workloads.pydoc_lm import CharTransformer, pydoc_lm
 from lr_batch.workloads.registry import WorkloadRegistry
 from lr_batch.workloads.resnet8 import cifar10_resnet8
@@ -38,7 +37,7 @@ PANELS: Mapping[str, Panel] = {
         fully_connected.FASHION_MNIST,
     )
 }
-WORKLOADS: Mapping[str, Callable[..., Workload]] = WorkloadRegistry(
+WORKLOADS = WorkloadRegistry(
     {
         "digits_mlp": digits_mlp,
         "digits_cnn": digits_cnn,
@@ -64,4 +63,25 @@ WORKLOADS: Mapping[str, Callable[..., Workload]] = WorkloadRegistry(
     },
 )
 
-__all__ = ["MLP", "PANELS", "WORKLOADS", "CharTransformer", "Panel", "next_bytes", *WORKLOADS]
+
+def recipe_of(name: str) -> Recipe | None:
+    """How the workload of a name is trained as published; None for what is no panel.
+
+    >>> recipe_of("cifar10_resnet8-tiny").schedule
+    'linear'
+    """
+    base, _, scale = WORKLOADS.renamed.get(name, name).partition("-")
+    return PANELS[base].recipe_at(scale) if base in PANELS else None
+
+
+__all__ = [
+    "MLP",
+    "PANELS",
+    "WORKLOADS",
+    "CharTransformer",
+    "Panel",
+    "Recipe",
+    "next_bytes",
+    "recipe_of",
+    *WORKLOADS,
+]

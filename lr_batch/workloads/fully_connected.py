@@ -39,7 +39,8 @@ MNIST = Panel(
     read_flat,
     published="ReLU networks of the eight sizes, SGD at constant rates; 55,000 / 5,000 / 10,000 images; goal",
     chosen="256x3 where no size is given, no dropout, He-normal weights, a head that starts small, pixels in [0, 1], "
-    "batch sizes up to 8,192 of the published 55,000; all of tiny",
+    "batch sizes up to 8,192 of the published 55,000, a grid of rates; all of tiny",
+    recipe=None,
 )
 FASHION_MNIST = Panel(
     "fashion_mnist_fc",
@@ -48,6 +49,7 @@ FASHION_MNIST = Panel(
     read_flat,
     published="nothing: the paper has no such panel",
     chosen="mnist_fc on Fashion-MNIST, with a head that is He-normal too",
+    recipe=None,
 )
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from lr_batch.problem.workload import Goal, Workload
 from lr_batch.workloads.examples import NUM_TOKENS, read_text
 from lr_batch.workloads.layers import Dense, Embed
-from lr_batch.workloads.panel import TINY, Panel, Scale, powers_of_2, small_start
+from lr_batch.workloads.panel import NESTEROV, TINY, Panel, Scale, powers_of_2, small_start
 
 
 class LSTM(nn.Module):
@@ -64,7 +64,7 @@ PANEL = Panel(
             35_458,
             Goal("loss", 2.6),
             powers_of_2(4, 1_024),
-            20_000,
+            10_000,
             256,
             "int32",
         ),
@@ -73,7 +73,8 @@ PANEL = Panel(
     published="one layer of 2,048 units; 30,301,028 sentences, of which a batch counts; constant rates, 50 trials at "
     "each batch size; cross entropy below 3.9; batch sizes",
     chosen="embedding and projection of 512 (2048-512 of Jozefowicz et al., 2016), 32,768 pieces, separate output "
-    "weights, no dropout, a head that starts small; bytes until subwords are there; all of tiny",
+    "weights, no dropout, a head that starts small; ranges of the search; bytes until subwords are there; all of tiny",
+    recipe=NESTEROV._replace(trials=50),
 )
 
 

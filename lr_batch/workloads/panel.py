@@ -56,6 +56,32 @@ class Scale(NamedTuple):
         return jax.eval_shape(lambda key, x: self.model.init(key, x, **keywords), key, x)["params"]
 
 
+class Recipe(NamedTuple):
+    """How the paper trains a panel, in the words of `lr-batch curve`; ranges and number of trials of tiny are ours.
+
+    Attributes:
+      optimizer, schedule, regularizer: by name.
+      space: ranges of what is searched, by quasi-random draws at every batch size.
+      trials: feasible ones at each batch size.
+    """
+
+    optimizer: str
+    schedule: str
+    space: tuple[str, ...]
+    trials: int = 100
+    regularizer: str | None = None
+
+
+RANGES = ("learning_rate=log(1e-4,10)", "momentum=log1m(0,0.999)")
+NESTEROV = Recipe("nesterov", "constant", RANGES)
+DECAYING = Recipe(
+    "nesterov",
+    "linear",
+    (*RANGES, "decay_steps=linear(10%,100%)", "end_factor=choice(1e-3,1e-2,1e-1)"),
+)
+TINY_TRIALS = 24
+
+
 class Panel(NamedTuple):
     """A problem with its sizes.
 
@@ -66,6 +92,7 @@ class Panel(NamedTuple):
       read: `(data, inputs) -> Examples`.
       published: which choices are the paper's, as far as FACTS and the paper's figures say.
       chosen: which are ours.
+      recipe: how it is trained where nothing is said; None for a grid of rates with SGD.
       loss: `(outputs, y) -> [m]`, or of each part of an example.
     """
 
@@ -75,6 +102,7 @@ class Panel(NamedTuple):
     read: Callable[[str, tuple[int, ...]], Examples]
     published: str
     chosen: str
+    recipe: Recipe | None = NESTEROV
     loss: Callable[..., Any] = optax.softmax_cross_entropy_with_integer_labels
 
     def scale(self, name: str = "") -> Scale:
@@ -86,6 +114,11 @@ class Panel(NamedTuple):
         if name and name not in self.scales:
             raise ValueError(f"{self.name}: {unknown('scale', name, self.scales)}")
         return self.scales[name] if name else next(iter(self.scales.values()))
+
+    def recipe_at(self, scale: str = "") -> Recipe | None:
+        """The recipe, with fewer trials where the network is tiny."""
+        small = self.recipe is not None and self.scale(scale) is self.scales.get(TINY)
+        return self.recipe._replace(trials=TINY_TRIALS) if self.recipe and small else self.recipe
 
     def workload(self, scale: str = "") -> Workload:
         """The workload at a scale, on the prepared data set or, where there is none, on its stand-in.

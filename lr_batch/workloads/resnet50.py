@@ -12,7 +12,15 @@ from jaxtyping import Array, Float
 from lr_batch.problem.workload import Goal, Workload
 from lr_batch.workloads.examples import read_classes, read_labels
 from lr_batch.workloads.layers import Dense
-from lr_batch.workloads.panel import TINY, Panel, Scale, powers_of_2, sigmoid_cross_entropy, small_start
+from lr_batch.workloads.panel import (
+    DECAYING,
+    TINY,
+    Panel,
+    Scale,
+    powers_of_2,
+    sigmoid_cross_entropy,
+    small_start,
+)
 from lr_batch.workloads.patch_conv import PatchConv
 
 
@@ -59,7 +67,8 @@ def _bottleneck(
 IMAGE = (224, 224, 3)
 CHOSEN = (
     "second version with a last normalization and the stride in the 3x3 convolution, running averages 0.9, epsilon "
-    "1e-5, He-normal weights, a head that starts small, pixels in [0, 1], no augmentation; all of tiny"
+    "1e-5, He-normal weights, a head that starts small, pixels in [0, 1], no augmentation, "
+    "ranges of the search; all of tiny"
 )
 
 
@@ -81,6 +90,9 @@ IMAGENET = Panel(
     published="ResNet-50 with pre-activation and ghost batch normalization in groups of 32; 1,281,167 images, the "
     "50,000 of validation held out; linear decay of the rate; label smoothing 0, 0.01 or 0.1; goal and batch sizes",
     chosen=CHOSEN,
+    recipe=DECAYING._replace(
+        regularizer="label_smoothing", space=(*DECAYING.space, "label_smoothing=choice(0,0.01,0.1)")
+    ),
 )
 OPEN_IMAGES = Panel(
     "open_images_resnet50",
@@ -109,6 +121,7 @@ OPEN_IMAGES = Panel(
     "rate; batch sizes",
     chosen="the 7,186 trainable labels, average precision pooled over them (micro), losses summed over them; "
     + CHOSEN,
+    recipe=DECAYING,
     loss=sigmoid_cross_entropy,
 )
 

@@ -13,7 +13,7 @@ PUBLISHED = (
     "5x5 convolutions with ReLU, each followed by 2x2 max-pooling, a dense layer with dropout 0.4; widths of base, "
     "narrow and wide; 55,000 / 5,000 / 10,000 images; constant rates; goal and batch sizes"
 )
-CHOSEN = "He-normal weights, a head that starts small, pixels in [0, 1]; all of tiny"
+CHOSEN = "He-normal weights, a head that starts small, pixels in [0, 1], ranges of the search; all of tiny"
 
 
 def _scales(error: float, low: int, tiny: float) -> dict[str, Scale]:
@@ -29,7 +29,7 @@ def _scales(error: float, low: int, tiny: float) -> dict[str, Scale]:
             NUM_PARAMS[name],
             Goal("error", tiny if name == TINY else error),
             powers_of_2(4, 2_048) if name == TINY else sizes,
-            20_000 if name == TINY else 200_000,
+            10_000 if name == TINY else 200_000,
         )
 
     return {name: scale(name) for name in WIDTHS}

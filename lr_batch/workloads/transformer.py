@@ -11,7 +11,7 @@ from lr_batch.problem.workload import Goal, Workload
 from lr_batch.workloads.attention import causal_attention
 from lr_batch.workloads.examples import NUM_TOKENS, read_text
 from lr_batch.workloads.layers import lookup
-from lr_batch.workloads.panel import TINY, Panel, Scale, powers_of_2
+from lr_batch.workloads.panel import NESTEROV, TINY, Panel, Scale, powers_of_2
 
 LOGIT_VARIANCE = (
     0.1  # of the first step: with 1, as tied tables usually have it, the loss starts 0.5 too high
@@ -74,7 +74,8 @@ SIZES = {  # width, layers, heads, hidden, and the count of parameters
 }
 CHOSEN = (
     "32,768 pieces in one table for input and output, sequences of 128, sinusoids, normalization before branches, "
-    "dropout 0.1, no label smoothing, a table that starts small; bytes until subwords are there; all of tiny"
+    "dropout 0.1, no label smoothing, a table that starts small, ranges of the search; bytes until subwords are "
+    "there; all of tiny"
 )
 
 
@@ -91,7 +92,7 @@ _TINY = Scale(
     25_152,
     Goal("loss", 2.6),
     powers_of_2(4, 1_024),
-    20_000,
+    10_000,
     256,
     "int32",
 )
@@ -112,6 +113,7 @@ COMMON_CRAWL = Panel(
     read_text,
     published="the base Transformer; constant rates, 50 trials at each batch size; cross entropy below 3.9; batch sizes",
     chosen="C4 for Common Crawl; " + CHOSEN,
+    recipe=NESTEROV._replace(trials=50),
 )
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from lr_batch.problem.workload import Goal, Workload
 from lr_batch.workloads.examples import read_classes
 from lr_batch.workloads.layers import Dense
-from lr_batch.workloads.panel import TINY, Panel, Scale, powers_of_2, small_start
+from lr_batch.workloads.panel import DECAYING, TINY, Panel, Scale, powers_of_2, small_start
 from lr_batch.workloads.patch_conv import PatchConv, max_pool
 
 
@@ -65,14 +65,15 @@ PANEL = Panel(
             153_530,
             Goal("error", 0.25),
             powers_of_2(8, 1_024),
-            20_000,
+            10_000,
         ),
     },
     read_classes,
     published="model A without normalisation; 1,281,167 images, the 50,000 of validation held out; linear decay of the "
     "rate; goal and batch sizes",
     chosen="dropout 0.5 as in the original, He-normal weights, a head that starts small, pixels in [0, 1], no "
-    "augmentation; all of tiny",
+    "augmentation, ranges of the search; all of tiny",
+    recipe=DECAYING,
 )
 
 

@@ -29,12 +29,13 @@ class Curve:
     """
 
     study: Annotated[StudyOptions, tyro.conf.arg(name="")] = StudyOptions()
-    optimizer: Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")] = "sgd"
+    optimizer: Annotated[str | None, optional("OPTIMIZER")] = None
     """A name of `lr-batch list optimizers`, or FILE.py:NAME for your own
-    hparams -> optax.GradientTransformation."""
-    schedule: Annotated[str, tyro.conf.arg(metavar="SCHEDULE")] = "constant"
+    hparams -> optax.GradientTransformation. Default: sgd. A published panel, such as cifar10_resnet8, is trained as
+    published where neither this nor schedule, regularizer, search or values are given."""
+    schedule: Annotated[str | None, optional("SCHEDULE")] = None
     """A name of `lr-batch list schedules`: how the rate goes on from its peak, the learning rate. Its lengths and
-    factors are given by --set."""
+    factors are given by --set. Default: constant."""
     regularizer: Annotated[str | None, optional("NAME")] = None
     """A name of `lr-batch list regularizers`; its strength is set by --set, such as dropout=0.1,0.3."""
     search: Annotated[SearchOptions, tyro.conf.arg(name="")] = SearchOptions()
@@ -50,10 +51,32 @@ class Curve:
     elsewhere: Annotated[ElsewhereOptions, tyro.conf.arg(name="")] = ElsewhereOptions()
 
     def __call__(self) -> None:
+        self._as_published()._run()
+
+    def _as_published(self) -> Curve:
+        """With the recipe of a panel, where nothing is said of how it is trained."""
+        from lr_batch.workloads import recipe_of
+
+        given = (self.optimizer, self.schedule, self.regularizer, self.search)
+        given_of_study = (self.study.learning_rates, self.study.set)
+        if (*given, *given_of_study) != (None, None, None, SearchOptions(), None, ()):
+            return self
+        if (recipe := recipe_of(self.study.workload)) is None:
+            return self
+        return dataclasses.replace(
+            self,
+            optimizer=recipe.optimizer,
+            schedule=recipe.schedule,
+            regularizer=recipe.regularizer,
+            search=SearchOptions(search="quasi_random", space=recipe.space, trials=recipe.trials),
+        )
+
+    def _run(self) -> None:
         from runs.config import save_config
         from runs.curve.run import run_in_folder
 
-        study = self.study.study(self.optimizer, self.schedule, self.regularizer, search=self.search)
+        optimizer = self.optimizer or "sgd"
+        study = self.study.study(optimizer, self.schedule or "constant", self.regularizer, search=self.search)
         if self.save_config:
             save_config(self, self.save_config)
         if self.dry_run:
@@ -61,7 +84,7 @@ class Curve:
 
             return print_dry_run(study, sys.stdout)
         limit = parse.seconds("--time-limit", self.time_limit) if self.time_limit else None
-        with self.elsewhere.hand_outs(self.study.workload, {CURVE: self.optimizer}) as elsewhere:
+        with self.elsewhere.hand_outs(self.study.workload, {CURVE: optimizer}) as elsewhere:
             folder, result = run_in_folder(
                 study, self.output.out, add=self.output.add, time_limit=limit, hand_out=elsewhere.get(CURVE)
             )

@@ -59,6 +59,7 @@ def panel_cells(panel: Panel) -> dict[str, Any]:
         "scales": {name: scale.num_params for name, scale in panel.scales.items()},
         "published": panel.published,
         "chosen": panel.chosen,
+        "recipe": panel.recipe and panel.recipe._asdict(),
     }
 
 
@@ -69,7 +70,7 @@ def own_cells(workload: Workload) -> dict[str, Any]:
     params = jax.eval_shape(workload.init, jax.eval_shape(lambda: jax.random.key(0)))
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     data = {"parameters": count, "data": "comes along", "state": "prepared", "goal": str(workload.goal)}
-    return {**data, "scales": {}, "published": "", "chosen": ""}
+    return {**data, "scales": {}, "published": "", "chosen": "", "recipe": None}
 
 
 def optimizer_rows() -> Iterator[dict[str, Any]]:
@@ -108,7 +109,7 @@ def search_rows() -> Iterator[dict[str, Any]]:
         yield {"name": name, "about": search.about, "source": search.paper}
 
 
-JSON_ALONE = ("scales", "published", "chosen")
+JSON_ALONE = ("scales", "published", "chosen", "recipe")
 ROWS = {
     "workloads": workload_rows,
     "optimizers": optimizer_rows,

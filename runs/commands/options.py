@@ -46,6 +46,9 @@ class StudyOptions:
 
     workload: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="WORKLOAD")] = "digits_mlp"
     """A name of `lr-batch list workloads`, or FILE.py:NAME for your own Workload."""
+    scale: Annotated[str | None, optional("SCALE")] = None
+    """A size of a published panel, such as tiny or narrow; the same as WORKLOAD-SCALE. Default: the first of those that
+    `lr-batch list workloads --json` names."""
     batch_sizes: Annotated[str | None, optional("LOW:HIGH:xFACTOR")] = None
     """Such as 1:1024:x2, or a list 1,2,8. Default: the workload's."""
     learning_rates: Annotated[str | None, optional("LOW:HIGH:NUM")] = None
@@ -84,6 +87,13 @@ class StudyOptions:
     device: Annotated[str | None, optional("cpu|gpu:0")] = None
     """Where to train: cpu, gpu for all of them, gpu:0 for one. Default: what JAX finds."""
 
+    def __post_init__(self) -> None:
+        if (
+            self.scale is not None and ":" not in self.workload
+        ):  # one name from here on, which workers read too
+            object.__setattr__(self, "workload", f"{self.workload}-{self.scale}")
+            object.__setattr__(self, "scale", None)
+
     def study(
         self,
         optimizer: str,
@@ -98,6 +108,10 @@ class StudyOptions:
         import lr_batch
         import reg
 
+        if self.scale is not None:
+            raise parse.UsageError(
+                f"--scale is for names of `lr-batch list workloads`, not for {self.workload!r}"
+            )
         if self.precision == "float64":
             import jax
 

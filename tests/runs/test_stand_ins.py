@@ -10,9 +10,13 @@ import pytest
 
 import lr_batch
 from lr_batch.data import STAND_INS, DataNotPrepared, Images, data_state, load_stand_in
-from lr_batch.workloads import next_bytes
+from lr_batch.workloads import PANELS, next_bytes
+from optim import OPTIMIZERS
+from reg import REGULARIZERS
 from runs import stand_ins
 from runs.__main__ import main
+from runs.commands.curve import Curve
+from runs.commands.options import StudyOptions
 from runs.stand_ins import MAKERS, prepare_stand_in
 
 
@@ -140,3 +144,48 @@ def test_list_says_what_is_missing(folder, capsys):
         and rows["digits_mlp"]["state"] == "prepared"
     )
     assert all(row["published"] and row["chosen"] for row in rows.values() if row["scales"])
+
+
+PUBLISHED = {
+    "cifar10_resnet8": ("nesterov", "linear", None, 100, 4),
+    "resnet8_cifar10": ("nesterov", "linear", None, 100, 4),
+    "cifar10_resnet8-tiny": ("nesterov", "linear", None, 24, 4),
+    "imagenet_resnet50": ("nesterov", "linear", "label_smoothing", 100, 5),
+    "lm1b_lstm": ("nesterov", "constant", None, 50, 2),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_panel_is_trained_as_published_where_nothing_is_said(name):
+    said = Curve(StudyOptions(name))._as_published()
+    ranges = len(said.search.space)
+    assert (said.optimizer, said.schedule, said.regularizer, said.search.trials, ranges) == PUBLISHED[name]
+    assert said.search.search == "quasi_random"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Curve(StudyOptions("cifar10_resnet8"), optimizer="sgd"),
+        Curve(StudyOptions("cifar10_resnet8"), schedule="constant"),
+        Curve(StudyOptions("cifar10_resnet8", learning_rates="0.1,0.2")),
+        Curve(StudyOptions("cifar10_resnet8", set=("momentum=0.9",))),
+        Curve(StudyOptions("digits_mlp")),
+        Curve(StudyOptions("mnist_fc-1024")),
+    ],
+)
+def test_what_is_said_is_what_is_trained(said):
+    assert said._as_published() is said
+
+
+def test_recipes_are_searches_that_can_be_run(folder, capsys):
+    """Of every panel: ranges are read, names belong to optimizer, schedule and regularizer."""
+    main(["data", "prepare", "lm1b", "--standin"])
+    said = Curve(StudyOptions("lm1b_lstm", scale="tiny"))._as_published()
+    study = said.study.study(said.optimizer, said.schedule, said.regularizer, search=said.search)
+    assert set(study.space) == {"learning_rate", "momentum"} and study.design.searched.trials == 24
+    for panel in PANELS.values():
+        if recipe := panel.recipe:
+            known = {*OPTIMIZERS[recipe.optimizer].hparams, *lr_batch.Schedule(recipe.schedule).parameters}
+            known |= {*REGULARIZERS[recipe.regularizer].hparams} if recipe.regularizer else set()
+            assert {text.partition("=")[0] for text in recipe.space} <= known
