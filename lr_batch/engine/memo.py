@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import weakref
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 
@@ -56,7 +56,7 @@ def program_key(study: Study) -> Hashable:
     )
 
 
-def _functions(row: NamedTuple | tuple) -> tuple:
+def _functions(row: tuple) -> tuple:
     """Those of a row of `optim` or `reg`; its default grid and its source do not change a program."""
     return tuple(field for field in row if callable(field))
 

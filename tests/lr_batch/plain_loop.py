@@ -285,15 +285,20 @@ def made_of(draw: Draw) -> Made:
     return Made(problem, workload, loss)
 
 
-def plain_loop(draw: Draw, made: Made, rates: tuple[float, ...]) -> list[float]:
-    """Held-out losses after the steps of a loop over whole batches, one loop for each rate."""
+def plain_loop(draw: Draw, made: Made, rates: tuple[float, ...], *, off: float = 0.0) -> list[float]:
+    """Held-out losses after the steps of a loop over whole batches, one loop for each rate.
+
+    Initial parameters are multiplied by 1 + `off`.
+    """
     workload, optimizer = made.workload, lr_batch.as_optimizer(draw.optimizer)
     transformation = lambda rate: optax.with_extra_args_support(optimizer({"learning_rate": rate}))
     data = jax.tree.map(jnp.asarray, workload.train_data)
 
     @jax.jit
     def start(rate):
-        params = workload.init(jax.random.key(draw.seed))
+        params = jax.tree.map(
+            lambda leaf: (leaf * (1 + off)).astype(leaf.dtype), workload.init(jax.random.key(draw.seed))
+        )
         return params, transformation(rate).init(params)
 
     @jax.jit

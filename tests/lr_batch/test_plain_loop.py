@@ -24,6 +24,8 @@ from lr_batch.lanes.race import make_train, state_axes
 SHORT, LONG = 10, int(os.environ.get("LR_BATCH_DRAWS", 300))
 TOLERANCE = {"bfloat16": 3e-2}  # one rounding of a weight
 USUAL = 1e-5
+ROUNDINGS = (-2e-7, -1e-7, 1e-7, 2e-7)  # relative, of float32
+SEVERAL = 3  # of them, as one for each operation
 DRAWN = dict(deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
@@ -72,8 +74,13 @@ def agree(draw: Draw) -> None:
         event(f"refused: {refusal}")
         assert str(refusal) and "\n" not in str(refusal)
         return
-    theirs = plain_loop(draw, made, RATES)
-    np.testing.assert_allclose(ours, theirs, rtol=TOLERANCE.get(draw.dtype, USUAL), err_msg=str(draw))
+    theirs, tolerance = np.array(plain_loop(draw, made, RATES)), TOLERANCE.get(draw.dtype, USUAL)
+    if not np.allclose(ours, theirs, rtol=tolerance, atol=0):
+        # Some optimizers divide rounding errors by their size: then the loop itself is known no better than this.
+        moved = [np.abs(np.array(plain_loop(draw, made, RATES, off=off)) - theirs) for off in ROUNDINGS]
+        tolerance = np.maximum(tolerance * np.abs(theirs), SEVERAL * np.max(moved, axis=0))
+        event("equal up to what a rounding of the initial parameters changes")
+        assert (np.abs(ours - theirs) <= tolerance).all(), (draw, ours, theirs.tolist(), tolerance.tolist())
 
 
 @seed(0)
