@@ -36,6 +36,7 @@ def test_a_search_prints_both_readings_and_goes_on_from_its_store(here, capsys):
     assert {"effective_rate", "others"} <= set(summary["steps_to_goal"][0])
     code, out, err = command(capsys, "report", "o")
     assert code == 0 and "optimism" in out, err
+    assert "The search read in two ways" in (here / "o" / "report.html").read_text()
     assert command(capsys, "export", "o", "--out", "t.csv")[0] == 0
     assert (here / "t.csv").read_text().count("\n") == 33
 

@@ -13,7 +13,7 @@ from runs.curve.analysis import Analysis
 from runs.curve.report.blocks import Spec
 from runs.curve.report.heatmap import heatmap_chart
 from runs.curve.report.scaling import rate_chart, steps_chart
-from runs.curve.report.tables import cards, engine_table, steps_table, study_table
+from runs.curve.report.tables import cards, engine_table, protocols_table, steps_table, study_table
 from runs.curve.report.training import training_chart
 from runs.write import plain, write_atomically
 
@@ -49,6 +49,7 @@ _PAGE = """<!DOCTYPE html>
 {warnings}{advice}{cards}
 {figures}
 <h2>Steps to the goal</h2><div class="scroll">{steps}</div>
+{protocols}
 <div class="columns"><section><h2>The study</h2>{study}</section>
 <section><h2>The machine</h2>{engine}</section></div>
 <script>{plotly}</script>
@@ -94,6 +95,7 @@ def write_report(result: Result, outcome: Analysis, path: str | Path) -> None:
         cards=cards(outcome.critical, outcome.law),
         figures="".join(_figure(name, *_captions(name, result)) for name in charts),
         steps=steps_table(summary["steps_to_goal"]),
+        protocols=protocols_table(summary),
         study=study_table(summary, result),
         engine=engine_table(summary["engine"]),
         plotly=get_plotlyjs(),

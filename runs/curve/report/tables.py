@@ -77,6 +77,44 @@ def _cells(row: Mapping[str, Any], others: Sequence[str]) -> list[str]:
     ]
 
 
+def protocols_table(summary: Mapping[str, Any]) -> str:
+    """The best of the trials beside the minimum of the surface, with a heading; empty for a grid."""
+    rows = summary.get("best_of_trials")
+    if not rows:
+        return ""
+    heads = (
+        "batch size",
+        "feasible",
+        "fastest trial",
+        "interval",
+        "optimism",
+        "interval",
+        "surface",
+        "interval",
+    )
+    body = "".join(
+        f"<tr>{''.join(f'<td>{cell}</td>' for cell in _readings(row, surface))}</tr>"
+        for row, surface in zip(rows, summary["steps_to_goal"], strict=True)
+    )
+    heading = "".join(f"<th>{head}</th>" for head in heads)
+    return f'<h2>The search read in two ways</h2><div class="scroll"><table><tr>{heading}</tr>{body}</table></div>'
+
+
+def _readings(row: Mapping[str, Any], surface: Mapping[str, Any]) -> list[str]:
+    steps, more = row["steps"], row["optimism"]
+    never = surface["steps"] is None
+    return [
+        f"{row['batch_size']:,}",
+        f"{row['feasible']} of {row['feasible'] + row['infeasible']}",
+        "never" if steps is None else count(steps["best"]),
+        "" if steps is None else _span(steps["low"], steps["high"]),
+        "" if more is None else f"{more['best']:.2f}",
+        "" if more is None else _span(more["low"], more["high"], "{:.2f}".format),
+        "never" if never else count(surface["steps"]),
+        "" if never else _span(surface["low"], surface["high"]),
+    ]
+
+
 def study_table(summary: Mapping[str, Any], result: Result) -> str:
     """What was run: the summary's names and counts, and the values that were tried."""
     sizes = np.unique(result.batch_size)
