@@ -34,9 +34,13 @@ def test_faults_of_ours_are_counted_as_such(error, kind):
 
 
 def test_damage_is_drawn_again_alike(tmp_path):
-    found = []
-    for _ in range(2):
-        (tmp_path / "file").write_bytes(bytes(range(256)) * 64)
-        hows = [damage(tmp_path / "file", random.Random(f"store 0 {number}")) for number in (1,)]
-        found.append((hows, (tmp_path / "file").read_bytes()))
-    assert found[0] == found[1]
+    path = tmp_path / "file"
+
+    def damaged(number):
+        path.write_bytes(bytes(range(256)) * 64)
+        how = damage(path, random.Random(f"store 0 {number}"))
+        return how, path.read_bytes() if path.exists() else None
+
+    once = [damaged(number) for number in range(20)]
+    assert once == [damaged(number) for number in range(20)]
+    assert len({how for how, _ in once}) == 4
