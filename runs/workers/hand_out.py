@@ -18,7 +18,7 @@ from runs.workers.specification import Sources, Terms, of_study, specification, 
 
 WINDOW = 512  # chunks in the folder at a time
 RETRIES = 2  # times that a chunk is handed out again after its worker died
-LOOK_SECONDS = (0.01, 0.5)  # between two looks at the results: at first, and after long waiting
+LOOK_SECONDS = (0.01, 0.1)  # between two looks at the results: at first, and after long waiting
 WATCH_SECONDS = 1.0  # between two looks at the workers
 LONELY_SECONDS = 15.0  # without any worker, until the user is told
 
