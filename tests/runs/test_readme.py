@@ -12,7 +12,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 PYTHON = [text for language, text in BLOCKS if language == "python"]
-CONSOLE = [line for language, text in BLOCKS if language == "console" for line in text.strip().splitlines()]
+# A line that ends in a backslash goes on in the next one.
+CONSOLE = [
+    re.sub(r"\\\n\s*", "", line)
+    for language, text in BLOCKS
+    if language == "console"
+    for line in re.split(r"(?<!\\)\n", text.strip())
+]
 
 
 def test_there_are_two_commands_that_set_themselves_up():

@@ -126,7 +126,10 @@ def _draw_law(axes: Axes, law: LearningRateLaw) -> None:
     batch = np.geomspace(*axes.get_xlim(), 200)
     looks = {"color": style.BLUE, "linewidth": 1.6, "alpha": 0.85, "zorder": 3}
     axes.plot(
-        batch, law.rate(batch), label=f"law: {law.winner.formula}" if law.told else "no law told", **looks
+        batch,
+        law.rate(batch),
+        label=f"law: {law.winner.formula}" if law.told else "one of several laws that fit alike",
+        **looks,
     )
     axes.text(
         0.985,

@@ -100,7 +100,7 @@ def _draw_rates(axes: Axes, result: Result, outcome: Analysis) -> None:
 
 def _draw_law(axes: Axes, law: LearningRateLaw) -> None:
     batch = np.geomspace(*axes.get_xlim(), 200)
-    label = f"law: {law.winner.formula}" if law.told else "no law told"
+    label = f"law: {law.winner.formula}" if law.told else "one of several laws that fit alike"
     axes.plot(batch, law.rate(batch), color=style.BLUE, linewidth=1.6, alpha=0.85, label=label)
 
 
