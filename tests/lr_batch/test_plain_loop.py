@@ -24,8 +24,7 @@ from lr_batch.lanes.race import make_train, state_axes
 SHORT, LONG = 10, int(os.environ.get("LR_BATCH_DRAWS", 300))
 TOLERANCE = {"bfloat16": 3e-2}  # one rounding of a weight
 USUAL = 1e-5
-ROUNDINGS = (-2e-7, -1e-7, 1e-7, 2e-7)  # relative, of float32
-SEVERAL = 3  # of them, as one for each operation
+SEVERAL = 3  # roundings, as there is one for each operation
 DRAWN = dict(deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
@@ -60,6 +59,12 @@ def lanes_of(draw: Draw, made: Made) -> list[float]:
     return np.asarray(run(workload.train_data, blocks)).tolist()
 
 
+def roundings(draw: Draw) -> list[float]:
+    """Relative changes of a parameter by its last bits."""
+    last = 4e-3 if draw.dtype == "bfloat16" else 1e-7
+    return [times * last for times in (-2, -1, 1, 2)]
+
+
 def agree(draw: Draw) -> None:
     """Raises AssertionError where a lane is no plain loop; a draw that is refused with a reason is fine."""
     try:
@@ -77,7 +82,7 @@ def agree(draw: Draw) -> None:
     theirs, tolerance = np.array(plain_loop(draw, made, RATES)), TOLERANCE.get(draw.dtype, USUAL)
     if not np.allclose(ours, theirs, rtol=tolerance, atol=0):
         # Some optimizers divide rounding errors by their size: then the loop itself is known no better than this.
-        moved = [np.abs(np.array(plain_loop(draw, made, RATES, off=off)) - theirs) for off in ROUNDINGS]
+        moved = [np.abs(np.array(plain_loop(draw, made, RATES, off=off)) - theirs) for off in roundings(draw)]
         tolerance = np.maximum(tolerance * np.abs(theirs), SEVERAL * np.max(moved, axis=0))
         event("equal up to what a rounding of the initial parameters changes")
         assert (np.abs(ours - theirs) <= tolerance).all(), (draw, ours, theirs.tolist(), tolerance.tolist())
