@@ -40,7 +40,9 @@ relu.defvjp(_relu_forward, _relu_backward)
 
 
 @jax.custom_vjp
-def product(x: Float[Array, "... k"], kernel: Float[Array, "k n"]) -> Float[Array, "... n"]:
+def product(
+    x: Float[Array | np.ndarray, "... k"], kernel: Float[Array | np.ndarray, "k n"]
+) -> Float[Array, "... n"]:
     """`x @ kernel`; the gradient of the kernel is taken with its outputs first, `(g^T x)^T`.
 
     With the long axis of examples contracted, XLA's kernels on a CPU do `[n, m] x [m, k]` four times as fast as
@@ -51,7 +53,7 @@ def product(x: Float[Array, "... k"], kernel: Float[Array, "k n"]) -> Float[Arra
     >>> jax.grad(lambda kernel: product(x, kernel).sum())(kernel).tolist()
     [[5.0, 5.0], [5.0, 5.0], [5.0, 5.0]]
     """
-    return x @ kernel
+    return x @ kernel  # pyright: ignore[reportReturnType]
 
 
 def _product_forward(x, kernel):
@@ -71,7 +73,9 @@ product.defvjp(_product_forward, _product_backward)
 
 
 @jax.custom_vjp
-def lookup(kernel: Float[Array, "k n"], index: Int[Array | np.ndarray, "..."]) -> Float[Array, "... n"]:
+def lookup(
+    kernel: Float[Array | np.ndarray, "k n"], index: Int[Array | np.ndarray, "..."]
+) -> Float[Array, "... n"]:
     """`kernel[index]`; the gradient is a product with one-hot codes, which lanes share, as scatters are slow on a CPU.
 
     Codes of more than `MOST_CODES` rows would take more memory than the model, so there it is a scatter.

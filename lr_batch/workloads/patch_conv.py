@@ -52,7 +52,9 @@ class PatchConv(nn.Module):
 
 
 def of_patches(
-    x: Float[Array | np.ndarray, "m height width in"], kernel: Float[Array, "r s in out"], stride: int
+    x: Float[Array | np.ndarray, "m height width in"],
+    kernel: Float[Array | np.ndarray, "r s in out"],
+    stride: int,
 ) -> Float[Array, "m rows columns out"]:
     """The convolution as slices and one product of matrices; of an input that lanes share they are sliced once."""
     return product(
@@ -62,7 +64,9 @@ def of_patches(
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def lane_by_lane(
-    x: Float[Array | np.ndarray, "m height width in"], kernel: Float[Array, "r s in out"], stride: int
+    x: Float[Array | np.ndarray, "m height width in"],
+    kernel: Float[Array | np.ndarray, "r s in out"],
+    stride: int,
 ) -> Float[Array, "m rows columns out"]:
     """The convolution by the backend's own kernels, which keep no patches in memory, for one lane after the other.
 
