@@ -1,5 +1,13 @@
 """What people run: the command line, recipes, the store, figures, the report."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runs.opened import open_folder as open
+    from runs.store import Store
+
 __all__ = ["Store", "open"]
 
 
