@@ -78,7 +78,7 @@ def next_bytes(
     starts = np.cumsum(lengths) - lengths
     there = np.arange(length)[None] < lengths[:, None]
     places = np.minimum(starts[:, None] + np.arange(length)[None], len(text) - 1)
-    y = np.where(there, text[places], PADDING).astype(np.int32)
+    y = np.where(there, text[places].astype(np.int32), PADDING)  # a byte has no room for it
     x = np.concatenate([np.full((len(y), 1), BEGIN, np.int32), y[:, :-1]], axis=1)
     return x, y, there.astype(np.float32)
 
