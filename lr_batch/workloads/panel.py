@@ -138,7 +138,7 @@ class Panel(NamedTuple):
             weights=examples.weights,
             loss=self.loss,
             goal=size.goal,
-            name=f"{name}-stand-in" if examples.stand_in else name,
+            name=f"stand-in-{name}" if examples.stand_in else name,  # first, since figures cut long names
             budget=size.budget,
             batch_sizes=[n for n in size.batch_sizes if n <= len(examples.train[0])],
             micro_batch=size.micro_batch,

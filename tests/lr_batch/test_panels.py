@@ -199,7 +199,7 @@ def test_tiny_scale_trains_on_a_stand_in_and_says_so(folder, name):
     panel = PANELS[name]
     save_stand_in(panel.data, *some_stand_in(panel.data))
     workload = WORKLOADS[f"{name}-tiny"]()
-    assert workload.name == f"{name}-tiny-stand-in" and workload.stand_in == STAND_INS[panel.data]
+    assert workload.name == f"stand-in-{name}-tiny" and workload.stand_in == STAND_INS[panel.data]
     assert data_hash(workload).startswith("stand-in ")
     study = lr_batch.Study(workload, seeds=1)
     assert max(study.batch_sizes) <= 40
@@ -217,7 +217,7 @@ def test_tiny_scale_is_trained(folder):
         "mnist_fc-tiny", "sgd", [8], rates, seeds=2, goal="loss<2.2", budget=200, extend=False
     )
     result = lr_batch.run(study)
-    assert result.workload == "mnist_fc-tiny-stand-in"
+    assert result.workload == "stand-in-mnist_fc-tiny"
     assert np.isfinite(result.steps_to_goal).any()
 
 
@@ -234,7 +234,7 @@ def test_original_is_taken_where_both_are_there(folder, monkeypatch):
     assert len(workload.train_data["y"]) == 10 and len(workload.eval_data["y"]) == 5_000
     same_arrays = workload._replace(stand_in="something")
     assert data_hash(same_arrays) == f"stand-in {data_hash(workload)}"
-    assert stand_in.name == "mnist_fc-stand-in"
+    assert stand_in.name == "stand-in-mnist_fc"
 
 
 def test_stand_in_that_is_damaged_or_too_small_is_one_line(folder):

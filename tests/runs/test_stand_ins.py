@@ -120,8 +120,10 @@ def test_study_on_a_stand_in_says_so_wherever_it_speaks(folder, tmp_path, capsys
     ]
     main([*words, "--budget", "300", "--goal", "loss<1", "--no-extend", "--out", str(out), "--json"])
     summary = json.loads(capsys.readouterr().out)
-    assert summary["workload"] == "mnist_fc-tiny-stand-in"
+    assert summary["workload"] == "stand-in-mnist_fc-tiny"
     assert "stand-in" in (out / "report.html").read_text()
+    figure = (out / "steps_to_goal.svg").read_text()
+    assert "stand-in-mnist_fc-tiny" in figure
     rows = json.loads(listed(capsys))
     (row,) = (row for row in rows if row["name"] == "mnist_fc")
     assert (row["state"], row["parameters"], row["scales"]["1024"]) == ("stand-in", 335_114, 814_090)
