@@ -74,7 +74,9 @@ def headline(figure: Figure, title: str, subtitle: str, left: float = 0.105) -> 
 def study_line(result: Result) -> str:
     """Workload, optimizer and goal, fit to be drawn."""
     workload, optimizer, goal = (
-        plain(text, 34) for text in (result.workload, result.optimizer, str(result.goal))
+        plain(result.workload, 24),
+        plain(result.optimizer, 30),
+        plain(str(result.goal), 18),
     )
     return f"{workload} · {optimizer} · goal: {goal}"
 

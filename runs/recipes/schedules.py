@@ -91,6 +91,7 @@ def trained(schedule: str, peak: float, parameters: dict[str, Any], num_steps: i
         slack=math.inf,
         extend=False,
         evaluation_growth=0.04,
+        evaluation_share=1.0,  # a figure of whole curves
     )
     result = lr_batch.run(study)
     (setting,) = study.as_trained(study.settings, BATCH_SIZE)

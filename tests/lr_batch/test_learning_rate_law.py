@@ -172,7 +172,7 @@ def test_edges_are_left_out_and_named():
     rates = TRUE_RATES["linear until a knee"].copy()
     rates[-2:] = 0.1  # Not where the optimum is, but where the grid ended.
     law = _law(rates, edges={512: "high", 1024: "high"})
-    assert not law.reliable and "512, 1024" in law.notes[0]
+    assert not law.reliable and "512 and 1024" in law.notes[0]
     assert law.best == "linear until a knee" and law.winner.knee.best == pytest.approx(64, rel=0.2)
 
 

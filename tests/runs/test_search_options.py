@@ -93,7 +93,9 @@ def test_a_search_is_written_down_and_read_back(here, capsys):
     written = (here / "s.toml").read_text()
     assert 'search = "quasi_random"' in written and "trials = 8" in written
     code, out, err = command(capsys, "curve", "--config", "s.toml", "--dry-run")
-    assert code == 0 and "32 trials: 2 batch sizes x 8 settings x 2 seeds" in out, err
+    assert (
+        code == 0 and "32 trials: 2 batch sizes x 8 settings that quasi_random proposes x 2 seeds" in out
+    ), err
 
 
 def test_two_optimizers_are_compared_by_a_search(here, capsys):

@@ -141,7 +141,14 @@ def test_losses_are_those_of_a_sweep_over_the_same_settings(goal, to_goal):
     told = tune(plan(study=study_of(SPACE, {}, **fields), **options)).rounds[0]
     rates = told.proposal.settings["learning_rate"].tolist()
     result = lr_batch.run(
-        lr_batch.Study(**fields, space={"learning_rate": rates}, seeds=1, slack=float("inf"), extend=False)
+        lr_batch.Study(
+            **fields,
+            space={"learning_rate": rates},
+            seeds=1,
+            slack=float("inf"),
+            extend=False,
+            evaluation_share=1.0,
+        )
     )
     last = np.array([curve.values[-1] for curve in result.curves], float)
     if not to_goal:
@@ -302,8 +309,8 @@ def test_typed_option_values():
 
 
 def test_space_of_the_optimizer_is_the_default():
-    space, fixed = Tune(optimizer="lars")._space(OPTIMIZERS["lars"])
-    assert str(space) == "learning_rate=log(0.01,10)" and fixed == {"trust_coefficient": 0.02}
+    space, fixed, units = Tune(optimizer="lars")._space(OPTIMIZERS["lars"], 100)
+    assert str(space) == "learning_rate=log(0.01,10)" and fixed == {"trust_coefficient": 0.02} and not units
 
 
 def test_importance_of_known_functions():
