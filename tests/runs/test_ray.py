@@ -67,7 +67,7 @@ def test_a_killed_node_costs_one_chunk_its_second_run(tmp_path, capsys, monkeypa
     )  # else Ray takes the machine's address for loopback
     monkeypatch.setattr("runs.curve.figures.FIGURES", {})
     monkeypatch.setattr("runs.curve.report.write_report", lambda *args: None)
-    (tmp_path / "my.py").write_text(MODEL.replace("budget=2000", "budget=100000"))
+    (tmp_path / "my.py").write_text(MODEL.replace("budget=2000", "budget=600000"))
     study = ("curve", f"{tmp_path}/my.py:hard", *STUDY)
     assert command(capsys, *study, "--out", tmp_path / "here")[0] == 0
     with cluster("/tmp") as ray:
