@@ -19,7 +19,8 @@ def goals(result: Result, outcome: Analysis, path: str | Path | None = None) -> 
     """
     figure = style.new_figure(6.4, 4.4)
     axes = style.add_axes(figure, bottom=0.16, height=0.66)
-    style.headline(figure, "Critical batch size against the goal", style.study_line(result))
+    study = f"{style.plain(result.workload, 24)} · {style.plain(result.optimizer, 30)}"
+    style.headline(figure, "Critical batch size against the goal", f"{study} · bars: 90 % intervals")
     known = [(entry.goal, entry.critical) for entry in outcome.goals[::-1] if entry.critical]
     if not known:
         style.note(axes, "no goal has a critical batch size that could be fitted")
