@@ -120,7 +120,7 @@ def connect(address: str) -> Any:
       WorkersError: there is none, or Ray is not installed.
     """
     try:
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise WorkersError(f"--ray: Ray is not installed ({error}); pip install 'lr-batch[ray]'") from error
     try:
