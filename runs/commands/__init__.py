@@ -6,6 +6,7 @@ from runs.commands.compare import Compare
 from runs.commands.curve import Curve
 from runs.commands.data import Data
 from runs.commands.folders import Doctor, Export, Merge, Report, Verify
+from runs.commands.gallery import Gallery
 from runs.commands.goal import Goal
 from runs.commands.list import List
 from runs.commands.noise_scale import NoiseScale
@@ -32,4 +33,5 @@ COMMANDS = {
     "merge": Merge,
     "doctor": Doctor,
     "bench": Bench,
+    "gallery": Gallery,
 }

@@ -1,0 +1,55 @@
+"""`lr-batch gallery`: the figures of a lecture on tuning."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from runs.commands.options import optional
+
+if TYPE_CHECKING:
+    from runs.gallery.entry import Entry
+
+
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+    """Make the figures of a lecture on tuning, each from a real training, and a page that shows them.
+
+    Under an hour in all. What is made is not made again, unless its recipe or a version has changed.
+    """
+
+    only: Annotated[str | None, optional("NAME")] = None
+    """One figure, or several separated by commas. Default: all."""
+    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """A few steps and seeds: to try the code, numbers mean nothing."""
+    out: Annotated[Path | None, optional("DIR")] = None
+    """Folder of the page and the figures. Default: ./lr-batch-results/gallery, or gallery-quick."""
+
+    def __call__(self) -> None:
+        from runs.folder import RESULTS
+        from runs.gallery.make import made, make
+        from runs.gallery.page import PAGE, write_page
+        from runs.gallery.registry import ENTRIES, LEFT_OUT
+
+        folder = self.out or RESULTS / ("gallery-quick" if self.quick else "gallery")
+        chosen = self._chosen()
+        folder.mkdir(parents=True, exist_ok=True)
+        for entry, figure in make(chosen, folder, quick=self.quick):
+            print(f"{entry.name}: {entry.said(figure.numbers)}\n", flush=True)
+            found = {each.name: kept for each in ENTRIES if (kept := made(each, folder))}
+            write_page(ENTRIES, found, folder, LEFT_OUT)
+        print((folder / PAGE).resolve())
+
+    def _chosen(self) -> list[Entry]:
+        from optim.names import unknown
+        from runs.gallery.registry import ENTRIES
+
+        by_name = {entry.name: entry for entry in ENTRIES}
+        names = by_name if self.only is None else [name.strip() for name in self.only.split(",")]
+        for name in names:
+            if name not in by_name:
+                raise ValueError(f"--only: {unknown('figure', name, by_name)}")
+        return [by_name[name] for name in names]

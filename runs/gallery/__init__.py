@@ -1,0 +1,1 @@
+"""The figures of a lecture on tuning, each made by a recipe, on one page."""

@@ -1,0 +1,136 @@
+"""What the captions say, read off what the recipes return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lr_batch import Estimate, estimate
+
+if TYPE_CHECKING:
+    from runs.curve.analysis import Analysis
+    from runs.recipes.batch_schedule import Outcome
+    from runs.recipes.gradient_paths import Contraction
+    from runs.recipes.lagrangian import SolutionPath
+    from runs.recipes.random_vs_grid import Comparison
+    from runs.recipes.rare_features import Learning
+    from runs.recipes.rate_sensitivity import Sensitivity
+    from runs.recipes.ridge import Ridge
+    from runs.recipes.schedules import Training
+
+Numbers = Mapping[str, Any]
+
+
+def schedules(found: Mapping[str, Training]) -> Numbers:
+    ends = {name: training.mean() for name, training in found.items()}
+    return {
+        "high": ends["high"],
+        "low": ends["low"],
+        "decayed": ends["high, decayed linearly"],
+        "cosine": ends["cosine with warm-up"],
+        "cyclic": ends["cyclic"],
+        "step": ends["step"],
+        "steps": len(found["high"].rate),
+    }
+
+
+def rate_sensitivity(found: Mapping[str, Sensitivity]) -> Numbers:
+    """Decades of good rates of each seed, where the grid holds both ends."""
+    from runs.recipes.rate_sensitivity import sensitivity
+
+    numbers: dict[str, Any] = {}
+    for name, result in found.items():
+        decades = np.array([sensitivity(result.rates, row[None]).decades for row in result.loss])
+        numbers |= {f"{name}_decades": estimate(decades), f"{name}_rate": result.best_rate}
+        numbers[f"{name}_loss"] = estimate(result.loss.min(axis=1))
+    return numbers
+
+
+def linear_scaling(analysis: Analysis) -> Numbers:
+    """Local exponents of the law at a small and at a large batch size."""
+    law = analysis.law
+    if law is None:
+        return {"law": "no law could be fitted", "small": 0.0, "large": 0.0, "smallest": 0.0, "largest": 0.0}
+    ends = np.array([o.batch_size for o in analysis.optima if o.steps is not None])[[0, -1]]
+    small, large = law.exponents(ends).each
+    return {
+        "law": law.winner.formula,
+        "small": small,
+        "large": large,
+        "smallest": ends[0],
+        "largest": ends[1],
+    }
+
+
+def perfect_scaling(analysis: Analysis) -> Numbers:
+    critical = analysis.critical
+    if critical is None:
+        nothing = Estimate(float("inf"), float("inf"), float("inf"))
+        return {"critical": nothing, "fewest_steps": nothing, "fewest_examples": nothing}
+    return {
+        "critical": Estimate(critical.value, critical.low, critical.high),
+        "fewest_steps": Estimate(critical.s_min, critical.s_min_low, critical.s_min_high),
+        "fewest_examples": Estimate(critical.e_min, critical.e_min_low, critical.e_min_high),
+    }
+
+
+def batch_schedule(outcomes: list[Outcome]) -> Numbers:
+    return {"doubling": outcomes[0].doubling, "neither": outcomes[0].neither}
+
+
+def gradient_paths(found: Mapping[str, Contraction]) -> Numbers:
+    return {
+        f"{title.split()[0].lower()}{suffix}": value
+        for title, result in found.items()
+        for suffix, value in (("", result.rate), ("_theory", result.theory))
+    }
+
+
+def rare_features(found: Mapping[str, Learning]) -> Numbers:
+    """Steps to learn the rarest feature, and the power of its frequency that steps grow with."""
+    from runs.recipes.rare_features import FREQUENCY
+
+    numbers: dict[str, Any] = {}
+    for name, result in found.items():
+        logs = np.log(result.steps)
+        slopes = np.array(
+            [np.polyfit(np.log(FREQUENCY), row, 1)[0] for row in logs if np.isfinite(row).all()]
+        )
+        numbers |= {name: estimate(result.steps[:, -1]), f"{name}_power": estimate(slopes)}
+    return numbers
+
+
+def lagrangian(found: Mapping[str, SolutionPath]) -> Numbers:
+    zeros = found["l1"]
+    return {
+        "distance": max(path.distance for path in found.values()),
+        "zeros": int((zeros.penalised == 0).sum()),
+        "same_zeros": "at the same places"
+        if ((zeros.penalised == 0) == (zeros.constrained == 0)).all()
+        else "not at the same places",
+        "all": zeros.penalised.size,
+    }
+
+
+def ridge(found: Mapping[str, Ridge]) -> Numbers:
+    full, few = found.values()
+    return {
+        "distance": max(full.distance, few.distance),
+        "low": few.condition[0],
+        "high": few.condition[-1],
+        "low_lambda": few.lambdas[0],
+        "high_lambda": few.lambdas[-1],
+        "without": "solved" if few.without else "not determined",
+    }
+
+
+def random_vs_grid(found: Comparison) -> Numbers:
+    """Best losses, and how many different rates a search of 27 trials tries in one repeat."""
+    return {
+        "random": Estimate(*found.ratio["random"]),
+        "quasi_random": Estimate(*found.ratio["quasi_random"]),
+        "grid_rates": len(np.unique(found.rates["grid"].round(12))),
+        "random_rates": len(np.unique(found.rates["random"])),
+    }

@@ -1,0 +1,114 @@
+"""Every figure of the gallery, in the order of the lecture."""
+
+from __future__ import annotations
+
+from runs.gallery import numbers
+from runs.gallery.entry import Entry
+
+RATES, BATCHES, OPTIMIZERS = "Learning rates", "Batch sizes", "Optimizers"
+REGULARIZATION, SEARCH = "Regularization", "Search and transfer"
+
+
+def _entry(name: str, part: str, title: str, caption: str, time: str, **more: str) -> Entry:
+    """An entry whose recipe has its name unless `recipe` says otherwise."""
+    recipe = more.pop("recipe", name)
+    return Entry(name, part, title, f"runs.recipes.{recipe}", getattr(numbers, name), caption, time, **more)
+
+
+ENTRIES = (
+    _entry(
+        "schedules",
+        RATES,
+        "A high rate, a low one, and one that decays",
+        "Training loss after {steps} steps: {high} at the high rate, {low} at the low one, {decayed} where "
+        "the high one decays linearly. Of the schedules on the right, cosine with a warm-up ends at {cosine}, "
+        "cyclic at {cyclic}, step at {step}.",
+        "a minute",
+    ),
+    _entry(
+        "rate_sensitivity",
+        RATES,
+        "How much the learning rate matters to SGD and to Adam",
+        "Rates within 1.5 times the best loss span {sgd_decades} decades with SGD and {adam_decades} with "
+        "Adam. Their best losses are {sgd_loss} at {sgd_rate} and {adam_loss} at {adam_rate}.",
+        "25 s",
+    ),
+    _entry(
+        "linear_scaling",
+        BATCHES,
+        "Linear scaling of the learning rate, and its end",
+        "Best rate: {law}. Its local exponent, 1 where the rate grows in proportion to the batch size, is "
+        "{small} at a batch of {smallest} and {large} at {largest}.",
+        "20 s",
+        figure="learning_rate.png",
+    ),
+    _entry(
+        "perfect_scaling",
+        BATCHES,
+        "Perfect scaling, diminishing returns, saturation",
+        "Critical batch size {critical}: below it, twice the batch halves the steps. However large the batch, "
+        "{fewest_steps} steps are needed; however small, {fewest_examples} examples.",
+        "20 s",
+        recipe="linear_scaling",
+        figure="steps_to_goal.png",
+    ),
+    _entry(
+        "batch_schedule",
+        BATCHES,
+        "A smaller rate and a larger batch do the same",
+        "Small network with SGD: the loss with a batch that doubles at three milestones is {doubling} times "
+        "that with a rate that halves there; with neither it is {neither} times.",
+        "3 min",
+    ),
+    _entry(
+        "gradient_paths",
+        OPTIMIZERS,
+        "Momentum on an ill-conditioned quadratic",
+        "The distance to the minimum shrinks per step by a factor of {gradient} with gradient descent (theory "
+        "{gradient_theory}), {nesterov} with Nesterov's momentum (theory {nesterov_theory}) and {momentum} "
+        "with momentum (theory {momentum_theory}). Nothing here is drawn by chance.",
+        "5 s",
+    ),
+    _entry(
+        "rare_features",
+        OPTIMIZERS,
+        "Adaptive methods learn rare features sooner",
+        "Steps until the rarest feature, in 1 of 255 examples, is learned, mean over seeds: SGD {sgd}, "
+        "RMSProp {rmsprop}, Adam {adam}, AdaGrad {adagrad}. Steps grow as this power of the frequency: "
+        "{sgd_power} with SGD, {adam_power} with Adam.",
+        "10 s",
+    ),
+    _entry(
+        "ridge",
+        REGULARIZATION,
+        "Ridge regression makes the problem well-conditioned",
+        "Of 65 features and 40 examples the solution without a penalty is {without}. With it the condition "
+        "number falls from {low} at lambda {low_lambda} to {high} at {high_lambda}; gradient descent and the "
+        "normal equations agree to {distance}. Nothing here is drawn by chance.",
+        "10 s",
+    ),
+    _entry(
+        "lagrangian",
+        REGULARIZATION,
+        "The Lagrangian view: a penalty is a constraint",
+        "For every strength of the penalty there is a radius of the constraint with the same solution: they "
+        "are at most {distance} apart, and of the {all} coefficients under |θ|₁ both set {zeros} to zero, "
+        "{same_zeros}. Nothing here is drawn by chance.",
+        "15 s",
+    ),
+    _entry(
+        "random_vs_grid",
+        SEARCH,
+        "Grid against random search",
+        "Where one hyperparameter of three matters, 27 trials of a grid are {grid_rates} different learning "
+        "rates, those of a random search {random_rates}. The grid's best loss is {random} times that of "
+        "random search and {quasi_random} times that of a Sobol sequence (95 % intervals over repeats).",
+        "20 s",
+    ),
+)
+
+# What the lecture has and this page has not.
+LEFT_OUT = {
+    "the nine panels of Shallue et al. (2019)": "each takes hours of an accelerator as published; "
+    "lr-batch curve cifar10_resnet8-tiny, and so on, trains them in small",
+}
