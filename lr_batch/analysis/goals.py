@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -46,11 +47,17 @@ def at_goal(result: Result, goal: Goal | str) -> Result:
             f"at_goal: the curves of these trials are of {result.goal}; another goal has to look like "
             f"'{result.goal._replace(threshold=goal.threshold)}', got '{goal}'"
         )
+    return _crossed(result, goal, _averages(result))
+
+
+def _averages(result: Result) -> list[np.ndarray]:
+    """The curves of the trials as the rule of reaching sees them."""
+    return [averaged(*curve, result.time_constant, result.goal.metric) for curve in result.curves]
+
+
+def _crossed(result: Result, goal: Goal, averages: Sequence[np.ndarray]) -> Result:
     steps = np.array(
-        [
-            crossing(curve.steps, averaged(*curve, result.time_constant, goal.metric), goal)
-            for curve in result.curves
-        ]
+        [crossing(curve.steps, average, goal) for curve, average in zip(result.curves, averages, strict=True)]
     )
     lost = np.where(result.status == DIVERGED, DIVERGED, BUDGET)
     # A trial that reached the result's own goal and diverged later is known to have lived as long as its curve.
@@ -82,7 +89,9 @@ def critical_by_goal(result: Result, own: CriticalBatchSize | None = None) -> tu
       result: trials with their curves.
       own: `critical_batch_size(result)` where it is known already.
     """
-    easier = [_critical_at(at_goal(result, goal)) for goal in easier_goals(result)]
+    goals = easier_goals(result)
+    averages = _averages(result) if goals else []
+    easier = [_critical_at(_crossed(result, goal, averages)) for goal in goals]
     return (_critical_at(result, own), *easier)
 
 

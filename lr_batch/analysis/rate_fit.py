@@ -31,7 +31,6 @@ LEVEL_STEPS = 2  # Newton steps of the levels: enough, they start from the reach
 # Log steps that the level of a seed may lie below its fastest lane. Above it by no more than the error of that lane:
 # where a shape explains hardly any lane of the seed, the likelihood is flat and Newton's step has no end.
 LEVEL_BELOW = 3.0
-NO_BOUND = -50.0  # log steps of a lane that was never run: below any, so that it says nothing
 COST_MAX = 8.0  # one lane can say no more than four standard deviations
 
 
@@ -103,45 +102,69 @@ def costs_of(
     value = np.where(inside, value, 0.0)
     # A seed whose optimum lies lower meets the steep right side earlier; far from the minimum no shape is exact.
     shift = np.minimum(SHIFT_SD * np.maximum(slope, 0.0), 0.5)
-    var = sd**2 + shift**2 + (MISFIT * value) ** 2
+    sd_of = np.sqrt(sd**2 + shift**2 + (MISFIT * value) ** 2)
+    model = _Model(value, sd_of, inside)
     reached = np.isfinite(log_steps)
-    levels = _first_levels(log_steps, reached, value, inside / var)
-    # From here on the axes are [... seeds lanes].
-    value, sd_of, inside = value[..., None, :], np.sqrt(var)[..., None, :], inside[..., None, :]
-    seen = np.where(reached, log_steps, np.maximum(log_bound, NO_BOUND))
-    fastest = np.nanmin(log_steps, axis=1)
-    lowest, highest = fastest - LEVEL_BELOW, fastest + np.sqrt(2 * COST_MAX) * sd
-    for step in range(LEVEL_STEPS + 1):  # the last round looks at the gaps that the final levels leave
-        gap = (seen - levels[..., None] - value) / sd_of
-        log_tail = scipy.special.log_ndtr(-gap)  # of a lane that took longer than its bound
-        if step < LEVEL_STEPS:
-            levels = np.clip(levels + _newton(gap, log_tail, reached, inside / sd_of), lowest, highest)
-    hit = np.where(inside, 0.5 * gap**2 + np.log(sd_of / sd), COST_MAX)
-    miss = np.where(inside, -log_tail, 0.0)  # beyond the edge a lane is expected to miss the goal
-    cost = np.minimum(np.where(reached, hit, miss), COST_MAX).sum(-1)
-    chi_sq = np.where(reached & inside, np.minimum(gap**2, 2 * COST_MAX), 0.0).sum(-1)
-    return Costs(cost, levels, chi_sq)
+    hits = _trials(model, reached, log_steps)
+    misses = _trials(model, ~reached & (log_bound > -np.inf), log_bound)  # what was never run says nothing
+    levels = _levels(hits, misses, np.nanmin(log_steps, axis=1), sd)
+    gap = hits.gap(levels)
+    hit = np.where(hits.inside, np.minimum(0.5 * gap**2 + np.log(hits.sd_of / sd), COST_MAX), COST_MAX)
+    # Beyond the edge a trial is expected to miss the goal.
+    miss = np.where(misses.inside, np.minimum(-scipy.special.log_ndtr(-misses.gap(levels)), COST_MAX), 0.0)
+    chi_sq = np.where(hits.inside, np.minimum(gap**2, 2 * COST_MAX), 0.0)
+    return Costs(hit @ hits.of_seed + miss @ misses.of_seed, levels, chi_sq @ hits.of_seed)
 
 
-def _first_levels(
-    log_steps: np.ndarray, reached: np.ndarray, value: np.ndarray, weight: np.ndarray
-) -> np.ndarray:
-    """Level of each seed [... seeds] from the lanes that reached the goal, by weighted least squares."""
-    total = np.maximum(
-        weight @ reached.T, 1e-12
-    )  # no lane inside the edge: any level, as its cost is the highest
-    return (weight @ np.where(reached, log_steps, 0.0).T - (weight * value) @ reached.T) / total
+class _Model(NamedTuple):
+    """Of every model and lane: log steps above the minimum, error of a trial, and whether the goal can be reached."""
+
+    value: np.ndarray
+    sd_of: np.ndarray
+    inside: np.ndarray
 
 
-def _newton(gap: np.ndarray, log_tail: np.ndarray, reached: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Step of the levels [... seeds] up the Tobit likelihood; `scale` is 1/sd, 0 beyond the edge.
+class _Trials(NamedTuple):
+    """Those that reached the goal, or those that did not: what the models say of each [... trials], its log steps or
+    their bound [trials], and whose it is [trials seeds], 1 or 0."""
 
-    Without it, slow lanes that the race cut would leave the lucky ones to set the level.
+    value: np.ndarray
+    sd_of: np.ndarray
+    inside: np.ndarray
+    seen: np.ndarray
+    of_seed: np.ndarray
+
+    def gap(self, levels: np.ndarray) -> np.ndarray:
+        """Standardised distance of `seen` from the models, whose seeds have these levels [... seeds]."""
+        return (self.seen - self.value - levels @ self.of_seed.T) / self.sd_of
+
+
+def _trials(model: _Model, chosen: np.ndarray, seen: np.ndarray) -> _Trials:
+    """The trials `chosen` of `seen`, both [seeds lanes]: a sum over them is one matrix product."""
+    seed, lane = np.nonzero(chosen)
+    of_seed = (seed[:, None] == np.arange(len(chosen))).astype(float)
+    return _Trials(*(column[..., lane] for column in model), seen[chosen], of_seed)
+
+
+def _levels(hits: _Trials, misses: _Trials, fastest: np.ndarray, sd: float) -> np.ndarray:
+    """Level of each seed [... seeds]: least squares over the trials that reached the goal, then Newton's steps up the
+    likelihood of all.
+
+    Without them, slow trials that the race cut would leave the lucky ones to set the level.
     """
-    mills = np.exp(-0.5 * gap**2 - LOG_SQRT_2PI - log_tail)
-    score = scale * np.where(reached, gap, mills)
-    information = scale**2 * np.where(reached, 1.0, mills * (mills - gap))
-    return score.sum(-1) / np.maximum(information.sum(-1), 1e-9)
+    precision = hits.inside / hits.sd_of**2
+    known = precision @ hits.of_seed
+    # No trial inside the edge: any level, as its cost is the highest.
+    levels = (precision * (hits.seen - hits.value)) @ hits.of_seed / np.maximum(known, 1e-12)
+    scale = misses.inside / misses.sd_of
+    for _ in range(LEVEL_STEPS):
+        gap = misses.gap(levels)
+        mills = np.exp(-0.5 * gap**2 - LOG_SQRT_2PI - scipy.special.log_ndtr(-gap))
+        score = (precision * hits.sd_of * hits.gap(levels)) @ hits.of_seed + (scale * mills) @ misses.of_seed
+        information = known + (scale**2 * mills * (mills - gap)) @ misses.of_seed
+        step = score / np.maximum(information, 1e-9)
+        levels = np.clip(levels + step, fastest - LEVEL_BELOW, fastest + np.sqrt(2 * COST_MAX) * sd)
+    return levels
 
 
 def _weights(cost: np.ndarray, prior: np.ndarray) -> np.ndarray:
