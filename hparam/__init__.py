@@ -5,7 +5,7 @@
     space = hparam.Space({"learning_rate": hparam.log(1e-3, 1.0)})
     study = hparam.study_of(space, {}, workload="digits_mlp", optimizer="sgd", batch_sizes=(64,), budget=200)
     tuning = hparam.tune(hparam.TuningPlan(study, space))
-    print(tuning.finalists[0].setting)
+    print(tuning.answer.setting, tuning.answer.reaches)
 """
 
 from hparam.asha import asha
@@ -26,9 +26,10 @@ from hparam.registry import SEARCHES, Strategy
 from hparam.search import FRESH, FULL, Proposal, Search, Segment, State, best, from_settings
 from hparam.space import Space
 from hparam.successive_halving import successive_halving
-from hparam.tuning import Finalist, Tuning, TuningPlan, study_of, tune
+from hparam.tuning import Answer, Finalist, Tuning, TuningPlan, study_of, tune
 
 __all__ = [
+    "Answer",
     "CoordinateCheck",
     "Dimension",
     "FRESH",

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hparam.tuning.loss import stored_loss
 from lr_batch import BUDGET, DIVERGED, Goal, steps_of_trials
 from lr_batch.engine import Chunk
 from runs.curve.run import batches_of, budget_of, damage_lines
@@ -86,7 +87,17 @@ def _rows(folder: Path) -> tuple[Table, tuple[str, ...]]:
     if known.kind != "tune":
         return [_trial(row, known.study) for row in once(rows)], damage
     phase = lambda row: "fresh seed" if fresh is not None and row.seed >= fresh else "search"
-    return [{"phase": phase(row)} | _trial(row, known.study, "segment") for row in rows], damage
+    return [{"phase": phase(row)} | _segment(row, known.study) for row in rows], damage
+
+
+def _segment(row: TrialRow, study: Mapping[str, Any]) -> dict[str, Any]:
+    """A trial of a search, or a part of one, with the loss that the search was told."""
+    trial = trial_of(row)
+    steps_to_goal = float("nan") if trial.steps_to_goal is None else trial.steps_to_goal
+    budget = int(study["budget"])
+    return {"loss": stored_loss(study, trial.status, steps_to_goal, trial.curve.values, budget)} | _trial(
+        row, study, "segment"
+    )
 
 
 def once(rows: Iterable[TrialRow]) -> list[TrialRow]:

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from hparam.search import FRESH, FULL, Proposal
+from hparam.tuning.loss import loss_of
 from hparam.tuning.plan import TuningPlan
-from lr_batch import DIVERGED, REACHED, ChunkStore, Programs, StudyError, check
+from lr_batch import ChunkStore, Programs, StudyError, check
 from lr_batch.engine import (
     Carry,
     ChunkPlan,
@@ -178,17 +179,11 @@ class Trainer:
         return {origin.id: self._loss(result, lane) for lane, origin in enumerate(task.origins)}
 
     def _loss(self, result: ChunkResult, lane: int) -> float:
-        """The metric at the end, or the steps to the goal; infinite where the trial diverged.
-
-        The metric is negative where more of it is better. A trial that came to its end on the wrong side of the goal
-        counts as budget * (1 + distance from the goal): more than any that reached it, and the more the farther away
-        it was, so that a search is drawn towards the goal.
-        """
-        if result.status[lane] == DIVERGED:
-            return float("inf")
-        if result.status[lane] == REACHED:
-            return float(result.steps_to_goal[lane])
-        goal, value = self.plan.study.goal, float(result.values[-1, lane])
-        if not self.plan.to_goal:
-            return goal.sign * value
-        return self.plan.study.max_steps * (1 + goal.sign * (value - goal.threshold))
+        return loss_of(
+            result.status[lane],
+            float(result.steps_to_goal[lane]),
+            float(result.values[-1, lane]),
+            self.plan.study.goal,
+            budget=self.plan.study.max_steps,
+            to_goal=self.plan.to_goal,
+        )

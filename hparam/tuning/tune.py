@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hparam.search import FULL, Proposal, State
+from hparam.tuning.answer import Answer, answer
 from hparam.tuning.confirm import Finalist, confirm
 from hparam.tuning.plan import TuningPlan
 from hparam.tuning.trainer import Trainer
@@ -32,7 +33,7 @@ class Tuning(NamedTuple):
       plan: what was asked.
       rounds: in their order.
       state: of the search, with everything that was told.
-      finalists: the best settings, best first, trained again on fresh seeds.
+      finalists: the best settings, best in the search first, trained again on fresh seeds.
       trained_steps: steps that this process trained; 0 where all was stored.
       events: chunks that did not fit into memory.
     """
@@ -43,6 +44,11 @@ class Tuning(NamedTuple):
     finalists: tuple[Finalist, ...]
     trained_steps: int
     events: tuple[str, ...] = ()
+
+    @property
+    def answer(self) -> Answer | None:
+        """The setting to use and what it reaches; None where every trial diverged."""
+        return answer(self.finalists)
 
     @property
     def notes(self) -> tuple[str, ...]:

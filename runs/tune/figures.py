@@ -57,7 +57,7 @@ def subtitle(tuning: Tuning) -> str:
 def best_so_far(tuning: Tuning, path: str | Path | None = None) -> Figure:
     """The lowest loss so far against the examples spent, a line for each length of training; dots are trials.
 
-    The band is the winner on fresh seeds, mean and 90 % interval. Written to `path` if given.
+    The band is what the answer reaches on fresh seeds, with its 90 % interval. Written to `path` if given.
     """
     figure = style.new_figure()
     axes = style.add_axes(figure, bottom=0.21, height=0.64)
@@ -83,22 +83,22 @@ def best_so_far(tuning: Tuning, path: str | Path | None = None) -> Figure:
             linewidth=1.7,
             label=_label(steps, named),
         )
-    winner = _draw_winner(axes, tuning)
+    answer = _draw_answer(axes, tuning)
     axes.set_xlim(0, rows.cost[-1] * 1.02)
     axes.xaxis.set_major_formatter(lambda value, _: style.compact(value))
     axes.set_xlabel("training examples spent", fontsize=10, color=style.INK)
     metric = f"held-out {tuning.plan.study.goal.metric}"
-    ceiling = _loss_axis(
-        axes, tuning.plan.loss_name if len(lengths) == 1 else metric, rows.loss[alive], winner
+    ceiling = loss_axis(
+        axes, tuning.plan.loss_name if len(lengths) == 1 else metric, rows.loss[alive], answer
     )
     worse = alive & (rows.loss > ceiling)
-    _mark_above(axes, rows.cost[worse])
+    mark_above(axes, rows.cost[worse])
     _name_trials(axes)
     style.legend_below(axes)
     return style.save(figure, path)
 
 
-def _mark_above(axes: Axes, x: np.ndarray) -> None:
+def mark_above(axes: Axes, x: np.ndarray) -> None:
     """Trials beyond the upper end of the axis, at it."""
     if len(x):
         at_top = axes.get_xaxis_transform()
@@ -116,20 +116,18 @@ def _label(steps: int, named: np.ndarray) -> str | None:
     return f"best at step {steps:,}" if steps in named else None
 
 
-def _draw_winner(axes: Axes, tuning: Tuning) -> list[float]:
+def _draw_answer(axes: Axes, tuning: Tuning) -> list[float]:
     """The heights that have to be on the axis."""
-    winner = tuning.finalists[0]
-    if winner.mean is None:
+    found = tuning.answer
+    if found is None or found.reaches is None:
         return []
-    label = f"winner on {len(winner.fresh)} fresh seeds, with interval"
-    axes.axhline(winner.mean, color=style.VERMILION, linewidth=1.2, linestyle=(0, (4, 2)), label=label)
-    interval = winner.interval or ()
-    if interval:
-        axes.axhspan(*interval, color=style.VERMILION, alpha=0.15, linewidth=0)
-    return [winner.mean, *interval]
+    label = f"the answer on {found.seeds} fresh seeds, with interval"
+    axes.axhline(found.reaches.best, color=style.VERMILION, linewidth=1.2, linestyle=(0, (4, 2)), label=label)
+    axes.axhspan(found.reaches.low, found.reaches.high, color=style.VERMILION, alpha=0.15, linewidth=0)
+    return [*found.reaches]
 
 
-def _loss_axis(axes: Axes, label: str, losses: np.ndarray, also: list[float]) -> float:
+def loss_axis(axes: Axes, label: str, losses: np.ndarray, also: list[float]) -> float:
     """From the best loss to the ninth decile, so that a few bad trials do not flatten the rest; its upper end.
 
     What is `also` drawn lies within, but for the end of an interval at or below 0 on a log axis.

@@ -71,8 +71,8 @@ def model_slice(
         figure.colorbar(shown, cax=scale).ax.tick_params(labelsize=8)
         axes.set_title(name, fontsize=10, loc="left")
         _draw_trials(axes, model, across, up)
-        _unit_axis(axes.xaxis, tuning, across)
-        _unit_axis(axes.yaxis, tuning, up)
+        unit_axis(axes.xaxis, tuning, across)
+        unit_axis(axes.yaxis, tuning, up)
     return style.save(figure, path)
 
 
@@ -81,9 +81,9 @@ def title(tuning: Tuning, model: Surrogate) -> str:
 
 
 def best_point(tuning: Tuning, model: Surrogate) -> np.ndarray:
-    """The best setting on the unit cube; of the model's own trials where the search has no winner."""
-    if tuning.finalists:
-        best = {name: np.array([value]) for name, value in tuning.finalists[0].setting.items()}
+    """The answer on the unit cube; the best of the model's own trials where the search has none."""
+    if tuning.answer:
+        best = {name: np.array([value]) for name, value in tuning.answer.setting.items()}
         return tuning.plan.space.to_unit(best)[0]
     return model.cells.points[np.argmin(model.cells.loss)]
 
@@ -106,7 +106,7 @@ def _draw_trials(axes: Axes, model: Surrogate, across: int, up: int) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1))
 
 
-def _unit_axis(axis, tuning: Tuning, index: int) -> None:
+def unit_axis(axis, tuning: Tuning, index: int) -> None:
     name, dimension = list(tuning.plan.space.dimensions.items())[index]
     places, texts = zip(*unit_ticks(dimension), strict=True)
     axis.set_ticks(places, texts)
@@ -139,6 +139,6 @@ def _line(tuning: Tuning, model: Surrogate, path: str | Path | None) -> Figure:
             look = {"s": 24, "marker": marker, "color": colour, "clip_on": False, "zorder": 4, "label": label}
             axes.scatter(at[some], np.full(some.sum(), 0.985), transform=axes.get_xaxis_transform(), **look)
     axes.set_ylabel(style.plain(tuning.plan.loss_name_at(model.steps), 40), fontsize=10, color=style.INK)
-    _unit_axis(axes.xaxis, tuning, 0)
+    unit_axis(axes.xaxis, tuning, 0)
     style.legend_below(axes)
     return style.save(figure, path)

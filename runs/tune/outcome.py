@@ -8,11 +8,15 @@ from typing import IO, Any
 import numpy as np
 from rich.table import Table
 
+from hparam import Space
+from hparam.tuning.answer import LEVEL, Answer
 from hparam.tuning.confirm import Finalist
 from hparam.tuning.importance import Importance, Surrogate, importance, surrogate
 from hparam.tuning.tune import Tuning, one_blas_thread
+from optim.names import counted
 from runs.text import Printer, table
 from runs.tune.figures import best_so_far, parallel_coordinates
+from runs.tune.hyperparameters import hyperparameters
 from runs.tune.model_figure import draw_importance, model_slice
 from runs.write import write_json
 
@@ -39,7 +43,7 @@ def summarize(tuning: Tuning, model: Surrogate | None, shares: Importance | None
         "steps": steps,
         "examples": steps * study.batch_sizes[0],
         "trained_now": {"steps": now, "examples": now * study.batch_sizes[0]},
-        "best": _finalist(tuning.finalists[0], plan.space) if tuning.finalists else None,
+        "answer": _answer(tuning),
         "finalists": [_finalist(finalist, plan.space) for finalist in tuning.finalists],
         "importance": shares
         and {
@@ -51,7 +55,24 @@ def summarize(tuning: Tuning, model: Surrogate | None, shares: Importance | None
     }
 
 
-def _finalist(finalist: Finalist, space) -> dict[str, Any]:
+def _answer(tuning: Tuning) -> dict[str, Any] | None:
+    """The setting to use, what it reaches, and those that cannot be told from it by their place among `finalists`."""
+    found = tuning.answer
+    if found is None:
+        return None
+    place = lambda finalist: next(i for i, other in enumerate(tuning.finalists) if other is finalist)
+    return {
+        "setting": found.setting,
+        "labels": tuning.plan.space.describe(found.setting),
+        "reaches": found.reaches and found.reaches._asdict(),
+        "level": LEVEL,
+        "fresh_seeds": found.seeds,
+        "as_good": [place(finalist) for finalist in found.as_good],
+        "told_apart": [place(finalist) for finalist in found.worse],
+    }
+
+
+def _finalist(finalist: Finalist, space: Space) -> dict[str, Any]:
     low, high = finalist.interval or (None, None)
     return {
         "setting": finalist.setting,
@@ -73,25 +94,14 @@ def notes(tuning: Tuning) -> tuple[str, ...]:
         own.append("nothing was trained: the first segment costs more than --trials allows")
     elif not np.isfinite(losses).any():
         own.append("every trial diverged: try lower learning rates")
-    if tuning.finalists:
-        own += [*_edges(tuning), *_better_on_fresh_seeds(tuning)]
-    return (*tuning.notes, *own)
-
-
-def _better_on_fresh_seeds(tuning: Tuning) -> list[str]:
-    """The finalist with the lowest mean on fresh seeds, where it is not the winner of the search."""
-    winner = tuning.finalists[0]
-    best = min(tuning.finalists, key=lambda f: np.inf if f.mean is None else f.mean)
-    if best is winner or best.mean is None:
-        return []
-    labels = " ".join(f"{name}={label}" for name, label in tuning.plan.space.describe(best.setting).items())
-    against = f"{winner.mean:.4g}" if winner.mean is not None else "a diverged seed"
-    return [f"on fresh seeds {labels} did better: {best.mean:.4g} against {against} of the search's winner"]
+    return (*tuning.notes, *own, *_edges(tuning))
 
 
 def _edges(tuning: Tuning) -> list[str]:
-    """Dimensions whose best value lies in the outer twentieth of its range."""
-    space, best = tuning.plan.space, tuning.finalists[0].setting
+    """Dimensions whose value in the answer lies in the outer twentieth of its range."""
+    if tuning.answer is None:
+        return []
+    space, best = tuning.plan.space, tuning.answer.setting
     point = space.to_unit({name: np.array([value]) for name, value in best.items()})[0]
     return [
         f"the best {name} = {best[name]:.3g} lies on the {'lower' if u < 0.5 else 'upper'} edge "
@@ -109,6 +119,7 @@ def write_outcome(tuning: Tuning, folder: Path) -> dict[str, Any]:
     summary = summarize(tuning, model, shares)
     write_json(folder / "summary.json", summary)
     best_so_far(tuning, folder / "best_so_far.png")
+    hyperparameters(tuning, folder / "hyperparameters.png")
     parallel_coordinates(tuning, folder / "parallel_coordinates.png")
     if model and shares:
         if len(tuning.plan.space) > 1:  # of one hyperparameter there is nothing to compare
@@ -118,21 +129,53 @@ def write_outcome(tuning: Tuning, folder: Path) -> dict[str, Any]:
 
 
 def print_outcome(tuning: Tuning, summary: dict[str, Any], stream: IO[str]) -> None:
-    """The best settings with what became of them on fresh seeds, and the notes."""
+    """The setting to use, the others with what became of them on fresh seeds, and the notes."""
     say = Printer(stream)
     study = f"{summary['workload']} with {summary['optimizer']}, batch size {summary['batch_size']}"
     say(f"\n{study}: {summary['loss']}")
-    say(best_table(tuning))
+    if tuning.answer:
+        say(best_table(tuning, tuning.answer))
+        say(advice(tuning, tuning.answer))
     cost = f"{summary['segments']} segments, {summary['diverged']} diverged, {summary['examples']:,} examples"
     say(f"{summary['search']}: {cost}")
     for note in summary["notes"]:
         say(note)
 
 
-def best_table(tuning: Tuning) -> Table:
-    """One row for each of the best settings."""
-    headings = (*tuning.plan.space.names, "in the search", "on fresh seeds", "90 % interval", "seeds")
-    return table(headings, [_cells(tuning, finalist) for finalist in tuning.finalists[:SHOWN]])
+def advice(tuning: Tuning, found: Answer) -> str:
+    """What to use, what it reaches, and how sure that is, in sentences."""
+    use = " ".join(f"{name}={label}" for name, label in tuning.plan.space.describe(found.setting).items())
+    if not found.seeds:
+        return f"Use {use}: the best of the search, which is optimistic; --confirm 8 says what it reaches on fresh seeds."
+    if found.reaches is None:
+        one = next(finalist for finalist in tuning.finalists if finalist.setting == found.setting)
+        if one.diverged:
+            said = f"it diverged on {one.diverged} of {counted(found.seeds, 'fresh seed')}, the others no less often"
+            return f"No setting to rely on: the best is {use}, but {said}. Try lower learning rates."
+        return f"Use {use}: {one.mean:.4g} on one fresh seed, which says nothing of the spread; --confirm 8 does."
+    best, low, high = found.reaches
+    return (
+        f"Use {use}: {tuning.plan.loss_name} of {best:.4g} on fresh seeds, {LEVEL:.0%} interval {low:.4g} to {high:.4g} "
+        f"({found.seeds} seeds, none of the search; each counts with the setting that the others choose). "
+        + _others(found)
+    )
+
+
+def _others(found: Answer) -> str:
+    if not found.as_good:
+        return f"All {counted(len(found.worse), 'other finalist')} did worse by more than chance."
+    many = f"{len(found.as_good)} of the {counted(len(found.as_good + found.worse), 'other finalist')}"
+    return f"{many} cannot be told from it: take the one that suits you, or more seeds with --confirm."
+
+
+def best_table(tuning: Tuning, found: Answer) -> Table:
+    """One row for each of the finalists, those first that did best on fresh seeds."""
+    headings = (*tuning.plan.space.names, "in the search", "on fresh seeds", "90 % interval", "seeds", "")
+    chosen = next(finalist for finalist in tuning.finalists if finalist.setting == found.setting)
+    said = [(chosen, "use this")]
+    said += [(one, "as good" if found.seeds > 1 else "") for one in found.as_good]
+    said += [(one, "worse") for one in found.worse]
+    return table(headings, [(*_cells(tuning, one), word) for one, word in said[:SHOWN]])
 
 
 def _cells(tuning: Tuning, finalist: Finalist) -> tuple[str, ...]:

@@ -171,7 +171,7 @@ def test_export_of_every_kind_has_its_trials_with_names(kind, trials, here, caps
         best = json.loads((here / kind / "summary.json").read_text())["finalists"][0]
         fresh = [row for row in rows if row["phase"] == "fresh seed"]
         mine = [r for r in fresh if float(r["hparam.learning_rate"]) == best["setting"]["learning_rate"]]
-        assert np.isclose(np.mean([float(row["last_value"]) for row in mine]), best["fresh_mean"])
+        assert np.isclose(np.mean([float(row["loss"]) for row in mine]), best["fresh_mean"])
         assert 0 < len(fresh) < len(rows) and {row["phase"] for row in rows} == {"search", "fresh seed"}
 
 

@@ -29,7 +29,7 @@ from optim import OPTIMIZERS
 from runs.__main__ import main
 from runs.commands.search_options import parse_option
 from runs.commands.tune import Tune
-from runs.tune.outcome import notes, write_outcome
+from runs.tune.outcome import advice, write_outcome
 
 SPACE = Space({"learning_rate": log(1e-3, 30.0)})
 BUDGET = 27
@@ -230,15 +230,19 @@ def test_command_writes_figures_and_summary_and_resumes(tune_command, tmp_path):
     code, out, err = tune_command(*options)
     assert code == 0 and "on fresh seeds" in out and "cost" in err
     figures = sorted(path.name for path in (tmp_path / "a b").glob("*.png"))
-    assert figures == ["best_so_far.png", "model.png", "parallel_coordinates.png"]
+    assert figures == ["best_so_far.png", "hyperparameters.png", "model.png", "parallel_coordinates.png"]
+    assert "Use learning_rate=" in out and "use this" in out
     code, out, _ = tune_command(*options, "--json")
     summary = json.loads(out)
     assert summary == json.loads((tmp_path / "a b" / "summary.json").read_text())
     assert code == 0 and summary["trained_now"] == {"steps": 0, "examples": 0}
     assert summary["search"] == "asha" and summary["steps"] <= 12 * 27
-    best = summary["best"]
-    assert best["low"] < best["fresh_mean"] < best["high"] and best["fresh_seeds"] == 2
-    assert best["loss_in_search"] == min(finalist["loss_in_search"] for finalist in summary["finalists"])
+    found, finalists = summary["answer"], summary["finalists"]
+    assert found["reaches"]["low"] < found["reaches"]["best"] < found["reaches"]["high"]
+    chosen = [i for i, finalist in enumerate(finalists) if finalist["setting"] == found["setting"]]
+    assert sorted(chosen + found["as_good"] + found["told_apart"]) == list(range(len(finalists)))
+    assert finalists[chosen[0]]["fresh_mean"] == min(finalist["fresh_mean"] for finalist in finalists)
+    assert found["fresh_seeds"] == 2
 
 
 def test_a_schedule_is_searched_with_the_rate(tune_command):
@@ -262,7 +266,7 @@ def test_a_schedule_is_searched_with_the_rate(tune_command):
     assert code == 0, err
     summary = json.loads(out)
     assert summary["optimizer"] == "sgd, linear schedule" and summary["fixed"] == {"end_factor": 0.1}
-    assert 0.2 <= summary["best"]["setting"]["decay_steps"] <= 1.0
+    assert 0.2 <= summary["answer"]["setting"]["decay_steps"] <= 1.0
 
 
 def test_folder_of_another_search_is_refused(tune_command):
@@ -356,14 +360,22 @@ def test_recipes_quick(tmp_path, capsys):
     assert "fresh, loss of asha over that of random search" in capsys.readouterr().out
 
 
-def test_note_names_the_finalist_that_is_better_on_fresh_seeds():
+def test_advice_names_what_did_best_on_fresh_seeds_and_how_sure_that_is():
     lucky = Finalist({"learning_rate": 0.1}, 0.2, np.array([0.5, 0.7]))
     steady = Finalist({"learning_rate": 0.5}, 0.3, np.array([0.4, 0.4]))
     broken = Finalist({"learning_rate": 1.0}, 0.4, np.array([0.1, np.inf]))
-    found = whole("random")[0]
-    said = notes(found._replace(finalists=(lucky, steady, broken)))
-    assert said == ("on fresh seeds learning_rate=0.5 did better: 0.4 against 0.6 of the search's winner",)
-    assert notes(found._replace(finalists=(steady, lucky, broken))) == ()
+
+    def said(*finalists):
+        found = whole("random")[0]._replace(finalists=finalists)
+        return advice(found, found.answer)
+
+    assert said(lucky, steady, broken).startswith(
+        "Use learning_rate=0.5: held-out loss at step 27 of 0.4 on fresh"
+    )
+    assert "1 of the 2 other finalists cannot be told from it" in said(lucky, steady, broken)
+    assert "diverged on 1 of 2 fresh seeds" in said(broken)
+    assert "optimistic" in said(lucky._replace(fresh=np.zeros(0)))
+    assert "one fresh seed, which says nothing" in said(lucky._replace(fresh=np.array([0.5])))
 
 
 def test_figures_of_two_hyperparameters_with_diverged_trials(tmp_path):
@@ -376,5 +388,5 @@ def test_figures_of_two_hyperparameters_with_diverged_trials(tmp_path):
     found = tune(plan(study=study, space=space, search="quasi_random", confirm=0))
     summary = write_outcome(found, tmp_path)
     assert 0 < summary["diverged"] < 12 and set(summary["importance"]) == {"learning_rate", "momentum"}
-    for name in ("best_so_far", "importance", "model", "parallel_coordinates"):
+    for name in ("best_so_far", "hyperparameters", "importance", "model", "parallel_coordinates"):
         assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"

@@ -5,7 +5,7 @@ import pytest
 
 from hparam.dimension import choice, integer, linear, log, log1m
 from runs.plots import style
-from runs.tune.figures import _loss_axis, unit_ticks
+from runs.tune.figures import loss_axis, unit_ticks
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_the_winner_on_fresh_seeds_lies_on_the_axis(lowest):
     for also in ([0.05, 0.04, 0.06], [9.0, 8.0, 10.0]):
         axes = style.add_axes(style.new_figure())
         losses = np.array([lowest, 0.7, 0.8, 0.9, 40.0])
-        high = _loss_axis(axes, "loss", losses, also)
+        high = loss_axis(axes, "loss", losses, also)
         assert axes.get_ylim()[0] <= min(*also, lowest) and max(also) <= axes.get_ylim()[1] == pytest.approx(
             high
         )
