@@ -31,6 +31,7 @@ LEVEL_STEPS = 2  # Newton steps of the levels: enough, they start from the reach
 # Log steps that the level of a seed may lie below its fastest lane. Above it by no more than the error of that lane:
 # where a shape explains hardly any lane of the seed, the likelihood is flat and Newton's step has no end.
 LEVEL_BELOW = 3.0
+SEEDS_AT_ONCE = 8  # a sum over trials by seed costs trials times seeds
 COST_MAX = 8.0  # one lane can say no more than four standard deviations
 
 
@@ -98,6 +99,16 @@ def costs_of(
       log_steps, log_bound: as in `RateCells`.
       sd: error of a single lane.
     """
+    starts = range(0, len(log_steps), SEEDS_AT_ONCE)
+    rows = [slice(start, start + SEEDS_AT_ONCE) for start in starts]
+    parts = [_costs(value, slope, log_steps[of], log_bound[of], sd) for of in rows]
+    return Costs(*(np.concatenate(columns, axis=-1) for columns in zip(*parts, strict=True)))
+
+
+def _costs(
+    value: np.ndarray, slope: np.ndarray, log_steps: np.ndarray, log_bound: np.ndarray, sd: float
+) -> Costs:
+    """`costs_of` few seeds, whose trials are summed by one matrix product."""
     inside = np.isfinite(value)  # beyond the edge of a cliff no level explains a lane that reached the goal
     value = np.where(inside, value, 0.0)
     # A seed whose optimum lies lower meets the steep right side earlier; far from the minimum no shape is exact.
