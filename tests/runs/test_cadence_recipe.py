@@ -18,3 +18,4 @@ def test_a_table_of_three_cadences_and_of_all_rows(tmp_path, capsys):
         row.b_crit for row in rows
     ]
     assert "B_crit ratio" in capsys.readouterr().out
+    assert cadence.main(["--quick", "--out", str(tmp_path), "--workloads", "none"]) == rows
