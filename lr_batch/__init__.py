@@ -11,12 +11,15 @@ refuse_namesakes(("optim", "reg"))  # before anything imports them
 
 from lr_batch.analysis.best_of_trials import BestOfTrials, best_of_trials
 from lr_batch.analysis.best_settings import best_settings
+from lr_batch.analysis.cluster_plan import Cluster, ClusterPlan, PlannedRow, cluster_plan
 from lr_batch.analysis.critical_batch import TOLERANCE, CriticalBatchSize, Ratio, critical_batch_size, ratio
 from lr_batch.analysis.goals import CriticalAtGoal, at_goal, critical_by_goal
+from lr_batch.analysis.held_out_sizes import HeldOutSize, held_out_sizes
 from lr_batch.analysis.intervals import LEVEL, Estimate, estimate, holm
 from lr_batch.analysis.learning_rate_law import LearningRateLaw, learning_rate_law
 from lr_batch.analysis.measured_curve import Slope
 from lr_batch.analysis.optimum import Optimum
+from lr_batch.analysis.quadratic_curve import QuadraticCurve, quadratic_curve
 from lr_batch.analysis.strength import BestStrength, StrengthRow, best_strengths, strength_rows
 from lr_batch.checks import check
 from lr_batch.design import CHOICE, Axis, Design, Rounds, Searched
@@ -62,10 +65,13 @@ __all__ = [
     "BestStrength",
     "CHOICE",
     "ChunkStore",
+    "Cluster",
+    "ClusterPlan",
     "CriticalBatchSize",
     "CriticalAtGoal",
     "Curve",
     "Design",
+    "HeldOutSize",
     "LEVEL",
     "EngineReport",
     "Estimate",
@@ -78,9 +84,11 @@ __all__ = [
     "NoiseScale",
     "NormScales",
     "Optimum",
+    "PlannedRow",
     "Programs",
     "Proposal",
     "Progress",
+    "QuadraticCurve",
     "Ratio",
     "RegularizedOptimizer",
     "Result",
@@ -102,6 +110,7 @@ __all__ = [
     "best_settings",
     "best_strengths",
     "check",
+    "cluster_plan",
     "critical_batch_size",
     "critical_by_goal",
     "estimate",
@@ -109,6 +118,7 @@ __all__ = [
     "from_arrays",
     "generalize",
     "gradient_noise_scale",
+    "held_out_sizes",
     "holm",
     "learning_rate_law",
     "log_grid",
@@ -118,6 +128,7 @@ __all__ = [
     "num_examples",
     "parse_length",
     "propose_goal",
+    "quadratic_curve",
     "ratio",
     "run",
     "steps_of_trials",

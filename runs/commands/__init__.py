@@ -10,6 +10,7 @@ from runs.commands.gallery import Gallery
 from runs.commands.goal import Goal
 from runs.commands.list import List
 from runs.commands.noise_scale import NoiseScale
+from runs.commands.plan import Plan
 from runs.commands.regularize import Regularize
 from runs.commands.transfer import Transfer
 from runs.commands.tune import Tune
@@ -25,6 +26,7 @@ COMMANDS = {
     "transfer": Transfer,
     "worker": Worker,
     "noise-scale": NoiseScale,
+    "plan": Plan,
     "list": List,
     "data": Data,
     "report": Report,

@@ -1,0 +1,1 @@
+"""How many devices, and which batch size on them: `lr-batch plan`."""
