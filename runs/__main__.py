@@ -50,8 +50,9 @@ def run(arguments: Sequence[str]) -> None:
     from runs.parse import UsageError
 
     use_device(getattr(getattr(command, "study", command), "device", None))
-    require_devices()
-    use_compilation_cache()
+    if getattr(command, "needs_devices", True):
+        require_devices()
+        use_compilation_cache()
     ARGUMENTS.set(tuple(arguments))
     try:
         command()

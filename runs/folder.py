@@ -97,7 +97,7 @@ def keeps(path: Path) -> bool:
         path.name.lower(),
         [folder for folder in path.resolve().parents if (folder / NAME).exists()],
     )
-    if name.startswith(("store.sqlite", "lease.sqlite")):
+    if name.startswith(("store.sqlite", "lease.sqlite", "progress.json")):
         return True
     below = [path.resolve().relative_to(folder).parts[0] for folder in folders]
     return bool(folders) and (

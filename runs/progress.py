@@ -1,17 +1,26 @@
-"""How far a study is, on stderr: a live line on a terminal, plain lines elsewhere."""
+"""How far a study is, on stderr: a bar and live lines on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
 import time
-from typing import IO
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any
 
 from lr_batch import Best, Progress
 from optim.names import counted
+from runs.text import harmless
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.live import Live
 
 PLAIN_SECONDS = 5.0  # between two plain lines
+BAR = 40  # columns at most
+Tell = Callable[[Sequence[str], float | None, Mapping[str, Any]], None]
 UNITS = (("s", 1), ("min", 60), ("hour", 3_600))
 
 
@@ -19,35 +28,38 @@ class ProgressLine:
     """Callable for `lr_batch.run(on_chunk=...)`; use it as a context manager.
 
     A closed or broken stderr ends the progress, never the study.
+
+    Args:
+      stream: stderr where None. A notebook's is no terminal and has plain lines.
+      title: of the study, above its bar.
+      tell: says the same to whoever watches from elsewhere.
     """
 
-    def __init__(self, stream: IO[str] | None = None):
+    def __init__(self, stream: IO[str] | None = None, title: str = "", tell: Tell | None = None):
         self.stream = sys.stderr if stream is None else stream
-        self.live = None
+        self.title, self.tell = title, tell
+        self.live, self._screen = None, contextlib.ExitStack()
         self.last_line, self.last_best = 0.0, ""
         self.begun = False
 
     def __enter__(self) -> ProgressLine:
-        if self.stream is not None and self.stream.isatty() and os.environ.get("TERM") != "dumb":
-            from rich.console import Console
-            from rich.live import Live
-
-            self.live = Live(console=Console(file=self.stream), refresh_per_second=8, transient=True)
-            self.live.start()
+        self.live = self._screen.enter_context(live_on(self.stream))
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self.live:
-            self.live.stop()
+        self._screen.close()
 
     def __call__(self, progress: Progress) -> None:
+        if self.tell:
+            lines = tuple(line for line in (describe(progress), describe_best(progress)) if line)
+            self.tell(lines, share_done(progress), numbers(progress))
         if not self.begun and progress.width and progress.chunks_done < progress.chunks:
             self.begun = True
             self._print(f"chunk: {counted(progress.width, 'lane')} x {progress.lane_bytes / 1e6:.3g} MB")
         if self.live:
             columns = self.live.console.width - 2
             lines = (describe(progress, columns), describe_best(progress, columns))
-            self.live.update("\n".join(f"  {line}" for line in lines if line))
+            self.live.update(panel(self.title, share_done(progress), lines, columns))
         elif time.monotonic() - self.last_line > PLAIN_SECONDS or progress.chunks_done == progress.chunks:
             self.last_line = time.monotonic()
             self._print(describe(progress))
@@ -69,6 +81,52 @@ class ProgressLine:
                 print(line, file=self.stream, flush=True)
         except (OSError, ValueError):  # closed in the meantime
             self.stream = None
+
+
+@contextlib.contextmanager
+def live_on(stream: IO[str] | None) -> Generator[Live | None, None, None]:
+    """A part of the terminal that is drawn again and goes away at the end; None where there is no terminal."""
+    if stream is None or not stream.isatty() or os.environ.get("TERM") == "dumb":
+        yield None
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(file=stream), refresh_per_second=8, transient=True) as live:
+        yield live
+
+
+def panel(title: str, share: float | None, lines: Sequence[str], columns: int) -> Group:
+    """One study on a terminal: its name with a bar, and what there is to say under it."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    head = Table.grid(padding=(0, 1))
+    width = max(1, min(BAR, columns - len(title) - 6))
+    bar = ProgressBar(total=1.0, completed=share or 0.0, width=width, pulse=share is None)
+    head.add_row(
+        Text(harmless(title), overflow="ellipsis", no_wrap=True), bar, "" if share is None else f"{share:.0%}"
+    )
+    said = (Text(f"  {harmless(line)}", overflow="ellipsis", no_wrap=True) for line in lines if line)
+    return Group(head, *said)
+
+
+def numbers(progress: Progress) -> dict[str, Any]:
+    """The same for programs: rates in trials a second, times in seconds."""
+    rate = progress.trials_trained / progress.seconds if progress.seconds else None
+    told = progress._asdict() | {"best": [best._asdict() for best in progress.best]}
+    return told | {"trials_per_second": rate}
+
+
+def share_done(progress: Progress) -> float:
+    """Of the time where it is known, else of the chunks."""
+    if progress.chunks_done == progress.chunks:
+        return 1.0
+    if progress.left:
+        return progress.seconds / (progress.seconds + progress.left)
+    return progress.chunks_done / max(1, progress.chunks)
 
 
 def describe(progress: Progress, columns: float = math.inf) -> str:
@@ -130,7 +188,7 @@ def _left(progress: Progress) -> str:
 def _share(progress: Progress) -> str:
     if not progress.left or progress.chunks_done == progress.chunks:
         return ""
-    return f"{progress.seconds / (progress.seconds + progress.left):.0%} done, "
+    return f"{share_done(progress):.0%} done, "
 
 
 def duration(seconds: float) -> str:

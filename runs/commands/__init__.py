@@ -12,6 +12,7 @@ from runs.commands.list import List
 from runs.commands.noise_scale import NoiseScale
 from runs.commands.plan import Plan
 from runs.commands.regularize import Regularize
+from runs.commands.status import Status, Watch
 from runs.commands.transfer import Transfer
 from runs.commands.tune import Tune
 from runs.commands.worker import Worker
@@ -29,6 +30,8 @@ COMMANDS = {
     "plan": Plan,
     "list": List,
     "data": Data,
+    "status": Status,
+    "watch": Watch,
     "report": Report,
     "export": Export,
     "verify": Verify,

@@ -49,6 +49,7 @@ class Bench:
         from runs.bench.summary import summary
         from runs.bench.table import print_bench
         from runs.folder import default_folder, results
+        from runs.status.news import telling
         from runs.write import json_text
 
         jax.config.update("jax_platforms", "cpu")  # of this process: the peers need an accelerator's memory
@@ -57,8 +58,13 @@ class Bench:
         about = {**dataclasses.asdict(work), **effort._asdict(), "peers": peers}
         names = (work.study().workload.name, work.optimizer)
         folder = self.out or default_folder("bench", names, about)
-        say = lambda what: print(f"bench: {what}", file=sys.stderr, flush=True)
-        with results(folder, "bench", about):
+        title = f"{work.study().workload.name} with {work.optimizer}, against {', '.join(peers)}"
+        with results(folder, "bench", about), telling(folder, title) as teller:
+
+            def say(what: str) -> None:
+                teller.say([what])
+                print(f"bench: {what}", file=sys.stderr, flush=True)
+
             try:
                 report = summary(work, effort, measure(work, effort, peers, say))
             except KeyboardInterrupt:

@@ -18,6 +18,7 @@ from runs.curve.outcome import write_outcome
 from runs.curve.run import description, run_in_folder, stored_result, study_folder
 from runs.folder import default_folder, file_name, part, results
 from runs.opened import open_folder
+from runs.status.news import telling
 from runs.store import Store, StoreError
 from runs.text import harmless
 from runs.workers.hand_out import FolderHandOut
@@ -84,7 +85,7 @@ def compared_in_folder(
         **grid,
     }
     deadline = None if time_limit is None else time.monotonic() + time_limit
-    with results(folder, "compare", about, extend=add):
+    with results(folder, "compare", about, extend=add), telling(folder, f"{len(members)} studies"):
         ran = {
             name: _run(name, member, add, elsewhere.get(name), deadline) for name, member in members.items()
         }

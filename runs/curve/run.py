@@ -39,6 +39,7 @@ from optim.names import counted
 from runs.cache import remembered
 from runs.folder import default_folder, results
 from runs.progress import ProgressLine
+from runs.status.news import telling
 from runs.store import Store
 from runs.store.database import NAME
 from runs.store.rows import ChunkRow, trial_of
@@ -98,8 +99,9 @@ def run_in_folder(
     check(study)
     described = description(study)  # before a folder is made for what cannot be compiled
     folder = study_folder(study) if folder is None else folder
+    title = f"{study.workload.name} with {study.optimizer_name}"
     with results(folder, kind, described, extend=add) as store, lent(store, lender) as chunks:
-        with ProgressLine() as progress:
+        with telling(folder, title) as teller, ProgressLine(title=title, tell=teller.say) as progress:
             # A grid that was added to is raced again as a whole; a search goes on.
             width = known_width(chunks) if not add or study.design else None
             if hand_out is not None:

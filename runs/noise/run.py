@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import sys
 from pathlib import Path
@@ -20,7 +21,8 @@ from lr_batch import (
 )
 from runs.curve.run import description
 from runs.folder import default_folder, results
-from runs.progress import ProgressLine
+from runs.progress import ProgressLine, Tell
+from runs.status.news import telling
 from runs.store import StoreError
 from runs.write import plain, write_json
 
@@ -51,7 +53,10 @@ def measured(study: Study, folder: Path | None) -> tuple[Path, dict[str, Any]]:
         folder = default_folder("noise-scale", (study.workload.name, study.optimizer_name), about)
     with results(folder, "noise-scale", about):
         if not (folder / NAME).exists():
-            write_json(folder / NAME, summary(study, noise_along_training(study, on_point=_report)))
+            title = f"{study.workload.name} with {study.optimizer_name}"
+            with telling(folder, title) as teller:
+                report = functools.partial(_report, teller.say)
+                write_json(folder / NAME, summary(study, noise_along_training(study, on_point=report)))
         return folder, stored(folder)
 
 
@@ -98,9 +103,8 @@ def _estimate(scale: NoiseScale) -> dict[str, float]:
     return {"best": scale.b_simple, "low": scale.low, "high": scale.high}
 
 
-def _report(point: NoisePoint) -> None:
-    print(
-        f"step {point.step:,}: metric {point.metric:.3g}, B_simple {point.simple.b_simple:.3g}",
-        file=sys.stderr,
-        flush=True,
-    )
+def _report(tell: Tell, point: NoisePoint) -> None:
+    """How long it will train is not known before the goal is reached."""
+    said = f"step {point.step:,}: metric {point.metric:.3g}, B_simple {point.simple.b_simple:.3g}"
+    tell([said], None, {"step": point.step, "metric": point.metric, "noise_scale": point.simple.b_simple})
+    print(said, file=sys.stderr, flush=True)

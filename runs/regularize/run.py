@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ from lr_batch import Generalization, Study, generalize
 from lr_batch.engine import Identity
 from runs.curve.run import remembered_choice
 from runs.folder import default_folder, results
+from runs.progress import Tell
 from runs.regularize.array_store import ArrayStore
+from runs.status.news import telling
 
 
 def description(study: Study, epochs: float) -> dict[str, Any]:
@@ -43,10 +46,15 @@ def generalized_in_folder(
         names = (study.workload.name, study.optimizer_name)
         folder = default_folder("regularize", names, described)
     chosen = dataclasses.replace(study, lanes=remembered_choice(study))
+    title = f"{study.workload.name} with {study.optimizer_name}"
     with results(folder, "regularize", described):
         kept = ArrayStore(folder)
-        yield folder, generalize(chosen, epochs, kept, _report, width=kept.width())
+        with telling(folder, title) as teller:
+            report = functools.partial(_report, teller.say)
+            found = generalize(chosen, epochs, kept, report, width=kept.width())
+        yield folder, found
 
 
-def _report(done: int, planned: int) -> None:
+def _report(tell: Tell, done: int, planned: int) -> None:
+    tell([f"chunks {done}/{planned}"], done / max(1, planned), {"chunks_done": done, "chunks": planned})
     print(f"chunks {done}/{planned}", file=sys.stderr, flush=True)

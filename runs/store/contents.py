@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lr_batch import Trial
 from runs.store.errors import StoreError
-from runs.store.packing import Connection
+from runs.store.packing import STATUS, Connection
 from runs.store.records import BadRow, find_damage, latest_study, read_rows
 from runs.store.rows import ChunkRow, EventRow, TrialRow, trial_of
 from runs.store.study import Description, agree, belonging, described, identity_of, proved
@@ -61,6 +61,13 @@ class Contents:
         with self._file.reading():
             rows = read_rows(self._db, TrialRow, "ORDER BY number LIMIT 1")
         return rows[0].device if rows else None
+
+    def tally(self) -> tuple[dict[str, int], int]:
+        """Trials by what became of them, and the number of chunks: counted, not checked."""
+        with self._file.reading():
+            counts = self._db.execute("SELECT status, count(*) FROM trials GROUP BY status ORDER BY status")
+            trials = {STATUS[number]: count for number, count in counts if number in range(len(STATUS))}
+            return trials, self._db.execute("SELECT count(*) FROM chunks").fetchone()[0]
 
     def size(self) -> int:
         """Bytes of all pages, also of those that are still in the log."""

@@ -13,6 +13,7 @@ from hparam import CoordinateCheck
 from hparam.mup.coordinate_check import BATCH_SIZE, NUM_STEPS
 from lr_batch import Result, as_optimizer
 from runs.folder import default_folder, results
+from runs.status.news import telling
 from runs.text import Printer, add_row, table
 from runs.transfer.best_rate import BestRate, best_rates, octaves_text, wider_is_worse
 from runs.transfer.family import MUP, PARAMETERIZATIONS, Family
@@ -41,7 +42,8 @@ def measure(family: Family, plan: TransferPlan, folder: Path | None = None) -> t
         folder = default_folder(
             "transfer", (family.make.__name__, as_optimizer(family.optimizer).name), about
         )
-    with results(folder, "transfer", about):
+    names = f"{family.make.__name__}, {len(studies)} studies"
+    with results(folder, "transfer", about), telling(folder, names):
         return folder, write_outcome(family, plan, train_all(studies, folder), folder)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from rich.table import Table
@@ -12,6 +13,7 @@ from rich.table import Table
 from hparam import State
 from hparam.search import mean_losses
 from hparam.tuning.plan import TuningPlan
+from runs.progress import Tell, live_on
 from runs.text import harmless, table
 
 SHOWN = 8
@@ -23,24 +25,22 @@ class LiveBest:
     A closed or broken stderr ends the display, never the search.
     """
 
-    def __init__(self, plan: TuningPlan, stream: IO[str] | None = None):
-        self.plan, self.live = plan, None
+    def __init__(self, plan: TuningPlan, stream: IO[str] | None = None, tell: Tell | None = None):
+        """`tell` says the same to whoever watches from elsewhere."""
+        self.plan, self.live, self._screen, self.tell = plan, None, contextlib.ExitStack(), tell
         self.stream = sys.stderr if stream is None else stream
 
     def __enter__(self) -> LiveBest:
-        if self.stream is not None and self.stream.isatty() and os.environ.get("TERM") != "dumb":
-            from rich.console import Console
-            from rich.live import Live
-
-            self.live = Live(console=Console(file=self.stream), refresh_per_second=4, transient=True)
-            self.live.start()
+        self.live = self._screen.enter_context(live_on(self.stream))
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self.live:
-            self.live.stop()
+        self._screen.close()
 
     def __call__(self, state: State, cost: int) -> None:
+        if self.tell:
+            share = cost / (self.plan.trials * self.plan.study.max_steps)
+            self.tell([line(self.plan, state, cost)], share, numbers(self.plan, state, cost))
         if self.live:
             self.live.update(live_table(self.plan, state, cost))
             return
@@ -74,6 +74,14 @@ def line(plan: TuningPlan, state: State, cost: int) -> str:
         loss, labels = rows[0]
         best = f"best {loss:.4g} at " + " ".join(f"{name}={label}" for name, label in labels.items())
     return f"{_spent(plan, state, cost)}; {best}"
+
+
+def numbers(plan: TuningPlan, state: State, cost: int) -> dict[str, Any]:
+    """The same for programs; the cost in full-length trials."""
+    rows = ranked(plan, state)
+    best = {"loss": rows[0][0], "setting": rows[0][1]} if rows else None
+    cost_in_trials = cost / plan.study.max_steps
+    return {"cost": cost_in_trials, "trials": plan.trials, "segments": len(state.told), "best": best}
 
 
 def _spent(plan: TuningPlan, state: State, cost: int) -> str:

@@ -10,6 +10,7 @@ from hparam.tuning.tune import Tuning, tune
 from lr_batch import check
 from runs.curve.run import known_width
 from runs.folder import default_folder, results
+from runs.status.news import telling
 from runs.tune.live import LiveBest
 
 FRESH = "fresh seeds begin at "  # event of the store
@@ -31,7 +32,8 @@ def tune_in_folder(plan: TuningPlan, folder: Path | None = None) -> tuple[Path, 
     check(plan.study, to_goal=plan.to_goal)  # before a folder is made for what cannot be trained
     folder = search_folder(plan) if folder is None else folder
     with results(folder, "tune", plan.description) as store:
-        with LiveBest(plan) as live:
+        title = f"{plan.study.workload.name} with {plan.study.optimizer_name}, {plan.search}"
+        with telling(folder, title) as teller, LiveBest(plan, tell=teller.say) as live:
             tuning = tune(plan, store, live, width=known_width(store))
         event = f"{FRESH}{first_fresh_seed(tuning)}"
         if event not in store.events[-1:]:

@@ -125,6 +125,19 @@ def test_every_folder_says_what_made_it_and_refuses_another_study(kind, here, ca
     assert kept == {path: path.read_bytes() for path in kept}
 
 
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_status_of_every_kind(kind, here, capsys):
+    code, out, err = command(capsys, "status", kind, "--json")
+    told = json.loads(out)
+    assert (code, err) == (0, "") and told["kind"] == kind and told["state"] == "done"
+    studies = told["studies"] if kind == "compare" else [told]
+    assert len(studies) == (2 if kind == "compare" else 1)
+    for one in studies:
+        assert one["title"].startswith("tiny with ") and one["share"] == 1.0 and one["finished"]["chunks"] > 0
+    if kind in ("curve", "compare"):
+        assert sum(studies[0]["finished"]["trials"].values()) == studies[0]["progress"]["trials_done"] == 24
+
+
 @pytest.mark.parametrize("kind", ["curve", "compare"])
 def test_report_answers_as_the_command_did(kind, here, capsys):
     before = json.loads((here / kind / "summary.json").read_text())
