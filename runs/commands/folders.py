@@ -20,6 +20,9 @@ class Report:
     folder: Folder
     goal: Annotated[str | None, tyro.conf.arg(metavar="METRIC<NUMBER", help_behavior_hint="")] = None
     """Of a study of `curve`: read its trials at another goal of the same metric. Figures go to DIR/goals."""
+    reference: Annotated[str | None, tyro.conf.arg(metavar="shallue2019", help_behavior_hint="")] = None
+    """Of a panel's curve: lay the published points over it, as DIR/reference.png, and say how far they lie apart. On a
+    stand-in or at another scale the shapes alone are compared."""
 
     def __call__(self) -> None:
         from runs.folder import kind_of
@@ -30,13 +33,14 @@ class Report:
                 f"report: {self.folder} holds results of lr-batch {known.kind}, which are drawn again, without "
                 f"training what is finished, by: {again(known.command, self.folder)}"
             )
-        if self.goal is None:
+        if self.goal is None and self.reference is None:
             REPORTS[known.kind](self.folder)
         elif known.kind == "curve":
-            report_curve(self.folder, self.goal)
+            report_curve(self.folder, self.goal, self.reference)
         else:
+            option = "--reference" if self.goal is None else "--goal"
             raise ValueError(
-                f"report: --goal is of studies of lr-batch curve, {self.folder} is of {known.kind}"
+                f"report: {option} is of studies of lr-batch curve, {self.folder} is of {known.kind}"
             )
 
 
@@ -49,7 +53,7 @@ def again(command: str, folder: Path) -> str:
     return command if "--out" in command else f"{command} --out {shlex.quote(str(folder))}"
 
 
-def report_curve(folder: Path, goal: str | None = None) -> None:
+def report_curve(folder: Path, goal: str | None = None, reference: str | None = None) -> None:
     from lr_batch import at_goal
     from runs.curve.outcome import write_outcome
     from runs.curve.run import stored_result
@@ -60,7 +64,13 @@ def report_curve(folder: Path, goal: str | None = None) -> None:
         result = at_goal(result, goal)
         folder = folder / "goals" / f"{result.goal.metric}-{result.goal.threshold:g}"
         folder.mkdir(parents=True, exist_ok=True)
-    print_outcome(result, write_outcome(result, folder), sys.stdout)
+    outcome = write_outcome(result, folder)
+    print_outcome(result, outcome, sys.stdout)
+    if reference is not None:
+        from runs.reference.outcome import write_reference
+        from runs.text import Printer
+
+        Printer(sys.stdout)("\n" + write_reference(result, outcome, reference, folder))
 
 
 def report_compare(folder: Path) -> None:
