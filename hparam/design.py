@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -11,16 +11,18 @@ import numpy as np
 from hparam.dimension import Dimension
 from hparam.grid import affordable_levels, grid_cells
 from hparam.registry import SEARCHES
-from hparam.search import Key, Proposal, Search, State
+from hparam.search import FRESH, Key, Proposal, Search
 from hparam.space import Space
 from hparam.strategy_options import make_strategy
+from hparam.tuning.plan import RUNGS
 from hparam.tuning.tune import one_blas_thread
-from lr_batch import CHOICE, Axis, Design, Rounds, Searched
+from lr_batch import CHOICE, Asked, Axis, Design, Length, Rounds, Searched
 
 ASK = 16  # settings that a search which learns proposes at a time
 # So many settings are tried for each feasible one that is wanted; then the search ends with what it has. Where more
 # than half of a space diverges, another space is the better answer.
 TRIED_MAX = 2
+FIRST_RUNG = "min_steps"  # option of a search with rungs: the length of its first one
 
 
 def search_design(
@@ -38,13 +40,21 @@ def search_design(
     another is then asked for in its place, up to `TRIED_MAX` times as many as are wanted. A search that does not adapt
     proposes the same settings at all batch sizes, in the same order.
 
+    One with rungs, such as ASHA, ends trials early by the same rule at every batch size: rungs are parts of the budget
+    there, the first one a 27th of it. A trial has gone farther than another where it has fewer steps to the goal, or is
+    nearer to it; what stops is censored where it stopped. Trials of every seed go on from the beginning, to the same
+    numbers, so that nothing but the store is kept between rungs: with rungs three times as long as the one before, this
+    costs up to half as much again as going on would. A bracket that is begun is trained as a whole, so that there may
+    be more than `trials`.
+
     Args:
       space: what is searched; numbers or choices between numbers.
-      search: a name of `hparam.SEARCHES` that trains each setting once and whole.
+      search: a name of `hparam.SEARCHES`; not `population`, whose trials have no one setting.
       trials: feasible settings at each batch size, from 1 to a million.
       seed: of the draws, from 0 to two million.
       ask: settings that a search which adapts proposes at a time.
-      options: of the strategy, such as `{"levels": 4}`.
+      options: of the strategy, such as `{"levels": 4}`; `min_steps`, of the first rung, is a number of steps or a
+        `lr_batch.Length`: a part of the budget, or examples, with fewer steps at larger batches.
 
     Raises:
       ValueError: one line naming what is wrong.
@@ -52,26 +62,36 @@ def search_design(
     >>> from hparam import log, log1m
     >>> space = Space({"learning_rate": log(1e-3, 10), "momentum": log1m(0, 0.999)})
     >>> design = search_design(space, trials=100)
-    >>> first = next(design.rounds((32, 64)))
+    >>> first = next(design.rounds({32: 900, 64: 900}))
     >>> len(first[32]), first[32] == first[64]
     (100, True)
+    >>> first = next(search_design(space, "asha").rounds({32: 900, 64: 450}))
+    >>> first[32][0].steps, first[64][0].steps
+    (33, 17)
     """
-    _check(search, trials, seed, ask)
-    make = lambda: make_strategy("search", search, space, trials=trials, options=options or {})
-    make()  # says what is wrong
-    trials = min(trials, _num_cells(space, search, trials, options or {}) or trials)
-    details = {"seed": seed, "options": {name: str(value) for name, value in (options or {}).items()}}
-    axes = {name: axis_of(name, dimension) for name, dimension in space.dimensions.items()}
-    if SEARCHES[search].adapts:
-        details["ask"] = ask
-    at_once = ask if SEARCHES[search].adapts else trials
+    options = options or {}
+    _check(search, trials, seed, ask, options)
+    strategy = SEARCHES[search]
 
-    def rounds(batch_sizes: Sequence[int]) -> Rounds:
-        asking = {size: _Asking(make(), jax.random.key(seed), trials) for size in batch_sizes}
-        while wanted := {size: one.ask(at_once) for size, one in asking.items() if one.missing}:
-            wanted = {size: proposed for size, proposed in wanted.items() if proposed}
-            if not wanted:
-                break
+    def make(batch_size: int, budget: int) -> Search:
+        lengths = {"max_steps": budget, FIRST_RUNG: max(1, round(budget / RUNGS))}
+        given = {**options, **_first_rung(options, batch_size, budget)}
+        return make_strategy("search", search, space, trials=trials, options=given, lengths=lengths)
+
+    make(1, 1_000_000)  # says what is wrong
+    trials = min(trials, _num_cells(space, search, trials, options) or trials)
+    details = {"seed": seed, "options": {name: str(value) for name, value in options.items()}}
+    axes = {name: axis_of(name, dimension) for name, dimension in space.dimensions.items()}
+    if strategy.adapts:
+        details["ask"] = ask
+    at_once = ask if strategy.adapts else trials
+
+    def rounds(budgets: Mapping[int, int]) -> Rounds:
+        asking = {
+            size: _Asking(make(size, budget), jax.random.key(seed), trials, brackets=strategy.brackets)
+            for size, budget in budgets.items()
+        }
+        while wanted := {size: row for size, one in asking.items() if (row := one.ask(at_once))}:
             told = yield wanted
             for size in wanted:
                 asking[size].tell(told[size])
@@ -82,36 +102,66 @@ def search_design(
 class _Asking:
     """A search at one batch size."""
 
-    def __init__(self, search: Search, key: Key, trials: int):
-        self.search, self.key, self.trials = search, key, trials
-        self.state: State = search.init()
+    def __init__(self, search: Search, key: Key, trials: int, *, brackets: bool):
+        self.search, self.key, self.trials, self.brackets = search, key, trials, brackets
+        self.state = search.init()
         self.proposal: Proposal | None = None
-        self.tried = self.feasible = 0
-        self.used_up = False
+        self.losses: dict[tuple[float, ...], float] = {}  # of every setting that was tried, by its values
 
     @property
     def missing(self) -> int:
         """Settings that are still to be tried."""
-        left = min(self.trials - self.feasible, TRIED_MAX * self.trials - self.tried)
-        return 0 if self.used_up else left
+        feasible = int(np.isfinite([*self.losses.values()]).sum())
+        return max(0, min(self.trials - feasible, TRIED_MAX * self.trials - len(self.losses)))
 
-    def ask(self, most: int) -> list[dict[str, float]]:
-        """The next settings, each of them for the first time; none where the space is used up."""
-        number = min(self.missing, most)
+    def ask(self, most: int) -> list[Asked]:
+        """What is trained next: settings for the first time, and those that go on; none where the search has ended."""
+        rungs = any(segment.steps for segment in self.state.segments.values())
+        number = most if rungs else min(self.missing, most)
+        if number == 0:
+            return []
         with one_blas_thread():
-            proposal, self.state = self.search.ask(self.key, self.state, number)
-        self.proposal = proposal.take(proposal.repeat == 0)
-        self.used_up = len(self.proposal) < number
-        columns = self.proposal.settings
+            # What a state keeps of proposals that are not told is not wanted: some of them are left out.
+            proposal, _ = self.search.ask(self.key, self.state, number)
+        self.proposal = proposal.take(self._taken(proposal))
         return [
-            {name: float(column[i]) for name, column in columns.items()} for i in range(len(self.proposal))
+            Asked(dict(zip(self.proposal.settings, setting, strict=True)), steps or None)
+            for setting, steps in zip(self._settings(), self.proposal.steps.tolist(), strict=True)
         ]
+
+    def _taken(self, proposal: Proposal) -> np.ndarray:
+        """Rows that go on, and new ones: as many as are missing, and what belongs to brackets that have begun."""
+        fresh = (proposal.continues == FRESH) & (proposal.repeat == 0)
+        taken = fresh & (np.cumsum(fresh) <= self.missing)
+        if self.brackets:
+            begun = {segment.label for segment in self.state.segments.values()} | {
+                *proposal.label[taken].tolist()
+            }
+            taken |= fresh & np.isin(proposal.label, sorted(begun))
+        return taken | (proposal.continues != FRESH)
 
     def tell(self, losses: np.ndarray) -> None:
         assert self.proposal is not None
         self.state = self.search.tell(self.state, self.proposal, losses)
-        self.tried += len(losses)
-        self.feasible += int(np.isfinite(losses).sum())
+        self.losses |= dict(zip(self._settings(), losses.tolist(), strict=True))
+
+    def _settings(self) -> list[tuple[float, ...]]:
+        assert self.proposal is not None
+        return [*zip(*(column.tolist() for column in self.proposal.settings.values()), strict=True)]
+
+
+def _first_rung(options: Mapping[str, Any], batch_size: int, budget: int) -> dict[str, int]:
+    """Steps of the first rung at a batch size, where the options say its length."""
+    given = options.get(FIRST_RUNG)
+    if given is None:
+        return {}
+    steps = max(1, round(given.in_steps(batch_size, budget))) if isinstance(given, Length) else given
+    if isinstance(steps, int) and steps > budget:
+        raise ValueError(
+            f"search: {FIRST_RUNG} must be at most the budget, which is {budget:,} steps at batch size {batch_size:,}, "
+            f"got {given}; a part of the budget, such as 5%, fits all batch sizes"
+        )
+    return {FIRST_RUNG: steps}
 
 
 def axis_of(name: str, dimension: Dimension) -> Axis:
@@ -135,13 +185,14 @@ def _num_cells(space: Space, search: str, trials: int, options: Mapping[str, Any
     return len(space.cells() or ()) or None
 
 
-def _check(search: str, trials: int, seed: int, ask: int) -> None:
-    if SEARCHES[search].rungs:
-        whole = ", ".join(name for name in SEARCHES if not SEARCHES[name].rungs)
+def _check(search: str, trials: int, seed: int, ask: int, options: Mapping[str, Any]) -> None:
+    if SEARCHES[search].changes:
         raise ValueError(
-            f"search: {search} compares trials before they end, so it cannot look for the fewest steps to a goal; "
-            f"take one that trains each setting whole: {whole}"
+            f"search: {search} changes the hyperparameters of a trial while it is trained, so that its steps to the goal "
+            f"belong to no setting and no curve can be drawn; take asha, or lr-batch tune --search {search}"
         )
+    if "max_steps" in options:
+        raise ValueError("search: max_steps is the budget of the study at each batch size; leave it out")
     bounds = {"trials": (trials, 1, 1_000_000), "seed": (seed, 0, 2_000_000), "ask": (ask, 1, 100_000)}
     for field, (value, low, high) in bounds.items():
         if not low <= value <= high:

@@ -31,6 +31,8 @@ class Strategy(NamedTuple):
       rungs: whether trials are trained in segments; then it takes `max_steps`.
       requires: package that must be installed beside ours, or "".
       adapts: whether proposals depend on losses; where they do not, all can be asked for at once.
+      brackets: whether trials go on only once as many as belong together have come to the same rung.
+      changes: whether a trial's hyperparameters change while it is trained.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Strategy(NamedTuple):
     rungs: bool = False
     requires: str = ""
     adapts: bool = True
+    brackets: bool = False
+    changes: bool = False
 
     def __call__(self, space: Space, **options) -> Search:
         return self.make(space, **options)
@@ -81,6 +85,7 @@ _STRATEGIES = (
         successive_halving,
         "Jamieson & Talwalkar, AISTATS 2016",
         rungs=True,
+        brackets=True,
     ),
     Strategy(
         "hyperband",
@@ -88,6 +93,7 @@ _STRATEGIES = (
         hyperband,
         "Li et al., JMLR 2018",
         rungs=True,
+        brackets=True,
     ),
     Strategy(
         "asha",
@@ -102,6 +108,8 @@ _STRATEGIES = (
         population,
         "Jaderberg et al. 2017, arXiv 1711.09846",
         rungs=True,
+        brackets=True,
+        changes=True,
     ),
     Strategy(
         "optuna",

@@ -22,7 +22,7 @@ from lr_batch.analysis.optimum import Optimum
 from lr_batch.analysis.quadratic_curve import QuadraticCurve, quadratic_curve
 from lr_batch.analysis.strength import BestStrength, StrengthRow, best_strengths, strength_rows
 from lr_batch.checks import check
-from lr_batch.design import CHOICE, Axis, Design, Rounds, Searched
+from lr_batch.design import CHOICE, Asked, Axis, Design, Rounds, Searched
 from lr_batch.engine.chunk import ChunkStore
 from lr_batch.engine.programs import Programs
 from lr_batch.errors import StudyError, first_line
@@ -41,7 +41,7 @@ from lr_batch.problem.whole_set import Metric
 from lr_batch.problem.workload import Goal, Workload, num_examples
 from lr_batch.proposal import Proposal, propose_goal
 from lr_batch.resolve import as_optimizer, as_workload
-from lr_batch.result import BUDGET, DIVERGED, REACHED, Curve, EngineReport, Result, Trial
+from lr_batch.result import BUDGET, DIVERGED, REACHED, Curve, EngineReport, Result, Trial, longest_trials
 from lr_batch.schedules import SCHEDULES
 from lr_batch.study import Study
 from lr_batch.sweep import run
@@ -59,6 +59,7 @@ __all__ = [
     "TOLERANCE",
     "WORKLOADS",
     "ArrayStore",
+    "Asked",
     "Axis",
     "BatchSchedule",
     "BestOfTrials",
@@ -122,6 +123,7 @@ __all__ = [
     "holm",
     "learning_rate_law",
     "log_grid",
+    "longest_trials",
     "measure_noise_scale",
     "noise_along_training",
     "norm_scales",

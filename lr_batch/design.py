@@ -9,8 +9,17 @@ import numpy as np
 from jaxtyping import Float, Num
 
 Settings = Sequence[Mapping[str, float]]
-# Settings that are wanted at each batch size. What comes back: a loss of each, infinite where it diverged.
-Rounds = Generator[Mapping[int, Settings], Mapping[int, Float[np.ndarray, " settings"]], None]
+
+
+class Asked(NamedTuple):
+    """A setting that is to be trained, for the whole budget or for so many steps as a search wants to judge it."""
+
+    setting: Mapping[str, float]
+    steps: int | None = None
+
+
+# What is asked for at each batch size. What comes back: a loss of each, infinite where it diverged.
+Rounds = Generator[Mapping[int, Sequence[Asked]], Mapping[int, Float[np.ndarray, " asked"]], None]
 
 CHOICE = "choice"
 WARPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -85,16 +94,16 @@ class Design(NamedTuple):
 
     Attributes:
       searched: the ranges, and how many settings of them.
-      rounds: `batch sizes -> Rounds`, without memory of earlier calls: a study that is run again asks for the same
-        settings. It yields the settings of a round at each batch size, and is sent the loss of each.
+      rounds: `batch size -> steps of its budget` to `Rounds`, without memory of earlier calls: a study that is run
+        again asks for the same settings. It yields what a round asks for at each batch size, and is sent the losses.
     """
 
     searched: Searched
-    rounds: Callable[[Sequence[int]], Rounds]
+    rounds: Callable[[Mapping[int, int]], Rounds]
 
-    def first(self, batch_size: int) -> Settings:
-        """The settings of the first round at one batch size."""
-        return next(self.rounds((batch_size,)))[batch_size]
+    def first(self, batch_size: int, steps: int) -> Settings:
+        """The settings of the first round at one batch size, whose budget is so many steps."""
+        return [one.setting for one in next(self.rounds({batch_size: steps}))[batch_size]]
 
 
 def check_design(design: Any) -> Design | None:

@@ -50,6 +50,28 @@ class Trial(NamedTuple):
     steps: int
 
 
+def place(batch_size: int, seed: int, hparams: Mapping[str, float]) -> tuple:
+    """What tells a trial from all others of a study."""
+    return batch_size, seed, *sorted(hparams.items())
+
+
+def cell_of(trial: Trial) -> tuple:
+    return place(trial.batch_size, trial.seed, trial.hparams)
+
+
+def longest_trials(trials: Iterable[Trial]) -> list[Trial]:
+    """One trial for each batch size, seed and setting: the one that was trained longest.
+
+    A search with rungs trains the best of its trials for longer, and a grid that was added to is raced again as a whole.
+    """
+    kept: dict[tuple, Trial] = {}
+    for trial in trials:
+        cell = cell_of(trial)
+        if cell not in kept or trial.steps > kept[cell].steps:
+            kept[cell] = trial
+    return list(kept.values())
+
+
 class EngineReport(NamedTuple):
     """What the machine did for a result; times in seconds.
 

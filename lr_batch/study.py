@@ -24,6 +24,7 @@ from lr_batch.grid import in_float32, product
 from lr_batch.problem.batch_schedule import BatchSchedule, read_batch_schedule, steps_of_trials
 from lr_batch.problem.evaluation_share import read_growth, read_share
 from lr_batch.problem.goal import parse_goal
+from lr_batch.problem.groups import with_statistics
 from lr_batch.problem.lengths import MAX_STEPS, Length, parse_budget, steps_within
 from lr_batch.problem.precision import FLOAT32, in_precision
 from lr_batch.problem.reaching import AVERAGE, RULES
@@ -78,6 +79,10 @@ class Study:
         a size is a factor, "x2", or a number of examples. The batch sizes of the study are then those at the start.
       precision: "bfloat16", "float32" or "float64", of the training, see `lr_batch.problem.precision`; parameters stay in
         float32 under bfloat16, and so do evaluations.
+      statistics: what a model with batch statistics is evaluated with: "averaged", its running averages, or
+        "recomputed", the moments of 1,024 training examples at each evaluation. None for the workload's own; it then
+        holds that, or None where the model has none.
+      group_size: examples that such a model normalises together, of which batch sizes are multiples; None as before.
       design: a search through ranges instead of the grid, as `hparam.search_design` makes it; `space` then holds one
         value of each further name, and afterwards also both ends of each range.
 
@@ -103,6 +108,8 @@ class Study:
     batch_schedule: BatchSchedule | None
     precision: str
     design: Design | None
+    statistics: str | None
+    group_size: int | None
     notes: tuple[str, ...] = dataclasses.field(init=False)
 
     def __init__(
@@ -125,9 +132,15 @@ class Study:
         design: Design | None = None,
         batch_schedule: BatchSchedule | str | Sequence[tuple[Any, Any]] | None = None,
         precision: str = FLOAT32,
+        statistics: str | None = None,
+        group_size: int | None = None,
     ):
         put = lambda name, value: object.__setattr__(self, name, value)  # frozen after this
-        put("workload", in_precision(as_workload(workload), precision))
+        given = with_statistics(as_workload(workload), statistics, group_size)
+        put("workload", in_precision(given, precision))
+        normalised = self.workload.statistics
+        put("statistics", normalised and normalised.mode)
+        put("group_size", normalised and normalised.group)
         put("precision", precision)
         put("optimizer", as_optimizer(optimizer))
         put("regularizer", as_regularizer(regularizer))
@@ -142,11 +155,11 @@ class Study:
         whole("budget in steps", steps_within(self.budget, sizes[0]), low=1, high=MAX_STEPS)
         put("batch_schedule", read_batch_schedule(batch_schedule, sizes, examples))
         put("design", check_design(design))
-        given = self._default_space() if space is None else space
-        given = with_ranges(given, self.design.searched.axes) if self.design else given
-        read, given = read_schedule(schedule, given, examples)
+        listed = self._default_space() if space is None else space
+        listed = with_ranges(listed, self.design.searched.axes) if self.design else listed
+        read, listed = read_schedule(schedule, listed, examples)
         put("schedule", read)
-        axes, repeated_values = read_space(given)
+        axes, repeated_values = read_space(listed)
         put("batch_sizes", sizes)
         check_groups(self.trained_batch_sizes, self.workload)
         put("space", axes)
@@ -253,7 +266,7 @@ class Study:
         """Those that each batch size begins with: the grid, or the first round of the search."""
         if not self.design:
             return product(self.space)
-        return tuple(self.with_fixed(self.design.first(self.batch_sizes[0])))
+        return tuple(self.with_fixed(self.design.first(self.batch_sizes[0], self.max_steps)))
 
     def with_fixed(self, searched: Iterable[Mapping[str, float]]) -> list[dict[str, float]]:
         """Settings that a search proposes, with what all of them share, in the order of the space."""
@@ -277,3 +290,5 @@ class Study:
                 f"{MAX_TRIALS:,}; at 100 trials a second that is {self.num_trials / 360_000:,.0f} hours: "
                 f"take {'fewer trials' if self.design else 'a coarser grid'} or fewer batch sizes"
             )
+        if self.design:  # which refuses rungs that are longer than the shortest budget
+            self.design.first(self.batch_sizes[-1], self.steps_at(self.batch_sizes[-1]))

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from lr_batch.checks import check
-from lr_batch.design import Settings
-from lr_batch.engine.cadence import counted_costs
+from lr_batch.design import Asked
+from lr_batch.engine.cadence import cadence_at, counted_costs
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.chunk_plan import ChunkPlan, HandOut, Task, is_out_of_memory, run_within_memory
 from lr_batch.engine.memory import chunk_memory
@@ -23,7 +23,7 @@ from lr_batch.engine.workers import run_tasks, worker_devices
 from lr_batch.extension import ROUNDS as EXTENSIONS
 from lr_batch.extension import describe, rates_to_add
 from lr_batch.grid import product
-from lr_batch.result import EngineReport, Result, Trial
+from lr_batch.result import BUDGET, EngineReport, Result, Trial, cell_of, longest_trials, place
 from lr_batch.search_loss import losses
 from lr_batch.study import Study
 from lr_batch.tally import Progress, Tally
@@ -132,38 +132,65 @@ class _Sweep:
         given_up = self.hand_out is not None and bool(self.hand_out.given_up)
         return given_up or (self._is_late() and bool(self.tally.missing()))
 
-    def _grown(self) -> Iterator[Mapping[int, Settings]]:
+    def _grown(self) -> Iterator[Mapping[int, Sequence[Asked]]]:
         """The grid, and then rates beyond its edges where the best ones lie there."""
-        yield dict.fromkeys(self.study.batch_sizes, self.study.settings)
+        yield dict.fromkeys(self.study.batch_sizes, [*map(Asked, self.study.settings)])
         for _ in range(EXTENSIONS if self.study.extend else 0):
             added = rates_to_add(self._result())
             if not added:
                 return
             self.events += describe(added)
             yield {
-                size: product({**self.study.space, "learning_rate": rates}) for size, rates in added.items()
+                size: [*map(Asked, product({**self.study.space, "learning_rate": rates}))]
+                for size, rates in added.items()
             }
 
-    def _searched(self) -> Iterator[Mapping[int, Settings]]:
+    def _searched(self) -> Iterator[Mapping[int, Sequence[Asked]]]:
         """What the search proposes, from the losses of what it proposed before."""
         assert self.study.design
-        rounds = self.study.design.rounds(self.study.batch_sizes)
+        sizes = self.study.batch_sizes
+        rounds = self.study.design.rounds({size: self.study.steps_at(size) for size in sizes})
         with contextlib.suppress(StopIteration):
             wanted = next(rounds)
             while True:
-                settings = {size: self.study.with_fixed(proposed) for size, proposed in wanted.items()}
-                yield settings
+                asked = {size: self._complete(proposed) for size, proposed in wanted.items()}
+                yield asked
+                settings = {size: [one.setting for one in row] for size, row in asked.items()}
                 wanted = rounds.send(losses(self.study, self._result(), settings))
 
-    def _plan(self, wanted: Mapping[int, Settings]) -> list[Task]:
-        """Chunks of every batch size and seed; each races against the best of those that are finished."""
-        best = best_by_cell(self.tally.trials())
-        tasks = []
-        for batch_size, settings in wanted.items():
+    def _complete(self, proposed: Sequence[Asked]) -> list[Asked]:
+        """What is asked for, with what all settings share."""
+        settings = self.study.with_fixed(one.setting for one in proposed)
+        return [one._replace(setting=setting) for one, setting in zip(proposed, settings, strict=True)]
+
+    def _plan(self, wanted: Mapping[int, Sequence[Asked]]) -> list[Task]:
+        """Chunks of every batch size and seed; each races against the best of those that are finished.
+
+        A trial whose end is known, as it got to the goal, diverged or lost the race, does not go on.
+        """
+        known = {cell_of(trial): trial for trial in longest_trials(self.tally.trials())}
+        best, tasks = best_by_cell(known.values()), []
+        for batch_size, asked in wanted.items():
+            steps = [self._until(batch_size, one.steps) for one in asked]
             for seed in self.study.seed_numbers:
                 first = best.get((batch_size, seed), np.inf)
-                tasks += self.plan.tasks(batch_size, seed, settings, first=first)
+                for until in dict.fromkeys(steps):
+                    last = min(until or np.inf, self.study.slack * first)
+                    settings = [
+                        one.setting
+                        for one, end in zip(asked, steps, strict=True)
+                        if end == until and goes_on(known.get(place(batch_size, seed, one.setting)), last)
+                    ]
+                    tasks += self.plan.tasks(batch_size, seed, settings, first=first, until=until)
         return tasks
+
+    def _until(self, batch_size: int, steps: int | None) -> int | None:
+        """The first evaluation at which so many steps are done; None for the last one, the end of the budget."""
+        if steps is None:
+            return None
+        evaluations = cadence_at(self.study, batch_size).steps
+        end = int(evaluations[np.searchsorted(evaluations[:-1], steps)])
+        return None if end == evaluations[-1] else end
 
     def _run_tasks(self, tasks: list[Task]) -> None:
         self.tally.plan(task.chunk for task in tasks)
@@ -245,7 +272,7 @@ class _Sweep:
 
     def _result(self) -> Result:
         return Result.from_trials(
-            self.tally.trials(),
+            longest_trials(self.tally.trials()),
             workload=self.study.workload.name,
             optimizer=self.study.optimizer_name,
             goal=self.study.goal,
@@ -287,6 +314,11 @@ def compilations(tasks: Sequence[Task]) -> list[Compilation]:
     """The programs of `tasks`, which are compiled side by side before the first chunk needs them."""
     widths = sorted({task.width for task in tasks})
     return [Compilation(width, program) for width in widths for program in (ADVANCE, START)]
+
+
+def goes_on(trial: Trial | None, last: float) -> bool:
+    """Whether training up to step `last` tells more than is known of a trial."""
+    return trial is None or (trial.status == BUDGET and trial.steps < last)
 
 
 def best_by_cell(trials: Iterable[Trial]) -> dict[tuple[int, int], float]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lr_batch.analysis.critical_batch import CriticalBatchSize, critical_batch_size
+from lr_batch.analysis.critical_batch import MIN_BATCH_SIZES, CriticalBatchSize, critical_batch_size
 from lr_batch.problem.goal import parse_goal
 from lr_batch.problem.reaching import averaged, crossing, from_scale, on_scale
 from lr_batch.problem.workload import Goal
@@ -15,6 +15,7 @@ from lr_batch.result import BUDGET, DIVERGED, REACHED, Result
 from optim.arguments import explain_arguments
 
 SHARES = (0.03, 0.1, 0.2, 0.4)  # of the way from the goal back to the start, for easier goals
+SEARCHED_SHARES = (0.1, 0.4)  # of a search: each of its goals takes the seconds of a surface
 FEW_STEPS = 5.0  # a goal met sooner says little about training: whole steps are its unit
 
 
@@ -67,14 +68,15 @@ def _crossed(result: Result, goal: Goal, averages: Sequence[np.ndarray]) -> Resu
 
 def easier_goals(result: Result) -> tuple[Goal, ...]:
     """Goals between the result's own and the start of training, harder ones first, with two digits."""
-    if result.searched:  # a surface takes seconds, and other goals can be asked for one by one
-        return ()
+    if result.searched and len(np.unique(result.batch_size)) < MIN_BATCH_SIZES:
+        return ()  # no goal has a critical batch size then
     starts = [curve.values[0] for curve in result.curves if len(curve.values)]
     if not starts:
         return ()
     goal, start = result.goal, float(np.median(starts))
     far, near = on_scale(goal.metric, start), on_scale(goal.metric, goal.threshold)
-    between = [from_scale(goal.metric, near + share * (far - near)) for share in SHARES]
+    shares = SEARCHED_SHARES if result.searched else SHARES
+    between = [from_scale(goal.metric, near + share * (far - near)) for share in shares]
     goals = [goal._replace(threshold=float(f"{threshold:.2g}")) for threshold in between]
     return tuple(easier for easier in dict.fromkeys(goals) if easier != goal and not easier.is_met(start))
 

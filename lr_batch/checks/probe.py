@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from lr_batch.compiled import compiled
 from lr_batch.errors import StudyError, first_line
-from lr_batch.lanes.batch_statistics import group_keys, in_groups, losses_of_groups
+from lr_batch.lanes.batch_statistics import of_groups
 from lr_batch.problem.precision import BFLOAT16
 from lr_batch.problem.weights import mean_loss
 from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
@@ -101,20 +101,6 @@ class Probe:
             raise StudyError(
                 f"{self.workload.name}: the {what} cannot be computed: {first_line(error)}"
             ) from error
-
-
-def of_groups(workload: Workload) -> Callable[[PyTree, PyTree, Key], Float[Array, " m"]]:
-    """The training loss of any number of examples: a batch that is no whole number of groups is one group."""
-    if workload.statistics is None:
-        return workload.loss
-
-    def loss(params, batch, key):
-        examples = num_examples(batch)
-        group = examples if examples % workload.group else workload.group
-        keys = group_keys(key, 0, examples // group)
-        return losses_of_groups(workload, params, in_groups(batch, group), keys)
-
-    return loss
 
 
 def _numbers_of_examples(value: PyTree) -> Float[np.ndarray, "n ..."]:

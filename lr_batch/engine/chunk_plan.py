@@ -86,10 +86,12 @@ class ChunkPlan(NamedTuple):
         *,
         first: float = np.inf,
         origins: Sequence[Any] = (),
+        until: int | None = None,
     ) -> list[Task]:
-        """The settings in chunks of at most `width`."""
+        """The settings in chunks of at most `width`; trained `until` a step where the budget is not their end."""
         cuts = [slice(start, start + self.width) for start in range(0, len(settings), self.width)]
-        chunks = [Chunk(self.identity, batch_size, seed, tuple(settings[cut])) for cut in cuts]
+        identity = self.identity if until is None else self.identity._replace(segment={"steps": until})
+        chunks = [Chunk(identity, batch_size, seed, tuple(settings[cut])) for cut in cuts]
         parts = [tuple(origins[cut]) for cut in cuts]
         return [Task(chunk, self.width, first, part) for chunk, part in zip(chunks, parts, strict=True)]
 

@@ -14,6 +14,7 @@ from lr_batch.engine.memo import once_per_program
 from lr_batch.errors import StudyError, first_line
 from lr_batch.lanes.lane import Draw, make_lane
 from lr_batch.problem.precision import FLOAT32
+from lr_batch.problem.statistics import AVERAGED, GROUP
 from lr_batch.problem.workload import num_examples
 from lr_batch.study import Study
 
@@ -45,7 +46,9 @@ class Identity(NamedTuple):
       schedule: name and units of lengths; None where rates stay.
       batch_schedule: its phases; None where batches stay.
       precision: of the training.
-      segment: of a trial that is trained in several, see `hparam.tuning`.
+      statistics, group_size: of a model with batch statistics; see `Study`.
+      segment: the `steps` at which a search ends a trial before its budget; with what it `continues`, of a trial that
+        is trained in several segments, see `hparam.tuning`.
     """
 
     workload: str
@@ -67,6 +70,8 @@ class Identity(NamedTuple):
     schedule: Mapping[str, Any] | None = None
     batch_schedule: Sequence[Any] | None = None
     precision: str = FLOAT32
+    statistics: str = AVERAGED
+    group_size: int = GROUP
 
     @classmethod
     def of(cls, study: Study, width: int, execution: str) -> Identity:
@@ -88,6 +93,8 @@ class Identity(NamedTuple):
             schedule=study.schedule and study.schedule.described,
             batch_schedule=study.batch_schedule and study.batch_schedule.described,
             precision=study.precision,
+            statistics=study.statistics or AVERAGED,
+            group_size=study.group_size or GROUP,
         )
 
     def described(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax
+import numpy as np
 
 from lr_batch.engine.cadence import cadence_at, cadence_of
 from lr_batch.engine.chunk import ChunkResult, ChunkStore
@@ -55,12 +56,14 @@ def engine_of(study: Study, width: int, execution: str, programs: Programs) -> E
 
 def race_terms(study: Study, task: Task) -> Terms:
     """The terms of a chunk that races to the goal."""
-    cadence = cadence_at(study, task.chunk.batch_size)
+    cadence, segment = cadence_at(study, task.chunk.batch_size), task.chunk.identity.segment
+    last = segment["steps"] if segment else cadence.steps[-1]
     return terms_of(
         study.as_trained(task.chunk.settings, task.chunk.batch_size),
         task.width,
         batch_size=study.batch_table(task.chunk.batch_size),
         cadence=cadence.steps,
+        num_evals=int(np.searchsorted(cadence.steps, last, side="right")),
         reads=cadence.reads(num_examples(study.workload.eval_data), task.chunk.seed),
         max_evals=len(cadence_of(study)),
         goal=study.goal,

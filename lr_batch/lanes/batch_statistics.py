@@ -38,6 +38,20 @@ def losses_of_groups(
     return jax.vmap(workload.loss, in_axes=(None, 0, 0))(params, groups, keys).ravel()
 
 
+def of_groups(workload: Workload) -> Callable[[PyTree, PyTree, Key], Float[Array, " m"]]:
+    """The training loss of any number of examples: a batch that is no whole number of groups is one group."""
+    if workload.statistics is None:
+        return workload.loss
+
+    def loss(params, batch, key):
+        examples = num_examples(batch)
+        group = examples if examples % workload.group else workload.group
+        keys = group_keys(key, 0, examples // group)
+        return losses_of_groups(workload, params, in_groups(batch, group), keys)
+
+    return loss
+
+
 def no_moments(statistics: Statistics) -> Moments:
     """Before the first group."""
     zeros = {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in statistics.initial.items()}

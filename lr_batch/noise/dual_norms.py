@@ -5,7 +5,8 @@ for orthogonal matrices. The scale of a norm || . || is
 
     B = b E||g_b - G||^2 / ||G||^2,    g_b the gradient of b examples, G that of all,
 
-tr(Sigma) / |G|^2 where the norm is Euclidean, since the noise shrinks as 1 / sqrt(b) in any norm.
+tr(Sigma) / |G|^2 where the norm is Euclidean, since the noise shrinks as 1 / sqrt(b) in any norm. With batch statistics b
+is a number of whole groups, see `lr_batch.noise.examples`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import optax
 from jaxtyping import Array, Float
 
 from lr_batch.analysis.intervals import LEVEL, Estimate, estimate
-from lr_batch.problem.weights import relative_losses
+from lr_batch.noise.examples import batch_losses, sample
 from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
 from optim.arguments import explain_arguments
 
@@ -64,10 +65,11 @@ def norm_scales(workload: Workload, params: PyTree, key: Key, level: float = LEV
 
     G and the draws are over the training set, or over 16,384 rows of it, evenly spaced; the Hessian over 4,096.
     """
-    data = _spaced(workload.train_data, MOST_ROWS)
+    data, group = sample(workload, MOST_ROWS), workload.group
+    size = max(EXAMPLES // group, 1) * group
     gradient = jax.jit(_gradient(workload, key))
-    whole = _whole_gradient(gradient, params, data)
-    rows = jax.random.randint(key, (DRAWS, EXAMPLES), 0, num_examples(data))
+    whole = _whole_gradient(gradient, params, data, group)
+    rows = jax.random.randint(key, (DRAWS, size), 0, num_examples(data))
     noise = [
         optax.tree.sub(gradient(params, jax.tree.map(lambda leaf, at=at: leaf[at], data)), whole)
         for at in rows
@@ -79,7 +81,7 @@ def norm_scales(workload: Workload, params: PyTree, key: Key, level: float = LEV
         of_signal = float(square(whole))
         if not of_signal > 0:
             return None
-        return estimate(EXAMPLES * np.array([float(square(g)) for g in noise]) / of_signal, level)
+        return estimate(size * np.array([float(square(g)) for g in noise]) / of_signal, level)
 
     simple, sign = scale(lambda g: inner(g, g)), scale(lambda g: l1(g) ** 2)
     if simple is None or sign is None:
@@ -87,21 +89,15 @@ def norm_scales(workload: Workload, params: PyTree, key: Key, level: float = LEV
     return NormScales(simple, scale(curved), sign, scale(lambda g: nuclear(g) ** 2) if matrices else None)
 
 
-def _spaced(data: PyTree, most: int) -> PyTree:
-    total = num_examples(data)
-    rows = np.unique(np.linspace(0, total - 1, min(total, most)).astype(int))
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf[rows]), data)
-
-
 def _gradient(workload: Workload, key: Key) -> Callable[[PyTree, PyTree], PyTree]:
-    losses = relative_losses(workload)
+    losses = batch_losses(workload)
     return lambda params, batch: jax.grad(lambda p: losses(p, batch, key).mean())(params)
 
 
-def _whole_gradient(gradient, params: PyTree, data: PyTree) -> PyTree:
-    """Mean gradient over all rows, a block at a time."""
-    total = num_examples(data)
-    blocks = [slice(start, min(start + 1024, total)) for start in range(0, total, 1024)]
+def _whole_gradient(gradient, params: PyTree, data: PyTree, group: int) -> PyTree:
+    """Mean gradient over all rows, a block of whole groups at a time."""
+    total, rows = num_examples(data), max(1024 // group, 1) * group
+    blocks = [slice(start, min(start + rows, total)) for start in range(0, total, rows)]
     parts = [
         optax.tree.scale(
             (block.stop - block.start) / total,
@@ -114,7 +110,7 @@ def _whole_gradient(gradient, params: PyTree, data: PyTree) -> PyTree:
 
 def _curvature(workload: Workload, params: PyTree, key: Key) -> Square:
     """g -> g' H g."""
-    data = _spaced(workload.train_data, CURVED_ROWS)
+    data = sample(workload, CURVED_ROWS)
     gradient = _gradient(workload, key)
     product = jax.jit(lambda g: jax.jvp(lambda p: gradient(p, data), (params,), (g,))[1])
     return lambda g: inner(g, product(g))

@@ -9,8 +9,8 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from lr_batch.analysis.intervals import LEVEL
+from lr_batch.noise.examples import batch_losses, sample
 from lr_batch.noise.scale import NoiseScale, check_batches, gradient_noise_scale
-from lr_batch.problem.weights import relative_losses
 from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
 from optim.arguments import explain_arguments
 
@@ -25,7 +25,7 @@ def measure_noise_scale(
     params: PyTree,
     key: Key,
     *,
-    batch_small: int = 1,
+    batch_small: int | None = None,
     batch_big: int | None = None,
     draws: int = 64,
     curvature: bool = False,
@@ -40,7 +40,7 @@ def measure_noise_scale(
       workload: its `loss` and `train_data` are used.
       params: where the gradient is taken.
       key: for the draws and the loss.
-      batch_small: examples per small batch, >= 1.
+      batch_small: examples per small batch, >= 1; with batch statistics whole groups of them. None for 1, or one group.
       batch_big: a multiple of `batch_small`, larger than it. None takes 64 times `batch_small`, and more where that is
         less than twice the noise scale, at most 16,384 times: with a much smaller one the interval has no upper end.
       draws: big batches, >= 4.
@@ -48,6 +48,12 @@ def measure_noise_scale(
         Hessian products over the whole training set.
       level: coverage of the interval, in (0, 1).
     """
+    batch_small = workload.group if batch_small is None else batch_small
+    if batch_small % workload.group:
+        raise ValueError(
+            f"measure_noise_scale: batch_small must be a multiple of {workload.group}, the examples that {workload.name} "
+            f"normalises together, got {batch_small}"
+        )
     if batch_big is not None and batch_big % max(batch_small, 1):
         raise ValueError(
             "measure_noise_scale: batch_big must be a multiple of batch_small, "
@@ -86,10 +92,10 @@ def quadratic_form(workload: Workload, params: PyTree, key: Key, curvature: bool
     if not curvature:
         return lambda g: optax.tree.vdot(g, g)
 
-    losses = relative_losses(workload)
+    losses, data = batch_losses(workload), sample(workload, num_examples(workload.train_data))
 
     def gradient(at):
-        return jax.grad(lambda p: losses(p, workload.train_data, key).mean())(at)
+        return jax.grad(lambda p: losses(p, data, key).mean())(at)
 
     return lambda g: optax.tree.vdot(g, jax.jvp(gradient, (params,), (g,))[1])
 
@@ -100,7 +106,7 @@ def _square_norms(workload: Workload, params: PyTree, batch_small: int, curvatur
     `pieces` is traced, so that every size of the big batch is the same program.
     """
     data = jax.tree.map(jnp.asarray, workload.train_data)
-    total, losses = num_examples(data), relative_losses(workload)
+    total, losses = num_examples(data), batch_losses(workload)
 
     def one_draw(key: Key, pieces: Int[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
         draw_key, loss_key = jax.random.split(key)

@@ -17,9 +17,9 @@ from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
 from lr_batch.lanes.lane import Draw, Lane, LaneState, make_lane
 from lr_batch.lanes.micro_batch import micro_batches_of
 from lr_batch.noise.dual_norms import NormScales, inner, norm_scales
+from lr_batch.noise.examples import batch_losses
 from lr_batch.noise.scale import MIN_DRAWS, NoiseScale, gradient_noise_scale
 from lr_batch.problem.reaching import averaged
-from lr_batch.problem.weights import relative_losses
 from lr_batch.problem.workload import PyTree, Workload, num_examples
 from lr_batch.study import Study
 from optim.arguments import explain_arguments
@@ -74,12 +74,12 @@ def noise_along_training(
 ) -> TrainingNoise:
     """Trains the one trial of `study`, as `run` would, and measures its gradient noise on the way.
 
-    At every step the batch is split in up to 8 parts: the square norms of the gradients of the parts and of the whole,
-    at the parameters before the step, give |G|^2 and tr(Sigma) without bias. Windows end at steps 8, 16, 32, ... and
-    are cut in 8 blocks, whose means are the unit of the intervals.
+    At every step the batch is split in up to 8 parts, of whole groups where the model has batch statistics: the square
+    norms of the gradients of the parts and of the whole, at the parameters before the step, give |G|^2 and tr(Sigma)
+    without bias. Windows end at steps 8, 16, 32, ... and are cut in 8 blocks, whose means are the unit of the intervals.
 
     Args:
-      study: of one batch size of at least 2, one setting and one seed.
+      study: of one batch size of at least 2 (or two groups of batch statistics), one setting and one seed.
       level: coverage of the intervals, in (0, 1).
       on_point: called with every point as soon as it is there.
 
@@ -89,30 +89,32 @@ def noise_along_training(
     """
     batch_size = _check(study)
     check(study)
-    rungs = micro_batches_of((batch_size,), study.workload.micro_batch)
+    rungs = micro_batches_of((batch_size,), study.workload.micro_batch, study.workload.group)
     lane = make_lane(study.workload, study.lane_optimizer, study.goal.metric, rungs)
     points: list[NoisePoint] = []
     everything: list[_Block] = []
-    average, reached = np.inf, False
+    average, reached, parts = np.inf, False, parts_of(batch_size // study.workload.group)
     for window, state in _windows(study, lane, batch_size):
         everything += window
         average = _average(study, everything)
         reached = bool(study.goal.is_met(average))
         key = jax.random.fold_in(jax.random.key(study.seed_numbers[0]), window[-1].step)
         scales = norm_scales(study.workload, lane.outcome(state), key, level)
-        simple = _simple(window, batch_size, level)
+        simple = _simple(window, batch_size, parts, level)
         points.append(NoisePoint(window[-1].step, window[-1].metric, average, simple, scales))
         if on_point:
             on_point(points[-1])
-    return TrainingNoise(tuple(points), _simple(_stretches(everything), batch_size, level), reached)
+    return TrainingNoise(tuple(points), _simple(_stretches(everything), batch_size, parts, level), reached)
 
 
 def _check(study: Study) -> int:
     """The batch size of a study of one trial."""
-    if study.batch_sizes == (1,):
+    group = study.workload.group
+    if study.batch_sizes == (group,):
+        whole = "one example" if group == 1 else f"the {group} examples that are normalised together"
         raise ValueError(
-            "noise scale: a batch of one example cannot be split, and its noise not be told from its signal: take a "
-            "batch size of at least 2"
+            f"noise scale: a batch of {whole} cannot be split, and its noise not be told from its signal: take a "
+            f"batch size of at least {2 * group}"
         )
     if study.batch_schedule:
         raise ValueError("noise scale: batches that grow have no one noise scale; leave batch_schedule out")
@@ -163,7 +165,8 @@ def _blocks(study: Study, lane: Lane, batch_size: int) -> Iterator[tuple[_Block,
     (settings,) = study.as_trained(study.settings, batch_size)
     hparams = {name: jnp.float32(value) for name, value in settings.items()}
     advance = jax.jit(partial(_advance, workload, lane, batch_size))
-    metric = jax.jit(lambda state: lane.evaluate(state, *held_out))
+    refresh = lane.refresh or (lambda state, data: state)
+    metric = jax.jit(lambda state: lane.evaluate(refresh(state, data), *held_out))
     state, draw = lane.init(hparams, seed, jnp.bool_(True)), Draw.first(seed, num_examples(data))
     step = 0
     while True:
@@ -196,7 +199,7 @@ def _square_norms(
     workload: Workload, params: PyTree, draw: Draw, batch_size: int, data: PyTree
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Mean square norm of the gradients of the parts of a batch, and that of the whole."""
-    parts, losses = parts_of(batch_size), relative_losses(workload)
+    parts, losses = parts_of(batch_size // workload.group), batch_losses(workload)
     rows = draw.orders[draw.offset + jnp.arange(batch_size)].reshape(parts, -1)
 
     def add(carry, part):
@@ -235,10 +238,9 @@ def _joined(blocks: list[_Block]) -> _Block:
     return blocks[-1]._replace(small=float(small), big=float(big), length=int(lengths.sum()))
 
 
-def _simple(blocks: list[_Block], batch_size: int, level: float) -> NoiseScale:
+def _simple(blocks: list[_Block], batch_size: int, parts: int, level: float) -> NoiseScale:
     """B_simple over blocks, each weighing as much as it is long."""
     lengths = np.array([block.length for block in blocks], float)
     small, big = (np.array([getattr(block, name) for block in blocks]) for name in ("small", "big"))
     weights = lengths / lengths.mean()
-    part = batch_size // parts_of(batch_size)
-    return gradient_noise_scale(weights * small, weights * big, part, batch_size, level=level)
+    return gradient_noise_scale(weights * small, weights * big, batch_size // parts, batch_size, level=level)

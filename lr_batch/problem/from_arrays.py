@@ -7,21 +7,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from lr_batch.errors import first_line
 from lr_batch.problem.arrays import check_rows_alike, checked_data
 from lr_batch.problem.calling_convention import Model, refuse_silent_dropout
 from lr_batch.problem.goal import parse_goal
+from lr_batch.problem.groups import check_mode, checked_group
 from lr_batch.problem.metrics import PerExample, checked_metrics, evaluated, fitting_metrics
 from lr_batch.problem.model import as_model
 from lr_batch.problem.shapes import ROWS, check_shapes, shapes_of
-from lr_batch.problem.statistics import AVERAGED, GROUP, MODES, Statistics
+from lr_batch.problem.statistics import AVERAGED, GROUP, Statistics
 from lr_batch.problem.weights import WEIGHTS, of_examples, with_weights
 from lr_batch.problem.whole_set import Metric
 from lr_batch.problem.workload import Goal, Workload
 from optim.arguments import explain_arguments
-from optim.names import unknown
 
 LARGEST = 1_024  # batch size by default
 
@@ -162,24 +161,14 @@ def _evaluate(model: Model, metrics: Mapping[str, PerExample | Metric]) -> Calla
 
 def _group(model: Model, group: int | None, mode: str, examples: int, micro_batch: int) -> int:
     """Examples that are computed together."""
-    if mode not in MODES:
-        raise ValueError(f"from_arrays: {unknown('statistics', mode, MODES)}")
+    check_mode("from_arrays", mode)
     if not model.moving:
         if group is not None or mode != AVERAGED:
             raise ValueError(
                 "from_arrays: group_size and statistics are of batch statistics, of which the model keeps none"
             )
         return 1
-    group = GROUP if group is None else group
-    if isinstance(group, bool) or not isinstance(group, int | np.integer) or not 1 <= group <= examples:
-        raise ValueError(
-            f"from_arrays: group_size must be a whole number from 1 to the {examples} training examples, got {group!r}"
-        )
-    if micro_batch < group:
-        raise ValueError(
-            f"from_arrays: micro_batch must be at least the {group} examples of a group, got {micro_batch}"
-        )
-    return int(group)
+    return checked_group("from_arrays", GROUP if group is None else group, examples, micro_batch)
 
 
 def _statistics(model: Model, loss: PerExample, group: int, mode: str) -> Statistics | None:

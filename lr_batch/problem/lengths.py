@@ -23,6 +23,12 @@ class Length(NamedTuple):
     value: float
     unit: str
 
+    def in_steps(self, batch_size: int, budget: int) -> float:
+        """In optimizer steps, not rounded; exact where the quotient is whole. `budget` is in steps, too."""
+        if self.unit == BUDGET:
+            return self.value * budget
+        return self.value / batch_size if self.unit == EXAMPLES else self.value
+
     @property
     def typed(self) -> str:
         """As `parse_length` reads it."""
@@ -112,10 +118,3 @@ def steps_within(budget: int | Length, batch_size: Any) -> Any:
         return budget if np.ndim(batch_size) == 0 else np.full(np.shape(batch_size), budget)
     steps = np.ceil(np.round(budget.value / np.asarray(batch_size), 6)).astype(int)
     return steps if steps.ndim else int(steps)
-
-
-def steps_of(length: Length, batch_size: int, budget: int) -> float:
-    """In optimizer steps, not rounded; exact where the quotient is whole."""
-    if length.unit == BUDGET:
-        return length.value * budget
-    return length.value / batch_size if length.unit == EXAMPLES else length.value

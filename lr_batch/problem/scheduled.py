@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from jax.typing import ArrayLike
 
 import optim
-from lr_batch.problem.lengths import EXAMPLES, STEPS, Length, parse_length, steps_of
+from lr_batch.problem.lengths import EXAMPLES, STEPS, Length, parse_length
 from lr_batch.problem.regularized import RegularizedOptimizer
 from lr_batch.schedules import SCHEDULES
 from lr_batch.schedules.bounds import FRACTION
@@ -114,7 +114,7 @@ class Schedule(NamedTuple):
             if steps_of_examples and length.unit == EXAMPLES:
                 exact = steps_of_examples(length.value)
             else:
-                exact = steps_of(length, batch_size, budget)
+                exact = length.in_steps(batch_size, budget)
             rounded = math.floor if name == "warmup" else math.ceil
             steps[name] = float(rounded(round(exact, 6)))  # 0.1 * 30 is three
         return steps

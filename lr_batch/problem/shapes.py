@@ -62,7 +62,7 @@ def check_groups(batch_sizes: Sequence[int], workload: Workload) -> None:
     if odd := [size for size in batch_sizes if size % workload.group]:
         raise ValueError(
             f"study: batch sizes of {workload.name} must be multiples of {workload.group}, the examples that its batch "
-            f"statistics are of, got {', '.join(map(str, odd))}; from_arrays(group_size=...) sets them"
+            f"statistics are of, got {', '.join(map(str, odd))}; group_size=... (--group-size) sets them"
         )
 
 

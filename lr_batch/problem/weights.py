@@ -83,11 +83,6 @@ def of_examples(what: str, values: Any, batch: Mapping[str, Any]) -> Any:
 
 def relative_losses(workload: Workload) -> Callable[[PyTree, PyTree, Key], Float[Array, " m"]]:
     """Losses of examples times their weights, in units of the mean weight of the training data."""
-    if workload.statistics:
-        raise ValueError(
-            f"noise scale: the examples of {workload.name} depend on each other by batch statistics, so that no example "
-            "has a gradient of its own; use a model that normalises each example, as LayerNorm does"
-        )
     weigh = workload.weights
     if weigh is None:
         return workload.loss

@@ -31,10 +31,12 @@ class NoiseScale:
 
         study = self.study.study(self.optimizer)
         if self.study.batch_sizes is None:
-            sizes = [size for size in study.batch_sizes if size > 1] or study.batch_sizes
+            group = study.workload.group
+            sizes = [size for size in study.batch_sizes if size > group] or study.batch_sizes
             study = dataclasses.replace(study, batch_sizes=(sizes[len(sizes) // 2],))
         if (
-            study.batch_sizes[0] > 1 == len(study.batch_sizes)
+            study.batch_sizes[0] > study.workload.group
+            and len(study.batch_sizes) == 1
             and len(study.space.get("learning_rate", ())) > 1
         ):
             rate = best_rate(study)

@@ -75,6 +75,12 @@ class StudyOptions:
     the start."""
     precision: Literal["bfloat16", "float32", "float64"] = "float32"
     """Of the training loss and its gradients; under bfloat16 parameters and evaluations stay in float32."""
+    statistics: Annotated[Literal["averaged", "recomputed"] | None, optional("{averaged,recomputed}")] = None
+    """What a model with batch statistics is evaluated with: its running averages, or the moments of 1,024 training
+    examples at each evaluation. Default: the workload's."""
+    group_size: Annotated[int | None, WHOLE, optional("INT")] = None
+    """Examples that such a model normalises together; batch sizes are multiples of it. Default: the workload's, mostly
+    32."""
     racing: bool = True
     """End a batch size's trials once the best is known: answers stay, cost falls."""
     extend: bool = True
@@ -138,6 +144,8 @@ class StudyOptions:
             design=design,
             batch_schedule=self.batch_schedule,
             precision=self.precision,
+            statistics=self.statistics,
+            group_size=self.group_size,
             schedule=lr_batch.Schedule(schedule, units) if units else schedule,
             regularizer=regularizer,
             seeds=parse.seeds(str(self.seeds)),

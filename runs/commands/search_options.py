@@ -31,9 +31,11 @@ class SearchOptions:
     learning rates."""
     trials: Annotated[int | None, WHOLE, optional("INT")] = None
     """Feasible settings of --search at each batch size, each with every seed: one that diverges with half of the seeds
-    is asked for again, up to twice as many in all. Default: 64."""
+    is asked for again, up to twice as many in all. Those that stop trials early train most for a part of the budget.
+    Default: 64."""
     option: Options = ()
-    """An option of the search, such as levels=5."""
+    """An option of the search, such as levels=5, or min_steps=5%, of the budget at each batch size, for the first rung of
+    one that ends trials early."""
     ask: Annotated[int | None, WHOLE, optional("INT")] = None
     """Settings that a search which learns proposes at a time. Default: 16."""
     search_seed: Annotated[int | None, WHOLE, optional("INT")] = None
@@ -80,6 +82,7 @@ class SearchOptions:
           num_examples: of an epoch.
         """
         from hparam import search_design
+        from lr_batch import parse_length
 
         several = [name for name, values in fixed.items() if len(values) != 1]
         if several:
@@ -88,7 +91,11 @@ class SearchOptions:
             )
         texts, units = parse.without_units(self.space, num_examples)
         space, shared = complete_space(texts, fixed, default)
-        return search_design(space, str(self.search), **self.given), shared, units
+        given = self.given
+        if "min_steps" in given.get("options", {}):
+            length = parse_length("--option min_steps", given["options"]["min_steps"], num_examples)
+            given["options"] |= {"min_steps": length}
+        return search_design(space, str(self.search), **given), shared, units
 
 
 def complete_space(

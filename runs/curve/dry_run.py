@@ -11,6 +11,7 @@ from typing import IO, NamedTuple
 import jax
 import numpy as np
 
+from hparam import SEARCHES
 from lr_batch import Programs, Study, check, num_examples
 from lr_batch.engine import (
     ChunkPlan,
@@ -81,6 +82,10 @@ def print_dry_run(study: Study, stream: IO[str]) -> None:
     say(f"time: at most about {said} of training, if every trial spends its budget{earlier}")
     if study.design:
         say("not counted: settings that are tried in the place of those that diverge")
+        if SEARCHES[study.design.searched.search].rungs:
+            say(
+                f"{study.design.searched.search} trains most settings for a part of the budget alone, in much less time"
+            )
     elif study.extend:
         say("not counted: rates that are added where the best one lies on the edge of the grid (--no-extend)")
 

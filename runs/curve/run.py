@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from lr_batch import (
     Searched,
     Study,
     StudyError,
-    Trial,
     check,
+    longest_trials,
     run,
 )
 from lr_batch.engine import (
@@ -197,7 +197,7 @@ def stored_result(folder: Path) -> Result:
 
 def _result(store: Store) -> Result:
     known, rows, chunks = store.description, store.trial_rows(), store.chunks()
-    trials = without_repeats(map(trial_of, rows))
+    trials = longest_trials(map(trial_of, rows))
     if not known or not trials:
         raise StudyError("; ".join([f"{store.directory} holds no finished trials yet", *damage_lines(store)]))
     study, device = known.study, sorted({row.device for row in rows})
@@ -252,16 +252,3 @@ def damage_lines(store: Store) -> tuple[str, ...]:
         return (store.damage,) if store.damage else ()
     listed = ", ".join(map(str, bad[:SHOWN])) + (", ..." if len(bad) > SHOWN else "")
     return (f"left out {counted(len(bad), 'damaged row')}, which run again with the same command: {listed}",)
-
-
-def without_repeats(trials: Iterable[Trial]) -> list[Trial]:
-    """One trial for each batch size, seed and setting: the one trained longest.
-
-    A grid that was added to is raced again as a whole, and its old rows are kept.
-    """
-    longest: dict[tuple, Trial] = {}
-    for trial in trials:
-        cell = (trial.batch_size, trial.seed, *sorted(trial.hparams.items()))
-        if cell not in longest or trial.steps > longest[cell].steps:
-            longest[cell] = trial
-    return list(longest.values())

@@ -14,7 +14,7 @@ from lr_batch import DIVERGED, REACHED, Result
 REACHED_CELL, OUTPACED_CELL, BUDGET_CELL, DIVERGED_CELL, NOT_RUN = range(5)
 CELL_LABELS = (
     "reached the goal",
-    "outpaced: stopped by the race",
+    "outpaced: stopped before its budget",
     "budget spent",
     "diverged",
     "not run",

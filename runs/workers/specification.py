@@ -58,6 +58,8 @@ def of_study(study: Study, given: Sources) -> dict[str, Any]:
         "regularizer": study.regularizer and study.regularizer.name,
         "schedule": study.schedule and study.schedule.described,
         "precision": study.precision,
+        "statistics": study.statistics,
+        "group_size": study.group_size,
         "batch_schedule": study.batch_schedule and study.batch_schedule.described,
         "batch_sizes": list(study.batch_sizes),
         "space": {name: list(values) for name, values in study.space.items()},
@@ -129,6 +131,8 @@ def study_of(document: Mapping[str, Any], identity: Identity) -> Study:
         regularizer=said["regularizer"],
         schedule=schedule and Schedule(**schedule),
         precision=said.get("precision", "float32"),
+        statistics=said.get("statistics"),
+        group_size=said.get("group_size"),
         batch_schedule=BatchSchedule.read(said["batch_schedule"]) if said.get("batch_schedule") else None,
         reached=said["reached"],
         evaluation_growth=said["evaluation_growth"],
@@ -150,7 +154,7 @@ def refuse_unfit(terms: Mapping[str, Any], device: str) -> None:
 
 def _refuse_another(study: Study, identity: Identity, *, any_version: bool) -> None:
     here = Identity.of(study, width=identity.width, execution=identity.lanes)
-    left_out = OF_VERSION if any_version and here.jax != identity.jax else ()
+    left_out = ("segment", *(OF_VERSION if any_version and here.jax != identity.jax else ()))
     differing = [
         name
         for name in Identity._fields

@@ -6,22 +6,28 @@ import numpy as np
 import pytest
 
 from hparam import Space, choice, integer, log, log1m, search_design
-from lr_batch import CHOICE, Axis, Searched, Study
+from lr_batch import CHOICE, Axis, Length, Searched, Study
 
 SPACE = Space({"learning_rate": log(1e-3, 10), "momentum": log1m(0, 0.999)})
 
 
-def drive(design, loss, sizes=(8, 64), most=50):
-    """All rounds, every setting answered by `loss(size, setting)`; the settings asked for at each size."""
-    rounds, told, asked = design.rounds(sizes), None, {size: [] for size in sizes}
+def drive(design, loss, sizes=(8, 64)):
+    """Every setting answered by `loss(size, setting)`; the settings asked for at each size."""
+    rows = asked_of(design, lambda size, one: loss(size, one.setting), dict.fromkeys(sizes, 270))
+    return {size: [one.setting for one in row] for size, row in rows.items()}
+
+
+def asked_of(design, loss, budgets, most=50):
+    """All rounds, `loss(size, asked)`; what was asked for at each size."""
+    rounds, told, asked = design.rounds(budgets), None, {size: [] for size in budgets}
     for _ in range(most):
         try:
             wanted = rounds.send(told)
         except StopIteration:
             return asked
-        told = {size: np.array([loss(size, one) for one in settings]) for size, settings in wanted.items()}
-        for size, settings in wanted.items():
-            asked[size] += settings
+        told = {size: np.array([loss(size, one) for one in row]) for size, row in wanted.items()}
+        for size, row in wanted.items():
+            asked[size] += row
     raise AssertionError("the search does not end")
 
 
@@ -40,6 +46,50 @@ def test_a_search_that_adapts_goes_where_each_batch_size_wants(search, trials):
     for size, other in ((8, 64), (64, 8)):
         near = np.median([loss(size, one) for one in asked[size][-10:]])
         assert near < np.median([loss(other, one) for one in asked[size][-10:]])
+
+
+@pytest.mark.parametrize("search, begun", [("asha", 40), ("successive_halving", 54), ("hyperband", 45)])
+def test_trials_end_at_rungs_that_are_the_same_parts_of_every_budget(search, begun):
+    """54 = 2 brackets of 27; 45 = 27 + 12 + 6: a bracket that is begun is trained as a whole."""
+    rows = asked_of(search_design(SPACE, search, trials=40), distance, {8: 2700, 64: 270})
+    for size, budget in ((8, 2700), (64, 270)):
+        rungs = {one.steps for one in rows[size]}
+        assert rungs <= {budget // 27, budget // 9, budget // 3, budget} and budget in rungs
+        tried = {tuple(one.setting.values()) for one in rows[size]}
+        assert len(tried) == begun
+        last = min(distance(size, one) for one in rows[size] if one.steps == budget)
+        assert last == min(distance(size, one) for one in rows[size])  # the best setting was trained whole
+        assert sum(one.steps for one in rows[size]) < 0.4 * begun * budget
+
+
+def distance(size, one):
+    return abs(math.log(one.setting["learning_rate"] / {8: 0.01, 64: 1.0}[size]))
+
+
+def test_the_first_rung_in_the_unit_of_an_option():
+    parts = {Length(0.1, "budget"): (270, 27), Length(64 * 20, "examples"): (160, 20), 30: (30, 30)}
+    for length, firsts in parts.items():
+        design = search_design(SPACE, "asha", options={"min_steps": length})
+        first = next(design.rounds({8: 2700, 64: 270}))
+        for size, budget, low in zip(
+            (8, 64), (2700, 270), firsts, strict=True
+        ):  # a third of a third of the budget
+            assert first[size][0].steps == min(
+                step for k in range(6) if (step := round(budget / 3**k)) >= low
+            )
+    with pytest.raises(
+        ValueError, match="min_steps must be at most the budget, which is 20 steps at batch size 64"
+    ):
+        next(search_design(SPACE, "asha", options={"min_steps": 30}).rounds({8: 160, 64: 20}))
+
+
+def test_a_setting_that_diverges_at_a_later_rung_is_replaced_too():
+    late = lambda size, one: (
+        np.inf if one.steps > 10 and one.setting["learning_rate"] < 0.03 else distance(size, one)
+    )
+    rows = asked_of(search_design(SPACE, "asha", trials=20), late, {8: 270})[8]
+    lost = {tuple(one.setting.values()) for one in rows if not np.isfinite(late(8, one))}
+    assert lost and len({tuple(one.setting.values()) for one in rows}) == 20 + len(lost)
 
 
 def test_what_is_not_feasible_is_asked_for_again_by_the_same_sequence():
@@ -88,7 +138,9 @@ def test_an_axis_is_its_own_inverse(scale, values):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"search": "asha"}, "asha compares trials before they end"),
+        ({"search": "population"}, "population changes the hyperparameters of a trial while"),
+        ({"search": "asha", "options": {"max_steps": 9}}, "max_steps is the budget of the study"),
+        ({"search": "asha", "options": {"eta": 1}}, "eta must be >= 2"),
         ({"search": "sobol"}, "unknown search 'sobol'"),
         ({"trials": 0}, "trials must be from 1"),
         ({"search": "grid", "options": {"depth": 2}}, "grid has no option 'depth'"),

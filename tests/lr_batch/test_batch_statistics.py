@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import flax.linen as nn
@@ -14,7 +15,7 @@ from flax import nnx
 from tiny import sgd
 
 import lr_batch
-from lr_batch.engine import chunk_memory
+from lr_batch.engine import Identity, chunk_memory
 from lr_batch.lanes.lane import Draw, make_lane
 from lr_batch.lanes.micro_batch import MicroBatch, micro_batches_of
 
@@ -239,6 +240,39 @@ def test_a_batch_that_is_no_whole_number_of_groups_is_refused():
     assert [m.examples for m in micro_batches_of((32, 512), 1024, 32)] == [32, 64]
 
 
+def test_a_study_asks_for_groups_and_statistics_as_the_workload_would():
+    asked = lr_batch.Study(made(), sgd, statistics="recomputed", group_size=16, seeds=1)
+    own = lr_batch.Study(made(statistics="recomputed", group_size=16), sgd, seeds=1)
+    assert (asked.statistics, asked.group_size) == ("recomputed", 16)
+    assert asked.batch_sizes == own.batch_sizes == (16, 32, 64)
+    one, other = (Identity.of(study, 4, "vmap") for study in (asked, own))
+    assert one == other and one.described()["statistics"] == "recomputed"
+    plain = lr_batch.Study(made(group_size=32), sgd, batch_sizes=(32,), seeds=1)
+    assert not {"statistics", "group_size"} & {*Identity.of(plain, 4, "vmap").described()}
+    assert dataclasses.replace(asked, seeds=2).group_size == 16
+
+
+@pytest.mark.parametrize(
+    ("workload", "fields", "said"),
+    [
+        (made(), {"group_size": 7.5}, "group_size must be a whole number from 1 to the 96 training examples"),
+        (made(micro_batch=8), {"group_size": 16}, "micro_batch must be at least the 16 examples of a group"),
+        (made(), {"statistics": "fresh"}, "unknown statistics 'fresh'.*averaged"),
+        (made(), {"group_size": 16, "batch_sizes": (8, 16)}, "must be multiples of 16, .* got 8"),
+        (
+            "digits_mlp",
+            {"group_size": 8},
+            "group_size is of batch statistics, of which the model of digits_mlp",
+        ),
+        ("digits_mlp", {"statistics": "averaged"}, "statistics is of batch statistics, of which"),
+    ],
+)
+def test_what_a_study_asks_for_is_refused_in_one_line(workload, fields, said):
+    with pytest.raises(ValueError, match=said) as refused:
+        lr_batch.Study(workload, **fields)
+    assert "\n" not in str(refused.value)
+
+
 class Reads(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
@@ -270,7 +304,29 @@ def test_state_that_is_no_running_average_is_refused(model, said):
     assert "\n" not in str(refused.value)
 
 
-def test_the_noise_scale_of_examples_that_depend_on_each_other_is_refused():
-    workload = made()
-    with pytest.raises(ValueError, match="depend on each other by batch statistics"):
-        lr_batch.measure_noise_scale(workload, workload.init(jax.random.key(0)), jax.random.key(1))
+def test_the_noise_scale_is_that_of_groups():
+    """8 tr(Sigma_g) / |G|^2 with the covariance of 2,000 groups' gradients, taken by Flax alone."""
+    workload, params = made(), made().init(jax.random.key(0))
+
+    averages = {"batch_stats": Net().init(jax.random.key(1), DATA["x"][:2], train=False)["batch_stats"]}
+
+    def loss(params, rows):
+        out, _ = Net().apply(
+            {"params": params, **averages}, DATA["x"][rows], train=True, mutable=["batch_stats"]
+        )
+        return LOSS(out, DATA["y"][rows]).mean()
+
+    rows = np.random.default_rng(0).integers(0, N, (2000, GROUP))
+    grads = jax.jit(jax.vmap(jax.grad(loss), in_axes=(None, 0)))(params, rows)
+    table = np.concatenate([np.reshape(leaf, (2000, -1)) for leaf in jax.tree.leaves(grads)], axis=1)
+    noise = table.var(axis=0, ddof=1).sum()
+    truth = GROUP * noise / (np.sum(table.mean(axis=0) ** 2) - noise / 2000)
+    scale = lr_batch.measure_noise_scale(workload, params, jax.random.key(1))
+    assert scale.low < truth < scale.high and scale.high < 1.5 * scale.low
+    with pytest.raises(ValueError, match="batch_small must be a multiple of 8"):
+        lr_batch.measure_noise_scale(workload, params, jax.random.key(1), batch_small=4)
+    one_group = lr_batch.Study(workload, sgd, (8,), {"learning_rate": (0.1,)}, seeds=1)
+    with pytest.raises(
+        ValueError, match="the 8 examples that are normalised together cannot be split.* at least 16"
+    ):
+        lr_batch.noise_along_training(one_group)

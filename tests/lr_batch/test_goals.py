@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from searched_study import searched_result
 from tiny import tiny_study
 
 import lr_batch
@@ -48,3 +49,9 @@ def test_easier_goals_lie_between_the_goal_and_the_start(result):
     thresholds = [goal.threshold for goal in easier_goals(result)]
     assert len(thresholds) >= 3
     assert sorted(thresholds) == thresholds and result.goal.threshold < thresholds[0] < thresholds[-1] < start
+
+
+def test_a_search_has_fewer_easier_goals_since_each_takes_a_surface():
+    searched = searched_result(seeds=1, trials=4)
+    assert [goal.threshold for goal in easier_goals(searched)] == [0.41, 1.0]
+    assert easier_goals(searched_result(seeds=1, trials=4, sizes=(16, 32, 64))) == ()

@@ -21,7 +21,6 @@ from runs.curve.run import (
     stored_result,
     study_folder,
     with_lanes,
-    without_repeats,
 )
 from runs.store import Store
 from tests.runs.store_chunks import filled, make_chunk, make_result
@@ -122,7 +121,7 @@ def test_of_repeated_trials_the_longest_counts():
     trial = lr_batch.Trial(8, 0, {"learning_rate": 0.1}, None, "budget", None, 100)
     longer, other = trial._replace(steps=200), trial._replace(seed=1)
     for order in ([trial, longer, other], [longer, trial, other]):
-        assert without_repeats(order) == [longer, other]
+        assert lr_batch.longest_trials(order) == [longer, other]
 
 
 def test_reason_of_a_refused_fit_is_on_the_figures(ran, tmp_path, monkeypatch):

@@ -101,7 +101,7 @@ def test_pointing_at_a_cell_lists_every_trial_of_it(page):
     text = traces[0]["text"][row][6]
     assert text.startswith(f"batch size 64, rate {grid.rates[row]:.4g}<br>")
     assert f"seed {seed}: reached, {steps[trial]:,.0f} steps" in text
-    assert {"outpaced: stopped by the race", "budget spent", "diverged", "fastest rate"} < {
+    assert {"outpaced: stopped before its budget", "budget spent", "diverged", "fastest rate"} < {
         t.get("name") for t in traces
     }
 

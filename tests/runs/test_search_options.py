@@ -6,6 +6,8 @@ import pytest
 from command_line import MODEL, command
 
 from runs.curve.run import stored_result
+from runs.store import Store
+from runs.store.rows import trial_of
 
 GRID = "curve my.py:workload --batch-sizes 4,40 --seeds 2 --goal loss<0.6 --optimizer momentum".split()
 SEARCH = [*GRID, "--search", "quasi_random", "--trials", "8", "--space", "learning_rate=log(0.05,3)"]
@@ -87,6 +89,30 @@ def test_a_search_that_learns_asks_in_rounds(capsys):
     assert stored_result("o").num_trials == 2 * 2 * 8
 
 
+def test_a_search_with_rungs_trains_the_best_for_longer_to_the_same_numbers(here, capsys):
+    words = [{"quasi_random": "asha", "loss<0.6": "loss<0.02"}.get(word, word) for word in SEARCH]
+    words += "--option min_steps=10% --option eta=2 --budget 3000examples --no-racing --out o".split()
+    code, _, err = command(capsys, *words)
+    assert code == 0, err
+    with Store(here / "o", read_only=True) as store:
+        rows = [trial_of(row) for row in store.trial_rows()]
+    legs = {}
+    for trial in rows:
+        legs.setdefault((trial.batch_size, trial.seed, *trial.hparams.values()), []).append(trial)
+    assert len(legs) == 2 * 2 * 8 and max(map(len, legs.values())) >= 3
+    for first, *further in (sorted(leg, key=lambda trial: trial.steps) for leg in legs.values()):
+        assert first.status == "budget" or not further
+        for longer in further:
+            assert longer.steps > first.steps
+            assert longer.curve.values[: len(first.curve.values)].tolist() == first.curve.values.tolist()
+    result = stored_result("o")
+    assert result.num_trials == len(legs)
+    assert result.steps.sum() == sum(max(trial.steps for trial in leg) for leg in legs.values())
+    assert {3000 // 4, 3000 // 40} <= {*result.steps.tolist()}
+    code, _, err = command(capsys, *words)
+    assert code == 0 and "none is trained again" in err
+
+
 def test_a_search_is_written_down_and_read_back(here, capsys):
     code, _, err = command(capsys, *SEARCH, *MOMENTUM, "--save-config", "s.toml", "--dry-run")
     assert code == 0, err
@@ -110,7 +136,9 @@ def test_two_optimizers_are_compared_by_a_search(here, capsys):
     [
         (["--space", "learning_rate=log(0.1,1)"], "--space belongs to a search; name one"),
         (["--trials", "9"], "--trials belongs to a search"),
-        (["--search", "asha"], "asha compares trials before they end"),
+        (["--search", "population"], "population changes the hyperparameters of a trial"),
+        (["--search", "asha", "--option", "min_steps=3weeks"], "min_steps must be"),
+        (["--search", "asha", "--option", "min_steps=9000000"], "min_steps must be at most the budget"),
         (["--search", "sobol"], "unknown search 'sobol'"),
         (["--search", "random", "--learning-rates", "0.1,1"], "--learning-rates lists a grid"),
         (
