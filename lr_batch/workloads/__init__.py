@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lr_batch.workloads import fully_connected, lstm, resnet8, resnet50, simple_cnn, transformer, vgg11
+from lr_batch.workloads import (
+    fully_connected,
+    lstm,
+    noisy_quadratic_theory,
+    resnet8,
+    resnet50,
+    simple_cnn,
+    transformer,
+    vgg11,
+)
 from lr_batch.workloads.digits import digits_cnn, digits_mlp
 from lr_batch.workloads.examples import next_bytes
 from lr_batch.workloads.fully_connected import fashion_mnist_fc, mnist_fc
@@ -82,6 +91,7 @@ __all__ = [
     "Panel",
     "Recipe",
     "next_bytes",
+    "noisy_quadratic_theory",
     "recipe_of",
     *WORKLOADS,
 ]
