@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from lr_batch.lanes.order import epoch_order
+from lr_batch.lanes.order import epoch_order, examples_at
 
 
 @pytest.mark.parametrize("num_examples", [1, 2, 3, 7, 64, 1400])
@@ -41,3 +41,21 @@ def test_places_and_neighbours_are_uniform(num_examples):
     expected = draws / len(off_diagonal)
     statistic = ((off_diagonal - expected) ** 2 / expected).sum()
     assert statistic < chi2.isf(1e-4, max(1, len(off_diagonal) - 1))
+
+
+@pytest.mark.parametrize("num_examples", [1, 2, 7, 64, 1400])
+def test_the_host_computes_the_same_order_a_position_at_a_time(num_examples):
+    for seed in (0, 5, 2**31 - 1, -3):
+        whole = [np.asarray(epoch_order(jnp.int32(seed), jnp.int32(e), num_examples)) for e in range(3)]
+        positions = np.arange(3 * num_examples)
+        np.testing.assert_array_equal(examples_at(seed, positions, num_examples), np.concatenate(whole))
+        some = positions[::-7]
+        np.testing.assert_array_equal(examples_at(seed, some, num_examples), np.concatenate(whole)[some])
+
+
+def test_thirty_million_examples_need_no_table():
+    far = 5 * 30_000_000 + np.arange(1_000)
+    rows = examples_at(3, far, 30_000_000)
+    assert len(np.unique(rows)) == 1_000 and 0 <= rows.min() and rows.max() < 30_000_000
+    # Uniform: the mean of 1,000 draws is within five standard errors.
+    assert abs(rows.mean() / 30_000_000 - 0.5) < 5 / np.sqrt(12 * 1_000)
