@@ -22,6 +22,7 @@ from lr_batch.fields import (
 )
 from lr_batch.grid import in_float32, product
 from lr_batch.problem.batch_schedule import BatchSchedule, read_batch_schedule, steps_of_trials
+from lr_batch.problem.column import is_streamed
 from lr_batch.problem.evaluation_share import read_growth, read_share
 from lr_batch.problem.goal import parse_goal
 from lr_batch.problem.groups import with_statistics
@@ -208,6 +209,11 @@ class Study:
         growing = self.batch_schedule
         steps = (lambda examples: growing.steps(batch_size, self.budget, examples)) if growing else None
         return [self.schedule.in_steps(setting, batch_size, budget, steps) for setting in settings]
+
+    @property
+    def streamed(self) -> bool:
+        """Whether training examples are read while they are trained on."""
+        return is_streamed(self.workload.train_data)
 
     @property
     def time_constant(self) -> float:

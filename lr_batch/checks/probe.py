@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from lr_batch.compiled import compiled
 from lr_batch.errors import StudyError, first_line
 from lr_batch.lanes.batch_statistics import of_groups
+from lr_batch.problem.column import read_rows
 from lr_batch.problem.precision import BFLOAT16
 from lr_batch.problem.weights import mean_loss
 from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
@@ -125,7 +126,7 @@ def nudged(params: PyTree) -> PyTree:
 
 def take(data: PyTree, rows: Int[np.ndarray, " m"]) -> PyTree:
     """The rows of a data set."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[rows], data)
+    return read_rows(data, rows)
 
 
 def spread(data: PyTree, count: int) -> Int[np.ndarray, " m"]:

@@ -7,6 +7,7 @@ import hashlib
 import jax
 import numpy as np
 
+from lr_batch.problem.column import Column
 from lr_batch.problem.workload import PyTree, Workload
 
 
@@ -23,8 +24,9 @@ def hash_arrays(arrays: PyTree) -> str:
     """SHA-256 in hex of a tree of arrays. Byte order and memory layout do not matter."""
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
-        array = np.asarray(leaf)
-        array = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(array.shape)
-        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.data if array.size else b"")
+        leaf = leaf if isinstance(leaf, Column) else np.asarray(leaf)
+        dtype = leaf.dtype.newbyteorder("<")
+        digest.update(f"{jax.tree_util.keystr(path)} {dtype.str} {leaf.shape}\n".encode())
+        for block in leaf.blocks() if isinstance(leaf, Column) else [leaf]:
+            digest.update(np.ascontiguousarray(block, dtype).data if block.size else b"")
     return digest.hexdigest()

@@ -11,6 +11,7 @@ from jaxtyping import Int
 
 from lr_batch.engine.chunk import Checkpoint, Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.chunk_status import ChunkStatus
+from lr_batch.engine.feed import Feed
 from lr_batch.engine.programs import ADVANCE, START, Engine
 from lr_batch.lanes.race import Carry, Terms
 from lr_batch.problem.workload import PyTree
@@ -57,18 +58,19 @@ def run_chunk(
     ):  # else lanes of another version
         carry = jax.tree.unflatten(jax.tree.structure(carry), jax.tree.leaves(known.carry))
     seconds_per_step = None
-    while bool(carry.running):
-        stop = next_stop(terms.cadence, int(carry.evals), int(carry.draw.step), seconds_per_step)
-        carry, seconds_per_step = _timed_slice(engine, device, carry, terms, stop)
-        on_slice(ChunkStatus.of(carry, terms, len(chunk.settings), seconds_per_step))
-        if not bool(carry.running):
-            break
-        late = is_late()
-        if store is not None and (late or time.monotonic() - saved > CHECKPOINT_SECONDS):
-            store.save(chunk, Checkpoint(int(carry.draw.step), jax.device_get(carry)))
-            saved = time.monotonic()
-        if late:
-            return None
+    with engine.feed(device, carry, terms) as feed:
+        while bool(carry.running):
+            stop = next_stop(terms.cadence, int(carry.evals), int(carry.draw.step), seconds_per_step)
+            carry, seconds_per_step = _timed_slice(feed, carry, stop)
+            on_slice(ChunkStatus.of(carry, terms, len(chunk.settings), seconds_per_step))
+            if not bool(carry.running):
+                break
+            late = is_late()
+            if store is not None and (late or time.monotonic() - saved > CHECKPOINT_SECONDS):
+                store.save(chunk, Checkpoint(int(carry.draw.step), jax.device_get(carry)))
+                saved = time.monotonic()
+            if late:
+                return None
     return rows(jax.device_get(carry), chunk, terms, engine.width, device, time.monotonic() - began)
 
 
@@ -86,10 +88,10 @@ def next_stop(
     return max(evals + 1, int(np.searchsorted(cadence, target)))
 
 
-def _timed_slice(engine, device, carry, terms, stop) -> tuple[Carry, float | None]:
+def _timed_slice(feed: Feed, carry: Carry, stop: int) -> tuple[Carry, float | None]:
     """The slice and its seconds per step, None where it trained nothing."""
     step, began = int(carry.draw.step), time.monotonic()
-    carry = jax.block_until_ready(engine.advance(device, carry, terms, stop))
+    carry = jax.block_until_ready(feed.advance(carry, stop))
     steps = int(carry.draw.step) - step
     return carry, (time.monotonic() - began) / steps if steps else None
 

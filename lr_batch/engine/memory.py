@@ -8,12 +8,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from lr_batch.data.read_ahead import AHEAD
 from lr_batch.engine.cadence import cadence_of
 from lr_batch.engine.live_bytes import live_bytes
 from lr_batch.engine.memo import once_per_program
 from lr_batch.engine.memory_limit import memory_limit
+from lr_batch.engine.windows import window_rows, window_shapes
 from lr_batch.engine.workers import worker_devices
 from lr_batch.errors import StudyError
+from lr_batch.lanes.draw import Window
 from lr_batch.lanes.execution import block_size
 from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
 from lr_batch.lanes.lane import Draw, make_lane
@@ -27,6 +30,9 @@ MAX_WIDTH = 64  # lanes; a wider chunk makes no better use of a machine
 SHARE = 0.5
 
 
+WINDOWS = AHEAD + 2  # of a stream: the one in use, one on its way, and those that are read ahead
+
+
 class ChunkMemory(NamedTuple):
     """Bytes that a lane has to itself, and bytes that the lanes of a chunk share.
 
@@ -37,7 +43,7 @@ class ChunkMemory(NamedTuple):
         optimizer computes with.
       evaluation: the same of an evaluation: activations of one block of held-out examples.
       shared: the order of examples, and what is computed from examples alone.
-      data: training and held-out examples; the chunks of a device share them.
+      data: training and held-out examples, which the chunks of a device share; windows of them where they are streamed.
     """
 
     params: int
@@ -58,7 +64,7 @@ class ChunkMemory(NamedTuple):
         return self.shared + round(width * self.lane(width, execution))
 
 
-@once_per_program("trained_batch_sizes", "budget", "evaluation_growth")
+@once_per_program("trained_batch_sizes", "budget", "evaluation_growth", "streamed")
 def chunk_memory(study: Study) -> ChunkMemory:
     """Of a chunk at the study's largest micro-batch. Nothing is compiled."""
     workload = study.workload
@@ -66,8 +72,13 @@ def chunk_memory(study: Study) -> ChunkMemory:
     lane = make_lane(workload, study.lane_optimizer, study.goal.metric, largest)
     one, hparams = jnp.int32(1), dict.fromkeys(study.space, jnp.float32(0))
     state = jax.eval_shape(lane.init, hparams, one, jnp.bool_(True))
-    draw = jax.eval_shape(lambda: Draw.first(one, num_examples(workload.train_data)))
     train, held_out = _shapes(workload.train_data), _shapes(in_blocks(workload.eval_data, EVAL_BLOCK))
+    if study.streamed:
+        train = window_shapes(workload.train_data, window_rows(workload, study.trained_batch_sizes))
+    first = lambda: (
+        Window.first(one) if study.streamed else Draw.first(one, num_examples(workload.train_data))
+    )
+    draw = jax.eval_shape(first)
     step = _working(lane.step, hparams, state, draw, one, train)
     evaluation = _working(lambda hparams, *args: lane.evaluate(*args), hparams, state, *held_out)
     return ChunkMemory(
@@ -76,7 +87,7 @@ def chunk_memory(study: Study) -> ChunkMemory:
         step=step[0],
         evaluation=evaluation[0],
         shared=_size(draw) + max(step[1], evaluation[1]),
-        data=_size((train, held_out)),
+        data=_size(train) * (WINDOWS if study.streamed else 1) + _size(held_out),
     )
 
 

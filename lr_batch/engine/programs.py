@@ -13,13 +13,19 @@ import numpy as np
 from jaxtyping import Bool
 
 from lr_batch.engine.cadence import reads_parts
+from lr_batch.engine.feed import Feed, StreamedFeed
 from lr_batch.engine.memo import program_key
 from lr_batch.engine.memory import chunk_memory
+from lr_batch.engine.windows import window_rows, window_shapes
 from lr_batch.engine.workers import Once, Program
+from lr_batch.lanes.batch_statistics import sample_rows
 from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks, shuffled
 from lr_batch.lanes.lane import LaneOptimizer, LaneState, make_lane
 from lr_batch.lanes.micro_batch import micro_batches_of
 from lr_batch.lanes.race import Carry, Data, Terms, make_advance, make_start, state_axes
+from lr_batch.lanes.streamed_race import make_streamed_advance
+from lr_batch.problem.column import is_streamed, read_rows
+from lr_batch.problem.statistics import RECOMPUTED
 from lr_batch.problem.workload import VMAP, PyTree, Workload, num_examples
 from lr_batch.study import Study
 
@@ -71,6 +77,8 @@ class Engine:
         self.hparams, self.width, self.max_evals = tuple(hparams), width, max_evals
         self.micro_batches = micro_batches_of(batch_sizes, workload.micro_batch, workload.group)
         self.execution, self.tuned, self.in_parts, self.phases = execution, tuned, in_parts, phases
+        self.streamed = is_streamed(workload.train_data)
+        self.window_rows = window_rows(workload, batch_sizes)
         self.compile_seconds: list[float] = []  # one entry a program
         self._lock = threading.Lock()
         self._tracing = (
@@ -110,8 +118,16 @@ class Engine:
 
     def advance(self, device: jax.Device, carry: Carry, terms: Terms, stop: int) -> Carry:
         """Trains and evaluates up to evaluation number `stop`, or the end of the race. Uses up `carry`."""
-        args = jax.device_put((carry, terms, np.int32(stop)), device)
-        return self._program(device, ADVANCE)(*args, self.data(device))
+        with self.feed(device, carry, terms) as feed:
+            return feed.advance(carry, stop)
+
+    def feed(self, device: jax.Device, carry: Carry, terms: Terms) -> Feed:
+        """What takes a chunk on from `carry`, several times; a context."""
+        return StreamedFeed(self, device, terms, carry) if self.streamed else Feed(self, device, terms)
+
+    def advanced(self, device: jax.Device, *args: Any) -> Carry:
+        """What the program "advance" returns."""
+        return self._program(device, ADVANCE)(*args)
 
     def planned_bytes(self, device: jax.Device) -> int:
         """Memory of a chunk as the compiler plans it, without the data."""
@@ -126,11 +142,19 @@ class Engine:
         def put():
             blocks, mask = in_blocks(self.workload.eval_data, EVAL_BLOCK)
             order = shuffled(num_examples(self.workload.eval_data))
-            return jax.device_put(Data(self.workload.train_data, blocks, mask, order), device)
+            train = () if self.streamed else self.workload.train_data
+            return jax.device_put(Data(train, blocks, mask, order, self._sample()), device)
 
         with self._lock:
             once = self._data.setdefault(device, Once())
         return once.get(put)
+
+    def _sample(self) -> PyTree:
+        """The rows that batch statistics are recomputed from, where examples are streamed."""
+        statistics = self.workload.statistics
+        if not (self.streamed and statistics and statistics.mode == RECOMPUTED):
+            return ()
+        return read_rows(self.workload.train_data, sample_rows(self.workload, statistics).ravel())
 
     def _program(self, device: jax.Device, name: str) -> Program:
         def compile_it():
@@ -154,10 +178,11 @@ class Engine:
         return jax.jit(self._start()).lower(*_on(device, self._start_shapes()))
 
     def _lower_advance(self, device: jax.Device) -> jax.stages.Lowered:
-        lane = make_lane(self.workload, self.optimizer, self.metric, self.micro_batches)
-        advance = jax.jit(
-            make_advance(lane, self.axes, self.execution, in_parts=self.in_parts), donate_argnums=0
+        lane = make_lane(
+            self.workload, self.optimizer, self.metric, self.micro_batches, streamed=self.streamed
         )
+        make = make_streamed_advance if self.streamed else make_advance
+        advance = jax.jit(make(lane, self.axes, self.execution, in_parts=self.in_parts), donate_argnums=0)
         carry = jax.eval_shape(self._start(), *self._start_shapes())
         count, number = _shape(jnp.int32), _shape(jnp.float32)
         cadence = _shape(jnp.int32, self.max_evals)
@@ -165,11 +190,16 @@ class Engine:
         flag = _shape(jnp.bool_)
         batch = _shape(jnp.int32, self.phases, 2) if self.phases else count
         terms = Terms(self._start_shapes()[0], batch, cadence, count, reads, weights, number, flag, number)
-        return advance.lower(*_on(device, (carry, terms, count, self.data(device))))
+        if not self.streamed:
+            return advance.lower(*_on(device, (carry, terms, count, self.data(device))))
+        window = window_shapes(self.workload.train_data, self.window_rows)
+        data = self.data(device)._replace(train=window)
+        return advance.lower(*_on(device, (carry, terms, count, count, data)))
 
     def _start(self) -> Callable[..., Carry]:
         lane = make_lane(self.workload, self.optimizer, self.metric)
-        return make_start(lane, self.axes, num_examples(self.workload.train_data), self.max_evals)
+        examples = None if self.streamed else num_examples(self.workload.train_data)
+        return make_start(lane, self.axes, examples, self.max_evals)
 
     def _start_shapes(self) -> tuple:
         hparams = dict.fromkeys(self.hparams, _shape(jnp.float32, self.width))

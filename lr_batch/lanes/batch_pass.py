@@ -18,7 +18,7 @@ from lr_batch.lanes.batch_statistics import (
     no_moments,
     train_groups,
 )
-from lr_batch.lanes.draw import Draw
+from lr_batch.lanes.draw import Draw, Window
 from lr_batch.lanes.evaluation import weights_of
 from lr_batch.lanes.micro_batch import MicroBatch, cheapest
 from lr_batch.problem.whole_set import by_example, weighted_sum
@@ -35,7 +35,7 @@ class Pass(NamedTuple):
 
 def batch_pass(
     workload: Workload,
-    draw: Draw,
+    draw: Draw | Window,
     batch_size: Int[Array, ""],
     micro_batches: Sequence[MicroBatch],
     data: PyTree,
@@ -56,7 +56,7 @@ def batch_pass(
 
     def micro_loss(params, index, micro_batch):
         number = index * micro_batch + jnp.arange(micro_batch)
-        rows = draw.orders[draw.offset + number]  # masked rows beyond the end read the last one
+        rows = draw.rows(number)  # masked rows beyond the end read the last one
         batch = jax.tree.map(lambda leaf: leaf[rows], data)
         losses, moments = losses_and_moments(params, batch, index, number)
         valid = number < batch_size

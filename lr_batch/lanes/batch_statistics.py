@@ -103,14 +103,23 @@ def moved(
     return {name: old + statistics.shares[name] * (whole[name] - old) for name, old in averages.items()}
 
 
-def make_refresh(workload: Workload, statistics: Statistics) -> Callable[[PyTree, PyTree], Averages]:
-    """`(params, training data) -> averages`: the moments of a fixed sample of the training examples, in groups ("precise
-    batch normalization", Wu & Johnson, 2021)."""
+def sample_rows(workload: Workload, statistics: Statistics) -> Int[np.ndarray, "groups group"]:
+    """Rows of a fixed sample of the training examples, in groups."""
     group = statistics.group
     total = num_examples(workload.train_data)
     count = min(total, max(SAMPLE, group)) // group
     # RandomState, because NumPy freezes its stream. Neighbours of a file that is sorted must not make a group.
-    rows = np.random.RandomState(0).permutation(total)[: count * group].reshape(count, group)
+    return np.random.RandomState(0).permutation(total)[: count * group].reshape(count, group)
+
+
+def make_refresh(
+    workload: Workload, statistics: Statistics, *, sampled: bool = False
+) -> Callable[[PyTree, PyTree], Averages]:
+    """`(params, training data) -> averages`: the moments of a fixed sample of the training examples, in groups ("precise
+    batch normalization", Wu & Johnson, 2021). Where it is `sampled`, the data are the sample alone, in its order."""
+    rows = sample_rows(workload, statistics)
+    count = len(rows)
+    rows = np.arange(rows.size).reshape(rows.shape) if sampled else rows
 
     def refresh(params, data):
         initial = jax.tree.map(jnp.asarray, dict(statistics.initial))

@@ -36,6 +36,10 @@ class Draw(NamedTuple):
         """Of the noise of this step."""
         return jax.random.fold_in(jax.random.key(self.seed), self.step)
 
+    def rows(self, number: Int[Array, " m"]) -> Int[Array, " m"]:
+        """Rows of the data where these examples of the batch lie."""
+        return self.orders[self.offset + number]
+
     def next(self, batch_size: Int[Array, ""]) -> Draw:
         num_examples = self.orders.shape[0] // 2
         used = self.offset + batch_size  # at most two epochs' worth, since no batch is larger than the data
@@ -52,3 +56,30 @@ class Draw(NamedTuple):
             orders = jnp.where(turned, next_orders(), self.orders)
         epoch = self.epoch + turned
         return Draw(self.seed, self.step + 1, epoch, used - turned * num_examples, orders)
+
+
+class Window(NamedTuple):
+    """The same where examples are streamed: the data are a window of the next steps, whose rows lie in their order.
+
+    The batch is the next `batch_size` rows from `offset` on. What they are, the host has worked out: `examples_at`.
+    `evaluated` is the step of the last evaluation, between which and the next one there may be several windows.
+    """
+
+    seed: Int[Array, ""]
+    step: Int[Array, ""]
+    offset: Int[Array, ""]
+    evaluated: Int[Array, ""]
+
+    @classmethod
+    def first(cls, seed: Int[Array, ""]) -> Window:
+        zero = jnp.int32(0)
+        return cls(seed, zero, zero, zero)
+
+    key = Draw.key
+
+    def rows(self, number: Int[Array, " m"]) -> Int[Array, " m"]:
+        """Rows of the window where these examples of the batch lie."""
+        return self.offset + number
+
+    def next(self, batch_size: Int[Array, ""]) -> Window:
+        return self._replace(step=self.step + 1, offset=self.offset + batch_size)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 import optim
 from lr_batch.lanes.batch_pass import batch_pass, differentiable_value
 from lr_batch.lanes.batch_statistics import make_refresh, moved
-from lr_batch.lanes.draw import Draw
+from lr_batch.lanes.draw import Draw, Window
 from lr_batch.lanes.evaluation import metric_over_part, metrics_over_blocks
 from lr_batch.lanes.micro_batch import MicroBatch
 from lr_batch.problem.regularized import RegularizedOptimizer
@@ -45,7 +45,7 @@ class Lane(NamedTuple):
     where that is not asked for; `metric` is the name of the goal's."""
 
     init: Callable[[Hparams, Int[Array, ""], Bool[Array, ""]], LaneState]
-    step: Callable[[Hparams, LaneState, Draw, Int[Array, ""], PyTree], LaneState]
+    step: Callable[[Hparams, LaneState, Draw | Window, Int[Array, ""], PyTree], LaneState]
     evaluate: Callable[[LaneState, PyTree, Bool[Array, "blocks n"]], Float[Array, ""]]
     evaluate_part: Callable[
         [LaneState, PyTree, Int[Array, " rows"], Int[Array, ""], Int[Array, ""]], Float[Array, ""]
@@ -61,6 +61,8 @@ def make_lane(
     optimizer: LaneOptimizer,
     metric: str,
     micro_batches: Sequence[MicroBatch] | None = None,
+    *,
+    streamed: bool = False,
 ) -> Lane:
     """One trial of `workload` under `optimizer`, built inside the lane since its hyperparameters are traced.
 
@@ -70,11 +72,13 @@ def make_lane(
         not.
       metric: of `workload.evaluate`.
       micro_batches: those that a step may choose from, see `lr_batch.lanes.micro_batch`; None for the smallest.
+      streamed: whether `refresh` is given the sample that it needs in the place of all training data.
     """
     plain, statistics = traced_once(workload), workload.statistics
     micro_batches = micro_batches or (MicroBatch(workload.group),)
     initial = jax.tree.map(jnp.asarray, dict(statistics.initial)) if statistics else ()
-    recompute = make_refresh(plain, statistics) if statistics and statistics.mode == RECOMPUTED else None
+    recomputed = statistics is not None and statistics.mode == RECOMPUTED
+    recompute = make_refresh(plain, statistics, sampled=streamed) if recomputed else None
     optimizer, at = without_schedule(optimizer)
 
     def init(hparams, seed, alive):

@@ -1,4 +1,4 @@
-"""The order of examples as a pure function of seed and epoch: of a whole epoch on the device, of single places on the host."""
+"""The order of examples as a pure function of seed and epoch: whole epochs on the device, single places on the host."""
 
 from __future__ import annotations
 
@@ -58,9 +58,7 @@ def epoch_order(
     return jax.lax.fori_loop(0, _ROUNDS, swap_round, positions, unroll=unroll).astype(jnp.int32)
 
 
-def examples_at(
-    seed: int, positions: Int[np.ndarray, " n"], num_examples: int
-) -> Int[np.ndarray, " n"]:
+def examples_at(seed: int, positions: Int[np.ndarray, " n"], num_examples: int) -> Int[np.ndarray, " n"]:
     """The examples at some positions of the order of a trial, counted from its first example: `epoch_order` on the host.
 
     Position p is place p mod N of epoch p // N. Each is computed on its own, so that no table of N examples is held.

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from lr_batch.lanes.draw import Window
 from lr_batch.lanes.execution import over_lanes
 from lr_batch.lanes.lane import Draw, Lane, LaneState
 from lr_batch.lanes.lane_axes import lane_axes
@@ -27,7 +28,7 @@ class Carry(NamedTuple):
     the first one.
     """
 
-    draw: Draw
+    draw: Draw | Window
     lanes: LaneState
     evals: Int[Array, ""]
     steps_to_goal: Float[Array, " lanes"]
@@ -61,12 +62,14 @@ class Terms(NamedTuple):
 
 class Data(NamedTuple):
     """Held-out examples come in blocks `[blocks, n, ...]` that are evaluated one at a time; `mask` marks real rows. Parts
-    of them are read in `order`."""
+    of them are read in `order`. Where training examples are streamed, `train` is a window of them, and `sample` what
+    batch statistics are recomputed from."""
 
     train: PyTree
     held_out: PyTree
     mask: Bool[AnyArray, "blocks n"]
     order: Int[AnyArray, " rows"]
+    sample: PyTree = ()
 
 
 def state_axes(lane: Lane, hparams: Sequence[str], train_data: PyTree) -> LaneState:
@@ -87,8 +90,8 @@ def state_axes(lane: Lane, hparams: Sequence[str], train_data: PyTree) -> LaneSt
     )
 
 
-def make_start(lane: Lane, axes: LaneState, num_train: int, max_evals: int) -> Callable[..., Carry]:
-    """`(hparams, seed, valid, first) -> Carry` before the first step.
+def make_start(lane: Lane, axes: LaneState, num_train: int | None, max_evals: int) -> Callable[..., Carry]:
+    """`(hparams, seed, valid, first) -> Carry` before the first step; without `num_train` where examples are streamed.
 
     Lanes that are not `valid` only fill the width. `first` is the best known steps to goal, infinite if none is.
     """
@@ -97,7 +100,7 @@ def make_start(lane: Lane, axes: LaneState, num_train: int, max_evals: int) -> C
         zero = jnp.int32(0)
         width = valid.shape[0]
         return Carry(
-            draw=Draw.first(seed, num_train),
+            draw=Window.first(seed) if num_train is None else Draw.first(seed, num_train),
             lanes=jax.vmap(lane.init, in_axes=(0, None, 0), out_axes=axes)(hparams, seed, valid),
             evals=zero,
             steps_to_goal=jnp.full(width, jnp.nan, jnp.float32),
@@ -159,17 +162,7 @@ def make_advance(
     Without `in_parts` every evaluation reads all held-out rows, whatever `terms.reads` says.
     """
     train_lanes = make_train(lane, axes, execution, alive_only=True)
-    refresh_lanes = make_refresh_lanes(lane, axes, execution)
-    alive = lambda lanes, *shared: lanes.alive
-    evaluate_all = over_lanes(lane.evaluate, (axes, None, None), 0, execution, alive=alive)
-    evaluate_part = over_lanes(lane.evaluate_part, (axes, None, None, None, None), 0, execution, alive=alive)
-
-    def evaluate_lanes(lanes, data, read):
-        everything = lambda: evaluate_all(lanes, data.held_out, data.mask)
-        if not in_parts:
-            return everything()
-        part = lambda: evaluate_part(lanes, data.held_out, data.order, read[0], read[1])
-        return jax.lax.cond(read[1] == 0, everything, part)
+    evaluate_lanes = make_evaluate_lanes(lane, axes, execution, in_parts=in_parts)
 
     def advance(carry, terms, stop, data):
         def period(carry):
@@ -177,19 +170,41 @@ def make_advance(
             lanes, draw = train_lanes(
                 terms.hparams, carry.lanes, carry.draw, num_steps, terms.batch_size, data.train
             )
-            lanes = refresh_lanes(lanes, data.train)
-            values = evaluate_lanes(lanes, data, terms.reads[carry.evals]).astype(jnp.float32)
-            return record(carry, lanes, draw, values, terms, on_scale(lane.metric, values, jnp))
+            return evaluate_lanes(carry, lanes, draw, terms, data, data.train)
 
         return jax.lax.while_loop(lambda c: c.running & (c.evals < stop), period, carry)
 
     return advance
 
 
+def make_evaluate_lanes(
+    lane: Lane, axes: LaneState, execution: str, *, in_parts: bool
+) -> Callable[..., Carry]:
+    """`(carry, lanes, draw, terms, data, training data) -> Carry` with the next evaluation, of lanes as they are now."""
+    refresh_lanes = make_refresh_lanes(lane, axes, execution)
+    alive = lambda lanes, *shared: lanes.alive
+    evaluate_all = over_lanes(lane.evaluate, (axes, None, None), 0, execution, alive=alive)
+    evaluate_part = over_lanes(lane.evaluate_part, (axes, None, None, None, None), 0, execution, alive=alive)
+
+    def values_of(lanes, data, read):
+        everything = lambda: evaluate_all(lanes, data.held_out, data.mask)
+        if not in_parts:
+            return everything()
+        part = lambda: evaluate_part(lanes, data.held_out, data.order, read[0], read[1])
+        return jax.lax.cond(read[1] == 0, everything, part)
+
+    def evaluate_lanes(carry, lanes, draw, terms, data, train_data):
+        lanes = refresh_lanes(lanes, train_data)
+        values = values_of(lanes, data, terms.reads[carry.evals]).astype(jnp.float32)
+        return record(carry, lanes, draw, values, terms, on_scale(lane.metric, values, jnp))
+
+    return evaluate_lanes
+
+
 def record(
     carry: Carry,
     lanes: LaneState,
-    draw: Draw,
+    draw: Draw | Window,
     values: Float[Array, " lanes"],
     terms: Terms,
     scaled: Float[Array, " lanes"],
