@@ -22,8 +22,10 @@ from lr_batch.analysis.optimum import Optimum
 from lr_batch.analysis.quadratic_curve import QuadraticCurve, quadratic_curve
 from lr_batch.analysis.strength import BestStrength, StrengthRow, best_strengths, strength_rows
 from lr_batch.checks import check
+from lr_batch.data.records import records
 from lr_batch.design import CHOICE, Asked, Axis, Design, Rounds, Searched
 from lr_batch.engine.chunk import ChunkStore
+from lr_batch.engine.placement import streamed
 from lr_batch.engine.programs import Programs
 from lr_batch.errors import StudyError, first_line
 from lr_batch.generalization import ArrayStore, Generalization, generalize
@@ -132,8 +134,10 @@ __all__ = [
     "propose_goal",
     "quadratic_curve",
     "ratio",
+    "records",
     "run",
     "steps_of_trials",
     "steps_within",
+    "streamed",
     "strength_rows",
 ]

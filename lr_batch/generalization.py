@@ -14,6 +14,7 @@ import reg
 from lr_batch.checks import check
 from lr_batch.engine.chunk import Chunk
 from lr_batch.engine.chunk_plan import ChunkPlan, Task, run_within_memory
+from lr_batch.engine.placement import streamed
 from lr_batch.engine.terms import padded
 from lr_batch.engine.workers import Once, Program, run_tasks, worker_devices
 from lr_batch.errors import StudyError
@@ -149,7 +150,7 @@ class _Runner:
         identity = chunk_plan.identity._replace(epochs=float(epochs), evals=EVALS, **rule)
         self.plan = chunk_plan._replace(identity=identity)
         self.halved = 0  # chunks that did not fit into memory, each now two
-        workload = study.workload
+        workload = streamed(study.workload, False)  # all of it is evaluated, too
         held_out, mask = in_blocks(workload.eval_data, EVAL_BLOCK)
         order = shuffled(num_examples(workload.eval_data))
         size = min(num_examples(workload.eval_data), num_examples(workload.train_data))

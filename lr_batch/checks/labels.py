@@ -14,15 +14,17 @@ from jaxtyping import Bool, Int
 
 from lr_batch.checks.probe import ROWS, Probe, spread, take
 from lr_batch.errors import StudyError
+from lr_batch.problem.column import is_streamed
 from lr_batch.problem.weights import WEIGHTS
 
 FAR = 1_000_003  # an index beyond every array
+STREAMED_ROWS = 256  # examples that are looked at where they are streamed
 CANDIDATES = 64  # classes beyond the largest label that -1 may stand for
 
 
 def check_labels(probe: Probe) -> list[str]:
     """Raises StudyError for labels, or tokens of the inputs, out of range."""
-    data = probe.workload.train_data
+    data = _looked_at(probe.workload.train_data)
     if not isinstance(data, dict) or not {"x", "y"} <= set(data):
         return []
     said = []
@@ -40,8 +42,13 @@ def check_labels(probe: Probe) -> list[str]:
     return said
 
 
+def _looked_at(data: Any) -> Any:
+    """All examples; of streamed ones as many as are read in a moment."""
+    return take(data, spread(data, STREAMED_ROWS)) if is_streamed(data) else data
+
+
 def _integers(array: Any) -> bool:
-    return np.asarray(array).dtype.kind in "iu"
+    return np.dtype(array.dtype).kind in "iu"
 
 
 def _counts(data: Any, side: str) -> Bool[np.ndarray, " ..."]:
@@ -96,7 +103,7 @@ def _same(probe: Probe, side: str, value: int, others: Any) -> int | None:
 
 def _with(probe: Probe, side: str, value: int, other: int) -> np.ndarray:
     """Losses of examples that have `value`, with `other` in its place; NaN counts as a number of its own."""
-    data = probe.workload.train_data
+    data = _looked_at(probe.workload.train_data)
     has = ((np.asarray(data[side]) == value) & _counts(data, side)).reshape(len(data[side]), -1).any(axis=1)
     rows = np.resize(np.flatnonzero(has), len(spread(data, ROWS)))
     batch = take(data, rows)

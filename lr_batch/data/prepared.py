@@ -67,7 +67,7 @@ def load_prepared(name: str) -> Mapping[str, Images]:
       DataNotPrepared: at once, if the folder does not hold the data set in a
         format with random access. (TFDS alone would try the network for minutes.)
     """
-    folder = _version_folder(name)
+    folder = version_folder(name)
     fingerprint = _fingerprint(folder)
     cached = _read_cache(folder / CACHE_NAME, fingerprint)
     if cached is not None:
@@ -80,12 +80,12 @@ def load_prepared(name: str) -> Mapping[str, Images]:
 def is_prepared(name: str) -> bool:
     """Whether `load_prepared` finds the data set; nothing is read."""
     try:
-        return bool(_version_folder(name))
+        return bool(version_folder(name))
     except DataNotPrepared:
         return False
 
 
-def _version_folder(name: str) -> Path:
+def version_folder(name: str) -> Path:
     """The newest version whose records have random access: `tfds.data_source` reads no others."""
     prepared = [info.parent for info in (tfds_folder() / name).glob("*.*.*/dataset_info.json")]
     readable = [folder for folder in prepared if _records(folder)]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from lr_batch.errors import StudyError
 from lr_batch.problem.trees import PyTree
 
 AHEAD = 2  # windows that are read before they are asked for
@@ -21,12 +22,12 @@ def grain() -> Any:
     """The package, which is imported only where data are streamed.
 
     Raises:
-      ValueError: where it is not installed.
+      StudyError: where it is not installed.
     """
     try:
         return importlib.import_module("grain")
     except ImportError as error:
-        raise ValueError(
+        raise StudyError(
             f"streaming reads ahead by Grain, which cannot be imported ({error}); run: pip install 'lr-batch[stream]', "
             "or train with --no-stream where the data fit into memory"
         ) from error

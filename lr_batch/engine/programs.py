@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
+from lr_batch.data.read_ahead import grain
 from lr_batch.engine.cadence import reads_parts
 from lr_batch.engine.feed import Feed, StreamedFeed
 from lr_batch.engine.memo import program_key
@@ -78,6 +79,8 @@ class Engine:
         self.micro_batches = micro_batches_of(batch_sizes, workload.micro_batch, workload.group)
         self.execution, self.tuned, self.in_parts, self.phases = execution, tuned, in_parts, phases
         self.streamed = is_streamed(workload.train_data)
+        if self.streamed:
+            grain()  # refuses where it is not installed, before anything is compiled
         self.window_rows = window_rows(workload, batch_sizes)
         self.compile_seconds: list[float] = []  # one entry a program
         self._lock = threading.Lock()

@@ -9,15 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lr_batch.problem.column import Column
+
 LOST = 0.01  # of a column's spread: more must not be rounded away
 
 
-def checked_data(what: str, pair: Any) -> dict[str, np.ndarray]:
+def checked_data(what: str, pair: Any) -> dict[str, Any]:
     """`{"x", "y"}` in the dtypes in which they are trained on.
 
     Args:
       what: begins the message.
-      pair: inputs `[N, ...]` and targets `[N, ...]`.
+      pair: inputs `[N, ...]` and targets `[N, ...]`; columns of streamed data stay as they are.
 
     Raises:
       ValueError: one line, if these are no arrays of numbers, of unequal length, or hold what would be lost.
@@ -30,7 +32,7 @@ def checked_data(what: str, pair: Any) -> dict[str, np.ndarray]:
     return data
 
 
-def check_rows_alike(train: Mapping[str, np.ndarray], held_out: Mapping[str, np.ndarray]) -> None:
+def check_rows_alike(train: Mapping[str, Any], held_out: Mapping[str, Any]) -> None:
     """Raises ValueError where rows of the two parts differ in shape or kind."""
     for side in "xy":
         ours, theirs = held_out[side], train[side]
@@ -42,8 +44,10 @@ def check_rows_alike(train: Mapping[str, np.ndarray], held_out: Mapping[str, np.
             raise ValueError(f"from_arrays: held_out {side} is {ours.dtype}, train {side} is {theirs.dtype}")
 
 
-def checked_array(what: str, array: Any) -> np.ndarray:
+def checked_array(what: str, array: Any) -> Any:
     """The array in the dtype that JAX will give it, once nothing is lost by that."""
+    if isinstance(array, Column) and jax.dtypes.canonicalize_dtype(array.dtype) == array.dtype:
+        return array  # what it holds is not read before it is trained on
     if not hasattr(array, "__array__"):
         raise ValueError(f"from_arrays: {what} must be an array, got {type(array).__name__}")
     if np.ma.is_masked(array):

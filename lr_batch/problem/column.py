@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -23,11 +24,13 @@ class Source(Protocol):
       num_rows: how many there are.
       columns: shape and dtype of one row of each column, by name.
       described: says what the rows are, and changes with them; "" where only reading them can tell.
+      folder: where they lie, and where what is worked out of them may be kept; None in memory.
     """
 
     num_rows: int
     columns: Mapping[str, jax.ShapeDtypeStruct]
     described: str
+    folder: Path | None
 
     def read(self, rows: Int[np.ndarray, " n"], names: Sequence[str]) -> dict[str, np.ndarray]:
         """The rows `[n, ...]` of these columns. Called from several threads."""
@@ -40,10 +43,11 @@ class Column:
     Indexing reads; `numpy.asarray` reads all of it.
     """
 
-    def __init__(self, source: Source, name: str):
+    def __init__(self, source: Source, name: str, row_shape: tuple[int, ...] | None = None):
         self.source, self.name = source, name
         row = source.columns[name]
-        self.shape, self.dtype = (source.num_rows, *row.shape), np.dtype(row.dtype)
+        self.shape = (source.num_rows, *(row.shape if row_shape is None else row_shape))
+        self.dtype = np.dtype(row.dtype)
         self.ndim = len(self.shape)
         self.nbytes = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
         self._kept: np.ndarray | None = None
@@ -58,6 +62,14 @@ class Column:
             return self._kept[places]
         read = self.source.read(places.reshape(-1), [self.name])[self.name]
         return read.reshape(*places.shape, *self.shape[1:])
+
+    def as_rows(self, read: np.ndarray) -> np.ndarray:
+        """What the source has read, in the shape of this column's rows."""
+        return read.reshape(len(read), *self.shape[1:])
+
+    def flat(self) -> Column:
+        """The same with each row as a vector."""
+        return Column(self.source, self.name, (int(np.prod(self.shape[1:])),))
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All rows, in order, a block of them at a time."""
@@ -80,7 +92,7 @@ class Column:
 class ArraySource:
     """Examples that lie in the memory of the host, for a device that has no room for all of them."""
 
-    described = ""
+    described, folder = "", None
 
     def __init__(self, arrays: Mapping[str, np.ndarray]):
         self.arrays = {name: np.asarray(array) for name, array in arrays.items()}
@@ -116,7 +128,9 @@ def read_rows(data: PyTree, rows: Int[np.ndarray, " n"]) -> PyTree:
     for column in columns:
         names.setdefault(column.source, []).append(column.name)
     read = {source: source.read(rows, of_source) for source, of_source in names.items()}
-    of = lambda leaf: read[leaf.source][leaf.name] if isinstance(leaf, Column) else np.asarray(leaf)[rows]
+    of = lambda leaf: (
+        leaf.as_rows(read[leaf.source][leaf.name]) if isinstance(leaf, Column) else np.asarray(leaf)[rows]
+    )
     return jax.tree.unflatten(structure, [of(leaf) for leaf in leaves])
 
 

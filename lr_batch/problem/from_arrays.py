@@ -7,10 +7,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lr_batch.errors import first_line
 from lr_batch.problem.arrays import check_rows_alike, checked_data
 from lr_batch.problem.calling_convention import Model, refuse_silent_dropout
+from lr_batch.problem.column import Column
 from lr_batch.problem.goal import parse_goal
 from lr_batch.problem.groups import check_mode, checked_group
 from lr_batch.problem.metrics import PerExample, checked_metrics, evaluated, fitting_metrics
@@ -58,7 +60,8 @@ def from_arrays(
         averages of batch statistics (`batch_stats`, `BatchStat`), which are kept up; other
         state that a call changes is refused. A pair with such state is `init(key) -> (params,
         state)` and `apply(params, state, x) -> (outputs, state)`.
-      train: inputs `[N, ...]` and targets `[N, ...]` to train on.
+      train: inputs `[N, ...]` and targets `[N, ...]` to train on: arrays, or columns of `lr_batch.records`, which
+        are read while they are trained on.
       held_out: the same to evaluate the goal on.
       loss: `(outputs, y) -> [m]`, one value for each example, such as
         `optax.softmax_cross_entropy_with_integer_labels`; where the parts of an example have
@@ -100,7 +103,7 @@ def from_arrays(
     >>> from_arrays(model, train=(x, y), held_out=(x, y), loss=loss, goal=Goal("error", 0.5)).batch_sizes
     (1, 2, 4)
     """
-    train_data, eval_data = checked_data("train", train), checked_data("held_out", held_out)
+    train_data, eval_data = checked_data("train", train), checked_data("held_out", _in_memory(held_out))
     check_rows_alike(train_data, eval_data)
     train_data, eval_data = with_weights(weights, train_data, eval_data)
     goal, rows = parse_goal(goal), jnp.asarray(train_data["x"][:ROWS])
@@ -131,6 +134,13 @@ def from_arrays(
     check_shapes("from_arrays", workload, goal)
     refuse_silent_dropout(as_pure, params, rows)
     return workload
+
+
+def _in_memory(pair: Any) -> Any:
+    """Held-out columns as arrays: an evaluation reads any of them."""
+    if not isinstance(pair, tuple | list):
+        return pair
+    return tuple(np.asarray(part) if isinstance(part, Column) else part for part in pair)
 
 
 def _model(model: Any, rows: Any) -> Model:

@@ -62,7 +62,7 @@ def _checked(name: str, metric: Any) -> Any:
 
 
 def fitting_metrics(
-    loss: PerExample, outputs: Any, train: Mapping[str, np.ndarray], held_out: Mapping[str, np.ndarray]
+    loss: PerExample, outputs: Any, train: Mapping[str, Any], held_out: Mapping[str, np.ndarray]
 ) -> dict[str, PerExample | Metric]:
     """Those that targets and outputs make sense of, by name.
 
@@ -105,13 +105,13 @@ def evaluated(
     return values
 
 
-def pair_of(targets: np.ndarray) -> tuple[int, int] | None:
+def pair_of(targets: Any) -> tuple[int, int] | None:
     """The two labels that a binary problem's targets are, of whatever kind of number."""
     pairs = ((0, 1), (-1, 1))
     return next((pair for pair in pairs if np.isin(targets, pair).all()), None)
 
 
-def two_labels(targets: np.ndarray) -> tuple[int, int] | None:
+def two_labels(targets: Any) -> tuple[int, int] | None:
     """The two labels of a binary problem, or None: one label alone may be either."""
     return pair_of(targets) if targets.dtype.kind in "iub" else None
 

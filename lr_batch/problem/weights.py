@@ -17,8 +17,8 @@ WEIGHTS = "weights"
 
 
 def with_weights(
-    weights: Any, train: Mapping[str, np.ndarray], held_out: Mapping[str, np.ndarray]
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    weights: Any, train: Mapping[str, Any], held_out: Mapping[str, np.ndarray]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Both parts of the data with their weights in float32; None of one part stands for equal ones.
 
     Raises:
@@ -43,7 +43,7 @@ def with_weights(
     return {**train, WEIGHTS: read["train"]}, {**held_out, WEIGHTS: read["held_out"]}
 
 
-def _read(what: str, weights: Any, data: Mapping[str, np.ndarray]) -> Float[np.ndarray, "n ..."]:
+def _read(what: str, weights: Any, data: Mapping[str, Any]) -> Float[np.ndarray, "n ..."]:
     array, shape = checked_array(what, weights), data["y"].shape
     if array.shape != shape[: array.ndim]:
         allowed = " or ".join(str(shape[: n + 1]) for n in range(len(shape)))

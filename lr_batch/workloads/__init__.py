@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lr_batch.problem.workload import Workload
 from lr_batch.workloads import (
     fully_connected,
     lstm,
@@ -83,6 +84,12 @@ def recipe_of(name: str) -> Recipe | None:
     return PANELS[base].recipe_at(scale) if base in PANELS else None
 
 
+def on_disk(name: str) -> Workload | None:
+    """The workload of a panel whose examples stay in their records; None for what is no panel."""
+    base, _, scale = WORKLOADS.renamed.get(name, name).partition("-")
+    return PANELS[base].workload(scale, on_disk=True) if base in PANELS else None
+
+
 __all__ = [
     "MLP",
     "PANELS",
@@ -92,6 +99,7 @@ __all__ = [
     "Recipe",
     "next_bytes",
     "noisy_quadratic_theory",
+    "on_disk",
     "recipe_of",
     *WORKLOADS,
 ]

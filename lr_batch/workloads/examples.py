@@ -7,8 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from lr_batch.data.prepared import FROM_FILES, Images, is_prepared, load_prepared
+from lr_batch.data.prepared import FROM_FILES, Images, is_prepared, load_prepared, version_folder
+from lr_batch.data.records import records
 from lr_batch.data.stand_in import load_stand_in
+from lr_batch.problem.column import Column
 
 MAX_PIXEL = 255.0
 NUM_HELD_OUT = 5_000
@@ -17,43 +19,49 @@ BEGIN, PADDING = NUM_BYTES, NUM_BYTES + 1  # what a text begins with, and what f
 NUM_TOKENS = NUM_BYTES + 2
 
 Arrays = tuple[np.ndarray, np.ndarray]
+Columns = tuple[Column, Column]
 
 
 class Examples(NamedTuple):
     """Inputs and targets to train on and held out, weights of the targets' parts, and what stands in for the data."""
 
-    train: Arrays
+    train: Arrays | Columns
     held_out: Arrays
     weights: Arrays | None = None
     stand_in: str = ""
 
 
-def read_classes(data: str, inputs: tuple[int, ...]) -> Examples:
+def read_classes(data: str, inputs: tuple[int, ...], *, on_disk: bool = False) -> Examples:
     """Pictures `[n, height, width, channels]` with pixels in [0, 1], and the class `[n]` of each.
 
     The last 5,000 training images in the order of TFDS, which is a fixed shuffle, are held out (Shallue et al., 2019:
-    55,000 / 5,000 for the MNIST family, 45,000 / 5,000 for CIFAR-10). The test split stays untouched.
+    55,000 / 5,000 for the MNIST family, 45,000 / 5,000 for CIFAR-10). The test split stays untouched. `on_disk` leaves
+    what is trained on in its records.
     """
     if data not in FROM_FILES or not is_prepared(data):
         return read_labels(data, inputs)
     x, y = _of_pixels(load_prepared(data)["train"])
-    return Examples((x[:-NUM_HELD_OUT], y[:-NUM_HELD_OUT]), (x[-NUM_HELD_OUT:], y[-NUM_HELD_OUT:]))
+    train = (x[:-NUM_HELD_OUT], y[:-NUM_HELD_OUT])
+    if on_disk:
+        train = records(version_folder(data), f"train[:-{NUM_HELD_OUT}]")
+    return Examples(train, (x[-NUM_HELD_OUT:], y[-NUM_HELD_OUT:]))
 
 
-def read_flat(data: str, inputs: tuple[int, ...]) -> Examples:
+def read_flat(data: str, inputs: tuple[int, ...], *, on_disk: bool = False) -> Examples:
     """As `read_classes`, with pictures as rows of pixels."""
-    examples = read_classes(data, inputs)
-    rows = lambda pair: (pair[0].reshape(len(pair[0]), -1), pair[1])
+    examples = read_classes(data, inputs, on_disk=on_disk)
+    flat = lambda x: x.flat() if isinstance(x, Column) else x.reshape(len(x), -1)
+    rows = lambda pair: (flat(pair[0]), pair[1])
     return examples._replace(train=rows(examples.train), held_out=rows(examples.held_out))
 
 
-def read_labels(data: str, inputs: tuple[int, ...]) -> Examples:
+def read_labels(data: str, inputs: tuple[int, ...], *, on_disk: bool = False) -> Examples:
     """Pictures of a stand-in, and the class `[n]` of each, or which `[n, labels]` it has."""
     parts = load_stand_in(data)
     return Examples(_of_pixels(parts.train), _of_pixels(parts.held_out), stand_in=parts.about)
 
 
-def read_text(data: str, inputs: tuple[int, ...]) -> Examples:
+def read_text(data: str, inputs: tuple[int, ...], *, on_disk: bool = False) -> Examples:
     """Bytes `[n, length]` of texts, the one that follows each, and a weight of 0 where there is none.
 
     A text is a row: what is longer is cut.

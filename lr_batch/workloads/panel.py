@@ -89,7 +89,7 @@ class Panel(NamedTuple):
       name: of the workload at the first of its scales.
       data: name of its data set.
       scales: by name; the first is meant where none is asked for.
-      read: `(data, inputs) -> Examples`.
+      read: `(data, inputs, on_disk=...) -> Examples`.
       published: which choices are the paper's, as far as FACTS and the paper's figures say.
       chosen: which are ours.
       recipe: how it is trained where nothing is said; None for a grid of rates with SGD.
@@ -99,7 +99,7 @@ class Panel(NamedTuple):
     name: str
     data: str
     scales: Mapping[str, Scale]
-    read: Callable[[str, tuple[int, ...]], Examples]
+    read: Callable[..., Examples]
     published: str
     chosen: str
     recipe: Recipe | None = NESTEROV
@@ -120,15 +120,19 @@ class Panel(NamedTuple):
         small = self.recipe is not None and self.scale(scale) is self.scales.get(TINY)
         return self.recipe._replace(trials=TINY_TRIALS) if self.recipe and small else self.recipe
 
-    def workload(self, scale: str = "") -> Workload:
+    def workload(self, scale: str = "", *, on_disk: bool = False) -> Workload:
         """The workload at a scale, on the prepared data set or, where there is none, on its stand-in.
+
+        Args:
+          scale: by name; "" for the first.
+          on_disk: whether prepared pictures are read from their records while they are trained on.
 
         Raises:
           ValueError: for an unknown scale, or one that takes larger pictures than there are.
           DataNotPrepared: with the command that prepares the data.
         """
         size = self.scale(scale)
-        examples = self.read(self.data, size.inputs)
+        examples = self.read(self.data, size.inputs, on_disk=on_disk)
         self._check_shape(size, examples)
         name = self.name if size is self.scale() else f"{self.name}-{scale}"
         made = from_arrays(

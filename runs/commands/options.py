@@ -12,7 +12,7 @@ import tyro
 from runs import load, parse
 
 if TYPE_CHECKING:
-    from lr_batch import Study
+    from lr_batch import Study, Workload
     from runs.commands.search_options import SearchOptions
 
 
@@ -85,6 +85,11 @@ class StudyOptions:
     """End a batch size's trials once the best is known: answers stay, cost falls."""
     extend: bool = True
     """Grow the grid of learning rates where the best one lies on its edge."""
+    stream: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Read training examples from the disk, or from the memory of the host, while they are trained on, though they would
+    fit: the numbers are the same. By default only what takes more than half of a chunk's memory is streamed."""
+    no_stream: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Read them into memory first, though they take more."""
     lanes: Annotated[Literal["vmap", "blocks", "map", "auto"] | None, optional("{vmap,blocks,map,auto}")] = (
         None
     )
@@ -124,7 +129,7 @@ class StudyOptions:
             jax.config.update("jax_enable_x64", True)  # before anything is traced
         strengths = reg.REGULARIZERS[regularizer].space if regularizer else {}
         row = lr_batch.as_optimizer(load.named_or_loaded("--optimizer", optimizer))
-        workload = lr_batch.as_workload(load.named_or_loaded("workload", self.workload))
+        workload = self._workload()
         default = {**row.space, **strengths}
         design, space, units = None, self._space(default), {}
         if search and search.searches:
@@ -157,6 +162,18 @@ class StudyOptions:
             extend=self.extend,
             lanes=self.lanes,
         )
+
+    def _workload(self) -> Workload:
+        """The workload with its examples where they are to be held."""
+        import lr_batch
+        from lr_batch.workloads import on_disk
+
+        if self.stream and self.no_stream:
+            raise parse.UsageError("--stream and --no-stream are opposites; give one")
+        named = load.named_or_loaded("workload", self.workload)
+        in_records = on_disk(named) if self.stream and isinstance(named, str) else None
+        workload = in_records or lr_batch.as_workload(named)
+        return lr_batch.streamed(workload, True if self.stream else False if self.no_stream else None)
 
     def with_goal(self, optimizer: str) -> StudyOptions:
         """The options with a goal in the place of "auto"."""

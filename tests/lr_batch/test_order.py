@@ -43,10 +43,11 @@ def test_places_and_neighbours_are_uniform(num_examples):
     assert statistic < chi2.isf(1e-4, max(1, len(off_diagonal) - 1))
 
 
-@pytest.mark.parametrize("num_examples", [1, 2, 7, 64, 1400])
+@pytest.mark.parametrize("num_examples", [1, 7, 64])
 def test_the_host_computes_the_same_order_a_position_at_a_time(num_examples):
-    for seed in (0, 5, 2**31 - 1, -3):
-        whole = [np.asarray(epoch_order(jnp.int32(seed), jnp.int32(e), num_examples)) for e in range(3)]
+    order = jax.jit(lambda seed, epoch: epoch_order(seed, epoch, num_examples))
+    for seed in (0, 5, 2**31 - 1):
+        whole = [np.asarray(order(jnp.int32(seed), jnp.int32(epoch))) for epoch in range(3)]
         positions = np.arange(3 * num_examples)
         np.testing.assert_array_equal(examples_at(seed, positions, num_examples), np.concatenate(whole))
         some = positions[::-7]

@@ -1,0 +1,28 @@
+"""Where training examples are held: in the memory of the device, or on the disk or the host, from where they stream."""
+
+from __future__ import annotations
+
+import jax
+
+from lr_batch.engine.memory import memory_budget
+from lr_batch.problem.column import columns_of, is_streamed, read_whole
+from lr_batch.problem.workload import Workload
+from optim.arguments import explain_arguments
+
+SHARE = 0.5  # of what a chunk may take: the rest is for its lanes
+
+
+@explain_arguments
+def streamed(workload: Workload, on: bool | None = None) -> Workload:
+    """The workload with its training examples streamed, or held in memory; its numbers are the same bit for bit.
+
+    Args:
+      workload: with arrays, or with columns such as those of `lr_batch.records`.
+      on: True streams: from the disk where they are columns, else from the memory of the host. False reads all of
+        them into memory. None streams where they would take more than half of the memory that a chunk may have.
+    """
+    if on is None:
+        on = sum(leaf.nbytes for leaf in jax.tree.leaves(workload.train_data)) > SHARE * memory_budget()
+    if on == is_streamed(workload.train_data):
+        return workload
+    return workload._replace(train_data=(columns_of if on else read_whole)(workload.train_data))
