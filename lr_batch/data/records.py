@@ -16,6 +16,7 @@ from jaxtyping import Int
 
 from lr_batch.errors import first_line
 from lr_batch.problem.column import Column
+from optim.arguments import explain_arguments
 from optim.names import counted, unknown
 
 MAX_PIXEL = 255.0
@@ -31,6 +32,7 @@ class Field(NamedTuple):
     decode: Callable[[Any], np.ndarray]
 
 
+@explain_arguments
 def records(
     folder: str | Path, split: str = "train", *, x: str = "image", y: str = "label"
 ) -> tuple[Column, Column]:

@@ -21,6 +21,8 @@ def streamed(workload: Workload, on: bool | None = None) -> Workload:
       on: True streams: from the disk where they are columns, else from the memory of the host. False reads all of
         them into memory. None streams where they would take more than half of the memory that a chunk may have.
     """
+    if not isinstance(workload, Workload):
+        raise ValueError(f"streamed: workload must be a Workload, got {type(workload).__name__}")
     if on is None:
         on = sum(leaf.nbytes for leaf in jax.tree.leaves(workload.train_data)) > SHARE * memory_budget()
     if on == is_streamed(workload.train_data):
