@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,7 +70,7 @@ class RecordSource:
 
     def __init__(self, folder: Path, split: str, names: Sequence[str]):
         builder = _builder(folder)
-        self.folder, self.split = folder, split
+        self.folder: Path | None = folder
         self._source, self._files = _opened(builder, folder, split)
         self.num_rows = len(self._source)
         self.damaged: dict[int, str] = {}
@@ -82,7 +82,9 @@ class RecordSource:
                 raise ValueError(f"records: {folder}: {unknown('feature', name, features)}")
         first = self._example(0)
         self._fields = {name: _field(f"{folder}: {name}", features[name], first[name]) for name in names}
-        self.columns = {name: field.row for name, field in self._fields.items()}
+        self.columns: Mapping[str, jax.ShapeDtypeStruct] = {
+            name: field.row for name, field in self._fields.items()
+        }
         self.described = f"{builder.info.full_name} {split} {fingerprint(folder)}"
 
     def read(self, rows: Int[np.ndarray, " n"], names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -77,8 +77,9 @@ def make_lane(
     plain, statistics = traced_once(workload), workload.statistics
     micro_batches = micro_batches or (MicroBatch(workload.group),)
     initial = jax.tree.map(jnp.asarray, dict(statistics.initial)) if statistics else ()
-    recomputed = statistics is not None and statistics.mode == RECOMPUTED
-    recompute = make_refresh(plain, statistics, sampled=streamed) if recomputed else None
+    recompute = None
+    if statistics and statistics.mode == RECOMPUTED:
+        recompute = make_refresh(plain, statistics, sampled=streamed)
     optimizer, at = without_schedule(optimizer)
 
     def init(hparams, seed, alive):

@@ -92,12 +92,13 @@ class Column:
 class ArraySource:
     """Examples that lie in the memory of the host, for a device that has no room for all of them."""
 
-    described, folder = "", None
+    described: str = ""
+    folder: Path | None = None
 
     def __init__(self, arrays: Mapping[str, np.ndarray]):
         self.arrays = {name: np.asarray(array) for name, array in arrays.items()}
         self.num_rows = len(next(iter(self.arrays.values())))
-        self.columns = {
+        self.columns: Mapping[str, jax.ShapeDtypeStruct] = {
             name: jax.ShapeDtypeStruct(array.shape[1:], array.dtype) for name, array in self.arrays.items()
         }
 
