@@ -23,6 +23,7 @@ from lr_batch.engine.workers import run_tasks, worker_devices
 from lr_batch.extension import ROUNDS as EXTENSIONS
 from lr_batch.extension import describe, rates_to_add
 from lr_batch.grid import product
+from lr_batch.problem.column import about_damaged
 from lr_batch.result import BUDGET, EngineReport, Result, Trial, cell_of, longest_trials, place
 from lr_batch.search_loss import losses
 from lr_batch.study import Study
@@ -120,6 +121,7 @@ class _Sweep:
             self._run_tasks(self._plan(wanted))
             if self._ends_early():
                 break
+        self.events += about_damaged(self.study.workload.train_data)
         if self._is_late() and self.tally.missing():
             self.events.append(self.tally.about_missing())
         return self._result()

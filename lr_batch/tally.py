@@ -37,7 +37,8 @@ class Progress(NamedTuple):
     `trials_done` counts trials, `trials_trained` those of them that this run trained; `alive` are in training and
     have not reached the goal. A chunk has `width` lanes of `lane_bytes` each, as `lr_batch.engine.memory` estimates.
     `left` is the time that is likely to be left, in seconds, None where no step has been timed. `best` holds what is best
-    so far at the batch sizes that have begun, by the goal's metric.
+    so far at the batch sizes that have begun, by the goal's metric. `waiting` is the part of their time in which chunks
+    waited for data, None where nothing is streamed.
     """
 
     chunks_done: int
@@ -53,6 +54,7 @@ class Progress(NamedTuple):
     left: float | None = None
     metric: str = ""
     best: tuple[Best, ...] = ()
+    waiting: float | None = None
 
 
 class Tally:
@@ -72,6 +74,7 @@ class Tally:
         self._best: dict[int, Best] = {}  # of finished chunks
         self._status: Counter[str] = Counter()  # of the trials in `_rows`
         self._in_flight: dict[str, tuple[Chunk, ChunkStatus]] = {}
+        self._waited: dict[str, tuple[float, float]] = {}  # of streamed chunks: seconds waited, and all
 
     def plan(self, chunks: Iterable[Chunk]) -> None:
         """Counts the chunks that are asked for."""
@@ -100,6 +103,8 @@ class Tally:
         """Takes what a worker says of a chunk that this run trains."""
         if isinstance(outcome, ChunkStatus):
             self._in_flight[chunk.id] = (chunk, outcome)
+            if outcome.waited is not None:
+                self._waited[chunk.id] = (outcome.waited, outcome.seconds)
             return
         self._in_flight.pop(chunk.id, None)
         self.accept(chunk, outcome)
@@ -116,6 +121,14 @@ class Tally:
     def evaluation_share(self) -> float:
         """Of the time of steps and evaluations; 0 where there were none."""
         return self._read / (self._read + self._worth) if self._read else 0.0
+
+    @property
+    def waiting(self) -> float | None:
+        """Part of the time of streamed chunks that this run has trained in which they waited for data."""
+        waited, seconds = (
+            (sum(times) for times in zip(*self._waited.values(), strict=True)) if self._waited else (0, 0)
+        )
+        return waited / seconds if seconds else None
 
     def trials(self) -> Iterator[Trial]:
         """All finished trials."""
@@ -171,4 +184,5 @@ class Tally:
             left=left,
             metric=self.goal.metric,
             best=self.best(),
+            waiting=self.waiting,
         )

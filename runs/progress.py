@@ -139,8 +139,8 @@ def describe(progress: Progress, columns: float = math.inf) -> str:
     trials = f"trials {progress.trials_done:,}: {progress.reached:,} reached"
     diverged, alive = f"{progress.diverged:,} diverged", f"{progress.alive:,}"
     lines = (
-        f"{chunks}, {trials}, {diverged}, {alive} in training, {_rate(progress)}{left}",
-        f"{chunks}, {trials}, {diverged}, {alive} alive, {left}",
+        f"{chunks}, {trials}, {diverged}, {alive} in training, {_rate(progress)}{_waiting(progress)}{left}",
+        f"{chunks}, {trials}, {diverged}, {alive} alive, {_waiting(progress)}{left}",
         f"{chunks}, {trials}, {left}",
         f"{chunks}, {left}",
         f"{chunks}, {_left(progress)}",
@@ -175,6 +175,10 @@ def _rate(progress: Progress) -> str:
     rate = progress.trials_trained / progress.seconds
     unit, seconds = next(((unit, seconds) for unit, seconds in UNITS if rate * seconds >= 1), UNITS[-1])
     return f"{rate * seconds:.1f} trials/{unit}, "
+
+
+def _waiting(progress: Progress) -> str:
+    return "" if progress.waiting is None else f"waiting for data {progress.waiting:.0%}, "
 
 
 def _left(progress: Progress) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -182,13 +183,25 @@ def _builder(folder: Path) -> Any:
             f"records: {folder} is no folder of TFDS: it has no {INFO}; give that of a version, such as mnist/3.0.1"
         )
     try:
-        kind = json.loads((folder / INFO).read_text()).get("fileFormat", "tfrecord")
-    except (OSError, ValueError) as error:
+        info = json.loads((folder / INFO).read_text())
+        kind, holds = info.get("fileFormat", "tfrecord"), (info["name"], info["version"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"records: {folder / INFO} cannot be read: {first_line(error)}") from error
     if kind != "array_record":
         raise ValueError(
             f"records: {folder} is in the format {kind}, in which no record can be read on its own"
         )
+    if re.fullmatch(
+        r"\d+\.\d+\.\d+", folder.name
+    ):  # a place in a folder of data sets, which says what it should hold
+        above = (
+            folder.absolute().parent.name,
+            folder.absolute().parents[1].name,
+        )  # the first may be a config
+        if holds[1] != folder.name or holds[0] not in above:
+            raise ValueError(
+                f"records: {folder} holds {holds[0]} {holds[1]}, not what its place says; prepare it again, or move it"
+            )
     try:
         return tfds.builder_from_directory(folder)
     except Exception as error:  # of TFDS, whatever it is that does not fit

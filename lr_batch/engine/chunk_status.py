@@ -22,6 +22,8 @@ class ChunkStatus(NamedTuple):
       best_steps: fewest steps to the goal so far, NaN where no lane has reached it.
       best_value: of the held-out metric at the last evaluation.
       seconds_per_step: of all lanes with their evaluations; None where only a program's compilation was timed.
+      seconds: since the chunk began, or went on.
+      waited: seconds of these in which the device stood still for want of data; None where all data lie on it.
     """
 
     reached: int
@@ -31,6 +33,8 @@ class ChunkStatus(NamedTuple):
     best_steps: float
     best_value: float
     seconds_per_step: float | None = None
+    seconds: float = 0.0
+    waited: float | None = None
 
     @classmethod
     def of(cls, carry: Carry, terms: Terms, lanes: int, seconds_per_step: float | None = None) -> ChunkStatus:

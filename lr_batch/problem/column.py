@@ -36,6 +36,10 @@ class Source(Protocol):
         """The rows `[n, ...]` of these columns. Called from several threads."""
         ...
 
+    def about_damaged(self) -> str:
+        """Which examples could not be read so far; "" where all could."""
+        ...
+
 
 class Column:
     """A column of a source, with the shape, dtype and indexing of an array.
@@ -105,10 +109,22 @@ class ArraySource:
     def read(self, rows: Int[np.ndarray, " n"], names: Sequence[str]) -> dict[str, np.ndarray]:
         return {name: self.arrays[name][rows] for name in names}
 
+    def about_damaged(self) -> str:
+        return ""
+
 
 def is_streamed(data: PyTree) -> bool:
     """Whether any part of the data is read only when it is asked for."""
     return any(isinstance(leaf, Column) for leaf in jax.tree.leaves(data))
+
+
+def about_damaged(data: PyTree) -> tuple[str, ...]:
+    """What could not be read of the data so far, a sentence for each source."""
+    columns = [leaf for leaf in jax.tree.leaves(data) if isinstance(leaf, Column)]
+    said = dict.fromkeys(column.source.about_damaged() for column in columns)
+    return tuple(
+        f"{what}: the next record that can be read was trained on in its place" for what in said if what
+    )
 
 
 def columns_of(data: PyTree) -> PyTree:

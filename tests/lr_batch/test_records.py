@@ -11,6 +11,7 @@ import lr_batch
 from lr_batch.data import data_hash, load_prepared
 from lr_batch.data.hash import KEPT
 from lr_batch.data.records import TooManyDamaged
+from lr_batch.problem.column import about_damaged
 from lr_batch.workloads.fully_connected import MNIST
 from runs.data import prepare
 
@@ -76,6 +77,8 @@ def test_a_damaged_record_is_named_counted_and_replaced_by_the_next_one(folder):
     assert x.source.about_damaged().startswith(
         f"1 damaged record: mnist-train.array_record-00000-of-00001 record {row} ("
     )
+    (said,) = about_damaged({"x": x, "y": y})
+    assert said.endswith("the next record that can be read was trained on in its place")
 
 
 def test_more_than_a_share_of_damaged_records_is_refused(folder):
@@ -103,6 +106,9 @@ def test_unknown_splits_and_features_are_refused(folder, options, said):
 def test_other_folders_are_refused(folder, tmp_path):
     with pytest.raises(ValueError, match="is no folder of TFDS: it has no dataset_info.json"):
         lr_batch.records(tmp_path)
+    for place in (folder.parents[1] / "fashion_mnist" / folder.name, folder.parents[1] / "mnist" / "1.0.0"):
+        with pytest.raises(ValueError, match=r"holds mnist 3.0.1, not what its place says"):
+            lr_batch.records(shutil.copytree(folder, place))
     info = folder / "dataset_info.json"
     plain = info.read_text()
     info.write_text(plain.replace("array_record", "tfrecord"))

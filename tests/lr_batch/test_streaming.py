@@ -41,7 +41,9 @@ def test_streamed_and_resident_studies_are_the_same_study_with_the_same_numbers(
     assert Identity.of(study, 4, "vmap") == Identity.of(other, 4, "vmap")
     result = lr_batch.run(study)
     assert np.isfinite(result.steps_to_goal).any()
-    same(result, lr_batch.run(other))
+    said = []
+    same(result, lr_batch.run(other, on_chunk=lambda progress: said.append(progress.waiting)))
+    assert 0 < said[-1] < 1
 
 
 def test_batch_statistics_are_the_same_too():

@@ -41,6 +41,11 @@ def test_line_has_all_that_is_known():
     )
 
 
+def test_waiting_for_data_is_said_where_data_are_streamed():
+    assert "2.0 trials/s, waiting for data 12%, 25% done" in describe(HALF._replace(waiting=0.124))
+    assert "waiting" not in describe(HALF)
+
+
 def test_memory_of_a_chunk_is_said_once_before_anything_is_trained():
     stream, sized = io.StringIO(), HALF._replace(width=16, lane_bytes=1.234e6)
     with ProgressLine(stream) as line:
