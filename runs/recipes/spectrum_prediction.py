@@ -29,8 +29,8 @@ def main(out: str = "runs/results/prediction") -> dict[str, Any]:
     Nothing is trained. Command: `python -m runs.recipes.spectrum_prediction`; ten seconds. A curve is fitted to the three
     smallest batch sizes, then to four, and so on; each fit is compared with the steps at 4 and at 16 times its largest
     batch size, where they were measured.
-    Expect, with SGD, steps within a factor of 1.08 in the median at 4 B (23 predictions, nine in ten within 1.24) and of
-    1.15 at 16 B (15, within 1.63); the hyperbola's are 1.13 (1.33) and 1.20 (2.25). fashion_mnist_fc and pydoc_lm have
+    Expect, with SGD, steps within a factor of 1.06 in the median at 4 B (23 predictions, nine in ten within 1.31) and of
+    1.17 at 16 B (15, within 1.63); the hyperbola's are 1.07 (1.28) and 1.21 (2.21). fashion_mnist_fc and pydoc_lm have
     one prediction each, since four batch sizes were kept of them. With the other optimizers, on digits_mlp alone, it is
     1.20 (1.91) and 1.75 (4.43), worse than the hyperbola's 1.21 (1.62) and 1.51 (2.67): at small batch sizes they scale
     better than perfectly, or worse, which no quadratic does with SGD.
