@@ -10,8 +10,11 @@ import optax
 import optim
 import reg
 from lr_batch.errors import first_line
+from lr_batch.problem.statistics import Statistics
+from lr_batch.problem.whole_set import Metric
 from lr_batch.problem.workload import Workload
 from lr_batch.workloads import WORKLOADS
+from optim.arguments import shown
 
 # Attributes by which a user's function says more of itself, and what they must be.
 HOOKS: dict[str, Any] = {
@@ -20,6 +23,19 @@ HOOKS: dict[str, Any] = {
     "space": Mapping,
     "eval_params": Callable,
     "step_kind": str,
+}
+
+# Fields of a `Workload`, the kinds that they may have, and these in words.
+FUNCTION = "a function"
+FIELDS: dict[str, tuple[Any, str]] = {
+    "name": (str, "text"),
+    "init": (Callable, FUNCTION),
+    "loss": (Callable, FUNCTION),
+    "evaluate": (Callable, FUNCTION),
+    "weights": (Callable | None, "a function or None"),
+    "metrics": (Mapping, "a mapping from the names of those that are no means to lr_batch.Metric"),
+    "stand_in": (str, "text"),
+    "statistics": (Statistics | None, "lr_batch.problem.statistics.Statistics or None"),
 }
 
 
@@ -44,6 +60,7 @@ def as_workload(workload: Workload | str | Callable[..., Workload], **options: A
         raise ValueError(
             f"workload must be a name, a Workload or a function that makes one, got {_kind(made)}"
         )
+    _check_fields(made)
     return made
 
 
@@ -114,6 +131,20 @@ def _check_hooks(name: Any, said: Mapping[str, Any]) -> None:
         if not isinstance(value, HOOKS[hook]):
             kind = HOOKS[hook].__name__.lower()
             raise ValueError(f"optimizer {name}: its attribute {hook} must be a {kind}, got {value!r}")
+
+
+def _check_fields(workload: Workload) -> None:
+    """Raises ValueError, in one line, where a field that is used before anything is traced is of another kind."""
+    for field, (kinds, words) in FIELDS.items():
+        value = getattr(workload, field)
+        if not isinstance(value, kinds):
+            raise ValueError(f"workload: {field} must be {words}, got {shown(value)}")
+    for name, metric in workload.metrics.items():
+        if not isinstance(metric, Metric):
+            raise ValueError(
+                "workload: metrics must map names to lr_batch.Metric(init, accumulate, finish), "
+                f"{name} is {shown(metric)}"
+            )
 
 
 def _makes_one(workload: Any) -> bool:

@@ -7,9 +7,12 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 
-from optim.arguments import explain_arguments
+from optim.arguments import explain_arguments, shown
 from optim.keep_dtypes import keep_dtypes
 from optim.names import FrozenMapping
 from optim.range import Range, Valid
@@ -65,7 +68,25 @@ def _check(kind: Valid, owner: str, name: str, value: Any) -> Any:
         raise ValueError(
             f"{owner}: {name} must be in {kind}, got a function; optax.inject_hyperparams takes schedules of it"
         )
+    if isinstance(kind, Range) and callable(value):
+        _check_schedule(owner, name, value)
     return kind.check(owner, name, value)
+
+
+def _check_schedule(owner: str, name: str, schedule: Callable[[Any], Any]) -> None:
+    """Refuses a function that gives no number for a step. One that cannot be traced is called once."""
+    words = f"{owner}: {name} must be a number or a function from the step to one"
+    try:
+        rate = jax.eval_shape(schedule, jnp.int32(0))
+    except Exception:
+        try:
+            rate = schedule(jnp.int32(0))
+        except Exception as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"{words}; calling {shown(schedule)} failed: {reason}") from error
+    array = np.ndim(rate) == 0 and jnp.issubdtype(getattr(rate, "dtype", object), jnp.number)
+    if not array and not isinstance(rate, int | float):
+        raise ValueError(f"{words}; {shown(schedule)} gives {shown(rate)}")
 
 
 def _default(signature: inspect.Signature, name: str) -> Any:

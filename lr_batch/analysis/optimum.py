@@ -58,7 +58,8 @@ class Optimum(NamedTuple):
         ascending (`study_seeds`); empty where `steps` is None.
       effective_rate, log_effective_rate: the same of rate / (1 - momentum); None and empty where no momentum was
         searched.
-      edges: name -> "low" or "high" of every searched range at whose end the best setting lies.
+      edges: name -> "low" or "high" of every searched range at whose end the best setting lies; of a grid, of every
+        further hyperparameter that has several values.
       searched: whether a search proposed the settings; else they are a grid.
     """
 
@@ -206,6 +207,15 @@ def _reached_row(
     )
 
 
+def _edges_of_others(result: Result, others: Mapping[str, float]) -> dict[str, str]:
+    found = {}
+    for name, value in others.items():
+        low, high = result.hparams[name].min(), result.hparams[name].max()
+        if low < high and value in (low, high):
+            found[name] = "low" if value == low else "high"
+    return found
+
+
 def censored_row(
     batch_size: int, cells: RateCells, seeds: np.ndarray, others: Mapping[str, float]
 ) -> Optimum:
@@ -238,7 +248,9 @@ def grid_settings(result: Result, *, level: float = LEVEL) -> tuple[Optimum, ...
     everyone = sorted({int(seed) for plane in planes for seed in plane.seeds})
     fits = fit_rates([plane.cells for plane in kept], [plane.seeds for plane in kept], everyone)
     rows = {
-        plane.batch_size: _reached_row(plane, fit, spread, everyone, level)
+        plane.batch_size: _reached_row(plane, fit, spread, everyone, level)._replace(
+            edges=_edges_of_others(result, plane.others)
+        )
         for plane, fit, spread in zip(kept, fits, moderated_spreads(fits), strict=True)
     }
     return tuple(

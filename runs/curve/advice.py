@@ -182,7 +182,20 @@ def _edges(result: Result, reached: Sequence[Optimum]) -> str:
         for edge, sizes in at.items()
         if sizes
     ]
-    return "".join(lines)
+    return "".join([*lines, *_other_edges(reached)])
+
+
+def _other_edges(reached: Sequence[Optimum]) -> list[str]:
+    """The same of further hyperparameters, one line each for all batch sizes."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for row in reached:
+        for name, edge in row.edges.items():
+            if name != "learning_rate":
+                found.setdefault((name, edge), []).append(row.batch_size)
+    return [
+        f" The best {name} is the {edge}est one tried at {listed('batch size', sizes)}."
+        for (name, edge), sizes in found.items()
+    ]
 
 
 def _rate(result: Result, optimum: Optimum, law: LearningRateLaw | None) -> str:

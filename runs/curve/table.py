@@ -96,8 +96,14 @@ def _cells(row: Optimum) -> tuple[str, ...]:
         f"{rate.best:.3g}" if rate else "",
         f"{rate.low:.2g} - {rate.high:.2g}" if rate and rate.low < rate.high else "",
         f"{row.n_reached}/{row.n_seeds}",
-        ", ".join(f"{name} {edge}" for name, edge in row.edges.items()) or row.edge or "",
+        ", ".join(_edges(row)),
     )
+
+
+def _edges(row: Optimum) -> list[str]:
+    """The ends at which the best setting lies; of a grid, that of the rate without its name."""
+    rate = [row.edge] if row.edge and not row.searched else []
+    return rate + [f"{name} {edge}" for name, edge in row.edges.items()]
 
 
 def _interval(row: Optimum) -> str:

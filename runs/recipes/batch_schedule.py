@@ -24,11 +24,11 @@ from runs.plots import style
 
 MILESTONES = (0.5, 0.7, 0.85)  # parts of the examples, at each of which the rate falls or the batch grows
 EVALS = 80  # places in examples at which arms are compared
-SEEDS = 8
 
 
 class Case(NamedTuple):
-    """A workload and an optimizer; `factor` divides the rate where the batch doubles."""
+    """A workload and an optimizer; `factor` divides the rate where the batch doubles. Every `part`-th training example is
+    taken: of many, so that a few steps are several epochs."""
 
     workload: str
     options: dict[str, int]
@@ -37,12 +37,14 @@ class Case(NamedTuple):
     batch_size: int
     epochs: int
     factor: float
+    seeds: int = 8
+    part: int = 1
 
 
 CASES = (
     Case("digits_mlp", {"width": 8}, "sgd", 0.4, 8, 20, 2.0),
     Case("digits_mlp", {"width": 8}, "adam", 0.02, 8, 20, math.sqrt(2.0)),
-    Case("fashion_mnist_fc", {}, "sgd", 0.3, 16, 6, 2.0),
+    Case("fashion_mnist_fc", {}, "sgd", 0.1, 16, 10, 2.0, seeds=4, part=20),
 )
 ARMS = {"rate falls": style.BLUE, "batch doubles": style.VERMILION, "neither": style.MUTED}
 
@@ -74,7 +76,7 @@ def main(out: str = "batch_schedule.png", *, quick: bool = False) -> list[Outcom
       quick: the first case alone, of 2 epochs and 2 seeds.
     """
     cases = [CASES[0]._replace(epochs=2)] if quick else [*map(_with_data, CASES)]
-    found = [compared(case, seeds=2 if quick else SEEDS) for case in cases]
+    found = [compared(case, seeds=2 if quick else case.seeds) for case in cases]
     for outcome in found:
         case = outcome.case
         print(
@@ -122,8 +124,9 @@ def trained(
 ) -> lr_batch.Result:
     """All seeds of one arm, each for all its examples."""
     workload = lr_batch.as_workload(case.workload, **case.options)
-    part = max(1, lr_batch.num_examples(workload.train_data) // 600)
-    workload = workload._replace(eval_data=jax.tree.map(lambda leaf: leaf[::part], workload.train_data))
+    train = jax.tree.map(lambda leaf: leaf[:: case.part], workload.train_data)
+    part = max(1, lr_batch.num_examples(train) // 600)
+    workload = workload._replace(train_data=train, eval_data=jax.tree.map(lambda leaf: leaf[::part], train))
     study = lr_batch.Study(
         workload=workload,
         optimizer=case.optimizer,

@@ -203,3 +203,25 @@ def test_steps_lie_near_the_measured_ones_where_a_seed_has_one_reached_rate(slac
     ]
     for steps, fit in zip(log_steps, rate_fit.fit_rates(cells, [np.arange(2)] * 3, [0, 1]), strict=True):
         assert (np.abs(fit.log_steps - np.nanmin(steps, axis=1)) < np.log(3)).all()
+
+
+def test_further_hyperparameters_of_a_grid_are_flagged_at_their_ends():
+    one, other = draw_result(0), draw_result(0)
+    slower = other.steps_to_goal * 1.5
+    both = {name: np.concatenate([column, column]) for name, column in one.hparams.items()}
+    result = _changed(
+        one,
+        hparams={
+            **both,
+            "momentum": np.repeat([0.9, 0.5], one.num_trials),
+            "nesterov": np.zeros(2 * one.num_trials),
+        },
+        steps_to_goal=np.concatenate([one.steps_to_goal, slower]),
+        **{
+            name: np.concatenate([getattr(one, name)] * 2)
+            for name in ("batch_size", "seed", "steps", "status")
+        },
+        curves=one.curves * 2,
+    )
+    assert {tuple(row.edges.items()) for row in best_settings(result)} == {(("momentum", "high"),)}
+    assert {row.edges == {} for row in best_settings(one)} == {True}

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import hparam
@@ -76,6 +77,14 @@ def test_errors_that_no_argument_explains_stay():
 
 
 SPACE = {"learning_rate": [0.1]}
+TINY = lr_batch.as_workload("noisy_quadratic")
+
+
+def test_a_rate_that_follows_steps_in_any_way_is_a_schedule():
+    for schedule in (optax.constant_schedule(0.1), lambda step: 0.1 if step < 5 else 0.01, lambda step: 1):
+        assert optim.sgd(schedule)
+
+
 PUBLIC = {
     "run: study must be a Study, got int": lambda: lr_batch.run(3),
     "log_grid: low must be a number, got None": lambda: lr_batch.log_grid(None, 1.0, 3),
@@ -97,6 +106,23 @@ PUBLIC = {
     "parse_space: texts must be a list of text, got a ndarray": lambda: hparam.parse_space(np.ones(2)),
     "one_cycle: init_value must be a number": lambda: lr_batch.SCHEDULES["one_cycle"](0.1, 2, init_value=len),
     "muon: hidden must be a function, got dict": lambda: optim.muon(0.1, hidden={}),
+    "sgd: learning_rate must be a number or a function from the step to one; a function gives a tuple": (
+        lambda: optim.sgd(lambda *a: a)
+    ),
+    "adam: learning_rate must be a number or a function from the step to one; calling a .* failed: ": (
+        lambda: optim.adam(lambda: 1)
+    ),
+    "shampoo: learning_rate must be a number or a function from the step to one; a function gives None": (
+        lambda: optim.shampoo(lambda step: None)
+    ),
+    "workload: metrics must be a mapping from the names .*, got a function": (
+        lambda: lr_batch.Study(TINY._replace(metrics=lambda outputs, y: y))
+    ),
+    "workload: metrics must map names to lr_batch.Metric.*, f1 is a function": (
+        lambda: lr_batch.Study(TINY._replace(metrics={"f1": lambda outputs, y: y}))
+    ),
+    "workload: init must be a function, got None": lambda: lr_batch.Study(TINY._replace(init=None)),
+    "workload: weights must be a function or None, got 3": lambda: lr_batch.Study(TINY._replace(weights=3)),
     "num_examples: data must be arrays with one row for each example, got float": lambda: (
         lr_batch.num_examples(0.3)
     ),

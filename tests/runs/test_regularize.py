@@ -64,6 +64,15 @@ def test_sentence_says_so_where_nothing_is_better_than_off():
         "Batch size 64: best dropout 0.3. Held-out error falls by 0.02 ± 0.01 against none, where each seed takes "
         "the setting that is best on the other seeds: helps."
     )
+    worse = sentence(fits, BestStrength(64, best=0.3, low=0.3, high=0.3, gain=Estimate(-0.02, -0.03, -0.01)))
+    assert "Held-out error rises by 0.02 ± 0.01 against none" in worse and worse.endswith("seeds: harms.")
+    study.goal = Goal("accuracy", 0.9, above=True)
+    for change, moved in (
+        (gain, "rises by 0.02 ± 0.01"),
+        (Estimate(-0.02, -0.03, -0.01), "falls by 0.02 ± 0.01"),
+    ):
+        said = sentence(fits, BestStrength(64, best=0.3, low=0.3, high=0.3, gain=change))
+        assert f"Held-out accuracy {moved} against none" in said
 
 
 def test_a_damaged_chunk_counts_as_absent(tmp_path):
