@@ -13,6 +13,7 @@ from runs.curve.analysis import Analysis, analyse
 from runs.curve.figures import FIGURES
 from runs.curve.run import stored_result
 from runs.folder import kind_of
+from runs.noise.beside_curve import stored_beside
 
 
 class Opened(NamedTuple):
@@ -56,4 +57,4 @@ def open_folder(folder: str | os.PathLike[str]) -> Opened:
             + (f"; its studies are {inside}" if inside else "; only those of lr-batch curve can be opened")
         )
     result = stored_result(Path(folder))
-    return Opened(result, analyse(result))
+    return Opened(result, analyse(result, stored_beside(Path(folder))))

@@ -37,14 +37,14 @@ class NoisePoint(NamedTuple):
       metric: the goal's held-out metric there.
       average: the metric averaged in log step so far, by which the goal is reached.
       simple: B_simple over the window, two batch sizes from the same steps.
-      at_end: scales in several norms at the parameters after `step`.
+      at_end: scales in several norms at the parameters after `step`; None where they were not asked for.
     """
 
     step: int
     metric: float
     average: float
     simple: NoiseScale
-    at_end: NormScales
+    at_end: NormScales | None
 
 
 class TrainingNoise(NamedTuple):
@@ -70,7 +70,11 @@ class _Block(NamedTuple):
 
 @explain_arguments
 def noise_along_training(
-    study: Study, *, level: float = LEVEL, on_point: Callable[[NoisePoint], None] | None = None
+    study: Study,
+    *,
+    norms: bool = True,
+    level: float = LEVEL,
+    on_point: Callable[[NoisePoint], None] | None = None,
 ) -> TrainingNoise:
     """Trains the one trial of `study`, as `run` would, and measures its gradient noise on the way.
 
@@ -80,6 +84,7 @@ def noise_along_training(
 
     Args:
       study: of one batch size of at least 2 (or two groups of batch statistics), one setting and one seed.
+      norms: measure the scales in several norms at the end of each window, which takes most of the time.
       level: coverage of the intervals, in (0, 1).
       on_point: called with every point as soon as it is there.
 
@@ -99,7 +104,7 @@ def noise_along_training(
         average = _average(study, everything)
         reached = bool(study.goal.is_met(average))
         key = jax.random.fold_in(jax.random.key(study.seed_numbers[0]), window[-1].step)
-        scales = norm_scales(study.workload, lane.outcome(state), key, level)
+        scales = norm_scales(study.workload, lane.outcome(state), key, level) if norms else None
         simple = _simple(window, batch_size, parts, level)
         points.append(NoisePoint(window[-1].step, window[-1].metric, average, simple, scales))
         if on_point:

@@ -39,6 +39,9 @@ class Curve:
     regularizer: Annotated[str | None, optional("NAME")] = None
     """A name of `lr-batch list regularizers`; its strength is set by --set, such as dropout=0.1,0.3."""
     search: Annotated[SearchOptions, tyro.conf.arg(name="")] = SearchOptions()
+    noise_scale: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also measure the gradient noise scale, of one trial at the best setting, after all others: what it predicts is
+    drawn beside the critical batch size that was measured."""
     time_limit: Annotated[str | None, optional("TIME")] = None
     """Such as 30m, 90s or 1h30m: what is finished by then is kept and told; the same command goes on."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -77,6 +80,10 @@ class Curve:
 
         optimizer = self.optimizer or "sgd"
         study = self.study.study(optimizer, self.schedule or "constant", self.regularizer, search=self.search)
+        if self.noise_scale and study.batch_schedule:
+            raise ValueError(
+                "--noise-scale: batches that grow have no one noise scale; leave --batch-schedule out"
+            )
         if self.save_config:
             save_config(self, self.save_config)
         if self.dry_run:
@@ -88,6 +95,10 @@ class Curve:
             folder, result = run_in_folder(
                 study, self.output.out, add=self.output.add, time_limit=limit, hand_out=elsewhere.get(CURVE)
             )
+            if self.noise_scale and result.num_trials:
+                from runs.noise.beside_curve import measure_beside
+
+                measure_beside(study, result, folder)
             self._report(folder, result)
 
     def _report(self, folder: Path, result: Result) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from lr_batch import (
@@ -29,7 +29,8 @@ class Analysis(NamedTuple):
     """`critical` and `law` are None where the trials do not allow them; `refusals` say why.
 
     `cells` are the trials by batch size and setting, as the figures show them; `goals` the critical batch sizes at
-    the study's goal and at easier ones; `protocols` are two readings of a search, None of a grid.
+    the study's goal and at easier ones; `protocols` are two readings of a search, None of a grid; `noise` is the noise
+    scale at the best setting, where it was asked for (`runs.noise.beside_curve`).
     """
 
     optima: tuple[Optimum, ...]
@@ -41,6 +42,7 @@ class Analysis(NamedTuple):
     summary: dict[str, Any]
     goals: tuple[CriticalAtGoal, ...] = ()
     protocols: Protocols | None = None
+    noise: Mapping[str, Any] | None = None
 
     @property
     def why(self) -> str:
@@ -48,7 +50,7 @@ class Analysis(NamedTuple):
         return "; ".join(self.refusals) or "not fitted"
 
 
-def analyse(result: Result) -> Analysis:
+def analyse(result: Result, noise: Mapping[str, Any] | None = None) -> Analysis:
     """Best settings, critical batch size, learning-rate law, advice and summary of a study."""
     if result.num_trials == 0:
         raise StudyError(f"no trial could be run: {'; '.join(result.engine.events) or 'none was planned'}")
@@ -63,8 +65,10 @@ def analyse(result: Result) -> Analysis:
     protocols = read_protocols(result, optima)
     summary = summarize(result, optima, critical, law, refusals)
     summary |= {"advice": said, "critical_batch_size_by_goal": plain(list(map(goal_row, goals)))}
-    summary |= protocols_summary(result, protocols)
-    return Analysis(optima, critical, law, tuple(refusals), cells(result), said, summary, goals, protocols)
+    summary |= protocols_summary(result, protocols) | ({"noise_scale": dict(noise)} if noise else {})
+    return Analysis(
+        optima, critical, law, tuple(refusals), cells(result), said, summary, goals, protocols, noise
+    )
 
 
 def _or_refusal(fit: Callable[[], Any], refusals: list[str]) -> Any:

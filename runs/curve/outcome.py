@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lr_batch import Result
 from runs.curve.analysis import Analysis, analyse
+from runs.noise.beside_curve import stored_beside
 from runs.write import write_json
 
 
@@ -14,7 +15,7 @@ def write_outcome(result: Result, folder: Path) -> Analysis:
     from runs.curve.figures import FIGURES, SEARCH_FIGURES
     from runs.curve.report import write_report
 
-    outcome = analyse(result)
+    outcome = analyse(result, stored_beside(folder))
     write_json(folder / "summary.json", outcome.summary)
     figures = FIGURES | (SEARCH_FIGURES if result.searched else {})
     for name, draw in figures.items():

@@ -11,7 +11,7 @@ from lr_batch import CriticalAtGoal, CriticalBatchSize, LearningRateLaw, Optimum
 from runs.curve.analysis import Analysis
 from runs.curve.law_words import exponents_text, formula_text
 from runs.curve.protocols import protocol_lines, protocols_table
-from runs.curve.words import batch_estimate, count, critical_batch, interval
+from runs.curve.words import batch_estimate, count, critical_batch, interval, noise_words
 from runs.text import Printer, table
 
 
@@ -33,6 +33,10 @@ def print_outcome(result: Result, outcome: Analysis, stream: IO[str]) -> None:
         say("")
     for line in (*_critical_lines(outcome.critical, outcome.law), *outcome.refusals, *result.engine.events):
         say(line)
+    if outcome.noise:
+        say(
+            f"noise scale          {noise_words(outcome.noise)}: predicts the critical batch size, does not measure it"
+        )
     if any(entry.critical for entry in outcome.goals[1:]):
         say("\nAt other goals, from the same trials:")
         say(goals_table(outcome.goals))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from lr_batch import CriticalBatchSize, Estimate
 
 
@@ -41,6 +44,16 @@ def batch_span(estimate: Estimate, measured: tuple[int, int]) -> str:
 
 def critical_batch(critical: CriticalBatchSize) -> str:
     return batch_estimate(Estimate(critical.value, critical.low, critical.high), critical.range)
+
+
+def noise_words(noise: Mapping[str, Any]) -> str:
+    """A noise scale with its interval and where it was taken; null, where JSON has no number, is without end.
+
+    >>> noise_words({"best": 21.5, "low": 15.4, "high": None, "batch_size": 32, "steps": 96})
+    '22 (15 to infinite) over 96 steps at batch 32'
+    """
+    best, low, high = ("infinite" if noise[x] is None else count(noise[x]) for x in ("best", "low", "high"))
+    return f"{best} ({low} to {high}) over {noise['steps']:,} steps at batch {noise['batch_size']:,}"
 
 
 def count(value: float) -> str:

@@ -89,7 +89,8 @@ def summary(study: Study, noise: TrainingNoise) -> dict[str, Any]:
 
 
 def _point(point: NoisePoint) -> dict[str, Any]:
-    scales = {name: scale and scale._asdict() for name, scale in point.at_end._asdict().items()}
+    at_end = point.at_end._asdict() if point.at_end else {}
+    scales = {name: scale and scale._asdict() for name, scale in at_end.items()}
     return {
         "step": point.step,
         "metric": point.metric,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -40,6 +41,8 @@ def steps_to_goal(result: Result, outcome: Analysis, path: str | Path | None = N
         _draw_fit(axes, critical)
     else:
         style.remark(axes, f"no critical batch size: {outcome.why}")
+    if outcome.noise:
+        _draw_noise_scale(axes, outcome.noise)
     style.legend_below(axes)
     if path is not None:
         style.save(figure, Path(path).with_suffix(".svg"))
@@ -141,6 +144,31 @@ def _draw_fit(axes: Axes, critical: CriticalBatchSize) -> None:
     _name_plateau(axes, critical, late)
     _mark_critical(axes, critical, late)
     _name_regimes(axes, critical, left, right)
+
+
+def noise_bounds(noise: Mapping[str, Any], left: float, right: float) -> tuple[float, float, float]:
+    """A noise scale and its ends, cut at the ends of an axis; null is without end."""
+    best, low, high = (
+        float("inf") if noise[name] is None else noise[name] for name in ("best", "low", "high")
+    )
+    return min(max(best, left), right), min(max(low, left), right), min(max(high, left), right)
+
+
+def _draw_noise_scale(axes: Axes, noise: Mapping[str, Any]) -> None:
+    """A diamond with its interval at the foot of the axes: a prediction of the critical batch size."""
+    best, low, high = noise_bounds(noise, *axes.get_xlim())
+    axes.errorbar(
+        [best],
+        [0.13],
+        xerr=[[best - low], [high - best]],
+        fmt="D",
+        transform=axes.get_xaxis_transform(),
+        color=style.PURPLE,
+        markersize=5.5,
+        capsize=3,
+        zorder=4,
+        label=f"noise scale $B_{{simple}}$, {noise['level']:.0%} interval",
+    )
 
 
 def curve_text(critical: CriticalBatchSize) -> str:

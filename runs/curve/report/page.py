@@ -92,7 +92,7 @@ def write_report(result: Result, outcome: Analysis, path: str | Path) -> None:
         style=_STYLE,
         warnings="".join(f'<p class="warning">{escape(str(note))}</p>' for note in summary["notes"]),
         advice=f'<p class="advice">{escape(outcome.advice)}</p>',
-        cards=cards(outcome.critical, outcome.law),
+        cards=cards(outcome.critical, outcome.law, outcome.noise),
         figures="".join(_figure(name, *_captions(name, result)) for name in charts),
         steps=steps_table(summary["steps_to_goal"]),
         protocols=protocols_table(summary),

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from lr_batch import CriticalBatchSize, Result
 from runs.curve.analysis import Analysis
 from runs.curve.figures.learning_rate import GUIDES, guide, lowest_diverged
-from runs.curve.figures.steps_to_goal import critical_text, curve_text, seed_points, steps_range
+from runs.curve.figures.steps_to_goal import (
+    critical_text,
+    curve_text,
+    noise_bounds,
+    seed_points,
+    steps_range,
+)
 from runs.curve.law_words import exponents_text, law_text
 from runs.curve.report.blocks import (
     DASHED,
@@ -21,6 +30,7 @@ from runs.curve.report.blocks import (
     markers,
     note,
 )
+from runs.curve.words import noise_words
 from runs.plots import style
 from runs.plots.cells import rate_grid
 
@@ -48,7 +58,10 @@ def steps_chart(result: Result, outcome: Analysis) -> Spec:
             color=style.VERMILION,
         ),
     ]
-    y_axis = log_axis("optimizer steps to the goal", *steps_range(optima, critical))
+    low, high = steps_range(optima, critical)
+    y_axis = log_axis("optimizer steps to the goal", low, high)
+    if outcome.noise:
+        data.append(_noise_trace(outcome.noise, _wide(result), low * 1.35))
     if critical:
         marks = _critical_marks(critical, *_wide(result)[[0, -1]])
     else:
@@ -79,6 +92,17 @@ def _fit_lines(critical: CriticalBatchSize, batch: np.ndarray) -> list[Spec]:
         line("plateau", batch, np.full_like(batch, critical.s_min), {**DASHED, "dash": "dot"}),
         line(curve_text(critical), batch, steps, {"color": style.BLUE, "width": 2}),
     ]
+
+
+def _noise_trace(noise: Mapping[str, Any], batch: np.ndarray, height: float) -> Spec:
+    """The noise scale with its interval near the foot of the axes."""
+    best, low, high = noise_bounds(noise, batch[0], batch[-1])
+    hover = f"noise scale {noise_words(noise)}"
+    trace = markers(
+        "noise scale, B_simple", [best], [height], [hover], symbol="diamond", size=10, color=style.PURPLE
+    )
+    ends = {"array": [high - best], "arrayminus": [best - low], "color": style.PURPLE}
+    return trace | {"error_x": {"type": "data", "symmetric": False, **ends}}
 
 
 def _critical_marks(critical: CriticalBatchSize, left: float, right: float) -> Spec:

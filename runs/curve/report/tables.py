@@ -10,11 +10,13 @@ import numpy as np
 
 from lr_batch import CriticalBatchSize, Estimate, LearningRateLaw, Result
 from runs.curve.law_words import exponents_text, formula_text
-from runs.curve.words import batch, batch_span
+from runs.curve.words import batch, batch_span, noise_words
 from runs.plots.style import count
 
 
-def cards(critical: CriticalBatchSize | None, law: LearningRateLaw | None) -> str:
+def cards(
+    critical: CriticalBatchSize | None, law: LearningRateLaw | None, noise: Mapping[str, Any] | None = None
+) -> str:
     """The answers in large figures; empty for what was not fitted."""
     html = []
     if critical:
@@ -37,6 +39,13 @@ def cards(critical: CriticalBatchSize | None, law: LearningRateLaw | None) -> st
     if law:
         numbers = f"{formula_text(law)}; {exponents_text(law)}" if law.told else ""
         html.append(_card("law of the best rate", escape(law.words), escape(numbers)))
+    if noise:
+        told = "infinite" if noise["best"] is None else count(noise["best"])
+        html.append(
+            _card(
+                "gradient noise scale", told, f"a prediction of the critical batch size: {noise_words(noise)}"
+            )
+        )
     return f'<div class="cards">{"".join(html)}</div>' if html else ""
 
 
