@@ -40,7 +40,10 @@ def make_strategy(
     """
     strategy = SEARCHES[search]
     if strategy.requires and not importlib.util.find_spec(strategy.requires):
-        raise ValueError(f"{owner}: {search} needs {strategy.requires!r}, which is not installed")
+        raise ValueError(
+            f"{owner}: {search} needs {strategy.requires!r}, which is not installed; "
+            f"pip install 'lr-batch[{strategy.requires}]'"
+        )
     parameters = dict(list(inspect.signature(strategy.make).parameters.items())[1:])
     for name, value in options.items():
         if name not in parameters:

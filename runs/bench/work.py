@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 if TYPE_CHECKING:
     from lr_batch import Study
+
+
+def _optional(metavar: str) -> Any:
+    """As `runs.commands.options.optional`, which this module cannot import: the command `bench` imports it."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,16 +27,16 @@ class Work:
     """A name of `lr-batch list workloads`, or FILE.py:NAME for your own Workload."""
     optimizer: Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")] = "sgd"
     """A name of `lr-batch list optimizers`, or FILE.py:NAME."""
-    batch_sizes: Annotated[str | None, tyro.conf.arg(metavar="LOW:HIGH:xFACTOR")] = None
-    """Default: the workload's, less for the slower ones (`REDUCED`)."""
-    learning_rates: Annotated[str | None, tyro.conf.arg(metavar="LOW:HIGH:NUM")] = None
-    """Default: the optimizer's, fewer for the slowest workload (`REDUCED`)."""
-    seeds: int | None = None
-    """Trials of each setting. Default: 4, less for the slower ones (`REDUCED`)."""
-    goal: Annotated[str | None, tyro.conf.arg(metavar="METRIC<NUMBER")] = None
-    """Default: the workload's, another for the slowest (`REDUCED`)."""
-    budget: Annotated[int | None, tyro.conf.arg(metavar="STEPS")] = None
-    """Most steps of one trial. Default: the workload's, less for the slower ones (`REDUCED`)."""
+    batch_sizes: Annotated[str | None, _optional("LOW:HIGH:xFACTOR")] = None
+    """Default: the workload's, less for the slower ones."""
+    learning_rates: Annotated[str | None, _optional("LOW:HIGH:NUM")] = None
+    """Default: the optimizer's, fewer for the slowest workload."""
+    seeds: Annotated[int | None, _optional("INT")] = None
+    """Trials of each setting. Default: 4, less for the slower ones."""
+    goal: Annotated[str | None, _optional("METRIC<NUMBER")] = None
+    """Default: the workload's, another for the slowest."""
+    budget: Annotated[int | None, _optional("STEPS")] = None
+    """Most steps of one trial. Default: the workload's, less for the slower ones."""
 
     def filled(self) -> Work:
         """With the defaults of `REDUCED` where nothing was asked for."""

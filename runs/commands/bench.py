@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from runs.bench.work import Work
+from runs.commands.options import optional
 
 NOT_KEPT = "interrupted; a benchmark is kept once it is whole: nothing is, the same command begins anew"
 
@@ -36,7 +37,7 @@ class Bench:
     """Also compare without a race, for which some trials are trained to the end of their budget."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Two short trials: shows that everything works, its numbers mean nothing."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    out: Annotated[Path | None, optional("DIR")] = None
     """Folder of bench.json and the figure. Default: ./lr-batch-results/bench-WORKLOAD-OPTIMIZER."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print bench.json alone on stdout."""

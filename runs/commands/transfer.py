@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from runs import load, parse
+from runs.commands.options import WHOLE, optional
 
 if TYPE_CHECKING:
     from runs.transfer.family import Family
@@ -30,9 +31,9 @@ class Transfer:
     optimizer: Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")] = "adam"
     """sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw, nadam or lion; or FILE.py:NAME for your own
     hparams -> transformation with an attribute `step_kind`, "sgd" or "adam"."""
-    learning_rates: Annotated[str | None, tyro.conf.arg(metavar="LOW:HIGH:NUM")] = None
+    learning_rates: Annotated[str | None, optional("LOW:HIGH:NUM")] = None
     """Such as 1e-3:4:16, log-spaced, or a list. Default: the optimizer's."""
-    layers: int | None = None
+    layers: Annotated[int | None, WHOLE, optional("INT")] = None
     """Layers of the network, where it can have several."""
     batch_size: int = 64
     steps: int = 100
@@ -44,10 +45,10 @@ class Transfer:
     """Whose final loss is compared."""
     zero_readout: bool = True
     """Whether output weights start at zero under muP, as its authors advise."""
-    fans: Annotated[str | None, tyro.conf.arg(metavar="FILE.py:NAME")] = None
+    fans: Annotated[str | None, optional("FILE.py:NAME")] = None
     """Your own function (path, base shape, target shape) -> growth of (fan-in, fan-out) of a parameter, where
     shapes alone do not tell which axis is its input."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    out: Annotated[Path | None, optional("DIR")] = None
     """Folder of the results. The same command again resumes there."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the summary alone, as JSON, on stdout."""

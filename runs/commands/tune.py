@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from runs import load, parse
-from runs.commands.options import WHOLE, Settings
+from runs.commands.options import WHOLE, Settings, optional
 from runs.commands.search_options import Options, Spaces, complete_space, parse_option
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ class Tune:
     """A hyperparameter that all trials share, such as momentum=0.9."""
     trials: Annotated[int, WHOLE] = 64
     """Cost of the search in full-length trials, shorter ones by their steps. Ask for more and it goes on."""
-    budget: Annotated[int | None, WHOLE, tyro.conf.arg(metavar="STEPS")] = None
+    budget: Annotated[int | None, WHOLE, optional("STEPS")] = None
     """Steps of a full-length trial. Default: ten epochs, at most the workload's budget."""
     batch_size: Annotated[int, WHOLE] = 64
-    goal: Annotated[str | None, tyro.conf.arg(metavar="METRIC<NUMBER")] = None
+    goal: Annotated[str | None, optional("METRIC<NUMBER")] = None
     """Minimise the steps to this held-out goal. Default: the held-out metric at the end of the budget."""
     option: Options = ()
     """An option of the search, such as eta=4 or levels=5."""
@@ -59,7 +59,7 @@ class Tune:
     """Fresh seeds on which the best settings are trained again."""
     seed: Annotated[int, WHOLE] = 0
     """Of the search's draws and its trials."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    out: Annotated[Path | None, optional("DIR")] = None
     """Folder of the search. Default: ./lr-batch-results/NAME. The same command again resumes there."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the summary alone, as JSON, on stdout."""

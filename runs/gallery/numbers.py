@@ -12,13 +12,22 @@ from lr_batch import Estimate, estimate
 if TYPE_CHECKING:
     from runs.curve.analysis import Analysis
     from runs.recipes.batch_schedule import Outcome
+    from runs.recipes.bayes_model import Search1D
+    from runs.recipes.coarse_to_fine_grid import Zoom
+    from runs.recipes.dropout_effect import Dropout
+    from runs.recipes.early_stopping import Stopped
+    from runs.recipes.gradient_noise import GradientNoise
     from runs.recipes.gradient_paths import Contraction
+    from runs.recipes.l2_and_weight_decay import Twins
     from runs.recipes.lagrangian import SolutionPath
+    from runs.recipes.optimizer_memory import Memory
     from runs.recipes.random_vs_grid import Comparison
     from runs.recipes.rare_features import Learning
     from runs.recipes.rate_sensitivity import Sensitivity
     from runs.recipes.ridge import Ridge
+    from runs.recipes.same_gradient import Update
     from runs.recipes.schedules import Training
+    from runs.recipes.training_and_test_error import Errors
 
 Numbers = Mapping[str, Any]
 
@@ -134,3 +143,96 @@ def random_vs_grid(found: Comparison) -> Numbers:
         "grid_rates": len(np.unique(found.rates["grid"].round(12))),
         "random_rates": len(np.unique(found.rates["random"])),
     }
+
+
+def every_schedule(found: Mapping[str, Training]) -> Numbers:
+    """Under a constant rate, the lowest, and how many have the lowest inside their interval."""
+    from runs.recipes.every_schedule import final
+
+    ends = final(dict(found))
+    lowest = min(ends, key=lambda name: ends[name].best)
+    alike = [name for name, end in ends.items() if end.low <= ends[lowest].high]
+    return {
+        "constant": ends["constant"],
+        "lowest": ends[lowest],
+        "lowest_name": lowest,
+        "alike": len(alike) - 1,
+        "others": len(ends) - 1,
+    }
+
+
+def gradient_noise(found: GradientNoise) -> Numbers:
+    return {"power": found.power, "scale": found.scale}
+
+
+def same_gradient(found: Mapping[str, Update]) -> Numbers:
+    return {name: update.rank for name, update in found.items()} | {
+        "values": len(next(iter(found.values())).first)
+    }
+
+
+def optimizer_memory(found: Mapping[str, Memory]) -> Numbers:
+    """State in bytes per parameter, and the largest difference between what is held and what was computed."""
+    apart = max(abs(memory.state - memory.computed) for memory in found.values())
+    names = ("sgd", "momentum", "adam", "lamb", "muon", "shampoo")
+    states = {name: found[name].state for name in names if name in found}
+    return dict.fromkeys(names, "not measured") | states | {"apart": apart}
+
+
+def training_and_test_error(found: Mapping[int, Errors]) -> Numbers:
+    narrow, widest = found[min(found)], found[max(found)]
+    return {
+        "train": estimate(widest.train[:, -1]),
+        "test": estimate(widest.test[:, -1]),
+        "least": widest.least,
+        "width": max(found),
+        "narrow": min(found),
+        "narrow_train": estimate(narrow.train[:, -1]),
+        "narrow_test": estimate(narrow.test[:, -1]),
+    }
+
+
+def early_stopping(found: Stopped) -> Numbers:
+    return {
+        "loss": found.loss,
+        "error": found.error,
+        "kept": estimate(found.epochs[found.kept]),
+        "epochs": found.epochs[-1],
+    }
+
+
+def l2_and_weight_decay(found: Mapping[str, Twins]) -> Numbers:
+    """Greatest distance over the strengths, of the geometric means over seeds."""
+    numbers = {}
+    for name, twin in found.items():
+        rows = [estimate(np.log(np.maximum(column, 1e-12))) for column in twin.distance.T]
+        worst = max(rows, key=lambda row: row.best)
+        numbers[name] = Estimate(*np.exp(np.array(worst)).tolist())
+    return numbers
+
+
+def dropout_effect(found: Dropout) -> Numbers:
+    shares = list(found.change)
+    return {
+        "none": estimate(found.error[0.0][:, -1]),
+        "less": found.change[shares[0]],
+        "more": found.change[shares[-1]],
+        "less_share": shares[0],
+        "more_share": shares[-1],
+    }
+
+
+def coarse_to_fine_grid(found: Zoom) -> Numbers:
+    return {"ratio": found.ratio, "trials": len(found.stage), "even": len(found.even["learning_rate"])}
+
+
+def bayes_model(found: Search1D) -> Numbers:
+    return {"over_best": found.over_best, "inside": found.inside, "dense": len(found.dense)}
+
+
+def mu_transfer(summary: Mapping[str, Any]) -> Numbers:
+    """Octaves by which the best rate moves from the narrowest to the widest network."""
+    moved = summary["octaves_after_steps"][summary["steps"]]
+    octaves = {name: Estimate(row["best"], row["low"], row["high"]) for name, row in moved.items()}
+    widths = summary["widths"]
+    return {"standard": octaves["standard"], "mup": octaves["muP"], "narrow": widths[0], "wide": widths[-1]}

@@ -26,12 +26,28 @@ ENTRIES = (
         "a minute",
     ),
     _entry(
+        "every_schedule",
+        RATES,
+        "Every schedule",
+        "Training loss at the end: {constant} at a constant rate, {lowest} with {lowest_name}, the lowest of "
+        "all. Intervals of {alike} of the {others} other schedules meet that of the lowest.",
+        "2 min",
+    ),
+    _entry(
         "rate_sensitivity",
         RATES,
         "How much the learning rate matters to SGD and to Adam",
         "Rates within 1.5 times the best loss span {sgd_decades} decades with SGD and {adam_decades} with "
         "Adam. Their best losses are {sgd_loss} at {sgd_rate} and {adam_loss} at {adam_rate}.",
         "25 s",
+    ),
+    _entry(
+        "gradient_noise",
+        BATCHES,
+        "Less noise in the trajectory",
+        "The variance of the gradient falls as the batch size to the power {power}, and is as large as the "
+        "squared gradient itself at a batch of {scale}. Smaller batches wander, larger ones hardly gain.",
+        "10 s",
     ),
     _entry(
         "linear_scaling",
@@ -79,6 +95,56 @@ ENTRIES = (
         "10 s",
     ),
     _entry(
+        "same_gradient",
+        OPTIMIZERS,
+        "From RMSProp to Adam to LAMB, Shampoo and Muon",
+        "Effective rank of the update, of {values} at most, that each makes of the same gradients: SGD {sgd}, "
+        "RMSProp {rmsprop}, Adam {adam}, LAMB {lamb}, Shampoo {shampoo}, Muon {muon}. The gradient moves few "
+        "directions, Muon nearly all alike.",
+        "30 s",
+    ),
+    _entry(
+        "optimizer_memory",
+        OPTIMIZERS,
+        "What an optimizer keeps in memory",
+        "Bytes of state per parameter, measured: SGD {sgd}, momentum {momentum}, Adam {adam}, LAMB {lamb}, "
+        "Muon {muon}, Shampoo {shampoo}; at most {apart} from what optim.state_bytes computes. Nothing here "
+        "is drawn by chance.",
+        "1 min",
+    ),
+    _entry(
+        "training_and_test_error",
+        REGULARIZATION,
+        "Training and test error",
+        "At width {width} the training error ends at {train} and the test error at {test}, after having been "
+        "{least}. At width {narrow} they end at {narrow_train} and {narrow_test}.",
+        "1 min",
+    ),
+    _entry(
+        "early_stopping",
+        REGULARIZATION,
+        "Early stopping",
+        "Stopped by the validation loss, the weights after {kept} of {epochs} epochs are kept. Their test "
+        "loss is {loss} times that at the end, their test error differs from it by {error}.",
+        "30 s",
+    ),
+    _entry(
+        "l2_and_weight_decay",
+        REGULARIZATION,
+        "L2 and weight decay: the same for SGD, not for Adam",
+        "Trained with a penalty and with decay of the same strength, the weights end up to {sgd} of their "
+        "norm apart with SGD, which is rounding, and up to {adam} with Adam.",
+        "15 s",
+    ),
+    _entry(
+        "dropout_effect",
+        REGULARIZATION,
+        "Dropout: a thinned network at every step",
+        "Test error at the end is {none} without dropout. With a share of {less_share} it differs from that "
+        "by {less}, with {more_share} by {more}.",
+        "30 s",
+    ),
+    _entry(
         "ridge",
         REGULARIZATION,
         "Ridge regression makes the problem well-conditioned",
@@ -104,6 +170,31 @@ ENTRIES = (
         "rates, those of a random search {random_rates}. The grid's best loss is {random} times that of "
         "random search and {quasi_random} times that of a Sobol sequence (95 % intervals over repeats).",
         "20 s",
+    ),
+    _entry(
+        "coarse_to_fine_grid",
+        SEARCH,
+        "From a coarse grid to a fine one",
+        "The best loss of one even grid of {even} trials is {ratio} times that of three grids with {trials} "
+        "trials together, each around the best cell of the one before.",
+        "30 s",
+    ),
+    _entry(
+        "bayes_model",
+        SEARCH,
+        "Bayesian search: a model, its uncertainty, the next point",
+        "Ten trials, one after the other, find a loss {over_best} times the lowest of {dense} rates. The "
+        "model's 90 % band holds {inside} of the curve.",
+        "30 s",
+    ),
+    _entry(
+        "mu_transfer",
+        SEARCH,
+        "The rate of a narrow network on a wide one: muTransfer",
+        "From width {narrow} to {wide} the best rate moves by {standard} octaves under the standard "
+        "parameterization and by {mup} under muP.",
+        "1 min",
+        figure="transfer.png",
     ),
 )
 

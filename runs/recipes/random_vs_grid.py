@@ -53,7 +53,7 @@ def space(offset: float) -> Space:
     return Space({"learning_rate": rate, "b2": log1m(0.9, 0.999), "eps": log(1e-10, 1e-6)})
 
 
-def trainer(workload: Workload, num_steps: int):
+def trainer(workload: Workload, num_steps: int, optimizer: str = "adam"):
     """Compiled `(key, settings) -> [trials]` held-out losses; all trials see the same examples."""
 
     def train(init_key, data_key, settings):
@@ -64,7 +64,7 @@ def trainer(workload: Workload, num_steps: int):
             return jnp.mean(workload.loss(params, batch, init_key))
 
         def lane(hparams):
-            end, _ = descend(OPTIMIZERS["adam"](hparams), loss, start, batches, lambda params: None)
+            end, _ = descend(OPTIMIZERS[optimizer](hparams), loss, start, batches, lambda params: None)
             return jnp.mean(workload.evaluate(end, workload.eval_data)["loss"])
 
         return jax.vmap(lane)(settings)
