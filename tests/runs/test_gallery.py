@@ -84,10 +84,12 @@ def test_another_form_a_changed_recipe_and_a_lost_figure_are_made_again(entry, t
     assert remade() == 1  # the quick form is no substitute
     (tmp_path / "two.png").unlink()
     assert remade() == 1
-    (tmp_path / "talks" / "drawn.py").write_text(RECIPE + "\n# changed\n")
+    (tmp_path / "talks" / "drawn.py").write_text(RECIPE.replace("Expect 2", "Expect two") + "\n# a comment\n")
+    assert remade() == 0  # words change no figure
+    (tmp_path / "talks" / "drawn.py").write_text(RECIPE.replace("1.5", "1.6"))
     assert made(entry, tmp_path) is None and remade() == 1
     with (tmp_path / "talks" / "shared_part.py").open("a") as part:
-        part.write("# changed\n")
+        part.write("MORE = 1\n")
     assert remade() == 1
     asks_more = entry._replace(caption="{two} and {three}")
     assert made(asks_more, tmp_path) is None
