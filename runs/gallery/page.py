@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +14,7 @@ from runs.gallery.make import Made, about
 from runs.write import write_atomically
 
 PAGE = "index.html"
+CODE = re.compile(r"`([^`]+)`")
 QUICK = (
     "Made in the quick form: a few steps and seeds, to try the code. These numbers and figures mean nothing."
 )
@@ -36,7 +38,7 @@ article { background: var(--card); border: 1px solid var(--line); border-radius:
 article p { margin: 0 0 8px }
 .quiet, details, footer { color: var(--muted); font-size: 14px }
 code { font-size: 13px; overflow-wrap: anywhere }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; font: inherit; margin: 6px 0 0 }
+details p { margin: 6px 0 0 }
 .warning { border-left: 4px solid #d55e00; padding: 8px 12px; background: var(--card) }
 dialog { width: min(96vw, 1500px); max-width: none; max-height: 96vh; border: 0; border-radius: 10px; padding: 12px;
   background: #fff; color: #1f2328; cursor: zoom-out }
@@ -104,9 +106,16 @@ def card(entry: Entry, made: Made | None, folder: Path) -> str:
 <button class="show" aria-label="Enlarge: {title}">{image}</button>
 <h3>{title}</h3><p>{caption}</p>
 <p class="quiet"><code>{escape(entry.command)}</code>, about {escape(entry.time)} on two cores</p>
-<details><summary>What the recipe does, and what to expect</summary><pre>{escape(about(entry))}</pre></details>
+<details><summary>What the recipe does, and what to expect</summary>{paragraphs(about(entry))}</details>
 </article>
 """
+
+
+def paragraphs(text: str) -> str:
+    """A docstring as HTML: its paragraphs, and what stands between backticks as code."""
+    whole = (" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+    marked = (CODE.sub(r"<code>\1</code>", escape(paragraph)) for paragraph in whole)
+    return "".join(f"<p>{paragraph}</p>" for paragraph in marked if paragraph)
 
 
 def absent(left_out: Mapping[str, str]) -> str:

@@ -115,7 +115,10 @@ def test_the_page_has_figures_captions_and_commands(entry, tmp_path):
     assert "https:" not in text and "http:" not in text and "<link" not in text  # nothing is loaded
     assert "A &lt;small&gt; number" in text and "It is 2 (1.5 to 2,500)." in text
     assert text.count("data:image/png;base64,") == 1 and "lr-batch gallery --only missing" in text
-    assert "python -m talks.drawn" in text and "Expect 2." in text and "where the figure goes" not in text
+    assert (
+        "Command: <code>python -m talks.drawn</code>; no time. Expect 2.</p>" in text
+        and "where the figure goes" not in text
+    )
     assert "a thing: too large" in text and "mean nothing" not in text
     ((_, quick),) = make([entry], tmp_path, quick=True)
     assert "mean nothing" in page([entry], {"two": quick}, tmp_path, {})
