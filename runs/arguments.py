@@ -22,6 +22,7 @@ lr-batch measures which learning rate, batch size and optimizer a training probl
   lr-batch curve                     a first study: handwritten digits, SGD; about a minute
   lr-batch check FILE.py:NAME        whether your own workload can be measured
   lr-batch curve FILE.py:NAME        steps to a goal and best learning rate at each batch size
+  lr-batch gallery                   the figures of a lecture on tuning, from real trainings
   lr-batch list workloads            what has a name; also optimizers, schedules, regularizers, searches
 
 lr-batch --help lists all commands, lr-batch COMMAND --help the options of one."""
