@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from lr_batch import Estimate
 
+NOT_MEASURED = "not measured"
 # A number as it is kept: alone, or with its interval.
 Kept = float | str | dict[str, float | None]
 
@@ -54,7 +55,9 @@ def kept(number: Any) -> Kept:
     """A number, an estimate or a word as JSON has it."""
     if isinstance(number, Estimate):
         return {name: kept_alone(value) for name, value in number._asdict().items()}
-    return number if isinstance(number, str) else float(number)
+    if isinstance(number, str):
+        return number
+    return NOT_MEASURED if (alone := kept_alone(number)) is None else alone
 
 
 def kept_alone(value: float) -> float | None:
@@ -73,7 +76,7 @@ def shown(number: Kept) -> str:
         return figures(number)
     best, low, high = (number[name] for name in ("best", "low", "high"))
     if best is None:
-        return "not measured"
+        return NOT_MEASURED
     span = "no interval" if low is None or high is None else f"{figures(low)} to {figures(high)}"
     return f"{figures(best)} ({span})"
 

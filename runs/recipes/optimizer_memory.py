@@ -44,12 +44,13 @@ def main(out: str = "optimizer_memory.png", *, quick: bool = False) -> dict[str,
 
     Args:
       out: where the figure goes.
-      quick: two optimizers.
+      quick: two optimizers, and a smaller network.
     """
-    params = lr_batch.WORKLOADS[WORKLOAD]().init(jax.random.key(0))
+    workload = "digits_mlp" if quick else WORKLOAD
+    params = lr_batch.WORKLOADS[workload]().init(jax.random.key(0))
     found = {name: measured(name, params) for name in (QUICK if quick else NAMES)}
     num_params = sum(leaf.size for leaf in jax.tree.leaves(params))
-    style.save(draw(found, num_params), out)
+    style.save(draw(found, f"{workload}, {num_params:,} parameters"), out)
     for name, memory in found.items():
         print(f"{name:20s} state {memory.state:.2f}, scratch {memory.scratch:.2f} bytes per parameter")
     print(Path(out).resolve())
@@ -69,7 +70,7 @@ def measured(name: str, params) -> Memory:
     return Memory(*per_param.tolist())
 
 
-def draw(found: dict[str, Memory], num_params: int) -> Figure:
+def draw(found: dict[str, Memory], what: str) -> Figure:
     """Bars, the smallest state first: weights, gradient, state, scratch."""
     order = sorted(found, key=lambda name: (found[name].state, found[name].scratch))
     figure = style.new_figure(7.2, 1.9 + 0.27 * len(order))
@@ -83,9 +84,7 @@ def draw(found: dict[str, Memory], num_params: int) -> Figure:
         color=style.INK,
         va="center",
     )
-    subtitle = (
-        f"{WORKLOAD}, {num_params:,} parameters in float32 · 4 bytes of weights and 4 of gradient not drawn"
-    )
+    subtitle = f"{what} in float32 · 4 bytes of weights and 4 of gradient not drawn"
     figure.text(0.03, 1 - 0.5 / height, subtitle, fontsize=9.5, color=style.MUTED, va="center")
     axes = style.add_axes(figure, 0.225, 1.0 / height, 0.745, 1 - 1.75 / height)
     rows = np.arange(len(order))

@@ -12,7 +12,7 @@ from command_line import main
 from PIL import Image
 
 from lr_batch import Estimate
-from runs.gallery.entry import Entry, shown
+from runs.gallery.entry import Entry, kept, shown
 from runs.gallery.make import about, made, make
 from runs.gallery.page import page
 from runs.gallery.registry import ENTRIES
@@ -138,6 +138,10 @@ def test_the_page_has_figures_captions_and_commands(entry, tmp_path):
 )
 def test_numbers_in_sentences(number, text):
     assert shown(number) == text
+
+
+def test_what_is_no_number_is_not_measured():
+    assert kept(float("nan")) == kept(float("inf")) == "not measured" and kept(3) == 3.0
 
 
 def test_numbers_without_an_end_are_kept_as_json(entry, tmp_path):
