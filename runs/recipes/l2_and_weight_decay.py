@@ -38,8 +38,8 @@ def main(out: str = "l2_and_weight_decay.png", *, quick: bool = False) -> dict[s
     """Trains `digits_mlp` with a penalty (wd / 2) |theta|^2, and with a decay of wd: same starts, same batches.
 
     Command: `python -m runs.recipes.l2_and_weight_decay`; fifteen seconds on 2 CPU cores.
-    Expect both to end at the same weights with SGD, but for rounding, 2e-7 of their norm, and up to 0.929 (0.926 to 0.932)
-    of it apart with Adam, which divides the penalty's gradient by its own scale (4 seeds, 90 % interval).
+    Expect both to end at the same weights with SGD, but for rounding, 2e-7 of their norm, and up to 0.929 (0.926 to
+    0.932) of it apart with Adam, which divides the penalty's gradient by its own scale (4 seeds, 90 % interval).
 
     Args:
       out: where the figure goes.
