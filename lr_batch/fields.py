@@ -108,3 +108,14 @@ def number(name: str, value: Any) -> float:
     if not math.isfinite(read):
         raise ValueError(f"study: {name} must be finite, got {value!r}")
     return read
+
+
+def read_follow(value: Any, searched: bool) -> bool:
+    """Whether the best rate is followed, which a search does in its own way."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"study: follow must be True or False, got {value!r}")
+    if value and searched:
+        raise ValueError(
+            "study: follow is for grids of learning rates; a search proposes its settings itself"
+        )
+    return bool(value)

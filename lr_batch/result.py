@@ -98,7 +98,8 @@ class Result(NamedTuple):
     `time_constant` is that of the average in log step by which goals were reached, 0
     where it was the first evaluation, see `lr_batch.problem.reaching`. Under a `schedule`
     the learning rate of `hparams` is the peak. `searched` are the ranges of a search; None for a grid.
-    Under a `batch_schedule` the batch size is that of the first steps.
+    Under a `batch_schedule` the batch size is that of the first steps. `grid_trials` are those of the
+    whole grid where the best rate was followed through it, see `lr_batch.following`; None where all were asked for.
     """
 
     workload: str
@@ -117,6 +118,7 @@ class Result(NamedTuple):
     schedule: Schedule | None = None
     searched: Searched | None = None
     batch_schedule: BatchSchedule | None = None
+    grid_trials: int | None = None
 
     @classmethod
     def from_trials(
@@ -133,6 +135,7 @@ class Result(NamedTuple):
         schedule: Schedule | None = None,
         searched: Searched | None = None,
         batch_schedule: BatchSchedule | None = None,
+        grid_trials: int | None = None,
     ) -> Result:
         """The trials in the order of batch sizes, seeds and settings, whatever the order they come in.
 
@@ -147,6 +150,7 @@ class Result(NamedTuple):
           schedule: of the learning rate; None where it stays.
           searched: the ranges of a search; None for a grid.
           batch_schedule: how batches grow; None where they stay.
+          grid_trials: of the grid through which the best rate was followed; None where it was not.
         """
         names = tuple(hparams)
         place = lambda trial: (trial.batch_size, trial.seed, *(trial.hparams[name] for name in names))
@@ -173,6 +177,7 @@ class Result(NamedTuple):
             schedule=schedule,
             searched=searched,
             batch_schedule=batch_schedule,
+            grid_trials=grid_trials,
         )
 
     @property

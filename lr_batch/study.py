@@ -16,6 +16,7 @@ from lr_batch.design import Design, check_design, with_ranges
 from lr_batch.fields import (
     MAX_TRIALS,
     read_batch_sizes,
+    read_follow,
     read_seeds,
     read_space,
     whole,
@@ -33,10 +34,9 @@ from lr_batch.problem.regularized import RegularizedOptimizer, check_regularizer
 from lr_batch.problem.scheduled import Schedule, ScheduledOptimizer, read_schedule
 from lr_batch.problem.shapes import check_groups, check_shapes
 from lr_batch.problem.space import check_space
-from lr_batch.problem.workload import EXECUTIONS, Goal, Workload, num_examples
+from lr_batch.problem.workload import Goal, Workload, num_examples, read_lanes
 from lr_batch.resolve import as_optimizer, as_regularizer, as_workload
 from optim.arguments import explain_arguments
-from optim.names import unknown
 
 
 @explain_arguments
@@ -61,6 +61,8 @@ class Study:
       slack: a chunk ends once `slack` times the steps of its first lane to reach the goal are done, so every trial
         within that factor of the best is measured. At least 1; infinite switches racing off.
       extend: whether the grid of learning rates grows by itself where the best rate lies on its edge.
+      follow: whether the best rate is followed through the grid, at less than half of the grid's examples, instead of
+        training every trial; see `lr_batch.following`. Of grids alone.
       lanes: how trials of a chunk are executed, "vmap", "blocks", "map" or "auto"; see `Workload.lanes`.
       regularizer: a name of `reg.REGULARIZERS` or a `reg.Regularizer`; its strengths are further names of `space`.
       schedule: a name of `lr_batch.SCHEDULES` or a `lr_batch.Schedule`: the rate of each step as the optimizer receives
@@ -100,6 +102,7 @@ class Study:
     budget: int | Length
     slack: float
     extend: bool
+    follow: bool
     lanes: str
     regularizer: reg.Regularizer | None
     schedule: Schedule | None
@@ -135,6 +138,7 @@ class Study:
         precision: str = FLOAT32,
         statistics: str | None = None,
         group_size: int | None = None,
+        follow: bool = False,
     ):
         put = lambda name, value: object.__setattr__(self, name, value)  # frozen after this
         given = with_statistics(as_workload(workload), statistics, group_size)
@@ -166,9 +170,7 @@ class Study:
         put("space", axes)
         repeated = {"batch sizes": repeated_sizes, "values of the space": repeated_values}
         put("notes", tuple(f"repeated {what} left out: {count}" for what, count in repeated.items() if count))
-        put("lanes", self.workload.lanes if lanes is None else lanes)
-        if not isinstance(self.lanes, str) or self.lanes not in EXECUTIONS:
-            raise ValueError(f"study: {unknown('lanes', self.lanes, EXECUTIONS)}")
+        put("lanes", read_lanes(self.workload.lanes if lanes is None else lanes))
         put("reached", reached)
         put("evaluation_growth", read_growth(evaluation_growth, reached))
         put("evaluation_share", read_share(evaluation_share, self.workload, self.goal, RULES[reached]))
@@ -176,6 +178,7 @@ class Study:
             raise ValueError(f"study: slack must be >= 1 (infinite: no racing), got {slack!r}")
         put("slack", slack)
         put("extend", extend)
+        put("follow", read_follow(follow, bool(design)))
         self._check_size()
         self._check_settings()
         check_shapes("study", self.workload, self.goal)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from lr_batch.checks import check
-from lr_batch.design import Asked
 from lr_batch.engine.cadence import cadence_at, counted_costs
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.chunk_plan import ChunkPlan, HandOut, Task, is_out_of_memory, run_within_memory
@@ -20,12 +18,9 @@ from lr_batch.engine.programs import ADVANCE, START, Programs
 from lr_batch.engine.step_cost import rows_worth_a_step
 from lr_batch.engine.task_run import engine_of, run_task
 from lr_batch.engine.workers import run_tasks, worker_devices
-from lr_batch.extension import ROUNDS as EXTENSIONS
-from lr_batch.extension import describe, rates_to_add
-from lr_batch.grid import product
 from lr_batch.problem.column import about_damaged
 from lr_batch.result import BUDGET, EngineReport, Result, Trial, cell_of, longest_trials, place
-from lr_batch.search_loss import losses
+from lr_batch.rounds import Round, rounds_of
 from lr_batch.study import Study
 from lr_batch.tally import Progress, Tally
 from optim.arguments import explain_arguments
@@ -117,7 +112,8 @@ class _Sweep:
         self.events = list(study.notes)
 
     def run(self) -> Result:
-        for wanted in self._searched() if self.study.design else self._grown():
+        for wanted in rounds_of(self.study, self._result):
+            self.events += wanted.events
             self._run_tasks(self._plan(wanted))
             if self._ends_early():
                 break
@@ -134,56 +130,24 @@ class _Sweep:
         given_up = self.hand_out is not None and bool(self.hand_out.given_up)
         return given_up or (self._is_late() and bool(self.tally.missing()))
 
-    def _grown(self) -> Iterator[Mapping[int, Sequence[Asked]]]:
-        """The grid, and then rates beyond its edges where the best ones lie there."""
-        yield dict.fromkeys(self.study.batch_sizes, [*map(Asked, self.study.settings)])
-        for _ in range(EXTENSIONS if self.study.extend else 0):
-            added = rates_to_add(self._result())
-            if not added:
-                return
-            self.events += describe(added)
-            yield {
-                size: [*map(Asked, product({**self.study.space, "learning_rate": rates}))]
-                for size, rates in added.items()
-            }
-
-    def _searched(self) -> Iterator[Mapping[int, Sequence[Asked]]]:
-        """What the search proposes, from the losses of what it proposed before."""
-        assert self.study.design
-        sizes = self.study.batch_sizes
-        rounds = self.study.design.rounds({size: self.study.steps_at(size) for size in sizes})
-        with contextlib.suppress(StopIteration):
-            wanted = next(rounds)
-            while True:
-                asked = {size: self._complete(proposed) for size, proposed in wanted.items()}
-                yield asked
-                settings = {size: [one.setting for one in row] for size, row in asked.items()}
-                wanted = rounds.send(losses(self.study, self._result(), settings))
-
-    def _complete(self, proposed: Sequence[Asked]) -> list[Asked]:
-        """What is asked for, with what all settings share."""
-        settings = self.study.with_fixed(one.setting for one in proposed)
-        return [one._replace(setting=setting) for one, setting in zip(proposed, settings, strict=True)]
-
-    def _plan(self, wanted: Mapping[int, Sequence[Asked]]) -> list[Task]:
+    def _plan(self, wanted: Round) -> list[Task]:
         """Chunks of every batch size and seed; each races against the best of those that are finished.
 
         A trial whose end is known, as it got to the goal, diverged or lost the race, does not go on.
         """
         known = {cell_of(trial): trial for trial in longest_trials(self.tally.trials())}
         best, tasks = best_by_cell(known.values()), []
-        for batch_size, asked in wanted.items():
+        for (batch_size, seed), asked in wanted.cells.items():
             steps = [self._until(batch_size, one.steps) for one in asked]
-            for seed in self.study.seed_numbers:
-                first = best.get((batch_size, seed), np.inf)
-                for until in dict.fromkeys(steps):
-                    last = min(until or np.inf, self.study.slack * first)
-                    settings = [
-                        one.setting
-                        for one, end in zip(asked, steps, strict=True)
-                        if end == until and goes_on(known.get(place(batch_size, seed, one.setting)), last)
-                    ]
-                    tasks += self.plan.tasks(batch_size, seed, settings, first=first, until=until)
+            first = best.get((batch_size, seed), np.inf)
+            for until in dict.fromkeys(steps):
+                last = min(until or np.inf, self.study.slack * first)
+                settings = [
+                    one.setting
+                    for one, end in zip(asked, steps, strict=True)
+                    if end == until and goes_on(known.get(place(batch_size, seed, one.setting)), last)
+                ]
+                tasks += self.plan.tasks(batch_size, seed, settings, first=first, until=until)
         return tasks
 
     def _until(self, batch_size: int, steps: int | None) -> int | None:
@@ -284,6 +248,7 @@ class _Sweep:
             schedule=self.study.schedule,
             batch_schedule=self.study.batch_schedule,
             searched=self.study.design and self.study.design.searched,
+            grid_trials=self.study.num_trials if self.study.follow else None,
             engine=self._engine_report(),
         )
 

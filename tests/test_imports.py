@@ -34,8 +34,8 @@ ROOMS = [
     {"engine"},
     {"generalization"},
     {"analysis"},
-    {"extension", "forecast", "noise", "search_loss"},
-    {"tally"},
+    {"extension", "following", "forecast", "noise", "search_loss"},
+    {"rounds", "tally"},
     {"sweep"},
     {"proposal"},
     {"__init__"},
@@ -50,11 +50,12 @@ PUBLIC = {
         "lr_batch.workloads": lr_batch.workloads,
     }.items()
 }
-# Tests of behaviour keep to the public names too. Excepted are what a test looks at from inside, and the shapes of the
-# fit, from which studies are made up to calibrate it.
+# Tests of behaviour keep to the public names too. Excepted are what a test looks at from inside, the shapes of the fit,
+# from which studies are made up to calibrate it, and the plan of following, which is replayed.
 OUTSIDE = ["hparam", "runs", "tests/hparam", "tests/optim", "tests/runs"]
 LOOKED_INTO = {
     "lr_batch.analysis.rate_shapes",
+    "lr_batch.following.to_measure",
     "lr_batch.workloads.patch_conv.lane_by_lane",
     "lr_batch.workloads.patch_conv.of_patches",
 }

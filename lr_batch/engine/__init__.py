@@ -14,6 +14,7 @@ from lr_batch.engine.memory import chunk_memory, chunk_width
 from lr_batch.engine.products import Product, products
 from lr_batch.engine.programs import Engine, Programs
 from lr_batch.engine.segments import Source, gather_lanes, run_segment, segment_cadence
+from lr_batch.engine.step_cost import is_expensive
 from lr_batch.engine.task_run import run_task
 from lr_batch.engine.terms import padded, terms_of
 from lr_batch.engine.workers import Program, run_tasks, worker_devices
@@ -66,6 +67,7 @@ __all__ = [
     "gather_lanes",
     "halved",
     "in_blocks",
+    "is_expensive",
     "is_out_of_memory",
     "make_lane",
     "micro_batches_of",

@@ -18,6 +18,9 @@ GRADIENT = 2.25
 # `MOVED` times the parameters for each multiplication of an example's forward pass. Measured at batch size 1, as rows
 # evaluated: 16, 8, 5.5, 17 and 6.5 in the order above; counted 14, 5, 4.8, 14 and 7.
 FIXED, MOVED = 1.0, 4.0
+# Multiplications and additions of a forward pass of one row from which on a step is called expensive: a default study
+# then takes tens of minutes on two cores. digits_cnn has 50,000, pydoc_lm 850,000.
+EXPENSIVE = 250_000
 
 
 def rows_worth_a_step(study: Study, batch_size: int) -> float:
@@ -33,15 +36,25 @@ def rows_worth_a_step(study: Study, batch_size: int) -> float:
     return GRADIENT * counts[rung] * (rung + overhead)
 
 
+def is_expensive(study: Study) -> bool:
+    """Whether a study takes so long that it is worth leaving out trials that are likely to lose."""
+    return _forward_flops(study) >= EXPENSIVE
+
+
 @once_per_program()
 def _parameters_per_multiplication(study: Study) -> float:
     """Parameters over the multiplications of a forward pass of one row; 1 where each is used once or less often."""
+    params = jax.eval_shape(study.workload.init, jax.random.key(0))
+    size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+    return min(1.0, size / max(_forward_flops(study) / 2, 1))
+
+
+@once_per_program()
+def _forward_flops(study: Study) -> float:
+    """Multiplications and additions of products of matrices in a forward pass of one held-out row."""
     workload = study.workload
-    params = jax.eval_shape(workload.init, jax.random.key(0))
     start = jax.eval_shape(workload.before_training, jax.random.key(0))
     row = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), workload.eval_data
     )
-    flops = sum(product.flops * product.count for product in products(workload.evaluate, start, row))
-    size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
-    return min(1.0, size / max(flops / 2, 1))
+    return float(sum(product.flops * product.count for product in products(workload.evaluate, start, row)))

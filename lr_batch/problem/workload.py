@@ -13,6 +13,7 @@ from lr_batch.problem.statistics import Averages, Statistics
 from lr_batch.problem.trees import Key, PyTree
 from lr_batch.problem.whole_set import Metric
 from optim.arguments import explain_arguments
+from optim.names import unknown
 
 # How the lanes of a chunk are executed, the field `Workload.lanes`; see `lr_batch.lanes.execution`.
 VMAP, BLOCKS, MAP, AUTO = "vmap", "blocks", "map", "auto"
@@ -142,3 +143,10 @@ def num_examples(data: PyTree) -> int:
             f"num_examples: arrays of one data set must have the same number of rows, got {sorted(lengths)}"
         )
     return lengths.pop()
+
+
+def read_lanes(value: Any) -> str:
+    """How lanes are executed: a name of `EXECUTIONS`."""
+    if not isinstance(value, str) or value not in EXECUTIONS:
+        raise ValueError(f"study: {unknown('lanes', value, EXECUTIONS)}")
+    return value

@@ -57,7 +57,7 @@ class Work:
         fields = {
             name: value for name, value in dataclasses.asdict(self.filled()).items() if name != "optimizer"
         }
-        study = StudyOptions(**fields, racing=racing, extend=False).study(self.optimizer)
+        study = StudyOptions(**fields, racing=racing, extend=False, no_follow=True).study(self.optimizer)
         workload, metric = study.workload, study.goal.metric
         if workload.weights or workload.statistics or metric in workload.metrics:
             raise ValueError(

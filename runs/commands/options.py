@@ -90,6 +90,11 @@ class StudyOptions:
     fit: the numbers are the same. By default only what takes more than half of a chunk's memory is streamed."""
     no_stream: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Read them into memory first, though they take more."""
+    follow: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
+    """Follow the best rate from batch size to batch size instead of training the whole grid: less than half of its
+    examples, answers as exact. Default: where a step is expensive, as for networks of millions of operations."""
+    no_follow: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
+    """Train the whole grid, also where a step is expensive."""
     lanes: Annotated[Literal["vmap", "blocks", "map", "auto"] | None, optional("{vmap,blocks,map,auto}")] = (
         None
     )
@@ -141,7 +146,7 @@ class StudyOptions:
             search = dataclasses.replace(search, space=search.without(without))
             examples = lr_batch.num_examples(workload.train_data)
             design, space, units = search.design(fixed, default, examples)
-        return lr_batch.Study(
+        study = lr_batch.Study(
             workload=workload,
             optimizer=row,
             batch_sizes=None if self.batch_sizes is None else parse.batch_sizes(self.batch_sizes),
@@ -160,8 +165,23 @@ class StudyOptions:
             budget=None if self.budget is None else parse.budget(str(self.budget)),
             slack=2.0 if self.racing else float("inf"),
             extend=self.extend,
+            follow=self.follow,
             lanes=self.lanes,
         )
+        return dataclasses.replace(study, follow=True) if self._follows(study) else study
+
+    def _follows(self, study: Study) -> bool:
+        """Whether the best rate is followed where it was not asked for."""
+        if self.follow and self.no_follow:
+            raise parse.UsageError("--follow and --no-follow are opposites; give one")
+        if self.no_follow or study.design:
+            return False
+        from lr_batch.engine import is_expensive
+
+        try:
+            return is_expensive(study)
+        except Exception:  # of the user's code; what is wrong with it, `check` says
+            return False
 
     def _workload(self) -> Workload:
         """The workload with its examples where they are to be held."""

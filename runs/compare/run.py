@@ -24,7 +24,7 @@ from runs.text import harmless
 from runs.workers.hand_out import FolderHandOut
 
 NOBODY: Mapping[str, FolderHandOut] = MappingProxyType({})
-GRID = ("space", "batch_sizes", "seeds", "extend", "trials")
+GRID = ("space", "batch_sizes", "seeds", "extend", "follow", "trials")
 
 
 NO_TIME = 1e-3  # seconds, for the studies after a time limit: what is stored of them is read

@@ -63,10 +63,11 @@ def print_dry_run(study: Study, stream: IO[str]) -> None:
     check(study)
     plan = planned(study)
     need = chunk_memory(study)
+    followed = "; of these the best rate is followed through less than half" if study.follow else ""
     proposed = f" that {study.design.searched.search} proposes" if study.design else ""
     say(
         f"{counted(study.num_trials, 'trial')}: {counted(len(study.batch_sizes), 'batch size')} x "
-        f"{counted(study.num_settings, 'setting')}{proposed} x {counted(len(study.seed_numbers), 'seed')}"
+        f"{counted(study.num_settings, 'setting')}{proposed} x {counted(len(study.seed_numbers), 'seed')}{followed}"
     )
     say(
         f"memory: {need.chunk(plan.width, plan.execution) / 1e6:,.0f} MB a chunk "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,7 @@ def description(study: Study) -> dict:
         "batch_sizes": list(study.batch_sizes),
         "seeds": study.seeds,
         "extend": study.extend and not study.design,
+        **({"follow": True} if study.follow else {}),
         **(_searched(study.design.searched) if study.design else {}),
     }
 
@@ -214,6 +216,7 @@ def _result(store: Store) -> Result:
         schedule=Schedule(**study["schedule"]) if study.get("schedule") else None,
         batch_schedule=batches_of(study),
         searched=Searched.read(study["searched"], study["trials"]) if study.get("searched") else None,
+        grid_trials=grid_trials_of(study),
         engine=EngineReport(
             seconds=seconds,
             compile_seconds=0.0,
@@ -237,6 +240,14 @@ def batches_of(study: Mapping[str, Any]) -> BatchSchedule | None:
     """The batch schedule of a described study."""
     described = study.get("batch_schedule")
     return BatchSchedule.read(described) if described else None
+
+
+def grid_trials_of(study: Mapping[str, Any]) -> int | None:
+    """Trials of the grid through which the best rate of a described study was followed; None where it was not."""
+    if not study.get("follow"):
+        return None
+    seeds = study["seeds"] if isinstance(study["seeds"], int) else len(study["seeds"])
+    return len(study["batch_sizes"]) * seeds * math.prod(map(len, study["space"].values()))
 
 
 def examples_of(study: Mapping[str, Any]) -> Callable[[int, int], float]:

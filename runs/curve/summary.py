@@ -29,6 +29,7 @@ def summarize(
             "goal": goal_summary(result),
             "budget": result.budget if isinstance(result.budget, int) else str(result.budget),
             "trials": result.num_trials,
+            "grid_trials": result.grid_trials,
             "reached": int((result.status == REACHED).sum()),
             "diverged": int((result.status == DIVERGED).sum()),
             "steps_to_goal": [_row(optimum) for optimum in optima],

@@ -11,7 +11,7 @@ from lr_batch import CriticalAtGoal, CriticalBatchSize, LearningRateLaw, Optimum
 from runs.curve.analysis import Analysis
 from runs.curve.law_words import exponents_text, formula_text
 from runs.curve.protocols import protocol_lines, protocols_table
-from runs.curve.words import batch_estimate, count, critical_batch, interval, noise_words
+from runs.curve.words import batch_estimate, count, critical_batch, interval, noise_words, trials
 from runs.text import Printer, table
 
 
@@ -40,6 +40,8 @@ def print_outcome(result: Result, outcome: Analysis, stream: IO[str]) -> None:
     if any(entry.critical for entry in outcome.goals[1:]):
         say("\nAt other goals, from the same trials:")
         say(goals_table(outcome.goals))
+    if result.grid_trials is not None:
+        say(f"followed             the best rate through the grid: measured {trials(result)}")
     share = result.engine.evaluation_share
     if share:
         say(f"evaluations          {share:.0%} of the time of training, by the rows and examples read")

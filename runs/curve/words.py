@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lr_batch import CriticalBatchSize, Estimate
+from lr_batch import CriticalBatchSize, Estimate, Result
+from optim.names import counted
 
 
 def batch(value: float, measured: tuple[int, int]) -> str:
@@ -54,6 +55,14 @@ def noise_words(noise: Mapping[str, Any]) -> str:
     """
     best, low, high = ("infinite" if noise[x] is None else count(noise[x]) for x in ("best", "low", "high"))
     return f"{best} ({low} to {high}) over {noise['steps']:,} steps at batch {noise['batch_size']:,}"
+
+
+def trials(result: Result) -> str:
+    """How many there are; where the best rate was followed, as "302 of the grid's 704 trials (43%)"."""
+    measured, grid = result.num_trials, result.grid_trials
+    if grid is None:
+        return counted(measured, "trial")
+    return f"{measured:,} of the grid's {grid:,} trials ({percent(measured / grid)})"
 
 
 def count(value: float) -> str:

@@ -17,7 +17,7 @@ CELL_LABELS = (
     "outpaced: stopped before its budget",
     "budget spent",
     "diverged",
-    "not run",
+    "not measured",
 )
 
 
@@ -115,6 +115,15 @@ def rate_grid(table: Cells) -> RateGrid:
     np.minimum.at(steps, row, table.steps.T)
     np.minimum.at(outcome, row, table.outcome.T)
     return RateGrid(rates, edges, steps, outcome, row)
+
+
+def cell_boxes(
+    where: Int[np.ndarray, "cells 2"], edges: Float[np.ndarray, " batch+1"], grid: RateGrid
+) -> list[list[tuple[float, float]]]:
+    """The corners of cells (row of the rate, number of the batch size); `edges` are those of the batch sizes."""
+    return [
+        [(edges[b + i], grid.edges[r + j]) for i, j in ((0, 0), (1, 0), (1, 1), (0, 1))] for r, b in where
+    ]
 
 
 def geometric_edges(centres: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n+1"]:

@@ -27,7 +27,7 @@ APART = {
     "budget",
     "slack",
 }
-ELSEWHERE = {"seeds", "lanes", "extend", "notes", "design"}
+ELSEWHERE = {"seeds", "lanes", "extend", "follow", "notes", "design"}
 PLAIN = sorted({field.name for field in dataclasses.fields(Study)} - APART - ELSEWHERE)
 
 

@@ -5,6 +5,7 @@ from command_line import MODEL, command
 
 import runs.curve.run
 from runs.arguments import parsed
+from runs.parse import UsageError
 
 FILE = """
 workload = "my.py:workload"
@@ -34,7 +35,9 @@ def here(tmp_path, monkeypatch):
 
 def studied(*words):
     curve = parsed(["curve", *words])
-    return runs.curve.run.description(curve.study.study(curve.optimizer, curve.schedule))
+    return runs.curve.run.description(
+        curve.study.study(curve.optimizer or "sgd", curve.schedule, search=curve.search)
+    )
 
 
 def test_a_file_says_what_the_options_say():
@@ -43,6 +46,25 @@ def test_a_file_says_what_the_options_say():
     assert typed["seeds"] == 2 and typed["slack"] == "inf"
     more = studied("--config", "study.toml", "--budget", "70")
     assert more == typed | {"budget": 70, "program": more["program"]}
+
+
+def test_the_best_rate_is_followed_where_it_is_asked_for_or_a_step_is_expensive(tmp_path, monkeypatch):
+    (tmp_path / "follow.toml").write_text("follow = true")
+    (tmp_path / "whole.toml").write_text("follow = false")
+    words = ["my.py:workload", "--batch-sizes", "4,8"]
+    whole = studied(*words)
+    assert (
+        studied(*words, "--follow") == studied(*words, "--config", "follow.toml") == whole | {"follow": True}
+    )
+    assert studied(*words, "--no-follow") == studied(*words, "--config", "whole.toml") == whole
+    monkeypatch.setattr("lr_batch.engine.step_cost.EXPENSIVE", 30)  # operations: 5 inputs, 3 classes
+    assert studied(*words) == whole | {"follow": True} and studied(*words, "--no-follow") == whole
+    searched = ["--search", "random", "--space", "learning_rate=log(0.1,1)", "--trials", "2"]
+    assert "follow" not in studied(*words, *searched)
+    with pytest.raises(UsageError, match="^--follow and --no-follow are opposites; give one$"):
+        studied(*words, "--follow", "--no-follow")
+    monkeypatch.setattr("lr_batch.engine.step_cost.EXPENSIVE", 31)
+    assert studied(*words) == whole
 
 
 def test_what_is_saved_is_the_same_study(capsys, tmp_path):

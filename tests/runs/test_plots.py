@@ -216,7 +216,12 @@ def test_a_rate_tried_at_one_batch_size_only_is_not_run_at_the_others():
         curves=tuple(curve for curve, keep in zip(kept.curves, mask, strict=True) if keep),
     )
     assert rate_grid(cells(result)).outcome[0].tolist() == [OUTPACED_CELL, NOT_RUN]
-    heatmap(result, unfitted(result))
+    drawn = heatmap(result, unfitted(result))
+    assert "not measured" in [text.get_text() for text in drawn.legends[0].get_texts()]
+    left_out = [
+        part for part in learning_rate(result, unfitted(result)).axes[0].collections if part.get_paths()
+    ]
+    assert [len(part.get_paths()) for part in left_out if isinstance(part, PolyCollection)] == [1]
 
 
 def test_many_rates_are_pooled_into_rows():

@@ -23,6 +23,7 @@ from runs.plots.cells import (
     NOT_RUN,
     OUTPACED_CELL,
     RateGrid,
+    cell_boxes,
     geometric_edges,
     rate_grid,
 )
@@ -32,7 +33,7 @@ _LOOKS: dict[int, dict[str, Any]] = {
     OUTPACED_CELL: {"facecolor": "#f1f2f4", "edgecolor": "#c3c8cf", "hatch": ""},
     BUDGET_CELL: {"facecolor": "#e3e5e9", "edgecolor": "#8b929c", "hatch": "////"},
     DIVERGED_CELL: {"facecolor": "#fdf0e8", "edgecolor": "#e39a6d", "hatch": "xxx"},
-    NOT_RUN: {"facecolor": "white", "edgecolor": "white", "hatch": ""},
+    NOT_RUN: {"facecolor": "white", "edgecolor": "#d9dce1", "hatch": "..."},
 }
 
 
@@ -90,15 +91,10 @@ def _draw_failures(axes: Axes, edges, grid: RateGrid) -> list[Patch]:
         where = np.argwhere(grid.outcome == outcome)
         if len(where) == 0:
             continue
-        boxes = [_box(edges[b], edges[b + 1], grid.edges[r], grid.edges[r + 1]) for r, b in where]
+        boxes = cell_boxes(where, edges, grid)
         axes.add_collection(PolyCollection(boxes, linewidth=0, **looks), autolim=False)
-        if outcome != NOT_RUN:
-            handles.append(Patch(label=CELL_LABELS[outcome], linewidth=0.5, **looks))
+        handles.append(Patch(label=CELL_LABELS[outcome], linewidth=0.5, **looks))
     return handles
-
-
-def _box(left, right, low, high):
-    return [(left, low), (right, low), (right, high), (left, high)]
 
 
 def _mark_best(axes: Axes, batch_sizes, grid: RateGrid) -> list:

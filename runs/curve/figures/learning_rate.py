@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from lr_batch import LearningRateLaw, Optimum, Result
 from runs.curve.analysis import Analysis
 from runs.curve.law_words import exponents_text
 from runs.plots import style
-from runs.plots.cells import DIVERGED_CELL, RateGrid, rate_grid
+from runs.plots.cells import DIVERGED_CELL, NOT_RUN, RateGrid, cell_boxes, geometric_edges, rate_grid
 
 # Slope in log-log, name, dashes: the two rules by which the rate is commonly moved with the batch.
 GUIDES = ((1.0, "∝ batch", (5, 3)), (0.5, "∝ √batch", (1.5, 2)))
@@ -23,8 +24,8 @@ GUIDES = ((1.0, "∝ batch", (5, 3)), (0.5, "∝ √batch", (1.5, 2)))
 def learning_rate(result: Result, outcome: Analysis, path: str | Path | None = None) -> Figure:
     """Best rates with intervals (hollow: at the edge of the grid), the best law, guides of slope 1 and 1/2.
 
-    What lies beyond the measured rates is shaded. Without a law a remark says why there is none. Written to
-    `path` if given.
+    What was not measured, beyond the grid or within it, is shaded. Without a law a remark says why there is
+    none. Written to `path` if given.
     """
     figure = style.new_figure(7.2, 5.2)
     axes = style.add_axes(figure, bottom=0.2, height=0.645)
@@ -37,6 +38,8 @@ def learning_rate(result: Result, outcome: Analysis, path: str | Path | None = N
     optima = [row for row in outcome.optima if row.learning_rate]
     style.log_axis(axes.yaxis, result.rate_name, grid.edges[0] / 1.25, grid.edges[-1] * 1.25)
     _shade_unmeasured(axes, grid)
+    if not result.searched:  # whose settings are no grid
+        _shade_left_out(axes, outcome.cells.batch_sizes, grid)
     _mark_diverged(axes, outcome.cells.batch_sizes, grid)
     if optima:
         _draw_guides(axes, optima)
@@ -55,6 +58,13 @@ def _shade_unmeasured(axes: Axes, grid: RateGrid) -> None:
     low, high = axes.get_ylim()
     axes.axhspan(low, grid.edges[0], color=style.FAINT, linewidth=0, label="outside the measured rates")
     axes.axhspan(grid.edges[-1], high, color=style.FAINT, linewidth=0)
+
+
+def _shade_left_out(axes: Axes, batch_sizes: np.ndarray, grid: RateGrid) -> None:
+    """Rates that other batch sizes were measured at."""
+    edges = geometric_edges(batch_sizes.astype(float))
+    boxes = cell_boxes(np.argwhere(grid.outcome == NOT_RUN), edges, grid)
+    axes.add_collection(PolyCollection(boxes, facecolor=style.FAINT, linewidth=0, zorder=0.5), autolim=False)
 
 
 def lowest_diverged(grid: RateGrid) -> np.ndarray:

@@ -12,6 +12,7 @@ from runs.plots.cells import (
     BUDGET_CELL,
     CELL_LABELS,
     DIVERGED_CELL,
+    NOT_RUN,
     OUTPACED_CELL,
     Cells,
     RateGrid,
@@ -23,6 +24,7 @@ _FAILURES = {
     OUTPACED_CELL: {"symbol": "circle", "size": 4, "color": "#c3c8cf"},
     BUDGET_CELL: {"symbol": "line-ne-open", "size": 9, "color": style.MUTED},
     DIVERGED_CELL: {"symbol": "x-thin-open", "size": 8, "color": style.VERMILION},
+    NOT_RUN: {"symbol": "line-ew-open", "size": 5, "color": "#d9dce1"},
 }
 _RING = {"symbol": "circle", "size": 10, "color": "white", "line": {"color": style.INK, "width": 1.3}}
 
@@ -80,7 +82,7 @@ def _cell_texts(result: Result, table: Cells, grid: RateGrid) -> np.ndarray:
         cell = at_rate[trial], at_batch[trial]
         texts[cell] = texts[cell] or f"batch size {result.batch_size[trial]}, rate {grid.rates[cell[0]]:.4g}"
         texts[cell] += f"<br>seed {result.seed[trial]}: {_trial_text(result, trial)}"
-    return texts
+    return np.where(grid.outcome == NOT_RUN, CELL_LABELS[NOT_RUN], texts)
 
 
 def _trial_text(result: Result, trial: int) -> str:

@@ -15,6 +15,7 @@ from runs.curve.report.heatmap import heatmap_chart
 from runs.curve.report.scaling import rate_chart, steps_chart
 from runs.curve.report.tables import cards, engine_table, protocols_table, steps_table, study_table
 from runs.curve.report.training import training_chart
+from runs.curve.words import trials
 from runs.write import plain, write_atomically
 
 _STYLE = """
@@ -88,7 +89,7 @@ def write_report(result: Result, outcome: Analysis, path: str | Path) -> None:
     charts, summary = charts_of(result, outcome), outcome.summary
     page = _PAGE.format(
         title=f"{escape(result.workload)} with {escape(result.optimizer)}",
-        subtitle=f"{result.num_trials:,} trials to the goal {escape(str(result.goal))}",
+        subtitle=f"{trials(result)} to the goal {escape(str(result.goal))}",
         style=_STYLE,
         warnings="".join(f'<p class="warning">{escape(str(note))}</p>' for note in summary["notes"]),
         advice=f'<p class="advice">{escape(outcome.advice)}</p>',

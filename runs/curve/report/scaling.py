@@ -32,7 +32,7 @@ from runs.curve.report.blocks import (
 )
 from runs.curve.words import noise_words
 from runs.plots import style
-from runs.plots.cells import rate_grid
+from runs.plots.cells import CELL_LABELS, NOT_RUN, rate_grid
 
 
 def steps_chart(result: Result, outcome: Analysis) -> Spec:
@@ -147,6 +147,10 @@ def rate_chart(result: Result, outcome: Analysis) -> Spec:
     hover = [f"batch {b}: diverged at rate {r:.3g}" for b, r in zip(sizes, diverged, strict=True)]
     cross = {"symbol": "x-thin-open", "size": 8, "color": style.VERMILION}
     data = [markers("lowest rate that diverged", sizes, diverged, hover, **cross)]
+    row, column = np.nonzero((grid.outcome == NOT_RUN) & (result.searched is None))
+    nothing = {"symbol": "line-ew-open", "size": 5, "color": "#d9dce1"}
+    names = [CELL_LABELS[NOT_RUN]] * len(row)
+    data.append(markers(CELL_LABELS[NOT_RUN], table.batch_sizes[column], grid.rates[row], names, **nothing))
     batch = _wide(result)
     for slope, name, _ in GUIDES if optima else ():
         data.append(

@@ -1,0 +1,69 @@
+"""What a study trains round after round, from what was measured before."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from lr_batch import following
+from lr_batch.design import Asked
+from lr_batch.extension import ROUNDS as EXTENSIONS
+from lr_batch.extension import describe, rates_to_add
+from lr_batch.grid import product
+from lr_batch.result import Result
+from lr_batch.search_loss import losses
+from lr_batch.study import Study
+
+
+class Round(NamedTuple):
+    """What is asked for at each batch size and seed, and what is to be said of it, in lines."""
+
+    cells: Mapping[tuple[int, int], Sequence[Asked]]
+    events: tuple[str, ...] = ()
+
+
+def rounds_of(study: Study, measured: Callable[[], Result]) -> Iterator[Round]:
+    """The rounds of a study; `measured` gives all trials of those before. The same results make the same rounds."""
+    return _searched(study, measured) if study.design else _grown(study, measured)
+
+
+def _grown(study: Study, measured: Callable[[], Result]) -> Iterator[Round]:
+    """The grid, or where the best rate is in it; and then rates beyond its edges where the best ones lie there."""
+    if study.follow:
+        for wanted in following.rounds(study, measured):
+            yield Round({cell: [*map(Asked, settings)] for cell, settings in wanted.items()})
+    else:
+        yield _of_all_seeds(study, dict.fromkeys(study.batch_sizes, [*map(Asked, study.settings)]))
+    for _ in range(EXTENSIONS if study.extend else 0):
+        added = rates_to_add(measured())
+        if not added:
+            return
+        beyond = {
+            size: [*map(Asked, product({**study.space, "learning_rate": rates}))]
+            for size, rates in added.items()
+        }
+        yield _of_all_seeds(study, beyond)._replace(events=describe(added))
+
+
+def _searched(study: Study, measured: Callable[[], Result]) -> Iterator[Round]:
+    """What the search proposes, from the losses of what it proposed before."""
+    assert study.design
+    rounds = study.design.rounds({size: study.steps_at(size) for size in study.batch_sizes})
+    with contextlib.suppress(StopIteration):
+        wanted = next(rounds)
+        while True:
+            asked = {size: _complete(study, proposed) for size, proposed in wanted.items()}
+            yield _of_all_seeds(study, asked)
+            settings = {size: [one.setting for one in row] for size, row in asked.items()}
+            wanted = rounds.send(losses(study, measured(), settings))
+
+
+def _complete(study: Study, proposed: Sequence[Asked]) -> list[Asked]:
+    """What is asked for, with what all settings share."""
+    settings = study.with_fixed(one.setting for one in proposed)
+    return [one._replace(setting=setting) for one, setting in zip(proposed, settings, strict=True)]
+
+
+def _of_all_seeds(study: Study, asked: Mapping[int, Sequence[Asked]]) -> Round:
+    return Round({(size, seed): asked[size] for size in asked for seed in study.seed_numbers})
