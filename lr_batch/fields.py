@@ -119,3 +119,16 @@ def read_follow(value: Any, searched: bool) -> bool:
             "study: follow is for grids of learning rates; a search proposes its settings itself"
         )
     return bool(value)
+
+
+def read_slack(value: Any) -> float:
+    """Of the race."""
+    if not isinstance(value, int | float | np.number) or not value >= 1:
+        raise ValueError(f"study: slack must be >= 1 (infinite: no racing), got {value!r}")
+    return value
+
+
+def about_repeated(batch_sizes: int, values: int) -> tuple[str, ...]:
+    """What is said of batch sizes and of values of the space that were given again."""
+    repeated = {"batch sizes": batch_sizes, "values of the space": values}
+    return tuple(f"repeated {what} left out: {count}" for what, count in repeated.items() if count)

@@ -15,9 +15,11 @@ import reg
 from lr_batch.design import Design, check_design, with_ranges
 from lr_batch.fields import (
     MAX_TRIALS,
+    about_repeated,
     read_batch_sizes,
     read_follow,
     read_seeds,
+    read_slack,
     read_space,
     whole,
 )
@@ -143,20 +145,19 @@ class Study:
         put = lambda name, value: object.__setattr__(self, name, value)  # frozen after this
         given = with_statistics(as_workload(workload), statistics, group_size)
         put("workload", in_precision(given, precision))
-        normalised = self.workload.statistics
-        put("statistics", normalised and normalised.mode)
-        put("group_size", normalised and normalised.group)
-        put("precision", precision)
+        for name, value in {"precision": precision, "reached": reached, "extend": extend}.items():
+            put(name, value)
+        own = self.workload
+        put("statistics", own.statistics and own.statistics.mode)
+        put("group_size", own.statistics and own.statistics.group)
         put("optimizer", as_optimizer(optimizer))
         put("regularizer", as_regularizer(regularizer))
-        put("goal", parse_goal(self.workload.goal if goal is None else goal))
+        put("goal", parse_goal(own.goal if goal is None else goal))
         in_float32("study: threshold of the goal", [self.goal.threshold])
-        budget = self.workload.budget if budget is None else budget
         put("seeds", read_seeds(seeds))
-        batch_sizes = self.workload.batch_sizes if batch_sizes is None else batch_sizes
-        examples = num_examples(self.workload.train_data)
-        sizes, repeated_sizes = read_batch_sizes(batch_sizes, examples)
-        put("budget", parse_budget(budget, examples))
+        examples = num_examples(own.train_data)
+        sizes, again = read_batch_sizes(own.batch_sizes if batch_sizes is None else batch_sizes, examples)
+        put("budget", parse_budget(own.budget if budget is None else budget, examples))
         whole("budget in steps", steps_within(self.budget, sizes[0]), low=1, high=MAX_STEPS)
         put("batch_schedule", read_batch_schedule(batch_schedule, sizes, examples))
         put("design", check_design(design))
@@ -166,22 +167,17 @@ class Study:
         put("schedule", read)
         axes, repeated_values = read_space(listed)
         put("batch_sizes", sizes)
-        check_groups(self.trained_batch_sizes, self.workload)
+        check_groups(self.trained_batch_sizes, own)
         put("space", axes)
-        repeated = {"batch sizes": repeated_sizes, "values of the space": repeated_values}
-        put("notes", tuple(f"repeated {what} left out: {count}" for what, count in repeated.items() if count))
-        put("lanes", read_lanes(self.workload.lanes if lanes is None else lanes))
-        put("reached", reached)
+        put("notes", about_repeated(again, repeated_values))
+        put("lanes", read_lanes(own.lanes if lanes is None else lanes))
         put("evaluation_growth", read_growth(evaluation_growth, reached))
-        put("evaluation_share", read_share(evaluation_share, self.workload, self.goal, RULES[reached]))
-        if not isinstance(slack, int | float | np.number) or not slack >= 1:
-            raise ValueError(f"study: slack must be >= 1 (infinite: no racing), got {slack!r}")
-        put("slack", slack)
-        put("extend", extend)
+        put("evaluation_share", read_share(evaluation_share, own, self.goal, RULES[reached]))
+        put("slack", read_slack(slack))
         put("follow", read_follow(follow, bool(design)))
         self._check_size()
         self._check_settings()
-        check_shapes("study", self.workload, self.goal)
+        check_shapes("study", own, self.goal)
 
     @property
     def optimizer_name(self) -> str:
