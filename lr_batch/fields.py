@@ -121,7 +121,7 @@ def read_follow(value: Any, searched: bool) -> bool:
     return bool(value)
 
 
-def read_slack(value: Any) -> float:
+def read_slack(value: Any) -> Any:
     """Of the race."""
     if not isinstance(value, int | float | np.number) or not value >= 1:
         raise ValueError(f"study: slack must be >= 1 (infinite: no racing), got {value!r}")

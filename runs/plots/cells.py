@@ -121,9 +121,8 @@ def cell_boxes(
     where: Int[np.ndarray, "cells 2"], edges: Float[np.ndarray, " batch+1"], grid: RateGrid
 ) -> list[list[tuple[float, float]]]:
     """The corners of cells (row of the rate, number of the batch size); `edges` are those of the batch sizes."""
-    return [
-        [(edges[b + i], grid.edges[r + j]) for i, j in ((0, 0), (1, 0), (1, 1), (0, 1))] for r, b in where
-    ]
+    corner = lambda b, r: (float(edges[b]), float(grid.edges[r]))
+    return [[corner(b, r), corner(b + 1, r), corner(b + 1, r + 1), corner(b, r + 1)] for r, b in where]
 
 
 def geometric_edges(centres: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n+1"]:
