@@ -11,12 +11,14 @@ import numpy as np
 from hparam.dimension import Dimension
 from hparam.grid import affordable_levels, grid_cells
 from hparam.registry import SEARCHES
-from hparam.search import FRESH, Key, Proposal, Search
+from hparam.rungs import go_on
+from hparam.search import FRESH, Key, Proposal, Search, Segment, to_proposal
 from hparam.space import Space
 from hparam.strategy_options import make_strategy
 from hparam.tuning.plan import RUNGS
 from hparam.tuning.tune import one_blas_thread
 from lr_batch import CHOICE, Asked, Axis, Design, Length, Rounds, Searched
+from optim.arguments import explain_arguments, shown
 
 ASK = 16  # settings that a search which learns proposes at a time
 # So many settings are tried for each feasible one that is wanted; then the search ends with what it has. Where more
@@ -25,6 +27,7 @@ TRIED_MAX = 2
 FIRST_RUNG = "min_steps"  # option of a search with rungs: the length of its first one
 
 
+@explain_arguments
 def search_design(
     space: Space,
     search: str = "quasi_random",
@@ -45,7 +48,7 @@ def search_design(
     nearer to it; what stops is censored where it stopped. Trials of every seed go on from the beginning, to the same
     numbers, so that nothing but the store is kept between rungs: with rungs three times as long as the one before, this
     costs up to half as much again as going on would. A bracket that is begun is trained as a whole, so that there may
-    be more than `trials`.
+    be more than `trials`; where these are too few to fill all rungs, the best of the highest one goes on to the budget.
 
     Args:
       space: what is searched; numbers or choices between numbers.
@@ -69,7 +72,7 @@ def search_design(
     >>> first[32][0].steps, first[64][0].steps
     (33, 17)
     """
-    options = options or {}
+    options = {} if options is None else options
     _check(search, trials, seed, ask, options)
     strategy = SEARCHES[search]
 
@@ -88,7 +91,9 @@ def search_design(
 
     def rounds(budgets: Mapping[int, int]) -> Rounds:
         asking = {
-            size: _Asking(make(size, budget), jax.random.key(seed), trials, brackets=strategy.brackets)
+            size: _Asking(
+                make(size, budget), space, budget, jax.random.key(seed), trials, brackets=strategy.brackets
+            )
             for size, budget in budgets.items()
         }
         while wanted := {size: row for size, one in asking.items() if (row := one.ask(at_once))}:
@@ -102,8 +107,9 @@ def search_design(
 class _Asking:
     """A search at one batch size."""
 
-    def __init__(self, search: Search, key: Key, trials: int, *, brackets: bool):
-        self.search, self.key, self.trials, self.brackets = search, key, trials, brackets
+    def __init__(self, search: Search, space: Space, budget: int, key: Key, trials: int, *, brackets: bool):
+        self.search, self.space, self.budget = search, space, budget
+        self.key, self.trials, self.brackets = key, trials, brackets
         self.state = search.init()
         self.proposal: Proposal | None = None
         self.losses: dict[tuple[float, ...], float] = {}  # of every setting that was tried, by its values
@@ -124,6 +130,8 @@ class _Asking:
             # What a state keeps of proposals that are not told is not wanted: some of them are left out.
             proposal, _ = self.search.ask(self.key, self.state, number)
         self.proposal = proposal.take(self._taken(proposal))
+        if rungs and not len(self.proposal):
+            self.proposal = to_proposal(self.space, self._last())
         return [
             Asked(dict(zip(self.proposal.settings, setting, strict=True)), steps or None)
             for setting, steps in zip(self._settings(), self.proposal.steps.tolist(), strict=True)
@@ -140,6 +148,15 @@ class _Asking:
             taken |= fresh & np.isin(proposal.label, sorted(begun))
         return taken | (proposal.continues != FRESH)
 
+    def _last(self) -> list[Segment]:
+        """The best trial of the highest rung up to the budget, where none has come so far: too few were asked for."""
+        alive = {i: s for i, s in self.state.segments.items() if np.isfinite(s.known_loss)}
+        highest = max((segment.steps for segment in alive.values()), default=self.budget)
+        if highest >= self.budget:
+            return []
+        _, best = min((s.known_loss, i) for i, s in alive.items() if s.steps == highest)
+        return [go_on(best, alive[best], self.budget)]
+
     def tell(self, losses: np.ndarray) -> None:
         assert self.proposal is not None
         self.state = self.search.tell(self.state, self.proposal, losses)
@@ -155,6 +172,8 @@ def _first_rung(options: Mapping[str, Any], batch_size: int, budget: int) -> dic
     given = options.get(FIRST_RUNG)
     if given is None:
         return {}
+    if isinstance(given, Length) and not (np.isfinite(given.value) and given.value >= 0):
+        raise ValueError(f"search: {FIRST_RUNG} must be a length of at least one step, got {given}")
     steps = max(1, round(given.in_steps(batch_size, budget))) if isinstance(given, Length) else given
     if isinstance(steps, int) and steps > budget:
         raise ValueError(
@@ -186,6 +205,10 @@ def _num_cells(space: Space, search: str, trials: int, options: Mapping[str, Any
 
 
 def _check(search: str, trials: int, seed: int, ask: int, options: Mapping[str, Any]) -> None:
+    if not isinstance(search, str):
+        raise ValueError(f"search: must be a name of hparam.SEARCHES, got {shown(search)}")
+    if not isinstance(options, Mapping):
+        raise ValueError(f"search: options must be a mapping from names, got {shown(options)}")
     if SEARCHES[search].changes:
         raise ValueError(
             f"search: {search} changes the hyperparameters of a trial while it is trained, so that its steps to the goal "
@@ -195,5 +218,7 @@ def _check(search: str, trials: int, seed: int, ask: int, options: Mapping[str, 
         raise ValueError("search: max_steps is the budget of the study at each batch size; leave it out")
     bounds = {"trials": (trials, 1, 1_000_000), "seed": (seed, 0, 2_000_000), "ask": (ask, 1, 100_000)}
     for field, (value, low, high) in bounds.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise ValueError(f"search: {field} must be a whole number, got {shown(value)}")
         if not low <= value <= high:
             raise ValueError(f"search: {field} must be from {low} to {high:,}, got {value:,}")

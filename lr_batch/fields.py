@@ -62,7 +62,7 @@ def read_seeds(value: Any) -> int | tuple[int, ...]:
     >>> read_seeds(4), read_seeds([2, 0, 1]), read_seeds((11, 10))
     (4, 3, (10, 11))
     """
-    if isinstance(value, str) or not hasattr(value, "__iter__"):
+    if isinstance(value, str) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0:
         return whole("seeds", value, low=1)
     given = [whole("seeds of a list", seed, low=0, high=MAX_SEED) for seed in listed_values("seeds", value)]
     if len(set(given)) < len(given):
@@ -86,7 +86,7 @@ def read_space(space: Mapping[str, Any]) -> tuple[dict[str, tuple[float, ...]], 
 
 def listed_values(field: str, values: Any) -> list:
     """The values of a field that takes several, one or more."""
-    if isinstance(values, str) or not hasattr(values, "__iter__"):
+    if isinstance(values, str) or not hasattr(values, "__iter__") or getattr(values, "ndim", 1) == 0:
         raise ValueError(f"study: {field} must be a list of numbers, got {values!r}")
     if hasattr(values, "__len__") and len(values) > MAX_TRIALS:  # reading them alone takes a minute
         raise ValueError(

@@ -84,9 +84,11 @@ def _check_schedule(owner: str, name: str, schedule: Callable[[Any], Any]) -> No
         except Exception as error:
             reason = str(error).partition("\n")[0]
             raise ValueError(f"{words}; calling {shown(schedule)} failed: {reason}") from error
-    array = np.ndim(rate) == 0 and jnp.issubdtype(getattr(rate, "dtype", object), jnp.number)
-    if not array and not isinstance(rate, int | float):
-        raise ValueError(f"{words}; {shown(schedule)} gives {shown(rate)}")
+    dtype = getattr(rate, "dtype", None)
+    real = dtype is not None and (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer))
+    if not (real and np.ndim(rate) == 0) and not isinstance(rate, int | float):
+        said = shown(rate) if dtype is None else f"{dtype} of shape {np.shape(rate)}"
+        raise ValueError(f"{words}; {shown(schedule)} gives {said}")
 
 
 def _default(signature: inspect.Signature, name: str) -> Any:

@@ -15,7 +15,8 @@ def unknown(kind: str, name: str, known: Collection[str]) -> str:
     """
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {kind} {name!r}{hint} (known: {', '.join(sorted(known))})"
+    said = " ".join(repr(name).split())  # an array's is several lines
+    return f"unknown {kind} {said}{hint} (known: {', '.join(sorted(known))})"
 
 
 def counted(number: int, noun: str) -> str:

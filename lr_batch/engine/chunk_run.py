@@ -62,7 +62,7 @@ def run_chunk(
         while bool(carry.running):
             stop = next_stop(terms.cadence, int(carry.evals), int(carry.draw.step), seconds_per_step)
             carry, seconds_per_step = _timed_slice(feed, carry, stop)
-            status = ChunkStatus.of(carry, terms, len(chunk.settings), seconds_per_step)
+            status = ChunkStatus.of(carry, terms, len(chunk.settings), engine.metric, seconds_per_step)
             waited = feed.waited if engine.streamed else None
             on_slice(status._replace(seconds=time.monotonic() - began, waited=waited))
             if not bool(carry.running):

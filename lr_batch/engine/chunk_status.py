@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lr_batch.lanes.race import Carry, Terms
+from lr_batch.problem.reaching import on_scale
 
 # The steps of the first lane to reach the goal, over those so far, lie between these where none has got there.
 SOONEST, LATEST = 1.25, 10.0
@@ -37,44 +38,47 @@ class ChunkStatus(NamedTuple):
     waited: float | None = None
 
     @classmethod
-    def of(cls, carry: Carry, terms: Terms, lanes: int, seconds_per_step: float | None = None) -> ChunkStatus:
-        """Of the first `lanes` lanes of a chunk that has been evaluated at least once."""
+    def of(
+        cls, carry: Carry, terms: Terms, lanes: int, metric: str, seconds_per_step: float | None = None
+    ) -> ChunkStatus:
+        """Of the first `lanes` lanes of a chunk that has been evaluated at least once, by the goal's metric."""
         steps_to_goal, alive = (
             np.asarray(column)[:lanes] for column in (carry.steps_to_goal, carry.lanes.alive)
         )
-        value = np.asarray(carry.value)[:lanes][alive]
+        value = np.asarray(carry.values)[int(carry.evals) - 1, :lanes][alive]
         best = value.max if terms.above else value.min
         reached = np.isfinite(steps_to_goal)
         return cls(
             reached=int(reached.sum()),
             alive=int(alive.sum()),
             step=int(carry.draw.step),
-            end=expected_end(carry, terms, lanes) if bool(carry.running) else int(carry.draw.step),
+            end=expected_end(carry, terms, lanes, metric) if bool(carry.running) else int(carry.draw.step),
             best_steps=float(steps_to_goal[reached].min()) if reached.any() else np.nan,
             best_value=float(best()) if len(value) else np.nan,
             seconds_per_step=seconds_per_step,
         )
 
 
-def expected_end(carry: Carry, terms: Terms, lanes: int) -> float:
+def expected_end(carry: Carry, terms: Terms, lanes: int, metric: str) -> float:
     """Steps at which the race is likely to end: by its slack after the first lane, at the budget at the latest."""
     budget = float(terms.cadence[int(terms.num_evals) - 1])
     first, step = float(carry.first), int(carry.draw.step)
     if not np.isfinite(first):
-        first = float(np.clip(_first_to_reach(carry, terms, lanes), SOONEST * step, LATEST * max(step, 1)))
+        likely = _first_to_reach(carry, terms, lanes, metric)
+        first = float(np.clip(likely, SOONEST * step, LATEST * max(step, 1)))
     return max(step, min(budget, float(terms.slack) * first))
 
 
-def _first_to_reach(carry: Carry, terms: Terms, lanes: int) -> float:
+def _first_to_reach(carry: Carry, terms: Terms, lanes: int, metric: str) -> float:
     """Steps at which the first lane reaches the goal if its metric goes on as over the last half of its steps.
 
-    As a line in log step; infinite where none gets nearer.
+    As a line in log step, on the scale on which the metric is averaged; infinite where none gets nearer.
     """
     now, steps = int(carry.evals) - 1, np.asarray(terms.cadence)
     before = int(np.searchsorted(steps[:now], steps[now] / 2))
     if not 0 < steps[before] < steps[now]:
         return np.inf
-    values = np.asarray(carry.values)[:, :lanes]
+    values = on_scale(metric, np.asarray(carry.values)[:, :lanes])
     distance = np.abs(values[now] - float(terms.threshold))
     with np.errstate(invalid="ignore"):  # a lane that has diverged is infinitely far away, before and now
         gained = np.abs(values[before] - float(terms.threshold)) - distance

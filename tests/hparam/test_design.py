@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hparam import Space, choice, integer, log, log1m, search_design
-from lr_batch import CHOICE, Axis, Length, Searched, Study
+from lr_batch import CHOICE, DIVERGED, Axis, Length, Searched, Study, best_of_trials, run
 
 SPACE = Space({"learning_rate": log(1e-3, 10), "momentum": log1m(0, 0.999)})
 
@@ -66,6 +66,20 @@ def distance(size, one):
     return abs(math.log(one.setting["learning_rate"] / {8: 0.01, 64: 1.0}[size]))
 
 
+@pytest.mark.parametrize("trials", [1, 9])
+def test_the_best_of_few_trials_goes_on_to_the_budget(trials):
+    """9 trials, 3 and 1 at the next rungs: the last one is a third of the budget."""
+    rows = asked_of(search_design(SPACE, "asha", trials=trials), distance, {8: 270})[8]
+    (whole,) = [one for one in rows if one.steps == 270]
+    assert distance(8, whole) == min(distance(8, one) for one in rows)
+    assert not any(
+        one.steps == 270
+        for one in asked_of(search_design(SPACE, "asha", trials=trials), lambda size, one: np.inf, {8: 270})[
+            8
+        ]
+    )
+
+
 def test_the_first_rung_in_the_unit_of_an_option():
     parts = {Length(0.1, "budget"): (270, 27), Length(64 * 20, "examples"): (160, 20), 30: (30, 30)}
     for length, firsts in parts.items():
@@ -98,6 +112,23 @@ def test_what_is_not_feasible_is_asked_for_again_by_the_same_sequence():
     feasible = [one for one in asked[64] if np.isfinite(high(64, one))]
     assert len(asked[8]) == 16 and asked[64][:16] == asked[8]
     assert len(feasible) == 16 and len(asked[64]) > 16
+
+
+def test_trials_that_diverge_are_replaced_until_enough_are_feasible():
+    """Of a whole study: what diverged with one of two seeds is not feasible either."""
+    design = search_design(Space({"learning_rate": log(1e-2, 1e2)}), trials=8)
+    study = Study("noisy_quadratic", "sgd", batch_sizes=(8,), seeds=2, budget=60, design=design)
+    result = run(study)
+    rates = np.unique(result.hparams["learning_rate"])
+    lost = {
+        rate
+        for rate, status in zip(result.hparams["learning_rate"], result.status, strict=True)
+        if status == DIVERGED
+    }
+    assert len(rates) - len(lost) == 8 and 1 <= len(lost) <= 8
+    assert min(lost) > max({*rates} - lost)
+    (best,) = best_of_trials(result)
+    assert (best.feasible, best.infeasible) == (8, len(lost))
 
 
 def test_a_search_ends_at_twice_the_settings_where_nothing_is_feasible():
@@ -143,6 +174,15 @@ def test_an_axis_is_its_own_inverse(scale, values):
         ({"search": "asha", "options": {"eta": 1}}, "eta must be >= 2"),
         ({"search": "sobol"}, "unknown search 'sobol'"),
         ({"trials": 0}, "trials must be from 1"),
+        ({"trials": None}, "trials must be a whole number, got None"),
+        ({"seed": 0.3}, "seed must be a whole number, got 0.3"),
+        ({"ask": []}, "ask must be a whole number, got a list"),
+        ({"search": {1}}, "must be a name of hparam.SEARCHES, got a set"),
+        ({"options": [1]}, "options must be a mapping from names, got a list"),
+        (
+            {"options": {"min_steps": Length(np.nan, "steps")}, "search": "asha"},
+            "must be a length of at least one",
+        ),
         ({"search": "grid", "options": {"depth": 2}}, "grid has no option 'depth'"),
         ({"space": Space({"learning_rate": log(0.1, 1), "act": choice("relu", "tanh")})}, "must be numbers"),
     ],

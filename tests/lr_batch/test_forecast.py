@@ -40,7 +40,7 @@ def status(values, *, reached=(), first=np.inf, goal=GOAL, slack=2.0, running=Tr
         first=np.float32(first),
         running=np.bool_(running),
     )
-    return ChunkStatus.of(carry, terms, lanes, 0.5)
+    return ChunkStatus.of(carry, terms, lanes, goal.metric, 0.5)
 
 
 FALLING = [[1.2], [1.2], [1.0], [0.8], [0.6]]  # 0.2 lower with each doubling: at the goal after two more
@@ -61,6 +61,13 @@ def test_a_lane_goes_on_as_over_the_last_half_of_its_steps(goal):
     values = 1 - values if goal.above else values
     assert status(values, goal=goal).end == pytest.approx(2 * 32)
     assert status(values[:, 2:], goal=goal).end == 2 * LATEST * 8
+
+
+def test_a_metric_with_a_scale_of_its_own_is_told_as_it_is():
+    """A perplexity is averaged in its logarithm, in which it falls like the loss above."""
+    found = status(np.exp(FALLING), goal=Goal("perplexity", math.exp(0.2)))
+    assert found.end == pytest.approx(2 * 32, rel=1e-3)
+    assert found.best_value == pytest.approx(math.exp(0.6))
 
 
 def test_a_first_lane_is_expected_neither_at_once_nor_beyond_all_bounds():

@@ -115,6 +115,9 @@ PUBLIC = {
     "shampoo: learning_rate must be a number or a function from the step to one; a function gives None": (
         lambda: optim.shampoo(lambda step: None)
     ),
+    "sgd: learning_rate must be a number .*; a function gives complex64 of shape \\(\\)": (
+        lambda: optim.sgd(lambda step: 1j)
+    ),
     "workload: metrics must be a mapping from the names .*, got a function": (
         lambda: lr_batch.Study(TINY._replace(metrics=lambda outputs, y: y))
     ),
