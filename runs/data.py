@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from lr_batch.data import Images, load_prepared, read_idx, tfds_folder
+from runs.convert import INFO, convert, convert_to_size
+from runs.pictures import prepare_pictures
 
 MNIST_FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -21,23 +24,36 @@ CIFAR_FILES = {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test
 CIFAR_RECORD = 1 + 3 * 32 * 32
 
 
-def prepare(name: str, source: str | Path) -> Path:
+def prepare(name: str, source: str | Path, size: int | None = None) -> Path:
     """Writes the data set `name` from the files in the folder `source`; returns the folder written.
 
     mnist and fashion_mnist are read from the four IDX files, plain or gzipped;
     cifar10 from the six files of its binary version. An existing data set is left
     as it is. It appears under its final name only when it is complete (TFDS
-    writes to another name and renames).
+    writes to another name and renames). Any other name is one of pictures in folders, one for
+    each class, in one `size` of pixels. A folder of TFDS becomes one in `array_record`, with a `size` one of
+    pictures that need no decoding.
 
     Raises:
       ValueError: in one line, if the data set is unknown or a file is missing,
         damaged, or does not fit the others.
     """
-    if name not in READERS:
-        raise ValueError(f"data prepare: unknown data set {name!r}; known: {', '.join(READERS)}")
     folder = Path(source).expanduser()
     if not folder.is_dir():
         raise ValueError(f"data prepare: {folder} is not a folder")
+    if not re.fullmatch("[a-z][a-z0-9_]*", name):  # as TFDS wants them
+        raise ValueError(
+            f"data prepare: a name has small letters, digits and _, such as my_pictures, got {name!r}"
+        )
+    if (folder / INFO).is_file():
+        return convert(name, folder) if size is None else convert_to_size(name, folder, size)
+    if size is not None:
+        return prepare_pictures(name, folder, size)
+    if name not in READERS:
+        raise ValueError(
+            f"data prepare: unknown data set {name!r}; known: {', '.join(READERS)}; pictures in a folder for each class "
+            "take --size PIXELS"
+        )
     splits = READERS[name](folder)
     with contextlib.redirect_stdout(sys.stderr):  # TFDS prints; stdout is for results.
         written = _write(name, splits)

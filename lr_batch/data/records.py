@@ -39,9 +39,9 @@ def records(
 ) -> tuple[Column, Column]:
     """Inputs and targets of a TFDS folder in the format `array_record`, for `lr_batch.from_arrays`.
 
-    Pictures become float32 in [0, 1], of one size; whole numbers int32, other numbers float32. What is read is a pure
-    function of the row: a study on columns has the same numbers, bit for bit, as one on the arrays
-    `numpy.asarray(column)`, and shares its trials.
+    Pictures, encoded or as bytes `[height, width, channels]`, become float32 in [0, 1], of one size; whole numbers int32,
+    other numbers float32. What is read is a pure function of the row: a study on columns has the same numbers, bit for
+    bit, as one on the arrays `numpy.asarray(column)`, and shares its trials.
 
     Args:
       folder: of one version, such as ~/tensorflow_datasets/mnist/3.0.1.
@@ -134,7 +134,9 @@ class RecordSource:
         read = field.decode(value)
         if read.shape != field.row.shape:
             there, first = ("x".join(map(str, shape)) for shape in (read.shape, field.row.shape))
-            raise ValueError(f"its {name} is {there}, the first record's {first}")
+            raise ValueError(
+                f"its {name} is {there}, the first record's {first}; data prepare --size makes them one"
+            )
         return read
 
     def _note(self, row: int, error: Exception) -> None:
@@ -237,6 +239,12 @@ def _field(what: str, feature: Any, value: Any) -> Field:
 
     if isinstance(feature, tfds.features.Image):
         decode = picture
+    elif (
+        isinstance(feature, tfds.features.Tensor)
+        and np.asarray(value).dtype == np.uint8
+        and np.ndim(value) == 3
+    ):
+        decode = of_pixels  # as data prepare --size writes them
     else:
         kind = np.asarray(value).dtype.kind
         if kind not in "iufb":
@@ -253,4 +261,9 @@ def picture(encoded: bytes) -> np.ndarray:
 
     with Image.open(io.BytesIO(encoded)) as image:
         pixels = np.asarray(image)
-    return (pixels if pixels.ndim == 3 else pixels[..., None]).astype(np.float32) / MAX_PIXEL
+    return of_pixels(pixels if pixels.ndim == 3 else pixels[..., None])
+
+
+def of_pixels(pixels: np.ndarray) -> np.ndarray:
+    """Bytes as numbers in [0, 1]."""
+    return pixels.astype(np.float32) / MAX_PIXEL

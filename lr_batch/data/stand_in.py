@@ -14,7 +14,15 @@ import numpy as np
 from jaxtyping import Num, UInt8
 
 from lr_batch.data.hash import hash_arrays
-from lr_batch.data.prepared import FROM_FILES, STAND_INS, DataNotPrepared, Images, is_prepared, tfds_folder
+from lr_batch.data.prepared import (
+    FROM_FILES,
+    FROM_PICTURES,
+    STAND_INS,
+    DataNotPrepared,
+    Images,
+    is_prepared,
+    tfds_folder,
+)
 
 FOLDER, VERSION, FILE = "stand-in", "1.0.0", "arrays.npz"
 PARTS = ("train", "held_out")
@@ -43,7 +51,7 @@ def stand_in_folder(name: str) -> Path:
 
 def data_state(name: str) -> str:
     """What a workload on a data set would be trained on: "prepared", "stand-in", or "missing"."""
-    if name in FROM_FILES and is_prepared(name):
+    if name in (*FROM_FILES, *FROM_PICTURES) and is_prepared(name):
         return PREPARED
     return STAND_IN if (stand_in_folder(name) / FILE).is_file() else MISSING
 

@@ -7,7 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from lr_batch.data.prepared import FROM_FILES, Images, is_prepared, load_prepared, version_folder
+from lr_batch.data.prepared import (
+    FROM_FILES,
+    FROM_PICTURES,
+    Images,
+    is_prepared,
+    load_prepared,
+    version_folder,
+)
 from lr_batch.data.records import records
 from lr_batch.data.stand_in import load_stand_in
 from lr_batch.problem.column import Column
@@ -36,8 +43,12 @@ def read_classes(data: str, inputs: tuple[int, ...], *, on_disk: bool = False) -
 
     The last 5,000 training images in the order of TFDS, which is a fixed shuffle, are held out (Shallue et al., 2019:
     55,000 / 5,000 for the MNIST family, 45,000 / 5,000 for CIFAR-10). The test split stays untouched. `on_disk` leaves
-    what is trained on in its records.
+    what is trained on in its records; pictures prepared from folders stay there anyway.
     """
+    if data in FROM_PICTURES and is_prepared(data):
+        folder = version_folder(data)
+        x, y = records(folder, "validation")
+        return Examples(records(folder), (np.asarray(x), np.asarray(y)))
     if data not in FROM_FILES or not is_prepared(data):
         return read_labels(data, inputs)
     x, y = _of_pixels(load_prepared(data)["train"])

