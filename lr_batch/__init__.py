@@ -20,6 +20,7 @@ from lr_batch.analysis.learning_rate_law import LearningRateLaw, learning_rate_l
 from lr_batch.analysis.measured_curve import Slope
 from lr_batch.analysis.optimum import Optimum
 from lr_batch.analysis.quadratic_curve import QuadraticCurve, quadratic_curve
+from lr_batch.analysis.ranking import Ranked, ranking
 from lr_batch.analysis.strength import BestStrength, StrengthRow, best_strengths, strength_rows
 from lr_batch.checks import check
 from lr_batch.data.records import records
@@ -92,6 +93,7 @@ __all__ = [
     "Proposal",
     "Progress",
     "QuadraticCurve",
+    "Ranked",
     "Ratio",
     "RegularizedOptimizer",
     "Result",
@@ -133,6 +135,7 @@ __all__ = [
     "parse_length",
     "propose_goal",
     "quadratic_curve",
+    "ranking",
     "ratio",
     "records",
     "run",

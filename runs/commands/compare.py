@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -40,6 +41,12 @@ class Compare:
     sgd,momentum,adam, or sgd where --schedules are compared."""
     schedules: Annotated[str, tyro.conf.arg(metavar="NAME,NAME,...")] = "constant"
     """Names of `lr-batch list schedules`, each with every optimizer; each takes what it knows of --set."""
+    by: Annotated[
+        Literal["steps", "examples", "seconds", "memory"] | None, optional("{steps,examples,seconds,memory}")
+    ] = None
+    """Also rank them by the least that each needs at any batch size: steps; examples; seconds of one trial as they were
+    trained here, evaluations included, which an otherwise idle machine has to have measured; bytes of one trial. Says
+    whether budgets, settings and seeds are equal, and whose best setting lies at the edge of its space."""
     time_limit: Annotated[str | None, optional("TIME")] = None
     """Such as 30m, 90s or 1h30m, for all studies together: what is finished by then is kept and told; the same command
     goes on."""
@@ -69,10 +76,13 @@ class Compare:
 
     def _report(self, compared: Compared) -> None:
         from lr_batch import StudyError
-        from runs.compare.outcome import compare, print_comparison, write_comparison
+        from runs.compare.outcome import compare, print_comparison, ranked, write_comparison
+        from runs.compare.run import stored_folders
         from runs.write import json_text
 
         comparison = compare(compared.outcomes)
+        if compared.outcomes and self.by:
+            comparison = ranked(comparison, self.by, stored_folders(compared.folder))
         if compared.outcomes:
             write_comparison(comparison, compared.folder)
         for line in compared.unfinished:
@@ -89,21 +99,24 @@ class Compare:
 
     def _stored(self) -> None:
         """Studies that were measured before; nothing is trained."""
-        from runs.compare.outcome import compare, print_comparison, write_comparison
+        from runs.compare.outcome import compare, print_comparison, ranked, write_comparison
         from runs.compare.run import opened_folders
         from runs.write import json_text
 
         changed = [
             field.name
             for field in dataclasses.fields(self)
-            if field.name not in ("study", "named", "output") and getattr(self, field.name) != field.default
+            if field.name not in ("study", "named", "output", "by")
+            and getattr(self, field.name) != field.default
         ]
         if changed or self.study != ComparedStudy():
             raise ValueError(
-                "compare: folders hold what was measured; of the options only --out and --json go with them"
+                "compare: folders hold what was measured; of the options only --by, --out and --json go with them"
             )
         folder, outcomes = opened_folders(self.named, self.output.out)
         comparison = compare(outcomes)
+        if self.by:
+            comparison = ranked(comparison, self.by, [Path(name) for name in self.named])
         write_comparison(comparison, folder)
         if self.output.json:
             print(json_text(comparison.summary))

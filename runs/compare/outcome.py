@@ -11,6 +11,8 @@ import numpy as np
 import lr_batch
 from lr_batch import CriticalBatchSize, Result
 from runs.compare.figures import compare_rates, compare_steps
+from runs.compare.rank import HEADINGS as HEADINGS_BY
+from runs.compare.rank import By, Ranking, cells, rank
 from runs.curve.analysis import Analysis
 from runs.text import Printer, table
 from runs.write import write_json
@@ -44,11 +46,12 @@ class Difference(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """`differences` are between each pair of optimizers whose curves could be fitted."""
+    """`differences` are between each pair of optimizers whose curves could be fitted; `ranking` if asked for."""
 
     outcomes: tuple[tuple[Result, Analysis], ...]
     differences: tuple[Difference, ...]
     summary: dict[str, Any]
+    ranking: Ranking | None = None
 
 
 def compare(outcomes: Sequence[tuple[Result, Analysis]]) -> Comparison:
@@ -64,6 +67,20 @@ def compare(outcomes: Sequence[tuple[Result, Analysis]]) -> Comparison:
         "differences": [difference._asdict() for difference in differences],
     }
     return Comparison(tuple(outcomes), differences, summary)
+
+
+def ranked(comparison: Comparison, by: By, folders: Sequence[Path]) -> Comparison:
+    """The comparison with its optimizers in rank; `folders` are those of their stores, in the same order."""
+    ranking = rank(comparison.outcomes, by, folders)
+    entry = {
+        "by": by,
+        "rows": [
+            row._asdict() | {"cost": row.cost._asdict(), "ratio": row.ratio and row.ratio._asdict()}
+            for row in ranking.rows
+        ],
+        "conditions": list(ranking.lines),
+    }
+    return comparison._replace(ranking=ranking, summary=comparison.summary | {"ranking": entry})
 
 
 def _differences(
@@ -95,6 +112,12 @@ def print_comparison(comparison: Comparison, stream: IO[str]) -> None:
     say(table(HEADINGS, rows, left=1))
     for quantity, name in (("s_min", "fewest steps"), ("critical_batch_size", "critical batch size")):
         for line in _lines(comparison, quantity, name):
+            say(line)
+    if comparison.ranking:
+        by = comparison.ranking.by
+        headings = ("rank", "optimizer", HEADINGS_BY[by], "at batch", "over the first")
+        say(table(headings, cells(comparison.ranking), left=2))
+        for line in comparison.ranking.lines:
             say(line)
 
 

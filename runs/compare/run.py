@@ -113,6 +113,17 @@ def stored_comparison(folder: Path) -> tuple[tuple[Result, Analysis], ...]:
     return tuple((result, write_outcome(result, path)) for path, result in found)
 
 
+def stored_folders(folder: Path) -> list[Path]:
+    """Folders of the studies of a comparison that have trials, in its order."""
+    with Store(folder, read_only=True) as store:
+        known = store.description
+    found = []
+    for path in known.study["folders"].values() if known else ():
+        with Store(folder / path, read_only=True) as store:
+            found += [folder / path] if store.trial_rows() else []
+    return found
+
+
 def opened_folders(
     folders: Sequence[str], out: Path | None
 ) -> tuple[Path, tuple[tuple[Result, Analysis], ...]]:

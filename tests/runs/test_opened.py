@@ -66,8 +66,8 @@ def test_what_cannot_be_compared_is_said(folders, tmp_path, capsys):
     assert main([*COMMAND, "--goal", "loss<0.6", "--seeds", "2", "--out", str(other)]) == DONE
     for arguments, said in (
         ([str(folders[0]), str(other)], "only studies of one workload, goal and rule"),
-        ([*map(str, folders), "--optimizers", "sgd,adam"], "only --out and --json"),
-        ([*map(str, folders), "--seeds", "8"], "only --out and --json"),
+        ([*map(str, folders), "--optimizers", "sgd,adam"], "only --by, --out and --json"),
+        ([*map(str, folders), "--seeds", "8"], "only --by, --out and --json"),
     ):
         assert main(["compare", *arguments, "--out", str(tmp_path / "out")]) == USAGE
         assert said in capsys.readouterr().err
@@ -75,3 +75,25 @@ def test_what_cannot_be_compared_is_said(folders, tmp_path, capsys):
     assert main(["compare", *map(str, folders), "--out", str(tmp_path / "both")]) == DONE
     with pytest.raises(ValueError, match="holds results of lr-batch compare; its studies are"):
         runs.open(tmp_path / "both")
+
+
+@pytest.mark.parametrize("by", ["steps", "seconds", "memory"])
+def test_stored_studies_are_ranked(folders, tmp_path, capsys, by):
+    words = ["compare", *map(str, folders), "--by", by, "--out", str(tmp_path / "out"), "--json"]
+    assert main(words) == DONE
+    ranking = json.loads(capsys.readouterr().out)["ranking"]
+    costs = [row["cost"]["best"] for row in ranking["rows"]]
+    assert ranking["by"] == by and costs == sorted(costs) and costs[0] > 0
+    assert any("seeds are NOT equal" in line for line in ranking["conditions"])
+    assert "settings tried at a batch size: 4 for all" in ranking["conditions"]
+
+
+def test_time_of_a_step_is_that_of_the_chunks_over_the_steps_of_their_trials(folders):
+    from runs.compare.rank import seconds_per_step
+    from runs.store import Store
+
+    with Store(folders[0], read_only=True) as store:
+        seconds = sum(chunk.seconds for chunk in store.chunks() if chunk.batch_size == 64)
+        steps = sum(row.steps for row in store.trial_rows() if row.batch_size == 64)
+    found = seconds_per_step(folders[0])
+    assert sorted(found) == [64, 128, 256, 512] and found[64] == pytest.approx(seconds / steps)
