@@ -12,7 +12,8 @@ which trials end, and a study that goes on makes the same one again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -30,8 +31,16 @@ ALIKE = (
 )
 
 
-def rounds(study: Study, measured: Callable[[], Result]) -> Iterator[Mapping[tuple[int, int], Settings]]:
-    """The settings of each round at batch sizes and seeds; `measured` gives all trials of the rounds before.
+class Followed(NamedTuple):
+    """The settings of a round at batch sizes and seeds, and the lanes of each chunk that later rounds are likely to ask
+    for, by batch size."""
+
+    cells: Mapping[tuple[int, int], Settings]
+    to_come: Mapping[int, Sequence[int]]
+
+
+def rounds(study: Study, measured: Callable[[], Result]) -> Iterator[Followed]:
+    """The rounds of a study; `measured` gives all trials of those before.
 
     The best rate of every setting of the other hyperparameters is followed for itself.
     """
@@ -42,8 +51,8 @@ def rounds(study: Study, measured: Callable[[], Result]) -> Iterator[Mapping[tup
         wanted = np.stack([to_measure(grid.log_rate, grid.log_size, plane) for plane in steps])
         if not wanted.any():
             return
-        yield grid.settings(wanted)
         asked |= wanted
+        yield Followed(grid.settings(wanted), grid.to_come(asked))
         # What was asked for and is not there did not fit into memory: it never reaches the goal.
         steps = np.where(asked, grid.steps(measured()), np.nan)
 
@@ -139,6 +148,17 @@ class _Grid:
                         s for s, is_wanted in zip(self.settings_of, here, strict=True) if is_wanted
                     ]
         return chosen
+
+    def to_come(self, asked: np.ndarray) -> dict[int, list[int]]:
+        """Lanes of the windows that were not asked for yet, by batch size."""
+        spacing = np.ptp(self.log_rate) / max(len(self.log_rate) - 1, 1)
+        rates = [
+            min(int(2 * half / spacing) + 1, len(self.log_rate)) if spacing else 1 for half in (FIRST, OTHERS)
+        ]
+        lanes: dict[int, list[int]] = {size: [] for size in self.sizes}
+        for i, j in np.argwhere(~asked.any((0, 3))).tolist():
+            lanes[self.sizes[i]].append(self.shape[0] * rates[min(j, 1)])
+        return lanes
 
     def steps(self, result: Result) -> np.ndarray:
         """To the goal; infinite where it was not reached or nothing was measured."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,7 +11,8 @@ import numpy as np
 
 
 class Finished(NamedTuple):
-    """Chunks of one batch size that are finished: their number, the sum of their steps, and of their seconds."""
+    """Chunks of one batch size that are finished: their number, the sum of their steps, and of the seconds that they
+    would have taken with all of their lanes."""
 
     chunks: int = 0
     steps: float = 0.0
@@ -22,18 +23,22 @@ class Finished(NamedTuple):
 
 
 class Course(NamedTuple):
-    """A chunk in flight: steps done, steps at its likely end, and seconds for each; None where no step was timed yet."""
+    """A chunk in flight: steps done, steps at its likely end, and seconds for each; None where no step was timed yet.
+
+    It takes `share` of the time of a chunk whose lanes are all trained.
+    """
 
     batch_size: int
     step: float
     end: float
     seconds_per_step: float | None
+    share: float = 1.0
 
 
 def seconds_left(
     finished: Mapping[int, Finished],
     in_flight: Sequence[Course],
-    waiting: Counter[int],
+    waiting: Mapping[int, float],
     *,
     steps_at: Callable[[int], int],
     worth: Callable[[int], float],
@@ -44,12 +49,12 @@ def seconds_left(
     Args:
       finished: by batch size.
       in_flight: chunks that have begun.
-      waiting: how many have not, by batch size.
+      waiting: how many have not, by batch size, one with fewer lanes being a part of one.
       steps_at: most steps at a batch size.
       worth: of a step at a batch size beside those at others, in time.
       at_once: chunks in flight at a time.
     """
-    ends, paces = _means(in_flight, "end"), _means(in_flight, "seconds_per_step")
+    ends, paces = _means(in_flight, lambda c: c.end), _means(in_flight, _whole_pace)
     ends |= {size: done.steps / done.chunks for size, done in finished.items()}
     paces |= {size: done.seconds / done.steps for size, done in finished.items()}
     if not paces:
@@ -59,10 +64,11 @@ def seconds_left(
         near = min(paces, key=lambda known: abs(math.log(known / batch_size)))
         return paces[near] * worth(batch_size) / worth(near)
 
-    begun = [(c.end - c.step) * (c.seconds_per_step or pace(c.batch_size)) for c in in_flight]
+    begun = [(c.end - c.step) * (c.seconds_per_step or c.share * pace(c.batch_size)) for c in in_flight]
     whole = {size: min(steps_at(size), expected_steps(ends, size)) * pace(size) for size in waiting}
     together = sum(begun) + sum(number * whole[size] for size, number in waiting.items())
-    return max(*begun, *whole.values(), together / at_once, 0.0)
+    longest = [min(number, 1.0) * whole[size] for size, number in waiting.items()]
+    return max(*begun, *longest, together / at_once, 0.0)
 
 
 def expected_steps(ends: Mapping[int, float], batch_size: int) -> float:
@@ -89,10 +95,16 @@ def expected_steps(ends: Mapping[int, float], batch_size: int) -> float:
     return float(np.exp(np.interp(math.log(batch_size), np.log([low, high]), steps)))
 
 
-def _means(in_flight: Sequence[Course], field: str) -> dict[int, float]:
+def _whole_pace(course: Course) -> float | None:
+    """Seconds of a step of all lanes."""
+    return course.seconds_per_step and course.seconds_per_step / course.share
+
+
+def _means(in_flight: Sequence[Course], value_of: Callable[[Course], float | None]) -> dict[int, float]:
     """By batch size, of those that have a value."""
     grouped: dict[int, list[float]] = defaultdict(list)
     for course in in_flight:
-        if getattr(course, field) is not None:
-            grouped[course.batch_size].append(getattr(course, field))
+        value = value_of(course)
+        if value is not None:
+            grouped[course.batch_size].append(value)
     return {size: float(np.mean(values)) for size, values in grouped.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from lr_batch import following
@@ -17,10 +18,12 @@ from lr_batch.study import Study
 
 
 class Round(NamedTuple):
-    """What is asked for at each batch size and seed, and what is to be said of it, in lines."""
+    """What is asked for at each batch size and seed, what is to be said of it, in lines, and the lanes of each chunk that
+    later rounds are likely to ask for, by batch size."""
 
     cells: Mapping[tuple[int, int], Sequence[Asked]]
     events: tuple[str, ...] = ()
+    to_come: Mapping[int, Sequence[int]] = MappingProxyType({})
 
 
 def rounds_of(study: Study, measured: Callable[[], Result]) -> Iterator[Round]:
@@ -32,7 +35,8 @@ def _grown(study: Study, measured: Callable[[], Result]) -> Iterator[Round]:
     """The grid, or where the best rate is in it; and then rates beyond its edges where the best ones lie there."""
     if study.follow:
         for wanted in following.rounds(study, measured):
-            yield Round({cell: [*map(Asked, settings)] for cell, settings in wanted.items()})
+            cells = {cell: [*map(Asked, settings)] for cell, settings in wanted.cells.items()}
+            yield Round(cells, to_come=wanted.to_come)
     else:
         yield _of_all_seeds(study, dict.fromkeys(study.batch_sizes, [*map(Asked, study.settings)]))
     for _ in range(EXTENSIONS if study.extend else 0):

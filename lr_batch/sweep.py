@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -114,7 +114,7 @@ class _Sweep:
     def run(self) -> Result:
         for wanted in rounds_of(self.study, self._result):
             self.events += wanted.events
-            self._run_tasks(self._plan(wanted))
+            self._run_tasks(self._plan(wanted), wanted.to_come)
             if self._ends_early():
                 break
         self.events += about_damaged(self.study.workload.train_data)
@@ -158,8 +158,8 @@ class _Sweep:
         end = int(evaluations[np.searchsorted(evaluations[:-1], steps)])
         return None if end == evaluations[-1] else end
 
-    def _run_tasks(self, tasks: list[Task]) -> None:
-        self.tally.plan(task.chunk for task in tasks)
+    def _run_tasks(self, tasks: list[Task], to_come: Mapping[int, Sequence[int]]) -> None:
+        self.tally.plan([task.chunk for task in tasks], self.plan.identity, to_come)
         missing = self.plan.unfinished(tasks, self._restore, self._note_halves)
         self._report()
         for chunk, outcome in self._outcomes(in_order(missing)):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lr_batch.engine.chunk import Chunk, ChunkResult
 from lr_batch.engine.chunk_status import ChunkStatus
+from lr_batch.engine.identity import Identity
 from lr_batch.forecast import Course, Finished, seconds_left
+from lr_batch.lanes.execution import block_size
 from lr_batch.problem.workload import Goal
 from lr_batch.result import DIVERGED, REACHED, Trial
+
+NOTHING: Mapping[int, Sequence[int]] = MappingProxyType({})
 
 
 class Best(NamedTuple):
@@ -73,11 +78,24 @@ class Tally:
         self._finished: dict[int, Finished] = {}  # by batch size
         self._best: dict[int, Best] = {}  # of finished chunks
         self._status: Counter[str] = Counter()  # of the trials in `_rows`
+        self._shares: dict[int, float] = {}  # of a whole chunk, those of this round
+        self._to_come: dict[int, float] = {}  # whole chunks of later rounds
         self._in_flight: dict[str, tuple[Chunk, ChunkStatus]] = {}
         self._waited: dict[str, tuple[float, float]] = {}  # of streamed chunks: seconds waited, and all
 
-    def plan(self, chunks: Iterable[Chunk]) -> None:
-        """Counts the chunks that are asked for."""
+    def plan(
+        self, chunks: Sequence[Chunk], identity: Identity, to_come: Mapping[int, Sequence[int]] = NOTHING
+    ) -> None:
+        """Counts the chunks that are asked for; to come are chunks of `identity` with so many lanes, by batch size."""
+        self._to_come = {
+            size: sum(share_of_width(identity, lanes) for lanes in each)
+            for size, each in to_come.items()
+            if each
+        }
+        shares: dict[int, list[float]] = {}
+        for chunk in chunks:
+            shares.setdefault(chunk.batch_size, []).append(share_of_chunk(chunk))
+        self._shares = {size: sum(own) / len(own) for size, own in shares.items()}
         for chunk in chunks:
             self._planned[chunk.batch_size] += 1
             self._asked[chunk.batch_size] += len(chunk.settings)
@@ -93,7 +111,9 @@ class Tally:
         self._rows[chunk.id] = (chunk, rows)
         self._status.update(rows.status)
         size, steps = chunk.batch_size, max(1, int(rows.steps.max()))
-        self._finished[size] = self._finished.get(size, Finished()).plus(steps, rows.seconds)
+        self._finished[size] = self._finished.get(size, Finished()).plus(
+            steps, rows.seconds / share_of_chunk(chunk)
+        )
         values = rows.values[-1] if len(rows.values) else np.full(1, np.nan)
         best = np.fmax if self.goal.above else np.fmin
         own = Best(size, float(np.fmin.reduce(rows.steps_to_goal)), float(best.reduce(values)))
@@ -153,11 +173,14 @@ class Tally:
     def left(self, **costs: Any) -> float | None:
         """Seconds that are likely to be left; `costs` as of `seconds_left`."""
         in_flight = [
-            Course(chunk.batch_size, status.step, status.end, status.seconds_per_step)
+            Course(chunk.batch_size, status.step, status.end, status.seconds_per_step, share_of_chunk(chunk))
             for chunk, status in self._in_flight.values()
         ]
         begun = Counter({size: done.chunks for size, done in self._finished.items()})
-        waiting = self._planned - begun - Counter(course.batch_size for course in in_flight)
+        unbegun = self._planned - begun - Counter(course.batch_size for course in in_flight)
+        waiting = dict(self._to_come)
+        for size, number in unbegun.items():
+            waiting[size] = waiting.get(size, 0.0) + number * self._shares.get(size, 1.0)
         return seconds_left(self._finished, in_flight, waiting, **costs)
 
     def best(self) -> tuple[Best, ...]:
@@ -186,3 +209,14 @@ class Tally:
             best=self.best(),
             waiting=self.waiting,
         )
+
+
+def share_of_chunk(chunk: Chunk) -> float:
+    """Of the time of a chunk whose lanes are all trained."""
+    return share_of_width(chunk.identity, len(chunk.settings))
+
+
+def share_of_width(identity: Identity, lanes: int) -> float:
+    """The same of so many lanes: blocks without any take no time, and where all are batched they take it all."""
+    block = block_size(identity.width, identity.lanes)
+    return -(-lanes // block) * block / identity.width

@@ -6,7 +6,7 @@
 Nothing is trained: a trial is the same whether its neighbours are measured or not, so the rounds of `--follow` are
 replayed on trials that are there. A study of the whole default grid and what `--follow` would have measured of it are
 analysed alike. A move is the distance of two answers over the width of the whole grid's interval, both of logarithms.
-Expect 36 to 47 % of the examples, no edge of a grid missed, and 99 % of the answers within a quarter; half an hour.
+Expect 41 to 46 % of the examples, no edge of a grid missed, and all but a few answers within a quarter; ten minutes.
 """
 
 from __future__ import annotations

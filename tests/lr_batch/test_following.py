@@ -157,7 +157,7 @@ def test_what_does_not_fit_into_memory_is_not_asked_for_again(full):
     study = tiny_study(**GRID, follow=True)
     lost = full._replace(steps_to_goal=np.full_like(full.steps_to_goal, np.nan), batch_size=full.batch_size)
     rounds = list(following.rounds(study, lambda: lost))
-    assert sum(len(settings) for cells in rounds for settings in cells.values()) == study.num_trials
+    assert sum(len(settings) for one in rounds for settings in one.cells.values()) == study.num_trials
 
 
 def test_the_best_rate_of_each_momentum_is_followed_for_itself():
@@ -165,8 +165,10 @@ def test_the_best_rate_of_each_momentum_is_followed_for_itself():
     optimizer = lambda hparams: sgd_with_momentum(hparams)
     study = tiny_study(**{**GRID, "space": space, "optimizer": optimizer, "follow": True})
     first = next(following.rounds(study, lambda: None))
-    assert set(first) == {(size, 0) for size in (1, 4, 40)}
-    assert [len(settings) for settings in first.values()] == [20, 20, 20]
+    assert set(first.cells) == {(size, 0) for size in (1, 4, 40)}
+    assert [len(settings) for settings in first.cells.values()] == [20, 20, 20]
+    # Windows of 3.5 and 2.8 in log rate where rates are 0.77 apart, with both momenta.
+    assert first.to_come == {1: [8, 8], 2: [10, 8, 8], 4: [8, 8], 40: [8, 8]}
 
 
 def sgd_with_momentum(hparams):

@@ -8,12 +8,15 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from lr_batch.engine.chunk import Chunk, ChunkResult
 from lr_batch.engine.chunk_status import LATEST, SOONEST, ChunkStatus
+from lr_batch.engine.identity import Identity
 from lr_batch.engine.terms import terms_of
 from lr_batch.forecast import Course, Finished, expected_steps, seconds_left
 from lr_batch.lanes.lane import Draw, LaneState
 from lr_batch.lanes.race import Carry
 from lr_batch.problem.workload import Goal
+from lr_batch.tally import Tally, share_of_width
 
 STEPS = np.array([0, 1, 2, 4, 8, 16, 32, 64, 1_000], np.int32)
 GOAL = Goal("loss", 0.2)
@@ -96,6 +99,42 @@ def test_time_left_is_steps_of_chunks_in_flight_and_waiting():
     short = COSTS | {"steps_at": lambda size: 50}
     assert seconds_left(finished, [], waiting, **short) == pytest.approx(4 * 50 * 0.1 / 2)
     assert seconds_left(finished, [], Counter(), **COSTS) == 0
+
+
+def test_a_chunk_with_fewer_lanes_takes_a_part_of_the_time():
+    half = [Course(64, 60, 100, 0.2, 0.5), Course(64, 0, 100, None, 0.5)]  # 0.4 s a step of all lanes
+    assert seconds_left({}, half, {64: 1.5}, **COSTS) == pytest.approx((8 + 20 + 1.5 * 40) / 2)
+    assert seconds_left({}, half[:1], {64: 0.75}, **COSTS | {"at_once": 9}) == pytest.approx(30), (
+        "the longest"
+    )
+    lanes = {"vmap": 1.0, "blocks": 0.5, "map": 6 / 16}
+    for execution, share in lanes.items():
+        identity = Identity("w", "d", "o", "p", (), 1, "2.0", None, width=16, lanes=execution, jax="")
+        assert share_of_width(identity, 6) == share and share_of_width(identity, 16) == 1.0
+
+
+def test_chunks_of_later_rounds_are_counted():
+    identity = Identity("w", "d", "o", "p", ("loss", 0.2), 1, "2.0", None, width=4, lanes="map", jax="")
+    chunks = [
+        Chunk(identity, size, 0, tuple({"learning_rate": 0.1 * (1 + i)} for i in range(4)))
+        for size in (16, 64)
+    ]
+    tally = Tally(Goal("loss", 0.2), lambda size, steps: size * steps)
+    tally.plan(chunks, identity, {64: [2, 2, 1], 32: []})
+    rows = ChunkResult(
+        np.full(4, 50.0),
+        np.full(4, 100),
+        ("reached",) * 4,
+        np.array([0, 100]),
+        np.ones((2, 4)),
+        4,
+        "",
+        "",
+        40.0,
+    )
+    tally.accept(chunks[1], rows)
+    costs = COSTS | {"worth": lambda size: 1.0, "at_once": 1}
+    assert tally.left(**costs) == pytest.approx(200 * 0.4 + 1.25 * 100 * 0.4)
 
 
 def test_time_left_is_unknown_only_until_a_step_was_timed():
