@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runs.recipes import noise_predictors, quadratic_theory
+from lr_batch import best_settings
+from runs.recipes import adam_betas, noise_predictors, quadratic_theory
+from runs.recipes.made_up_study import made_up_study
 
 
 def test_the_theory_of_six_methods(tmp_path, capsys):
@@ -66,3 +68,33 @@ def test_predictors_from_training(tmp_path):
     first = noise_predictors.main(str(tmp_path), quick=True)
     assert [row["optimizer"] for row in first] == ["sgd", "muon"]
     assert all(row["scales"][name]["best"] > 0 for row in first for name in noise_predictors.SCALES)
+
+
+def test_the_best_beta_moves_with_the_batch(tmp_path, capsys, monkeypatch):
+    """Made-up studies in which a half-life of 6,930 examples is best, as it would be were Malladi's rule exact."""
+
+    def made_up(workload, beta, value, sizes, seeds, folder):
+        found = best_settings(made_up_study(np.full(3, 0.03), 1, batch_sizes=sizes, seeds=seeds))
+        factor = [1 + abs(np.log(adam_betas.half_life(value, size) / 6930)) for size in sizes]
+        return tuple(
+            o._replace(
+                steps=f * o.steps,
+                log_steps=o.log_steps._replace(
+                    best=o.log_steps.best + np.log(f),
+                    without=tuple(x + np.log(f) for x in o.log_steps.without),
+                ),
+            )
+            for o, f in zip(found, factor, strict=True)
+        )
+
+    monkeypatch.setattr(adam_betas, "optima_of", made_up)
+    rows = adam_betas.main(str(tmp_path), quick=True)
+    assert [row["best"] for row in rows] == [0.9996, 0.9984, 0.9936]
+    assert rows[0]["rule_over_fixed"] is None or rows[0]["rule_over_fixed"].best == pytest.approx(1.0)
+    over = [row["rule_over_fixed"].best for row in rows[1:]]
+    assert over == sorted(over, reverse=True) and over[1] == pytest.approx(1 / (1 + np.log(16)), rel=0.02)
+    assert (
+        "half-lives of" in capsys.readouterr().out and (tmp_path / "adam_betas.png").stat().st_size > 10_000
+    )
+    with pytest.raises(ValueError, match="must be one of b2, b1"):
+        adam_betas.main(str(tmp_path), "pydoc_lm", "b3")
