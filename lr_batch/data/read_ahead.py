@@ -7,6 +7,7 @@ begins at the window of its step.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import time
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,11 @@ def grain() -> Any:
             f"streaming reads ahead by Grain, which cannot be imported ({error}); run: pip install 'lr-batch[stream]', "
             "or train with --no-stream where the data fit into memory"
         ) from error
+
+
+def can_read_ahead() -> bool:
+    """Whether Grain is installed; it is not imported."""
+    return importlib.util.find_spec("grain") is not None
 
 
 class _Elements:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 
+from lr_batch.data.read_ahead import can_read_ahead
 from lr_batch.engine.memory import memory_budget
 from lr_batch.problem.column import columns_of, is_streamed, read_whole
 from lr_batch.problem.workload import Workload
@@ -24,7 +25,9 @@ def streamed(workload: Workload, on: bool | None = None) -> Workload:
     if not isinstance(workload, Workload):
         raise ValueError(f"streamed: workload must be a Workload, got {type(workload).__name__}")
     if on is None:
-        on = sum(leaf.nbytes for leaf in jax.tree.leaves(workload.train_data)) > SHARE * memory_budget()
+        large = sum(leaf.nbytes for leaf in jax.tree.leaves(workload.train_data)) > SHARE * memory_budget()
+        # What has been made in memory can be trained from there, if by fewer trials at a time, without Grain.
+        on = large and (is_streamed(workload.train_data) or can_read_ahead())
     if on == is_streamed(workload.train_data):
         return workload
     return workload._replace(train_data=(columns_of if on else read_whole)(workload.train_data))

@@ -135,6 +135,13 @@ def test_what_is_too_large_streams_by_itself(monkeypatch):
     workload = tiny_workload()
     assert streamed(workload) is workload
     monkeypatch.setattr("lr_batch.engine.placement.memory_budget", lambda: 1_000.0)
+    with monkeypatch.context() as without_grain:
+        without_grain.setattr("lr_batch.engine.placement.can_read_ahead", lambda: False)
+        assert streamed(workload) is workload
+        assert (
+            streamed(as_columns := workload._replace(train_data=columns_of(workload.train_data)))
+            is as_columns
+        )
     large = streamed(workload)
     assert all(isinstance(leaf, Column) for leaf in large.train_data.values())
     assert streamed(large) is large
