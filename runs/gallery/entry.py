@@ -77,8 +77,10 @@ def shown(number: Kept) -> str:
     best, low, high = (number[name] for name in ("best", "low", "high"))
     if best is None:
         return NOT_MEASURED
-    span = "no interval" if low is None or high is None else f"{figures(low)} to {figures(high)}"
-    return f"{figures(best)} ({span})"
+    if low is None or high is None:
+        return f"{figures(best)} (no interval)"
+    near_zero = abs(best) < 1e-3 * (high - low)  # but for rounding
+    return f"{figures(0.0 if near_zero else best)} ({figures(low)} to {figures(high)})"
 
 
 def figures(value: float) -> str:

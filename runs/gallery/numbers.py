@@ -232,7 +232,9 @@ def bayes_model(found: Search1D) -> Numbers:
 
 def mu_transfer(summary: Mapping[str, Any]) -> Numbers:
     """Octaves by which the best rate moves from the narrowest to the widest network."""
+    from runs.transfer.best_rate import octaves_text
+
     moved = summary["octaves_after_steps"][summary["steps"]]
-    octaves = {name: Estimate(row["best"], row["low"], row["high"]) for name, row in moved.items()}
+    octaves = {name: octaves_text(row).replace("-", "−") for name, row in moved.items()}
     widths = summary["widths"]
     return {"standard": octaves["standard"], "mup": octaves["muP"], "narrow": widths[0], "wide": widths[-1]}

@@ -40,8 +40,8 @@ def main(out: str = "dropout_effect.png", *, quick: bool = False) -> Dropout:
     """Draws a network beside one of its thinned ones, and trains with dropout on 200 digits.
 
     Command: `python -m runs.recipes.dropout_effect`; half a minute on 2 CPU cores.
-    Expect the test error at the end to be lower with dropout than without, by some hundredths, more with 0.6 than with
-    0.3 (8 paired seeds, 90 % intervals).
+    Expect a test error at the end of 0.205 (0.201 to 0.208) without dropout, the same with a share of 0.3, and lower by
+    0.030 (0.017 to 0.042) with 0.6 (8 paired seeds, 90 % intervals).
 
     Args:
       out: where the figure goes.

@@ -44,7 +44,8 @@ def main(out: str = "early_stopping.png", *, quick: bool = False) -> Stopped:
     """Trains a network to the end, and reads off where `reg.early_stopping` would have stopped and what it would keep.
 
     Command: `python -m runs.recipes.early_stopping`; half a minute on 2 CPU cores.
-    Expect the test loss to be a fraction of that at the end, and the test error lower, too (8 seeds, 90 % intervals).
+    Expect a test loss of 0.746 (0.713 to 0.780) times that at the end, and a test error lower by 0.069 (0.060 to 0.078)
+    (8 seeds, 90 % intervals).
 
     Args:
       out: where the figure goes.

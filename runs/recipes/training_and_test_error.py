@@ -47,8 +47,8 @@ def main(out: str = "training_and_test_error.png", *, quick: bool = False) -> di
     """Trains networks of several widths on 200 digits of which a fifth have labels drawn anew, until the end.
 
     Command: `python -m runs.recipes.training_and_test_error`; a minute on 2 CPU cores.
-    Expect, at width 256, a training error that falls to 0 while the test error rises from its least value early in the
-    training; narrow networks cannot learn wrong labels by heart (8 seeds, 90 % intervals).
+    Expect, at width 256, a training error that falls to 0, and a test error that falls to 0.152 (0.135 to 0.170) and
+    rises to 0.206 (0.202 to 0.209); at width 2 both stay high, 0.71 and 0.76 (8 seeds, 90 % intervals).
 
     Args:
       out: where the figure goes.

@@ -133,6 +133,7 @@ def test_the_page_has_figures_captions_and_commands(entry, tmp_path):
         (20_160.0, "20,160"),
         ("square root", "square root"),
         ({"best": -1.0, "low": -2.0, "high": -0.5}, "−1 (−2 to −0.5)"),
+        ({"best": 1e-9, "low": -0.5, "high": 0.5}, "0 (−0.5 to 0.5)"),
         ({"best": None, "low": None, "high": None}, "not measured"),
     ],
 )
