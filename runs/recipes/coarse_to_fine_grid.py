@@ -28,9 +28,10 @@ STAGE_COLOURS = (style.SKY, style.BLUE, style.VERMILION)
 
 
 class Zoom(NamedTuple):
-    """Trials of the first repeat, with the stage of each, and of the even grid; best losses of all repeats, of the even grid as expected in random order.
+    """Trials of the first repeat, with the stage of each, and of the even grid; best losses of all repeats.
 
-    `ratio` is how many times the best loss of the even grid is that of coarse-to-fine, geometric mean over repeats.
+    Of the even grid those are what is expected in random order. `ratio` is how many times its best loss is that of
+    coarse-to-fine, geometric mean over repeats.
     """
 
     settings: dict[str, Float[np.ndarray, " trials"]]
@@ -50,8 +51,8 @@ def main(out: str = "coarse_to_fine_grid.png", *, quick: bool = False) -> Zoom:
     """Tunes rate and momentum of `digits_mlp` by three grids of 16, each around the best of the last, and by one of 49.
 
     Command: `python -m runs.recipes.coarse_to_fine_grid`; half a minute on 2 CPU cores.
-    Expect the best loss of the even grid to be 1.05 (0.90 to 1.23) times that of coarse-to-fine: no difference to be seen in
-    the end, but coarse-to-fine is there after half of its trials (10 repeats, 90 % interval).
+    Expect the best loss of the even grid to be 1.05 (0.90 to 1.23) times that of coarse-to-fine: no difference to be
+    seen in the end, but coarse-to-fine is there after half of its trials (10 repeats, 90 % interval).
 
     Args:
       out: where the figure goes.
