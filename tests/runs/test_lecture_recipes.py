@@ -192,3 +192,15 @@ def test_the_model_is_the_one_that_the_search_asks_by():
     found = bayes_model.Search1D(models, dense, truth, Estimate(1.0, 0.9, 1.1), Estimate(0.8, 0.7, 0.9))
     drawn(bayes_model.draw(found, "made up"))
     assert "the lowest of 129 rates" in caption("bayes_model", found)
+
+
+def test_a_rate_at_the_edge_bounds_the_shift_in_words():
+    moved = {
+        "standard": {"best": -1.512, "low": None, "high": -0.68},
+        "muP": {"best": 0.1, "low": -0.2, "high": 0.4},
+    }
+    said = caption("mu_transfer", {"octaves_after_steps": {100: moved}, "steps": 100, "widths": [64, 1024]})
+    assert said.startswith(
+        "From width 64 to 1,024 the best rate moves by −1.51 (−0.68 at most (edge)) octaves"
+    )
+    assert said.endswith("by +0.10 (−0.20 to +0.40) under muP.")
