@@ -52,7 +52,7 @@ def main(out: str = "coarse_to_fine_grid.png", *, quick: bool = False) -> Zoom:
 
     Command: `python -m runs.recipes.coarse_to_fine_grid`; half a minute on 2 CPU cores.
     Expect the best loss of the even grid to be 1.05 (0.90 to 1.23) times that of coarse-to-fine: no difference to be
-    seen in the end, but coarse-to-fine is there after half of its trials (10 repeats, 90 % interval).
+    seen with two hyperparameters and so few trials (10 repeats, 90 % interval).
 
     Args:
       out: where the figure goes.
