@@ -163,7 +163,9 @@ def _best_panel(axes: Axes, found: Zoom) -> None:
     for stage in range(1, STAGES):
         axes.axvline(stage * LANES, color=style.MUTED, linewidth=0.8, linestyle=(0, (3, 3)))
     low, high = style.positive_span(*spans)
-    style.log_axis(axes.yaxis, "best held-out loss so far", low / 1.1, high * 1.1)
+    marks = np.outer(10.0 ** np.arange(-4, 2), (1, 2, 5)).ravel()  # the labelled ones, one beyond either end
+    ends = marks[marks <= low].max(), marks[marks >= high].min()
+    style.log_axis(axes.yaxis, "best held-out loss so far", *ends)
     axes.set_xlim(LANES, EVEN**2)
     axes.set_xlabel("trials", fontsize=10, color=style.INK)
     title = f"even grid in random order; mean and {LEVEL:.0%} interval".replace("%", " %")
