@@ -79,7 +79,7 @@ def shown(number: Kept) -> str:
         return NOT_MEASURED
     if low is None or high is None:
         return f"{figures(best)} (no interval)"
-    near_zero = abs(best) < 1e-3 * (high - low)  # but for rounding
+    near_zero = abs(best) < 1e-5 * (high - low)  # but for rounding
     return f"{figures(0.0 if near_zero else best)} ({figures(low)} to {figures(high)})"
 
 
