@@ -200,7 +200,5 @@ def test_a_rate_at_the_edge_bounds_the_shift_in_words():
         "muP": {"best": 0.1, "low": -0.2, "high": 0.4},
     }
     said = caption("mu_transfer", {"octaves_after_steps": {100: moved}, "steps": 100, "widths": [64, 1024]})
-    assert said.startswith(
-        "From width 64 to 1,024 the best rate moves by −1.51 (−0.68 at most) octaves"
-    )
+    assert said.startswith("From width 64 to 1,024 the best rate moves by −1.51 (−0.68 at most) octaves")
     assert said.endswith("by +0.10 (−0.20 to +0.40) under muP.")
