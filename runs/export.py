@@ -57,7 +57,7 @@ def export(directory: str | os.PathLike[str], out: str | os.PathLike[str], forma
         raise ValueError(f"export: format must be one of {', '.join(FORMATS)}, got {format!r}")
     if keeps(Path(out)):
         raise ValueError(f"export: {os.fspath(out)} is a file that a run keeps its results in; name another")
-    table, damage = _rows(Path(directory))
+    table, damage = trials_of(Path(directory))
     columns = dict.fromkeys(name for row in table for name in row)
     if format == "csv":  # has no curves, and there may be many
         columns = [name for name in columns if not name.startswith("curve_")]
@@ -69,14 +69,14 @@ def export(directory: str | os.PathLike[str], out: str | os.PathLike[str], forma
     return Exported(len(table), damage)
 
 
-def _rows(folder: Path) -> tuple[Table, tuple[str, ...]]:
-    """All trials of a folder, whatever it is for."""
+def trials_of(folder: Path) -> tuple[Table, tuple[str, ...]]:
+    """All trials of a folder, whatever it is for, as rows; and what was damaged and left out, a line each."""
     known = kind_of(folder)
     if known.kind in TABLES:
         what, table = TABLES[known.kind]
         raise ValueError(f"export: {folder} holds {what}; its table is {folder / table}")
     if known.kind in ("compare", "transfer"):
-        found = [_rows(inside) for inside in parts(folder, known.study)]
+        found = [trials_of(inside) for inside in parts(folder, known.study)]
         return [row for rows, _ in found for row in rows], tuple(line for _, lines in found for line in lines)
     if known.kind == "regularize":
         arrays = ArrayStore(folder, read_only=True)

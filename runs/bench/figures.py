@@ -15,7 +15,7 @@ from runs.plots import style
 
 _PEERS = {"serial": "idiomatic loop", "torch": "PyTorch loop", "pool": "process pool"}
 _PROTOCOLS = {"unraced": ", no race", "raced": ", raced", "oracle": ", oracle race"}
-_PARTS = (
+PARTS = (
     ("gather", "gather", style.SKY),
     ("gradient", "gradient", style.BLUE),
     ("update", "update", style.GREEN),
@@ -111,7 +111,7 @@ def parts_of(row: Mapping[str, float]) -> dict[str, float]:
 
 def _draw_parts(axes: Axes, rows: list[Mapping[str, float]]) -> None:
     places, below = np.arange(len(rows)), np.zeros(len(rows))
-    for part, name, colour in _PARTS:
+    for part, name, colour in PARTS:
         share = np.array([parts_of(row)[part] for row in rows])
         axes.bar(places, share, bottom=below, color=colour, width=0.7, label=name, alpha=0.75)
         below += share

@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind: bench.json and its figure."""
+"""What a benchmark leaves behind: bench.json, its figure, its page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runs.bench.figures import bench
+from runs.bench.report import write_report
 from runs.store import StoreError
 from runs.write import write_json
 
@@ -17,6 +18,7 @@ NAME = "bench.json"
 def write_outcome(report: Mapping[str, Any], folder: Path) -> None:
     write_json(folder / NAME, report)
     bench(report, folder / "bench.png")
+    write_report(report, folder)
 
 
 def stored_report(folder: Path) -> dict[str, Any]:

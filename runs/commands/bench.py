@@ -75,7 +75,7 @@ class Bench:
             print(json_text(report))
             return
         print_bench(report, sys.stdout)
-        print(f"\nbench.json and bench.png: {folder}")
+        print(f"\nbench.json, bench.png and report.html: {folder}")
 
     def checked(self):
         """Peers and effort, or one line that says what is wrong."""

@@ -93,7 +93,7 @@ class Compare:
             print(json_text(comparison.summary))
         else:
             print_comparison(comparison, sys.stdout)
-            print(f"\nfigures, summary.json and a folder for each optimizer: {compared.folder}")
+            print(f"\nfigures, report.html, summary.json and a folder for each optimizer: {compared.folder}")
         if compared.failures:
             raise StudyError("; ".join(compared.failures))
 
@@ -122,7 +122,7 @@ class Compare:
             print(json_text(comparison.summary))
         else:
             print_comparison(comparison, sys.stdout)
-            print(f"\nfigures and summary.json: {folder}")
+            print(f"\nfigures, report.html and summary.json: {folder}")
 
     def studies(self) -> dict[str, Study]:
         """By the names of optimizer and schedule."""

@@ -107,20 +107,28 @@ REPORTS: dict[str, Callable[[Path], None]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """Write the trials of a folder as a table."""
+    """Write the trials of a folder as a table, or as runs of TensorBoard, Weights & Biases (offline) or MLflow."""
 
     folder: Folder
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
-    """The file to write; its ending is the format: .csv, .json or .parquet."""
-    format: Literal["csv", "json", "parquet"] | None = None
-    """Where the ending does not say it."""
+    """The file to write; its ending is the format: .csv, .json or .parquet. Of runs a new folder."""
+    format: Literal["csv", "json", "parquet", "tensorboard", "wandb", "mlflow"] | None = None
+    """Where the ending does not say it. The last three are extras, such as pip install 'lr-batch[mlflow]'."""
+    each: Literal["trial", "batch-size"] = "trial"
+    """Of what a run is made: each trial, or the best trial of each batch size."""
 
     def __call__(self) -> None:
         from optim.names import counted
         from runs.export import export
+        from runs.trackers import TRACKERS, export_runs
 
-        exported = export(self.folder, self.out, self.format or self.out.suffix.lstrip("."))
-        print(f"{counted(exported.trials, 'trial')} written to {self.out}")
+        format = self.format or self.out.suffix.lstrip(".")
+        if format in TRACKERS:
+            exported = export_runs(self.folder, self.out, format, self.each)
+        else:
+            exported = export(self.folder, self.out, format)
+        what = "run" if format in TRACKERS else "trial"
+        print(f"{counted(exported.trials, what)} written to {self.out}")
         for line in exported.damage:
             print(f"lr-batch: {line}", file=sys.stderr)
 

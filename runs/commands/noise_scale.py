@@ -47,4 +47,4 @@ class NoiseScale:
             print(json_text(summary))
             return
         print_noise(summary, sys.stdout)
-        print(f"\nfigure and summary.json: {folder}")
+        print(f"\nfigure, report.html and summary.json: {folder}")

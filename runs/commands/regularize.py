@@ -62,7 +62,7 @@ class Regularize:
             print(json_text(outcome.summary))
             return
         print_outcome(fits, outcome, sys.stdout)
-        print(f"\nfigures, summary.json and the finished chunks: {folder}")
+        print(f"\nfigures, report.html, summary.json and the finished chunks: {folder}")
 
     def study(self) -> Study:
         """The study that the options describe."""

@@ -62,7 +62,7 @@ class Transfer:
             print(json_text(summary))
             return
         print_transfer(summary, sys.stdout)
-        print(f"\nfigures, summary.json and the stores: {folder}")
+        print(f"\nfigures, report.html, summary.json and the stores: {folder}")
 
     def _family_and_plan(self) -> tuple[Family, TransferPlan]:
         from hparam.mup.fan_growth import default_fans

@@ -75,7 +75,7 @@ class Tune:
             print(json_text(summary))
             return
         print_outcome(tuning, summary, sys.stdout)
-        print(f"\nfigures, summary.json and the store: {folder}")
+        print(f"\nfigures, report.html, summary.json and the store: {folder}")
 
     def plan(self) -> TuningPlan:
         """What was typed, checked."""

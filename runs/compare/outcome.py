@@ -28,6 +28,8 @@ HEADINGS = (
     "diverged",
 )
 
+QUANTITIES = (("s_min", "fewest steps"), ("critical_batch_size", "critical batch size"))
+
 
 class Difference(NamedTuple):
     """`quantity` of `optimizer` over that of `baseline`: a ratio with its interval.
@@ -99,8 +101,11 @@ def _differences(
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
-    """`summary.json` and the two figures."""
+    """`summary.json`, the page and the two figures."""
     write_json(folder / "summary.json", comparison.summary)
+    from runs.compare.report import write_report
+
+    write_report(comparison, folder)
     compare_steps(comparison.outcomes, folder / "compare_steps.png")
     compare_rates(comparison.outcomes, folder / "compare_rates.png")
 
@@ -108,10 +113,10 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 def print_comparison(comparison: Comparison, stream: IO[str]) -> None:
     """A row for each optimizer, and the differences from the first that are larger than their intervals."""
     say = Printer(stream)
-    rows = [(result.optimizer, *_cells(result, outcome)) for result, outcome in comparison.outcomes]
+    rows = [(result.optimizer, *cells_of(result, outcome)) for result, outcome in comparison.outcomes]
     say(table(HEADINGS, rows, left=1))
-    for quantity, name in (("s_min", "fewest steps"), ("critical_batch_size", "critical batch size")):
-        for line in _lines(comparison, quantity, name):
+    for quantity, name in QUANTITIES:
+        for line in lines_of(comparison, quantity, name):
             say(line)
     if comparison.ranking:
         by = comparison.ranking.by
@@ -121,7 +126,7 @@ def print_comparison(comparison: Comparison, stream: IO[str]) -> None:
             say(line)
 
 
-def _cells(result: Result, outcome: Analysis) -> tuple[str, ...]:
+def cells_of(result: Result, outcome: Analysis) -> tuple[str, ...]:
     critical, summary = outcome.critical, outcome.summary
     trials = (f"{summary['trials']:,}", f"{summary['diverged'] / max(1, summary['trials']):.0%}")
     if critical is None:
@@ -139,7 +144,7 @@ def _cells(result: Result, outcome: Analysis) -> tuple[str, ...]:
     )
 
 
-def _lines(comparison: Comparison, quantity: str, name: str) -> list[str]:
+def lines_of(comparison: Comparison, quantity: str, name: str) -> list[str]:
     """Differences from the first optimizer: the clear ones, then the names of the others."""
     baseline = comparison.outcomes[0][0].optimizer
     rows = [d for d in comparison.differences if d.quantity == quantity and d.baseline == baseline]

@@ -25,7 +25,10 @@ HOW_FAR = (
 def write_outcome(folder: Path) -> dict[str, Any]:
     """Draws what the folder holds, and returns its summary."""
     summary = stored(folder)
+    from runs.noise.report import write_report
+
     noise_scale(summary, folder / "noise_scale.png")
+    write_report(summary, folder)
     return summary
 
 

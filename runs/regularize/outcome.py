@@ -80,9 +80,11 @@ def _interval(value: Estimate | None) -> dict[str, float | None] | None:
 def write_outcome(fits: Generalization, folder: Path) -> Outcome:
     """Summary and figures into `folder`."""
     from runs.regularize import figures as plots
+    from runs.regularize.report import write_report
 
     outcome = analyse(fits)
     write_json(folder / "summary.json", outcome.summary)
+    write_report(fits, outcome, folder)
     plots.strength_curves(fits, outcome.rows, outcome.best, folder / "strengths.png")
     plots.weights(fits, outcome.rows, folder / "weights.png")
     plots.training(fits, outcome.rows, outcome.best, folder / "training.png")

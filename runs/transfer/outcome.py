@@ -13,6 +13,7 @@ from hparam import CoordinateCheck
 from hparam.mup.coordinate_check import BATCH_SIZE, NUM_STEPS
 from lr_batch import Result, as_optimizer
 from runs.folder import default_folder, results
+from runs.page.trials import rows_of
 from runs.status.news import telling
 from runs.text import Printer, add_row, table
 from runs.transfer.best_rate import BestRate, best_rates, octaves_text, wider_is_worse
@@ -52,6 +53,7 @@ def write_outcome(
 ) -> dict[str, Any]:
     """Checks coordinates, draws, and returns the summary."""
     from runs.transfer import figures as draw
+    from runs.transfer.report import write_report
 
     def after(steps):
         return {
@@ -79,6 +81,13 @@ def write_outcome(
             f"{NUM_STEPS} steps of {BATCH_SIZE} at learning rate {rate:.2g}; right: exponent of the width"
         )
         draw.coordinates(checks, f"{network} · {checked}", folder / "coordinates.png")
+    rows = [
+        {"parameterization": name, "model width": width} | row
+        for name, of_widths in results.items()
+        for width, result in zip(plan.widths, of_widths, strict=True)
+        for row in rows_of(result)
+    ]
+    write_report(summary, rows, folder)
     return summary
 
 
@@ -131,7 +140,7 @@ def print_transfer(summary: dict[str, Any], stream: IO[str]) -> None:
     )
     say(_rates_table(summary))
     for name in PARAMETERIZATIONS:
-        say(_verdict(name, summary))
+        say(verdict(name, summary))
     say(_horizons_table(summary))
     if all(summary[name]["coordinates"] for name in PARAMETERIZATIONS):
         say(_coordinates_table(summary))
@@ -171,7 +180,7 @@ def _horizons_table(summary: dict[str, Any]) -> Table:
     return table(("after steps", *PARAMETERIZATIONS), rows, title=title)
 
 
-def _verdict(name: str, summary: dict[str, Any]) -> str:
+def verdict(name: str, summary: dict[str, Any]) -> str:
     side, widths = summary[name], summary["widths"]
     worse, checked = side["wider_is_worse"], side["coordinates"]
     coordinates = "left out, the model is not made of Flax linen modules"

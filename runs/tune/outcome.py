@@ -18,6 +18,7 @@ from runs.text import Printer, table
 from runs.tune.figures import best_so_far, parallel_coordinates
 from runs.tune.hyperparameters import hyperparameters
 from runs.tune.model_figure import draw_importance, model_slice
+from runs.tune.report import write_report
 from runs.write import write_json
 
 SHOWN = 5  # settings in the table
@@ -118,6 +119,7 @@ def write_outcome(tuning: Tuning, folder: Path) -> dict[str, Any]:
         shares = importance(model.posterior) if model else None
     summary = summarize(tuning, model, shares)
     write_json(folder / "summary.json", summary)
+    write_report(tuning, summary, advice(tuning, tuning.answer) if tuning.answer else "", folder)
     best_so_far(tuning, folder / "best_so_far.png")
     hyperparameters(tuning, folder / "hyperparameters.png")
     parallel_coordinates(tuning, folder / "parallel_coordinates.png")

@@ -6,7 +6,7 @@ import numpy as np
 
 from lr_batch import Result
 from runs.curve.analysis import Analysis
-from runs.curve.report.blocks import Spec, batch_axis, escape, layout, log_axis, markers
+from runs.page.blocks import Spec, batch_axis, escape, layout, log_axis, markers
 from runs.plots import style
 from runs.plots.cells import (
     BUDGET_CELL,

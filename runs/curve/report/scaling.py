@@ -18,7 +18,8 @@ from runs.curve.figures.steps_to_goal import (
     steps_range,
 )
 from runs.curve.law_words import exponents_text, law_text
-from runs.curve.report.blocks import (
+from runs.curve.words import noise_words
+from runs.page.blocks import (
     DASHED,
     Spec,
     batch_axis,
@@ -30,7 +31,6 @@ from runs.curve.report.blocks import (
     markers,
     note,
 )
-from runs.curve.words import noise_words
 from runs.plots import style
 from runs.plots.cells import CELL_LABELS, NOT_RUN, rate_grid
 

@@ -1,8 +1,8 @@
-"""The tables and the large numbers of the page, as HTML."""
+"""The tables and the large numbers of a study's page, as HTML."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy as np
 from lr_batch import CriticalBatchSize, Estimate, LearningRateLaw, Result
 from runs.curve.law_words import exponents_text, formula_text
 from runs.curve.words import batch, batch_span, noise_words
+from runs.page.tables import card, cards, table
+from runs.page.trials import listed
 from runs.plots.style import count
 
 
-def cards(
+def critical_cards(
     critical: CriticalBatchSize | None, law: LearningRateLaw | None, noise: Mapping[str, Any] | None = None
 ) -> str:
     """The answers in large figures; empty for what was not fitted."""
@@ -35,22 +37,15 @@ def cards(
             ("perfect scaling until batch", sides[1], f"{unfit}at most 20% over linear scaling, {spans[1]}"),
             ("maximal data parallelism from batch", sides[2], unfit + over),
         )
-        html = [_card(label, value, remark) for label, value, remark in boxes]
+        html = [card(label, value, remark) for label, value, remark in boxes]
     if law:
         numbers = f"{formula_text(law)}; {exponents_text(law)}" if law.told else ""
-        html.append(_card("law of the best rate", escape(law.words), escape(numbers)))
+        html.append(card("law of the best rate", escape(law.words), escape(numbers)))
     if noise:
         told = "infinite" if noise["best"] is None else count(noise["best"])
-        html.append(
-            _card(
-                "gradient noise scale", told, f"a prediction of the critical batch size: {noise_words(noise)}"
-            )
-        )
-    return f'<div class="cards">{"".join(html)}</div>' if html else ""
-
-
-def _card(label: str, value: str, remark: str) -> str:
-    return f'<div class="card">{label}<b>{value}</b><small>{remark}</small></div>'
+        remark = f"a prediction of the critical batch size: {noise_words(noise)}"
+        html.append(card("gradient noise scale", told, remark))
+    return cards(html)
 
 
 def _span(low: float | None, high: float | None, number: Callable[[float], str] = count) -> str:
@@ -64,8 +59,7 @@ def steps_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of the summary's `steps_to_goal`; a column for each hyperparameter beside the rate."""
     others = list(rows[0].get("others", {})) if rows else []
     heads = ("batch size", "steps", "interval", "examples", "best rate", "interval", *others, "seeds", "edge")
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in _cells(row, others))}</tr>" for row in rows)
-    return f"<table><tr>{''.join(f'<th>{escape(head)}</th>' for head in heads)}</tr>{body}</table>"
+    return table(heads, [_cells(row, others) for row in rows])
 
 
 def _cells(row: Mapping[str, Any], others: Sequence[str]) -> list[str]:
@@ -82,12 +76,12 @@ def _cells(row: Mapping[str, Any], others: Sequence[str]) -> list[str]:
         "" if best is None else _span(rate["low"], rate["high"], "{:.3g}".format),
         *("" if row["steps"] is None else f"{row['others'][name]:.4g}" for name in others),
         f"{row['seeds_reached']} of {row['seeds']}",
-        f'<span class="edge">{escape(edge)} edge of the grid</span>' if edge else "",
+        f"{edge} edge of the grid" if edge else "",
     ]
 
 
 def protocols_table(summary: Mapping[str, Any]) -> str:
-    """The best of the trials beside the minimum of the surface, with a heading; empty for a grid."""
+    """The best of the trials beside the minimum of the surface; empty for a grid."""
     rows = summary.get("best_of_trials")
     if not rows:
         return ""
@@ -101,12 +95,9 @@ def protocols_table(summary: Mapping[str, Any]) -> str:
         "surface",
         "interval",
     )
-    body = "".join(
-        f"<tr>{''.join(f'<td>{cell}</td>' for cell in _readings(row, surface))}</tr>"
-        for row, surface in zip(rows, summary["steps_to_goal"], strict=True)
+    return table(
+        heads, [_readings(row, surface) for row, surface in zip(rows, summary["steps_to_goal"], strict=True)]
     )
-    heading = "".join(f"<th>{head}</th>" for head in heads)
-    return f'<h2>The search read in two ways</h2><div class="scroll"><table><tr>{heading}</tr>{body}</table></div>'
 
 
 def _readings(row: Mapping[str, Any], surface: Mapping[str, Any]) -> list[str]:
@@ -124,14 +115,14 @@ def _readings(row: Mapping[str, Any], surface: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def study_table(summary: Mapping[str, Any], result: Result) -> str:
+def study_entries(summary: Mapping[str, Any], result: Result) -> list[tuple[str, Any]]:
     """What was run: the summary's names and counts, and the values that were tried."""
-    sizes = np.unique(result.batch_size)
+    sizes, seeds = np.unique(result.batch_size), np.unique(result.seed)
     names = ("workload", "optimizer", "budget", "trials", "reached", "diverged")
     entries = [(name, summary[name]) for name in names]
     entries.insert(2, ("goal", f"{result.goal} ({result.reached_by})"))
-    entries += [("batch sizes", ", ".join(map(str, sizes))), ("seeds", len(np.unique(result.seed)))]
-    return _pairs(entries + [(name, _values(result, name)) for name in result.hparams])
+    entries += [("batch sizes", ", ".join(map(str, sizes))), ("seeds", listed(seeds.tolist()))]
+    return entries + [(name, _values(result, name)) for name in result.hparams]
 
 
 def _values(result: Result, name: str) -> str:
@@ -140,24 +131,6 @@ def _values(result: Result, name: str) -> str:
     return f"{len(values)} values, {first} to {last}" if len(values) > 1 else first
 
 
-def engine_table(engine: Mapping[str, Any]) -> str:
-    """What the machine did."""
-    return _pairs(engine.items())
-
-
-def _pairs(entries: Iterable[tuple[str, Any]]) -> str:
-    rows = (
-        f"<tr><th>{escape(str(name).replace('_', ' '))}</th><td>{_value(value)}</td></tr>"
-        for name, value in entries
-    )
-    return f'<table class="pairs">{"".join(rows)}</table>'
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return (
-            "<br>".join(escape(str(v)) for v in value)
-            if isinstance(value, list | tuple)
-            else escape(str(value))
-        )
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+def engine_entries(engine: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """What the machine did; of a study that was read from its store not what is unknown."""
+    return [(name, value) for name, value in engine.items() if value not in (0, [], (), "")]

@@ -7,7 +7,7 @@ import numpy as np
 from lr_batch import Result
 from runs.curve.analysis import Analysis
 from runs.curve.figures.training_curves import FastestCurves, batch_colours, fastest_curves, metric_range
-from runs.curve.report.blocks import Spec, escape, layout, linear_axis, log_axis, note
+from runs.page.blocks import Spec, escape, layout, linear_axis, log_axis, note
 from runs.plots import style
 
 

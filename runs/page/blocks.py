@@ -134,6 +134,57 @@ def estimates(name: str, rows: Sequence[Optimum], intervals: Sequence[tuple | No
     return trace | {"error_y": bars}
 
 
+def points(
+    name: str, x: Numbers | Sequence[str], bars: Sequence[tuple | None], colour: str, **more: Any
+) -> Spec:
+    """Joined points (middle, low, high) with bars; an end that is None has no bar, one without a middle no point."""
+    known = [(i, bar) for i, bar in enumerate(bars) if bar is not None and bar[0] is not None]
+    ends = [[np.nan if end is None else end for end in bar] for _, bar in known]
+    middle, low, high = np.array(ends, float).reshape(-1, 3).T
+    below, above = np.nan_to_num(middle - low), np.nan_to_num(high - middle)
+    at = [x[i] for i, _ in known]
+    spans = zip(at, middle, low, high, strict=True)
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": escape(name),
+        "x": at,
+        "y": middle,
+        "marker": {"color": colour, "size": 8},
+        "line": {"color": colour, "width": 1.6},
+        "error_y": {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "color": colour},
+        "text": [f"{escape(name)}, {escape(str(a))}: {m:.4g} [{lo:.4g}, {hi:.4g}]" for a, m, lo, hi in spans],
+        "hovertemplate": "%{text}<extra></extra>",
+        **more,
+    }
+
+
+def category_axis(title: str, names: Sequence[str]) -> Spec:
+    """Names in their order, each with the same room."""
+    return {
+        "type": "category",
+        "automargin": True,
+        "title": {"text": title, "standoff": 8},
+        "categoryorder": "array",
+        "categoryarray": [escape(name) for name in names],
+        "gridcolor": style.FAINT,
+        "linecolor": style.MUTED,
+    }
+
+
+def span_axis(title: str, values: Numbers, *, log: bool | None = None) -> Spec:
+    """An axis around `values`: logarithmic where all are positive, unless `log` says otherwise."""
+    known = np.array([value for value in values if value is not None], float)
+    known = known[np.isfinite(known)]
+    if not len(known):
+        return linear_axis(title, 0.0, 1.0)
+    low, high = float(known.min()), float(known.max())
+    if log is False or (log is None and low <= 0):
+        margin = 0.06 * (high - low) or 0.5
+        return linear_axis(title, low - margin, high + margin)
+    return log_axis(title, low / 1.25, max(high * 1.25, low * 1.6))
+
+
 def describe(row: Optimum) -> str:
     """What a batch size needs, in the lines that its point shows."""
     lines = [f"batch size {row.batch_size}", f"steps {row.steps:,.0f} [{row.low:,.0f}, {row.high:,.0f}]"]

@@ -1,0 +1,79 @@
+"""The page of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from lr_batch import Result
+from runs.compare.figures import PALETTE
+from runs.compare.outcome import HEADINGS, QUANTITIES, Comparison, cells_of, lines_of
+from runs.curve.analysis import Analysis
+from runs.page import Chart, Page, write_page
+from runs.page.blocks import Spec, batch_axis, layout, points, span_axis
+from runs.page.tables import table
+from runs.page.trials import counts, provenance, rows_of, shown
+
+
+def write_report(comparison: Comparison, folder: Path) -> None:
+    """`report.html` in `folder`."""
+    outcomes = comparison.outcomes
+    first = outcomes[0][0]
+    rows = [row for result, _ in outcomes for row in rows_of(result)]
+    differences = [line for name, words in QUANTITIES for line in lines_of(comparison, name, words)]
+    own = [f"{result.optimizer}: {outcome.advice}" for result, outcome in outcomes]
+    page = Page(
+        title=f"{first.workload}: {', '.join(result.optimizer for result, _ in outcomes)}",
+        subtitle=f"{len(rows):,} trials to the goal {first.goal}",
+        advice=differences or ("Fewer than two of these could be fitted, so they are not compared.",),
+        notes=[
+            f"{result.optimizer}: {note}" for result, outcome in outcomes for note in outcome.summary["notes"]
+        ],
+        charts=charts_of(outcomes),
+        sections=[
+            (
+                "Side by side",
+                table(HEADINGS, [(r.optimizer, *cells_of(r, o)) for r, o in outcomes], left=True),
+            ),
+            ("Each by itself", "".join(f"<p>{line}</p>" for line in map(escape, own))),
+        ],
+        rows=shown(rows),
+        about=[("goal", f"{first.goal} ({first.reached_by})"), *counts(rows), *provenance(folder)],
+    )
+    write_page(page, folder / "report.html")
+
+
+def charts_of(outcomes: Sequence[tuple[Result, Analysis]]) -> list[Chart]:
+    """Steps to the goal of all, and their best rates where they have one."""
+    result = max((one for one, _ in outcomes), key=lambda one: len(np.unique(one.batch_size)))
+    steps = [[(row.steps, row.low, row.high) if row.steps else None for row in o.optima] for _, o in outcomes]
+    rates = [[row.learning_rate and tuple(row.learning_rate) for row in o.optima] for _, o in outcomes]
+    charts = [
+        Chart(
+            "steps",
+            "Steps to the goal against batch size",
+            "Median at the best rate of each batch size, with 90 % intervals; lower is better.",
+            _chart(result, outcomes, steps, "optimizer steps to the goal"),
+        )
+    ]
+    if any(bar for bars in rates for bar in bars):
+        rate = Chart(
+            "rate",
+            "Best learning rate against batch size",
+            "Rates of different optimizers are not in the same unit.",
+            _chart(result, outcomes, rates, "learning rate"),
+        )
+        charts.append(rate)
+    return charts
+
+
+def _chart(result: Result, outcomes, bars: Sequence[Sequence[tuple | None]], title: str) -> Spec:
+    data = [
+        points(one.optimizer, [row.batch_size for row in o.optima], list(b), PALETTE[i % len(PALETTE)])
+        for i, ((one, o), b) in enumerate(zip(outcomes, bars, strict=True))
+    ]
+    ends = [end for some in bars for bar in some if bar for end in bar if end and np.isfinite(end)]
+    return {"data": data, "layout": layout(batch_axis(result), span_axis(title, ends))}

@@ -1,0 +1,61 @@
+"""The page of a noise scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from runs.noise.figures import SERIES
+from runs.noise.outcome import HOW_FAR, scale_text
+from runs.page import Chart, Page, write_page
+from runs.page.blocks import layout, points, span_axis
+from runs.page.trials import provenance
+
+NAMES = {
+    "window": "B_simple over the steps",
+    "curved": "B_noise, with curvature",
+    "sign": "sign-like updates",
+    "spectral": "spectral updates",
+}
+
+
+def write_report(summary: Mapping[str, Any], folder: Path) -> None:
+    """`report.html` in `folder`, of its summary."""
+    end = "reached" if summary["reached"] else "not reached"
+    setting = ", ".join(f"{name} {value:g}" for name, value in summary["hparams"].items())
+    page = Page(
+        title=f"{summary['workload']} with {summary['optimizer']}: gradient noise scale",
+        subtitle=f"batch size {summary['batch_size']}, {setting}, seed {summary['seed']}; {summary['goal']} {end}",
+        advice=(f"B_simple over all steps: {scale_text(summary['mean_simple'])} examples.", HOW_FAR),
+        charts=[scale_chart(summary)],
+        rows=[_row(point) for point in summary["points"]],
+        rows_title="Along the training",
+        about=[("interval", f"{summary['level']:.0%}"), *provenance(folder)],
+    )
+    write_page(page, folder / "report.html")
+
+
+def scale_chart(summary: Mapping[str, Any]) -> Chart:
+    """Every scale against the step."""
+    told = summary["points"]
+    steps = [point["step"] for point in told]
+    data, ends = [], []
+    for name, (_, colour, _) in SERIES.items():
+        bars = [_bar(point[name]) for point in told]
+        ends += [end for bar in bars if bar for end in bar if end]
+        if any(bars):
+            data.append(points(NAMES[name], steps, bars, colour))
+    axes = span_axis("optimizer steps", steps), span_axis("noise scale (examples)", ends)
+    caption = "Bars are 90 % intervals; a scale without an upper end has none upwards."
+    figure = {"data": data, "layout": layout(*axes)}
+    return Chart("scales", "Noise scale along the training", caption, figure)
+
+
+def _bar(scale: Mapping[str, float | None] | None) -> tuple[float | None, ...] | None:
+    return None if scale is None or scale["best"] is None else (scale["best"], scale["low"], scale["high"])
+
+
+def _row(point: Mapping[str, Any]) -> dict[str, Any]:
+    scales = {name: (point[name] or {}).get("best") for name in SERIES}
+    return {"step": point["step"], "metric": point["metric"], "average": point["average"], **scales}
