@@ -102,9 +102,9 @@ def _differences(
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
     """`summary.json`, the page and the two figures."""
-    write_json(folder / "summary.json", comparison.summary)
     from runs.compare.report import write_report
 
+    write_json(folder / "summary.json", comparison.summary)
     write_report(comparison, folder)
     compare_steps(comparison.outcomes, folder / "compare_steps.png")
     compare_rates(comparison.outcomes, folder / "compare_rates.png")

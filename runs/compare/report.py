@@ -24,6 +24,7 @@ def write_report(comparison: Comparison, folder: Path) -> None:
     first = outcomes[0][0]
     rows = [row for result, _ in outcomes for row in rows_of(result)]
     differences = [line for name, words in QUANTITIES for line in lines_of(comparison, name, words)]
+    differences += comparison.ranking.lines if comparison.ranking else ()
     own = [f"{result.optimizer}: {outcome.advice}" for result, outcome in outcomes]
     page = Page(
         title=f"{first.workload}: {', '.join(result.optimizer for result, _ in outcomes)}",
