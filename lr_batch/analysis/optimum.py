@@ -16,9 +16,10 @@ from lr_batch.result import Result
 
 PRIOR_DF = 4.0  # weight of the spread over seeds at the other batch sizes, in degrees of freedom
 SPREAD_MIN = 0.005  # log steps; keeps weights finite where all seeds agree exactly
-# What is not known between the rates of a grid with log spacing h. Error of log steps: GRID_STEPS h^2; so that the
-# intervals of `python -m runs.recipes.coverage` cover, whose truth has a grid three times as fine.
-GRID_STEPS = 0.14
+# What is not known between the rates of a grid with log spacing h. Error of log steps: GRID_STEPS h^2, of the best log
+# rate: GRID_RATE h; so that the intervals of `python -m runs.recipes.coverage` cover, whose truth has a grid three times
+# as fine.
+GRID_STEPS, GRID_RATE = 0.14, 0.12
 
 
 class LeftOut(NamedTuple):
@@ -161,11 +162,17 @@ def _spacing(cells: RateCells, log_rate: float) -> float:
     return float(cells.log_rate[right] - cells.log_rate[right - 1])
 
 
+def _with_grid_error(fit: RateFit, spacing: float) -> RateFit:
+    """With at least what a grid of this spacing leaves open, however sure the shapes are."""
+    return fit._replace(
+        shape_sd=max(fit.shape_sd, GRID_STEPS * spacing**2), rate_sd=max(fit.rate_sd, GRID_RATE * spacing)
+    )
+
+
 def left_out(
-    cells: RateCells, seeds: np.ndarray, fit: RateFit, spread: float, everyone: Sequence[int], grid_sd: float
+    cells: RateCells, seeds: np.ndarray, fit: RateFit, spread: float, everyone: Sequence[int]
 ) -> tuple[LeftOut, LeftOut]:
-    """(log steps, log rate). The steps are the mean over seeds, one that did not reach the goal being censored;
-    `grid_sd` is their error common to all seeds."""
+    """(log steps, log rate). The steps are the mean over seeds, one that did not reach the goal being censored."""
     bound = cells.log_bound.max(1)
     kept = np.vstack([np.ones(len(seeds), bool), np.asarray(everyone)[:, None] != seeds])
     steps = [
@@ -175,7 +182,7 @@ def left_out(
         for row, keep in zip(fit.log_steps, kept, strict=True)
     ]
     return (
-        LeftOut(steps[0], tuple(steps[1:]), grid_sd),
+        LeftOut(steps[0], tuple(steps[1:]), fit.shape_sd),
         LeftOut(float(fit.log_rate[0]), tuple(fit.log_rate[1:].tolist()), fit.rate_sd),
     )
 
@@ -183,8 +190,8 @@ def left_out(
 def _reached_row(
     plane: RatePlane, fit: RateFit, spread: float, everyone: Sequence[int], level: float
 ) -> Optimum:
-    grid_sd = max(fit.shape_sd, GRID_STEPS * _spacing(plane.cells, fit.log_rate[0]) ** 2)
-    log_steps, log_rate = left_out(plane.cells, plane.seeds, fit, spread, everyone, grid_sd)
+    fit = _with_grid_error(fit, _spacing(plane.cells, fit.log_rate[0]))
+    log_steps, log_rate = left_out(plane.cells, plane.seeds, fit, spread, everyone)
     (steps,), (rate,) = (exp_estimates(part.replicates, level) for part in (log_steps, log_rate))
     searched = len(plane.cells.log_rate) > 1
     return Optimum(

@@ -123,7 +123,7 @@ def _row(
     everyone: Sequence[int],
     level: float,
 ) -> Optimum:
-    log_steps, log_rate = left_out(size.cells, size.seeds, fit, spread, everyone, fit.shape_sd)
+    log_steps, log_rate = left_out(size.cells, size.seeds, fit, spread, everyone)
     log_effective = _effective(surface) if MOMENTUM in axes else LeftOut()
     (steps,), (rate,) = (exp_estimates(part.replicates, level) for part in (log_steps, log_rate))
     edges = _edges(_best_values(size, surface, axes), surface.weights[0], axes)
