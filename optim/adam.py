@@ -1,4 +1,4 @@
-"""Adam and its kin that decay weights or look ahead: Optax's where it has them right.
+"""Adam and its kin that decay weights or look ahead: Optax's own where they follow the papers.
 
 Notation: g gradient, theta parameters, lr `learning_rate`; moving averages start at zero.
 """

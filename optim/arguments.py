@@ -21,7 +21,9 @@ import numpy as np
 Decorated = TypeVar("Decorated", bound=Callable)
 LISTS = (tuple, list, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
 OF_PYTHON = (TypeError, AttributeError, LookupError, OverflowError, ValueError)
-AMBIGUOUS = "The truth value of an"  # array: begins the one ValueError that nobody raises on purpose
+AMBIGUOUS = (
+    "The truth value of an"  # "... array": how the one ValueError begins that nobody raises on purpose
+)
 TOO_OPEN = (Any, object, inspect.Parameter.empty)
 WORDS = {
     float: "a number",

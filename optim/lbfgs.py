@@ -32,7 +32,7 @@ def _on_batch(search: optax.GradientTransformationExtraArgs) -> optax.GradientTr
 
 
 def _own_buffers(inner: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
-    """`inner`, no two parts of whose first state are one array, so that parameters and state can be donated."""
+    """`inner` with a first state whose parts share no array, so that parameters and state can be donated."""
     init_fn = lambda params: jax.tree.map(jnp.array, inner.init(params))
     return optax.GradientTransformationExtraArgs(init_fn, optax.with_extra_args_support(inner).update)
 

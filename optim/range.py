@@ -24,7 +24,7 @@ Scalar = float | jax.Array
 ScalarOrSchedule = Scalar | optax.Schedule
 Mask = Callable[[optax.Params], Any]
 DTypeLike = Any  # what `jnp.dtype` takes
-INT32_MAX = 2**31 - 1  # larger whole numbers fit into no array, but as floating point numbers
+INT32_MAX = 2**31 - 1  # an array holds larger whole numbers only as floating point numbers
 STATIC = "under optax.inject_hyperparams name it in static_args"
 
 

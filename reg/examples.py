@@ -12,8 +12,7 @@ def real_examples(owner: str, batch: PyTree) -> Float[Array, "m ..."]:
     """`batch["x"]`.
 
     Raises:
-      ValueError: if there is none, or it holds whole numbers, such as words: what is between two of them is
-        none.
+      ValueError: if there is none, or it holds whole numbers, such as words: there is nothing between two words.
     """
     x = batch.get("x") if isinstance(batch, dict) else None
     if x is None or not jnp.issubdtype(x.dtype, jnp.floating):

@@ -102,7 +102,8 @@ def row(
 ) -> Regularizer:
     """Row of a factory; its first hyperparameter is the strength.
 
-    A strength that is called only what it is ("strength", "rate", "bound") has the factory's name in public.
+    A strength whose parameter is named by its kind alone ("strength", "rate", "bound") takes the factory's name in
+    public.
     """
     name = factory.__name__
     own = {key: valid for key, valid in factory.hyperparameters.items() if key != RATE}

@@ -9,7 +9,7 @@ import io
 import os
 import sys
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from runs.config import with_config
@@ -134,7 +134,7 @@ def _said_plainly(parse: Callable[[], Any]) -> Callable[[], None]:
 
 
 @contextlib.contextmanager
-def _wide() -> Iterator[None]:
+def _wide() -> Generator[None, None, None]:
     """The parser cuts long words at the width of the terminal."""
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "100000"

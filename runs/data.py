@@ -122,7 +122,7 @@ def _write(name: str, splits: Mapping[str, Images]) -> Path:
     import tensorflow_datasets as tfds
     from PIL import Image
 
-    def examples(split: str) -> Iterator[tuple[int, dict]]:
+    def examples(split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         # TFDS encodes arrays by TensorFlow, but images of PIL by PIL. Its MNIST builders number the examples
         # too, and order them by a hash of the number: the same data, in the same order.
         for i, (pixels, label) in enumerate(zip(*splits[split], strict=True)):
@@ -133,7 +133,7 @@ def _write(name: str, splits: Mapping[str, Images]) -> Path:
     class FromFiles(tfds.builder_cls(name), skip_registration=True):
         """The data set as TFDS describes it, its examples taken from memory and not from a download."""
 
-        def _split_generators(self, dl_manager):
+        def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
             del dl_manager
             return {split: examples(split) for split in splits}
 

@@ -102,7 +102,7 @@ def _segment(row: TrialRow, study: Mapping[str, Any]) -> dict[str, Any]:
 
 def once(rows: Iterable[TrialRow]) -> list[TrialRow]:
     """One trial for each batch size, seed and setting: the one trained longest."""
-    longest: dict[tuple, TrialRow] = {}
+    longest: dict[tuple[Any, ...], TrialRow] = {}
     for row in rows:
         cell = (row.batch_size, row.seed, tuple(sorted(json.loads(row.hparams).items())))
         if cell not in longest or row.steps > longest[cell].steps:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -50,7 +50,9 @@ def default_folder(kind: str, names: Sequence[str], study: Mapping[str, Any]) ->
 
 
 @contextmanager
-def results(folder: Path, kind: str, study: Mapping[str, Any], *, extend: bool = False) -> Iterator[Store]:
+def results(
+    folder: Path, kind: str, study: Mapping[str, Any], *, extend: bool = False
+) -> Generator[Store, None, None]:
     """The store of `folder`, opened for one study: nobody else writes to it meanwhile.
 
     Raises:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -16,14 +16,14 @@ PAUSE = 0.02  # seconds until a signal that came at a bad moment comes again
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible() -> Generator[None, None, None]:
     """Turns the first signal into KeyboardInterrupt and the second into the end of the process.
 
     The end at any moment is safe: the store loses nothing that it has acknowledged.
     """
     count = 0
 
-    def handle(number, frame):
+    def handle(number: int, frame: FrameType | None) -> None:
         nonlocal count
         if within(
             frame, "<frozen importlib"

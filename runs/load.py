@@ -8,7 +8,7 @@ import difflib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -105,7 +105,7 @@ def _levels_up(path: Path) -> int:
 
 def _search(folder: Path) -> None:
     """Puts the folder first on the path; it stays there, for imports within functions that are called later."""
-    import hparam  # noqa: F401  ours, whatever the folder has by that name: the package that commands import later
+    importlib.import_module("hparam")  # ours, whatever the folder has by that name: commands import it later
 
     with contextlib.suppress(ValueError):
         sys.path.remove(str(folder))
@@ -113,7 +113,7 @@ def _search(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _one_line_for(what: str) -> Iterator[None]:
+def _one_line_for(what: str) -> Generator[None, None, None]:
     """The user's own code may raise whatever it likes, and leave the process too."""
     try:
         yield

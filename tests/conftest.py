@@ -1,5 +1,6 @@
 """Test configuration: types and shapes are checked, and XLA's flags are set before JAX is imported."""
 
+import functools
 import inspect
 import os
 import tempfile
@@ -31,12 +32,23 @@ import jax
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Neighbours stay on one worker, where their fixtures and programs are, until the other has nothing left to do."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
+
+
 @pytest.fixture(autouse=True)
 def _types_are_checked(request):
     """But not in a test of a refusal: it hands over what annotations forbid, as a user might, and reads our own error."""
-    refusal = "pytest.raises(" in inspect.getsource(request.function)
-    jaxtyping.config.update(
-        "jaxtyping_disable", refusal or bool(request.node.get_closest_marker("wrong_types"))
-    )
+    wrong = _refuses(request.function) or bool(request.node.get_closest_marker("wrong_types"))
+    jaxtyping.config.update("jaxtyping_disable", wrong)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@functools.cache
+def _refuses(test) -> bool:
+    return "pytest.raises(" in inspect.getsource(test)

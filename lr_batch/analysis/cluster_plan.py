@@ -133,7 +133,7 @@ def cluster_plan(
 
 
 def _check(critical: CriticalBatchSize, devices: Sequence[int], cluster: Cluster) -> None:
-    first, last = critical.range
+    _, last = critical.range
     if critical.value > last:
         raise ValueError(
             f"plan: the curve has no plateau: its critical batch size lies above {last:,}, the largest batch size that "

@@ -14,15 +14,17 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import lr_batch
 from lr_batch import Result, Study
-from lr_batch.engine import ChunkResult
+from lr_batch.engine import Checkpoint, Chunk, ChunkResult
 from runs.bench.child import serve
 from runs.bench.work import Work
 from runs.cache import use_compilation_cache
 from runs.store import Store
+
+T = TypeVar("T")
 
 
 class TimedStore:
@@ -32,15 +34,15 @@ class TimedStore:
         self.store, self.seconds = store, 0.0
         self.chunk_seconds: defaultdict[int, float] = defaultdict(float)
 
-    def load(self, chunk):
+    def load(self, chunk: Chunk) -> ChunkResult | Checkpoint | None:
         return self._timed(self.store.load, chunk)
 
-    def save(self, chunk, outcome):
+    def save(self, chunk: Chunk, outcome: ChunkResult | Checkpoint) -> None:
         if isinstance(outcome, ChunkResult):
             self.chunk_seconds[chunk.batch_size] += outcome.seconds
-        return self._timed(self.store.save, chunk, outcome)
+        self._timed(self.store.save, chunk, outcome)
 
-    def _timed(self, method, *args):
+    def _timed(self, method: Callable[..., T], *args: Any) -> T:
         began = time.perf_counter()
         try:
             return method(*args)

@@ -69,10 +69,10 @@ def gather(chunk: TimedChunk) -> Loop:
     examples = chunk.micro_batch.examples
     blank = jax.tree.map(lambda leaf: leaf[:examples], data)
 
-    def body(_, carry):
+    def body(_: jax.Array, carry: tuple[Draw, Any, jax.Array]) -> tuple[Draw, Any, jax.Array]:
         draw, batch, size = carry
 
-        def rows(index, batch):
+        def rows(index: jax.Array, batch: Any) -> Any:
             number = index * examples + jnp.arange(examples)
             return jax.tree.map(lambda leaf: leaf[draw.orders[draw.offset + number]], data)
 
@@ -85,7 +85,7 @@ def gather_and_gradient(chunk: TimedChunk) -> Loop:
     """The mean loss and its gradient in every lane; parameters stay as they are."""
     data = jax.tree.map(jnp.asarray, chunk.study.workload.train_data)
 
-    def body(_, carry):
+    def body(_: jax.Array, carry: tuple[Draw, Any, Any, jax.Array]) -> tuple[Draw, Any, Any, jax.Array]:
         draw, params, _, size = carry
         gradient = batch_value_and_grad(chunk.study.workload, draw, size, (chunk.micro_batch,), data)
         _, grads = over_lanes(gradient, (0,), (0, 0), chunk.execution)(params)
@@ -98,7 +98,7 @@ def gather_and_gradient(chunk: TimedChunk) -> Loop:
 def update(chunk: TimedChunk) -> Loop:
     """The optimizer and the addition of its update, given the gradient."""
 
-    def one(hparams, state, grads):
+    def one(hparams: dict[str, jax.Array], state: LaneState, grads: Any) -> LaneState:
         tx = optax.with_extra_args_support(chunk.study.lane_optimizer(hparams))
         loss = lambda params: optax.global_norm(params) ** 2  # for those that ask; not timed apart
         updates, opt_state = tx.update(
@@ -124,7 +124,7 @@ def evaluation(chunk: TimedChunk) -> Loop:
     lanes = over_lanes(chunk.lane.evaluate, (chunk.axes, None, None), 0, chunk.execution)
     held_out = jax.tree.map(jnp.asarray, held_out)
 
-    def body(number, carry):
+    def body(number: jax.Array, carry: tuple[LaneState, jax.Array]) -> tuple[LaneState, jax.Array]:
         state, _ = carry
         state = _changed(state, number)
         return state, lanes(state, held_out, jnp.asarray(mask))
@@ -139,7 +139,7 @@ def evaluation_in_parts(chunk: TimedChunk) -> Loop:
     held_out = jax.tree.map(jnp.asarray, held_out)
     order = jnp.asarray(shuffled(num_examples(chunk.study.workload.eval_data)))
 
-    def body(number, carry):
+    def body(number: jax.Array, carry: tuple[LaneState, jax.Array]) -> tuple[LaneState, jax.Array]:
         state, _ = carry
         state = _changed(state, number)
         return state, lanes(state, held_out, order, jnp.int32(0), jnp.int32(len(order)))
@@ -186,5 +186,5 @@ def gradient_products(chunk: TimedChunk, rows: int | None = None) -> list[Produc
     return [product._replace(count=product.count * -(-size // rows)) for product in found]
 
 
-def _rounds(body: Callable) -> Callable[[jax.Array, Any], Any]:
+def _rounds(body: Callable[[jax.Array, Any], Any]) -> Callable[[jax.Array, Any], Any]:
     return lambda num, state: jax.lax.fori_loop(0, num, body, state)

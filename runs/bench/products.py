@@ -9,18 +9,21 @@ import jax.numpy as jnp
 
 from lr_batch.engine import Product
 
+Operands = tuple[jax.Array, jax.Array, jax.Array]  # left, right and what their product is written to
+Arrays = tuple[Operands, ...]
 
-def product_loop(wanted: Sequence[Product]) -> tuple[Callable, tuple]:
+
+def product_loop(wanted: Sequence[Product]) -> tuple[Callable[[jax.Array, Arrays], Arrays], Arrays]:
     """`(num, arrays) -> arrays` that does all of `wanted` `num` times, and the arrays to begin with.
 
     One element of every left operand changes from round to round, in place, so that no product can be moved
     out of the loop, and every result is part of what is returned.
     """
 
-    def one_round(number, arrays):
+    def one_round(number: jax.Array, arrays: Arrays) -> Arrays:
         return tuple(_repeated(p, number, *operands) for p, operands in zip(wanted, arrays, strict=True))
 
-    def start(product):
+    def start(product: Product) -> Operands:
         left, right = jnp.ones(product.left), jnp.ones(product.right)
         out = jax.eval_shape(lambda: jax.lax.dot_general(left, right, product.dimensions))
         return left, right, jnp.zeros(out.shape, out.dtype)
@@ -30,10 +33,10 @@ def product_loop(wanted: Sequence[Product]) -> tuple[Callable, tuple]:
 
 def _repeated(
     product: Product, number: jax.Array, left: jax.Array, right: jax.Array, out: jax.Array
-) -> tuple:
+) -> Operands:
     """The product `count` times in round `number`."""
 
-    def once(index, carry):
+    def once(index: jax.Array, carry: Operands) -> Operands:
         left = carry[0].at[(0,) * carry[0].ndim].set((number + index).astype(carry[0].dtype))
         return left, right, jax.lax.dot_general(left, right, product.dimensions)
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from lr_batch import LEVEL
 from runs.bench.loads import Load, Trials
 from runs.bench.trial_loop import Timing, TrialPlan
 
@@ -19,7 +20,7 @@ RESAMPLES = 2_000
 
 
 class Projection(NamedTuple):
-    """Seconds with a 95 % interval of the bootstrap over sampled trials, and the part of each batch size."""
+    """Seconds with a 90 % interval of the bootstrap over sampled trials, and the part of each batch size."""
 
     seconds: float
     low: float
@@ -55,7 +56,7 @@ def estimate(timings: Sequence[Timing], loads: Mapping[int, Load], rng: np.rando
         mine = np.array([measured(t) for t in timings if t.batch_size == size])
         totals[size] = float(seconds(mine[None], load)[0])
         resampled += seconds(mine[rng.integers(len(mine), size=(RESAMPLES, len(mine)))], load)
-    low, high = np.quantile(resampled, [0.025, 0.975])
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Projection(sum(totals.values()), float(low), float(high), totals)
 
 

@@ -37,11 +37,18 @@ def make_trainer(study: Study) -> PeerTrainer:
     transformation = lambda hparams: optax.with_extra_args_support(optimizer(hparams))
 
     @jax.jit
-    def init(key, hparams):
+    def init(key: jax.Array, hparams: Mapping[str, jax.Array]) -> tuple[Any, Any]:
         params = workload.init(key)
         return params, transformation(hparams).init(params)
 
-    def step(params, opt_state, hparams, seed, rows, number):
+    def step(
+        params: Any,
+        opt_state: Any,
+        hparams: Mapping[str, jax.Array],
+        seed: np.int32,
+        rows: np.ndarray,
+        number: np.int32,
+    ) -> tuple[Any, Any]:
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), number), 0)
         batch = jax.tree.map(lambda leaf: leaf[rows], train)
         mean_loss = lambda params: workload.loss(params, batch, key).mean()
@@ -51,14 +58,14 @@ def make_trainer(study: Study) -> PeerTrainer:
         )
         return optax.apply_updates(params, updates), opt_state
 
-    def evaluate(params, opt_state, rows=None):
+    def evaluate(params: Any, opt_state: Any, rows: np.ndarray | None = None) -> jax.Array:
         params = optimizer.eval_params(opt_state, params)
         read = held_out if rows is None else jax.tree.map(lambda leaf: leaf[rows], held_out)
         return workload.evaluate(params, read)[study.goal.metric].mean()
 
     jitted, evaluated = jax.jit(step, donate_argnums=(0, 1)), jax.jit(evaluate)
 
-    def start(seed, hparams):
+    def start(seed: int, hparams: Mapping[str, float]) -> tuple[Any, ...]:
         hparams = {name: jnp.float32(value) for name, value in hparams.items()}
         return *init(jax.random.key(seed), hparams), hparams, np.int32(seed)
 
@@ -70,7 +77,7 @@ def make_trainer(study: Study) -> PeerTrainer:
     )
 
 
-def mean_over_pieces(mean: Callable, rows: np.ndarray | None) -> float:
+def mean_over_pieces(mean: Callable[..., Any], rows: np.ndarray | None) -> float:
     """`mean(rows)` in pieces of few sizes, so that few programs are compiled; `mean()` of all."""
     if rows is None:
         return float(mean())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from lr_batch import Study
-from lr_batch.engine import Engine, terms_of, worker_devices
+from lr_batch.engine import Engine, Terms, terms_of, worker_devices
 from runs.bench.stopwatch import last_of, whole_periods
 
 EVALS = 2  # before the first step and after the last
@@ -51,7 +51,7 @@ class StepTimer:
         begun = [(device, *self._begin(device, batch_size, steps)) for device in self.devices]
         return last_of([lambda chunk=chunk: self.engine.advance(*chunk, EVALS) for chunk in begun])
 
-    def _begin(self, device, batch_size, steps):
+    def _begin(self, device: Any, batch_size: int, steps: int) -> tuple[Any, Terms]:
         settings = (self.study.settings * self.width)[: self.width]
         terms = terms_of(settings, self.width, batch_size=batch_size, cadence=np.array([0, steps], np.int32))
         valid = np.ones(self.width, bool)

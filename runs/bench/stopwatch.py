@@ -47,7 +47,7 @@ def last_of(calls: Sequence[Callable[[], Any]]) -> float:
     """Seconds that the last of several calls takes when all begin at once, each in its thread."""
     took, gate = [0.0] * len(calls), threading.Barrier(len(calls))
 
-    def run(i, call):
+    def run(i: int, call: Callable[[], Any]) -> None:
         gate.wait()
         began = time.perf_counter()
         jax.block_until_ready(call())

@@ -157,7 +157,7 @@ def sampling_lines(report: Mapping[str, Any]) -> list[str]:
         "machine against those of one trial that has the machine to itself.",
         f"Loops are projected: {effort['trials_per_size']} random trials of every batch size in each of "
         f"{effort['rounds']} rounds, at most {effort['trial_seconds']:g} s each, times the steps of all "
-        "trials as the engine counted them; 95 % bootstrap interval over trials. Ratios are medians over "
+        "trials as the engine counted them; 90 % bootstrap interval over trials. Ratios are medians over "
         "rounds, with their range.",
         "Oracle race: a trial ends as in the engine, the best of its batch size and seed being told in "
         "advance, which no loop could know.",

@@ -22,6 +22,7 @@ from runs.bench.work import Work
 
 NETWORKS = ("digits_mlp", "mnist_fc", "fashion_mnist_fc", "digits_cnn")
 OPTIMIZERS = ("sgd", "adam")
+Layers = list[tuple[Any, Any]]  # kernel and bias of each
 
 
 def missing(workload: str, optimizer: str) -> str | None:
@@ -46,15 +47,15 @@ def make_trainer(study: Study) -> PeerTrainer:
     make = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[study.optimizer.name]
     init = jax.jit(study.workload.init)
 
-    def start(seed, hparams):
+    def start(seed: int, hparams: Mapping[str, float]) -> tuple[Layers, Any]:
         layers = [(tensor(w), tensor(b)) for w, b in in_order(init(jax.random.key(seed)))]
         params = [leaf.requires_grad_() for layer in layers for leaf in layer]
-        given = {"lr": hparams["learning_rate"]}
+        given: dict[str, Any] = {"lr": hparams["learning_rate"]}
         if "b1" in hparams or "b2" in hparams:
             given["betas"] = (hparams.get("b1", 0.9), hparams.get("b2", 0.999))
         return layers, make(params, **given)
 
-    def step(state, rows, number):
+    def step(state: tuple[Layers, Any], rows: np.ndarray, number: int) -> tuple[Layers, Any]:
         layers, optimizer = state
         rows = tensor(rows)
         optimizer.zero_grad(set_to_none=True)
@@ -62,7 +63,7 @@ def make_trainer(study: Study) -> PeerTrainer:
         optimizer.step()
         return state
 
-    def evaluate(state, rows):
+    def evaluate(state: tuple[Layers, Any], rows: np.ndarray | None) -> float:
         x, y = (held_out[side] if rows is None else held_out[side][tensor(rows)] for side in "xy")
         with torch.no_grad():
             outputs = network(state[0], x)
@@ -77,14 +78,14 @@ def make_trainer(study: Study) -> PeerTrainer:
 def in_order(params: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     """(kernel, bias) of each layer: convolutions, then dense layers, each kind by its number, then the head."""
 
-    def place(name):
+    def place(name: str) -> tuple[int, int]:
         return (2, 0) if name == "head" else (name.startswith("Dense"), int(name.rpartition("_")[2]))
 
     names = sorted(params, key=place)
     return [(params[name]["kernel"], params[name]["bias"]) for name in names]
 
 
-def network(layers, x):
+def network(layers: Layers, x: Any) -> Any:
     """ReLU network whose kernels are in the layout of JAX: convolutions (height, width, I, O), dense
     (I, O)."""
     import torch.nn.functional as F  # pyright: ignore[reportMissingImports]

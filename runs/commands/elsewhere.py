@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +31,9 @@ class ElsewhereOptions:
     """Take trials of workers with other devices or versions too, and mark them."""
 
     @contextlib.contextmanager
-    def hand_outs(self, workload: str, optimizers: Mapping[str, str]) -> Iterator[dict[str, FolderHandOut]]:
+    def hand_outs(
+        self, workload: str, optimizers: Mapping[str, str]
+    ) -> Generator[dict[str, FolderHandOut], None, None]:
         """Who the chunks of each study are handed to; empty where this process trains.
 
         Args:
@@ -66,7 +68,7 @@ class ElsewhereOptions:
             raise WorkersError("; ".join(given_up))
 
     @contextlib.contextmanager
-    def _folder(self) -> Iterator[tuple[WorkFolder, Callable[[], None]]]:
+    def _folder(self) -> Generator[tuple[WorkFolder, Callable[[], None]], None, None]:
         """Where the chunks lie, and what raises where nobody can take them any more."""
         from runs.workers.folder import WorkFolder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -55,7 +55,7 @@ def compared_in_folder(
     add: bool,
     elsewhere: Mapping[str, FolderHandOut] = NOBODY,
     time_limit: float | None = None,
-) -> Iterator[Compared]:
+) -> Generator[Compared, None, None]:
     """Runs the missing trials of every study, one after the other, while holding the folder of the comparison.
 
     Without `out` every study has the folder that `lr-batch curve` gives it; with it one in `out`, into which

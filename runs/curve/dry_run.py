@@ -28,8 +28,8 @@ from runs.curve.run import remembered_choice
 from runs.progress import duration
 from runs.text import Printer
 
-STEPS = 2  # that are timed
-# That they are repeated at least: a busy machine takes its share of many, not of a few.
+STEPS = 2  # timed in each round
+# Rounds go on for so long, and there are so many at least: what else the machine does evens out over many of them.
 SECONDS, ROUNDS = 0.5, 3
 
 
@@ -82,10 +82,10 @@ def print_dry_run(study: Study, stream: IO[str]) -> None:
     said = duration(found.training) if found.training >= 10 else f"{found.training:.1f} s"
     say(f"time: at most about {said} of training, if every trial spends its budget{earlier}")
     if study.design:
-        say("not counted: settings that are tried in the place of those that diverge")
+        say("not counted: settings that are tried in place of those that diverge")
         if SEARCHES[study.design.searched.search].rungs:
             say(
-                f"{study.design.searched.search} trains most settings for a part of the budget alone, in much less time"
+                f"{study.design.searched.search} trains most settings for only a part of the budget, in much less time"
             )
     elif study.extend:
         say("not counted: rates that are added where the best one lies on the edge of the grid (--no-extend)")
@@ -97,7 +97,7 @@ def planned(study: Study) -> ChunkPlan:
 
 
 def forecast(study: Study, plan: ChunkPlan, programs: Programs | None = None) -> Forecast:
-    """Measures a few steps and evaluations at every size of a batch, and adds up what a run of all budgets takes."""
+    """Measures a few steps and evaluations at every batch size, and adds up what all trials take to their budgets."""
     programs, devices = programs or Programs(), worker_devices()
     engine = programs.engine(study, plan.width, plan.execution, max_evals=len(cadence_of(study)))
     costs = {size: measured(study, engine, size) for size in study.trained_batch_sizes}
@@ -129,7 +129,7 @@ def makespan(each: Sequence[float], workers: int) -> float:
 
 
 def measured(study: Study, engine: Engine, batch_size: int) -> Cost:
-    """Of one chunk at a batch size, with its programs compiled and all workers busy: they share memory and caches."""
+    """The cost of one chunk at a batch size, while all workers train such chunks: they share memory and caches."""
     devices = worker_devices()
     workers = devices if devices[0].platform == "cpu" else devices[:1]
     terms = _terms(study, engine, batch_size)
@@ -152,7 +152,7 @@ def _terms(study: Study, engine: Engine, batch_size: int) -> Terms:
 
 
 def _rounds(engine: Engine, device: jax.Device, terms: Terms) -> list[list[float]]:
-    """Rounds for `SECONDS`, `ROUNDS` of them at least."""
+    """Seconds of rounds that take `SECONDS` together, of at least `ROUNDS`."""
     rows: list[list[float]] = []
     while len(rows) < ROUNDS or sum(map(sum, rows)) < SECONDS:
         rows.append(_round(engine, device, terms))

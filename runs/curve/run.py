@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ SHOWN = 4  # damaged rows in a line
 LANES = "lanes are executed by "  # event of the store
 
 
-def description(study: Study) -> dict:
+def description(study: Study) -> dict[str, Any]:
     """The study as it is written into its store and hashed for its folder."""
     return {
         **Identity.of(study, width=0, execution=study.lanes).described(),
@@ -63,7 +63,7 @@ def description(study: Study) -> dict:
     }
 
 
-def _searched(searched: Searched) -> dict:
+def _searched(searched: Searched) -> dict[str, Any]:
     """What the description of a study has, whose settings a search proposes."""
     return {"searched": searched.described, "trials": searched.trials}
 
@@ -121,7 +121,7 @@ def run_in_folder(
 
 
 @contextmanager
-def lent(own: Store, folder: Path | None) -> Iterator[Store | Borrowing]:
+def lent(own: Store, folder: Path | None) -> Generator[Store | Borrowing, None, None]:
     """The store, with what `folder` holds already behind it."""
     if folder is None or not (folder / NAME).exists() or folder.absolute() == own.directory.absolute():
         yield own
@@ -161,9 +161,9 @@ class Borrowing:
 
 
 def with_lanes(study: Study, store: Store | Borrowing) -> Study:
-    """The study with its choice of how lanes are executed made: as before in this folder or on this device.
+    """The study with the execution of its lanes chosen: as before in this folder or on this device.
 
-    The choice changes the last bits of the results. A study that goes on has to keep it.
+    The execution changes the last bits of the results, so a study that goes on has to keep it.
     """
     if study.lanes != AUTO:
         return study
@@ -176,12 +176,12 @@ def with_lanes(study: Study, store: Store | Borrowing) -> Study:
 
 
 def known_width(store: Store | Borrowing) -> int | None:
-    """Lanes of the chunks that are there: of the widest, as memory may have cut others in half. None where none are."""
+    """Lanes of the widest chunk stored, since memory may have cut others in half; None where there is no chunk."""
     return max((json.loads(chunk.identity)["width"] for chunk in store.chunks()), default=None)
 
 
 def remembered_choice(study: Study) -> str:
-    """How lanes are executed, as it was chosen on this machine before: measured again, it might come out otherwise."""
+    """The execution of lanes that was chosen on this machine before: a second measurement might choose another."""
     if study.lanes != AUTO:
         return study.lanes
     key = " ".join([program_hash(study), jax.local_devices()[0].device_kind, str(len(study.settings))])
@@ -257,7 +257,7 @@ def examples_of(study: Mapping[str, Any]) -> Callable[[int, int], float]:
 
 
 def damage_lines(store: Store) -> tuple[str, ...]:
-    """What of a store is damaged, in one line or none."""
+    """The damage of a store in one line; no line where it has none."""
     bad = store.verify()
     if not bad:
         return (store.damage,) if store.damage else ()

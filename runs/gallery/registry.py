@@ -168,7 +168,7 @@ ENTRIES = (
         "Grid against random search",
         "Where one hyperparameter of three matters, 27 trials of a grid are {grid_rates} different learning "
         "rates, those of a random search {random_rates}. The grid's best loss is {random} times that of "
-        "random search and {quasi_random} times that of a Sobol sequence (95 % intervals over repeats).",
+        "random search and {quasi_random} times that of a Sobol sequence (90 % intervals over repeats).",
         "20 s",
     ),
     _entry(

@@ -50,7 +50,7 @@ def noise_scale(summary: Mapping[str, Any], path: str | Path | None = None) -> F
         panels[1].set_xlabel(f"held-out {name}", fontsize=10, color=style.INK)
     if metric[-1] < metric[0]:  # training goes from left to right
         panels[1].invert_xaxis()
-    _legend(figure, panels[0])
+    style.legend_of_panels(figure, panels[0].get_legend_handles_labels()[0], 2, height=0.06)
     return style.save(figure, path)
 
 
@@ -59,7 +59,9 @@ def _span(values: np.ndarray) -> tuple[float, float]:
     return low / 1.3, high * 1.3
 
 
-def _draw(axes: Axes, x: np.ndarray, scales: list[dict | None], label: str, colour: str, marker: str) -> None:
+def _draw(
+    axes: Axes, x: np.ndarray, scales: list[dict[str, Any] | None], label: str, colour: str, marker: str
+) -> None:
     known = [i for i, scale in enumerate(scales) if scale and scale["best"] is not None]
     if not known:
         return
@@ -77,15 +79,4 @@ def _draw(axes: Axes, x: np.ndarray, scales: list[dict | None], label: str, colo
         linewidth=1.3,
         elinewidth=0.9,
         label=label,
-    )
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    figure.legend(
-        handles=axes.get_legend_handles_labels()[0],
-        loc="center",
-        bbox_to_anchor=(0.5, 0.06),
-        ncols=2,
-        frameon=False,
-        fontsize=style.SMALL,
     )

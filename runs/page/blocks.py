@@ -122,7 +122,12 @@ def markers(name: str, x: Numbers, y: Numbers, hover: Sequence[str] | np.ndarray
     }
 
 
-def estimates(name: str, rows: Sequence[Optimum], intervals: Sequence[tuple | None], **looks: Any) -> Spec:
+def estimates(
+    name: str,
+    rows: Sequence[Optimum],
+    intervals: Sequence[tuple[float | None, float | None, float | None] | None],
+    **looks: Any,
+) -> Spec:
     """Points with the error bars of `intervals` = (middle, low, high), one for each of `rows`."""
     middle, low, high = np.array(intervals, float).reshape(-1, 3).T
     above, below = style.bars(middle, low, high)[::-1]

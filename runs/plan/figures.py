@@ -63,14 +63,7 @@ def plan_figure(plan: ClusterPlan, study: str, path: str | Path | None = None) -
                 _mark_knee(axes, x[i], times[i].best)
     _ideal(left, devices, times[0].best)
     handles = left.get_legend_handles_labels()[0]
-    figure.legend(
-        handles=handles,
-        loc="center",
-        bbox_to_anchor=(0.5, 0.05),
-        ncols=4,
-        frameon=False,
-        fontsize=style.SMALL,
-    )
+    style.legend_of_panels(figure, handles, 4)
     return style.save(figure, path)
 
 

@@ -58,7 +58,7 @@ def cells(result: Result) -> Cells:
     )
 
 
-def _medians(steps, group, size):
+def _medians(steps: np.ndarray, group: np.ndarray, size: int) -> np.ndarray:
     """Median of each group with NaN as infinity; infinity for groups without trials."""
     steps = np.where(np.isnan(steps), np.inf, steps)
     ordered = steps[np.lexsort((steps, group))]
@@ -71,7 +71,7 @@ def _medians(steps, group, size):
     return medians
 
 
-def _failures(result, group, size):
+def _failures(result: Result, group: np.ndarray, size: int) -> np.ndarray:
     """The commonest reason in each group for not reaching the goal; NOT_RUN without trials."""
     status = np.asarray(result.status)
     failed = status != REACHED

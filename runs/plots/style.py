@@ -14,7 +14,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
+from matplotlib.legend import Legend
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lr_batch import Result
@@ -47,7 +48,9 @@ def new_figure(width: float = 7.2, height: float = 4.8) -> Figure:
     return figure
 
 
-def add_axes(figure: Figure, left=0.105, bottom=0.125, width=0.865, height=0.725) -> Axes:
+def add_axes(
+    figure: Figure, left: float = 0.105, bottom: float = 0.125, width: float = 0.865, height: float = 0.725
+) -> Axes:
     """Axes in fractions of the figure, with two spines and a faint grid below the data."""
     axes = figure.add_axes((left, bottom, width, height))
     axes.spines[["top", "right"]].set_visible(False)
@@ -118,7 +121,7 @@ def positive_span(*values: Any) -> tuple[float, float]:
     return (float(shown.min()), float(shown.max())) if len(shown) else (1.0, 10.0)
 
 
-def log_axis(axis, label: str, low: float, high: float) -> None:
+def log_axis(axis: Any, label: str, low: float, high: float) -> None:
     """Log10 axis over [low, high] with plain numbers; 2 and 5 are labelled on short axes."""
     axes, name = axis.axes, axis.axis_name
     getattr(axes, f"set_{name}scale")("log")
@@ -144,7 +147,7 @@ def count(value: float) -> str:
     return f"{value:.2g}" if value < 99.5 else f"{value:,.0f}"
 
 
-def bars(middle, low, high) -> np.ndarray:
+def bars(middle: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Lengths [2, n] of error bars from `low` to `high` around `middle`, as matplotlib wants them.
 
     A bar without an end leaves every axes that is drawn, since one of infinite length is not drawn at all.
@@ -153,26 +156,33 @@ def bars(middle, low, high) -> np.ndarray:
     return np.clip([middle - low, high - middle], 0.0, longest)
 
 
+def legend_of_panels(
+    figure: Figure,
+    handles: Sequence[Artist],
+    columns: int,
+    *,
+    middle: float = 0.5,
+    height: float = 0.05,
+    fontsize: float = SMALL,
+) -> Legend:
+    """One legend for all panels, in the strip below them; its centre in fractions of the figure."""
+    look = {"loc": "center", "frameon": False, "fontsize": fontsize}
+    return figure.legend(handles=handles, bbox_to_anchor=(middle, height), ncols=columns, **look)
+
+
 def legend_below(axes: Axes, handles: Sequence[Artist] | None = None) -> None:
     """A legend in the strip below the axes, where it can hide nothing: as many columns as the figure is wide."""
     handles = axes.get_legend_handles_labels()[0] if handles is None else handles
     figure, box = axes.figure, axes.get_position()
     for columns in range(len(handles), 0, -1):
-        legend = figure.legend(
-            handles=handles,
-            loc="center",
-            bbox_to_anchor=(box.x0 + box.width / 2, 0.05),
-            ncols=columns,
-            frameon=False,
-            fontsize=SMALL,
-        )
+        legend = legend_of_panels(figure, handles, columns, middle=box.x0 + box.width / 2)
         drawn = legend.get_window_extent()
         if columns == 1 or (drawn.x0 >= 0 and drawn.x1 <= figure.bbox.width):
             return
         legend.remove()
 
 
-def over_lines() -> list:
+def over_lines() -> list[AbstractPathEffect]:
     """Path effects of a text that lines may cross: they end beside its letters."""
     return [withStroke(linewidth=3.0, foreground="white", alpha=0.85)]
 

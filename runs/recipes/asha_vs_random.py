@@ -40,9 +40,9 @@ def main(
     Command: `python -m runs.recipes.asha_vs_random [FOLDER [WORKLOAD]]`, about 1 minute of CPU time. The
     space and the repeats are those of `bayes_vs_random`, whose random search is shared.
 
-    Expected (digits_mlp, 20 repeats, 95 % intervals, two CPU cores): with a quarter of the examples ASHA's
-    loss is 1.06 [0.99, 1.13] times that of random search as searched, and 1.01 [0.90, 1.14] times on fresh
-    seeds: no difference is seen, and one of more than 14 % is excluded. At equal cost it is 0.86 [0.77, 0.96]
+    Expected (digits_mlp, 20 repeats, 90 % intervals, two CPU cores): with a quarter of the examples ASHA's
+    loss is 1.06 [1.00, 1.12] times that of random search as searched, and 1.01 [0.91, 1.12] times on fresh
+    seeds: no difference is seen, and one of more than 12 % is excluded. At equal cost it is 0.86 [0.79, 0.95]
     times.
 
     Args:

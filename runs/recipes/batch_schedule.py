@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -120,7 +120,7 @@ def compared(case: Case, seeds: int) -> Outcome:
 
 
 def trained(
-    case: Case, seeds: int, schedule: str | None, parameters: dict, batches: str | None
+    case: Case, seeds: int, schedule: str | None, parameters: dict[str, Any], batches: str | None
 ) -> lr_batch.Result:
     """All seeds of one arm, each for all its examples."""
     workload = lr_batch.as_workload(case.workload, **case.options)
@@ -146,7 +146,7 @@ def trained(
 
 
 def _at(result: lr_batch.Result, batch_size: int, places: np.ndarray) -> np.ndarray:
-    """Loss of every seed at so many examples, interpolated between evaluations in their logs."""
+    """Loss of every seed at `places` in examples, interpolated between evaluations, log against log."""
     rows = []
     for curve in result.curves:
         after = curve.steps > 0
@@ -171,14 +171,7 @@ def draw(found: list[Outcome]) -> Figure:
         _draw_case(axes, outcome)
         if number == 0:
             handles = axes.get_legend_handles_labels()[0]
-    figure.legend(
-        handles=handles,
-        loc="center",
-        bbox_to_anchor=(0.5, 0.05),
-        ncols=3,
-        frameon=False,
-        fontsize=style.SMALL,
-    )
+    style.legend_of_panels(figure, handles, 3)
     return figure
 
 

@@ -36,14 +36,14 @@ def main(
     Command: `python -m runs.recipes.bayes_vs_random [FOLDER [WORKLOAD]]`, about 80 s of CPU time for
     `digits_mlp`. Repeats are paired: same initial parameters, order of examples and key of the search.
 
-    Expected (digits_mlp, 20 repeats, 95 % intervals, two CPU cores): the best loss of random search is 1.10
-    [1.03, 1.17] times that of the Bayesian search, of quasi-random search 1.10 [1.05, 1.18] times. On fresh
-    seeds nothing is left of it, 0.99 [0.90, 1.10] and 0.93 [0.86, 1.01]. The best of 64 is optimistic: on
-    fresh seeds its loss is 1.39 [1.25, 1.56] times (random), 1.31 [1.22, 1.40] (quasi-random) and 1.54 [1.40,
-    1.70] (bayes) what the search saw; here one seed's luck outweighs a better setting.
-    On digits_cnn (4 minutes of CPU time) the best loss of random search is 1.32 [1.22, 1.42] times that of the
-    Bayesian search, of quasi-random search 1.24 [1.16, 1.32] times; on fresh seeds 1.09 [0.98, 1.20] and 1.03
-    [0.96, 1.09].
+    Expected (digits_mlp, 20 repeats, 90 % intervals, two CPU cores): the best loss of random search is 1.10
+    [1.05, 1.16] times that of the Bayesian search, of quasi-random search 1.10 [1.06, 1.16] times. On fresh
+    seeds nothing is left of it, 0.99 [0.92, 1.08] and 0.93 [0.87, 1.00]. The best of 64 is optimistic: on
+    fresh seeds its loss is 1.39 [1.27, 1.53] times (random), 1.30 [1.23, 1.39] (quasi-random) and 1.54 [1.42,
+    1.67] (bayes) what the search saw; here one seed's luck outweighs a better setting.
+    On digits_cnn (4 minutes of CPU time) the best loss of random search is 1.32 [1.24, 1.40] times that of the
+    Bayesian search, of quasi-random search 1.24 [1.17, 1.31] times; on fresh seeds 1.09 [1.00, 1.18] and 1.03
+    [0.97, 1.08].
 
     Args:
       folder: of the tables and the figure; runs that are in it are not repeated.

@@ -56,8 +56,10 @@ def _between(rates: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(f"{rate:.6g}") for rate in np.sqrt(np.multiply(rates[1:], rates[:-1])))
 
 
-def measure(make: Callable[..., Study], names: Sequence[str] | None, time_limit: float) -> dict[str, dict]:
-    """Ratios to the default study by choice; None begins after `time_limit` seconds."""
+def measure(
+    make: Callable[..., Study], names: Sequence[str] | None, time_limit: float
+) -> dict[str, dict[str, Any]]:
+    """Ratios to the default study by choice; no choice is begun after `time_limit` seconds."""
     began, default = time.monotonic(), make()
     base = lr_batch.critical_batch_size(lr_batch.run(default))
     print(
@@ -83,7 +85,7 @@ def measure(make: Callable[..., Study], names: Sequence[str] | None, time_limit:
     return found
 
 
-def main(arguments: Sequence[str] | None = None, *, quick: bool = False) -> dict[str, dict]:
+def main(arguments: Sequence[str] | None = None, *, quick: bool = False) -> dict[str, dict[str, Any]]:
     """`quick` compares two choices on four batch sizes and two seeds."""
     parser = argparse.ArgumentParser(prog="python -m runs.recipes.choices")
     parser.add_argument("--workload", default="digits_mlp")

@@ -17,6 +17,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from runs.xla_flags import set_xla_flags
 
@@ -191,7 +192,7 @@ def false_alarms(table: TrialTable, size: int) -> dict[str, float]:
     }
 
 
-def analyse(pairs: Sequence[str], sizes: Sequence[int], folder: Path, partitions: int = 2) -> dict:
+def analyse(pairs: Sequence[str], sizes: Sequence[int], folder: Path, partitions: int = 2) -> dict[str, Any]:
     """The table of all pairs that are collected, printed and written to `coverage.json`."""
     outcome = {}
     for pair in pairs:
@@ -207,7 +208,7 @@ def analyse(pairs: Sequence[str], sizes: Sequence[int], folder: Path, partitions
     return outcome
 
 
-def _print(pair: str, size: int, rows: dict, alarms: dict) -> None:
+def _print(pair: str, size: int, rows: dict[str, Any], alarms: dict[str, float]) -> None:
     print(f"\n{pair}, studies of {size} seeds; {', '.join(f'{k}: {v:.0%}' for k, v in alarms.items())}")
     print(f"{'':31s} {'truth':>9s} covered spread claimed common")
     for name, row in rows.items():
@@ -215,8 +216,8 @@ def _print(pair: str, size: int, rows: dict, alarms: dict) -> None:
         print(f"{name:31s} {row['truth']:9.4g} {row['covered']:7.0%} {numbers_of}")
 
 
-def main(arguments: Sequence[str] | None = None, *, quick: bool = False) -> dict | None:
-    """`quick` is a few minutes' worth cut to seconds: four batch sizes, four seeds, groups of two."""
+def main(arguments: Sequence[str] | None = None, *, quick: bool = False) -> dict[str, Any] | None:
+    """`quick` takes seconds in place of minutes: four batch sizes, four seeds, groups of two."""
     parser = argparse.ArgumentParser(prog="python -m runs.recipes.coverage")
     parser.add_argument("step", choices=("collect", "analyse", "all"), nargs="?", default="all")
     parser.add_argument("--pairs", default=",".join(PAIRS))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -88,10 +89,12 @@ def survey(plan: TransferPlan, width: int) -> Float[np.ndarray, "2 seeds rates"]
     return np.asarray(jax.jit(lambda seeds: jax.lax.map(all_rates, seeds))(seeds), float).swapaxes(0, 1)
 
 
-def trained(workload: Workload, optimizer: Optimizer, rate, start, batches):
+def trained(
+    workload: Workload, optimizer: Optimizer, rate: Array, start: Any, batches: Array
+) -> tuple[Array, Array]:
     """Loss on the evaluated examples after the training, and share of dead units."""
 
-    def loss(params, rows: Int[Array, " batch"]) -> Float[Array, ""]:
+    def loss(params: Any, rows: Int[Array, " batch"]) -> Float[Array, ""]:
         batch = jax.tree.map(lambda column: jnp.asarray(column)[rows], workload.train_data)
         return workload.loss(params, batch, jax.random.key(0)).mean()
 
@@ -101,7 +104,7 @@ def trained(workload: Workload, optimizer: Optimizer, rate, start, batches):
     return workload.evaluate(params, workload.eval_data)["loss"].mean(), (before_relu <= 0).all(axis=0).mean()
 
 
-def draw(widths, rates, found: dict[str, Survey]) -> Figure:
+def draw(widths: Sequence[int], rates: Sequence[float], found: dict[str, Survey]) -> Figure:
     """Left the loss, right the share of dead units, against the rate; full: constant, dotted: falling."""
     figure = style.new_figure(10.2, 4.9)
     title = "At high rates most units die at every width, and a narrow network has few"

@@ -31,7 +31,7 @@ def descend(
       Parameters at the end, and `observe(params)` with a leading axis of steps.
     """
 
-    def step(carry, batch):
+    def step(carry: tuple[PyTree, Any], batch: PyTree) -> tuple[tuple[PyTree, Any], PyTree]:
         params, state = carry
         updates, state = optimizer.update(jax.grad(loss)(params, batch), state, params)
         params = optax.apply_updates(params, updates)

@@ -14,7 +14,7 @@ set_xla_flags()  # before JAX is imported
 import lr_batch
 from runs.curve.dry_run import forecast, planned
 
-WITHIN = 1.5  # times, either way, that the estimate should be
+WITHIN = 1.5  # factor within which the estimate should be, above and below
 # Workload, optimizer, batch sizes, steps of each trial, rates: small and large steps, of both kinds of networks.
 STUDIES = {
     "digits_mlp, sgd, every size of batch": ("digits_mlp", "sgd", (1, 8, 64, 512), 1_500, 16),

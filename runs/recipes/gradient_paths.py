@@ -77,11 +77,11 @@ def path_of(method: Method, num_steps: int) -> Float[np.ndarray, "points 2"]:
     curvature = jnp.array([1.0, CONDITION])
     start = jnp.array(START)
 
-    def quadratic(w, _):
+    def quadratic(w: jax.Array, _: jax.Array) -> jax.Array:
         return 0.5 * jnp.sum(curvature * w**2)
 
     @jax.jit
-    def run(hparams):
+    def run(hparams: dict[str, jax.Array]) -> jax.Array:
         optimizer = OPTIMIZERS[method.optimizer](hparams)
         return descend(optimizer, quadratic, start, jnp.arange(num_steps), lambda w: w)[1]
 

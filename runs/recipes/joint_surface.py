@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -87,7 +87,7 @@ def network(width: int) -> Workload:
     return digits_mlp(width, layers=2)
 
 
-def as_json(surface: Surface) -> dict:
+def as_json(surface: Surface) -> dict[str, Any]:
     """Everything measured; diverged trials are null."""
     plan = surface.plan
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -69,20 +69,20 @@ def solve(name: str, x: jax.Array, y: jax.Array, strengths: jax.Array, num_steps
     curvatures = jnp.linalg.eigvalsh(x.T @ x) * 2 / len(y)
     optimizer = RegularizedOptimizer(OPTIMIZERS["sgd"], reg.REGULARIZERS[name])
 
-    def squares(theta, batch, key):
+    def squares(theta: jax.Array, batch: None, key: jax.Array) -> jax.Array:
         del batch, key
         return (x @ theta - y) ** 2
 
     @jax.jit
     @jax.vmap
-    def lane(strength):
+    def lane(strength: jax.Array) -> jax.Array:
         # 1 / curvature is safe for every proximal and projected step; the penalty of l2 adds 2 lambda to it.
         extra = 2 * strength if name == "l2" else 0.0
         hparams = {"learning_rate": 1 / (curvatures[-1] + extra), reg.REGULARIZERS[name].strength: strength}
         tx, loss_fn = optimizer(hparams), reg.REGULARIZERS[name](hparams).loss(squares, None)
         start, unused = jnp.zeros(x.shape[1]), jax.random.key(0)
 
-        def step(_, carry):
+        def step(_: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
             theta, state = carry
             grads = jax.grad(lambda t: loss_fn(t, None, unused).mean())(theta)
             updates, state = tx.update(grads, state, theta)

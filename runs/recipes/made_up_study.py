@@ -35,7 +35,7 @@ SHAPES: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
 )
 
 
-def hyperbola(batch_sizes: np.ndarray, s_min: float = 30.0, b_crit: float = 32.0) -> np.ndarray:
+def hyperbola(batch_sizes: np.ndarray | int, s_min: float = 30.0, b_crit: float = 32.0) -> np.ndarray:
     """S(B) = s_min (1 + b_crit / B)."""
     return s_min * (1.0 + b_crit / np.asarray(batch_sizes, float))
 
@@ -87,7 +87,14 @@ def lane_sd(batch: int, offset: np.ndarray) -> np.ndarray:
     return at_best + towards_half * (SD_HALF - at_best)
 
 
-def _chunk(batch, offset, shape, cadence, slack, rng):
+def _chunk(
+    batch: int,
+    offset: np.ndarray,
+    shape: Callable[[np.ndarray], np.ndarray],
+    cadence: np.ndarray,
+    slack: float,
+    rng: np.random.Generator,
+) -> tuple[list[float], list[int], list[str], list[Curve]]:
     """Steps to goal, steps trained, status and curve of the lanes of one batch size and seed, with draws of their own."""
     own = np.sqrt(lane_sd(batch, offset) ** 2 - SD_CHUNK**2) * rng.standard_normal(len(offset))
     common = SD_CHUNK * rng.standard_normal()

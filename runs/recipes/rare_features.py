@@ -18,8 +18,8 @@ from runs.recipes.descend import descend
 
 # Feature j is in one example out of 2^j, and every example has exactly one feature, like the words of a text.
 NUM_FEATURES = 8
-FREQUENCY = 0.5 ** np.arange(1, NUM_FEATURES + 1)
-FREQUENCY /= FREQUENCY.sum()
+_HALVED = 0.5 ** np.arange(1, NUM_FEATURES + 1)
+FREQUENCY = _HALVED / _HALVED.sum()
 BATCH_SIZE = 64
 LEARNED = 0.1  # a weight counts as learned once its relative error stays below this; it begins at 1
 NUM_STEPS = 600
@@ -73,10 +73,10 @@ def errors(name: str, seeds: Problem) -> Float[np.ndarray, "rates seeds steps fe
     """Relative error after every step, all rates and seeds side by side; all weights start at 0."""
 
     def lane(rate: Array, problem: Problem) -> Array:
-        def loss(weights, share):
+        def loss(weights: Array, share: Array) -> Array:
             return 0.5 * jnp.sum(share * (weights - problem.target) ** 2)
 
-        def error(weights):
+        def error(weights: Array) -> Array:
             return jnp.abs(weights / problem.target - 1)
 
         optimizer = OPTIMIZERS[name]({"learning_rate": rate})
@@ -137,7 +137,7 @@ def draw(results: dict[str, Learning], num_seeds: int) -> Figure:
     axes = style.add_axes(figure, 0.575, 0.235, 0.40, 0.585)
     _steps_panel(axes, results)
     handles = axes.get_legend_handles_labels()[0]
-    figure.legend(handles=handles, loc="center", bbox_to_anchor=(0.53, 0.05), ncols=4, frameon=False)
+    style.legend_of_panels(figure, handles, 4, middle=0.53, fontsize=10)
     return figure
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -49,11 +49,11 @@ def final_losses(
 ) -> Float[np.ndarray, "seeds rates"]:
     """Held-out loss after training at every rate; the rates of a seed share its start and its batches."""
 
-    def loss(params, rows: Int[Array, " batch"]) -> Float[Array, ""]:
+    def loss(params: Any, rows: Int[Array, " batch"]) -> Float[Array, ""]:
         batch = jax.tree.map(lambda column: jnp.asarray(column)[rows], workload.train_data)
         return workload.loss(params, batch, jax.random.key(0)).mean()  # no dropout, hence one key
 
-    def held_out_loss(rate: Float[Array, ""], start, batches) -> Float[Array, ""]:
+    def held_out_loss(rate: Float[Array, ""], start: Any, batches: Array) -> Float[Array, ""]:
         optimizer = OPTIMIZERS[name]({"learning_rate": rate})
         params, _ = descend(optimizer, loss, start, batches, lambda params: ())
         return workload.evaluate(params, workload.eval_data)["loss"].mean()

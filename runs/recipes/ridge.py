@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -83,7 +83,7 @@ def descend(x: jax.Array, y: jax.Array, lambdas: jax.Array, num_steps: int) -> j
     """Gradient descent with `reg.l2` from 0 at the best constant rate, 2 / (largest + smallest curvature)."""
     curvatures = jnp.linalg.eigvalsh(x.T @ x) * 2 / len(y)
 
-    def lane(l2):
+    def lane(l2: jax.Array) -> jax.Array:
         loss_fn = reg.REGULARIZERS["l2"]({"l2": l2}).loss(
             lambda theta, batch, key: (x @ theta - y) ** 2, None
         )
@@ -92,7 +92,8 @@ def descend(x: jax.Array, y: jax.Array, lambdas: jax.Array, num_steps: int) -> j
 
         unused = jax.random.key(0)
 
-        def step(_, theta):
+        def step(index: jax.Array, theta: jax.Array) -> Any:
+            del index
             updates, _ = tx.update(jax.grad(lambda t: loss_fn(t, None, unused).mean())(theta), tx.init(theta))
             return theta + updates
 
@@ -146,14 +147,7 @@ def figure(results: dict[str, Ridge], path: str | Path | None = None) -> Figure:
         1.0,
         2 * max(r.condition.max() for r in results.values()),
     )
-    drawn.legend(
-        handles=right.get_legend_handles_labels()[0],
-        loc="center",
-        bbox_to_anchor=(0.5, 0.04),
-        ncols=2,
-        frameon=False,
-        fontsize=style.SMALL,
-    )
+    style.legend_of_panels(drawn, right.get_legend_handles_labels()[0], 2, height=0.04)
     return style.save(drawn, path)
 
 

@@ -57,8 +57,8 @@ def main(out: str = "schedules.png", *, quick: bool = False) -> dict[str, Traini
 
     Command: `python -m runs.recipes.schedules`; about a minute on 2 CPU cores.
     Expect a training loss after 3,000 steps (8 seeds, 90 % intervals) of 0.35 (0.20 to 0.61) at a constant 0.4, fast
-    at first; of 0.14 (0.12 to 0.15) at 0.05; and decayed linearly from 0.4 of 0.15 (0.08 to 0.26). Lowest ends the
-    cosine, 0.046 (0.035 to 0.060): its warm-up spares units that a high rate at the start kills for good.
+    at first; of 0.14 (0.12 to 0.15) at 0.05; and decayed linearly from 0.4 of 0.15 (0.08 to 0.26). The cosine ends
+    lowest, at 0.046 (0.035 to 0.060): its warm-up spares units that a high rate at the start kills for good.
 
     Args:
       out: where the figure goes.

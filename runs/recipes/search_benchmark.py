@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hparam import SEARCHES, Search
+from lr_batch import LEVEL
 from runs.plots import style
 from runs.recipes.analytic_problems import BRANIN, HARTMANN6, Problem
 from runs.write import write_atomically
@@ -29,7 +30,7 @@ COLUMNS = ("problem", "method", "repeat", "batch_size", "seconds", "regret")
 
 
 class Method(NamedTuple):
-    """A strategy of `hparam.SEARCHES` with its options; `needs` is a package beside those of the strategy."""
+    """A strategy of `hparam.SEARCHES` with its options; `needs` names one more package that it wants."""
 
     name: str
     strategy: str
@@ -59,7 +60,7 @@ class Run(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """A mean over repeats with its 95 % bootstrap interval."""
+    """A mean over repeats with its 90 % bootstrap interval."""
 
     mean: float
     low: float
@@ -76,10 +77,10 @@ def main(
     our Bayesian search takes 7 minutes, Optuna's GP sampler 6 to 15 on Branin and 95 on Hartmann 6, the others
     less than 10 minutes each.
 
-    Found (`runs/results/search`; mean log10 regret after the last batch, 20 repeats, 95 % intervals):
-    Branin: bayes -4.10 (-4.42 to -3.78), Optuna's GP -1.83 (-2.08 to -1.60), its TPE -0.60, quasi-random -0.42,
-    random -0.48. Hartmann 6: bayes -1.91 (-2.55 to -1.34), TPE -0.60 (-0.83 to -0.35), Optuna's GP -0.39
-    (-0.53 to -0.27), quasi-random 0.03, random 0.01.
+    Found (`runs/results/search`; mean log10 regret after the last batch, 20 repeats, 90 % intervals):
+    Branin: bayes -4.10 (-4.37 to -3.83), Optuna's GP -1.83 (-2.04 to -1.63), its TPE -0.60, quasi-random -0.42,
+    random -0.48. Hartmann 6: bayes -1.91 (-2.44 to -1.43), TPE -0.60 (-0.80 to -0.40), Optuna's GP -0.39
+    (-0.51 to -0.29), quasi-random 0.03, random 0.01.
     """
     chosen = [m for m in METHODS if _installed(m) and (not methods or m.name in methods)]
     chosen = [m for m in chosen if not (quick and m.strategy == "optuna")]
@@ -152,7 +153,9 @@ def final_regret(runs: list[Run]) -> Interval:
     return Interval(float(log_regret(runs)[:, -1].mean()), float(low[0]), float(high[0]))
 
 
-def interval(values: Float[np.ndarray, "runs columns"], level: float = 0.95, resamples: int = 2000):
+def interval(
+    values: Float[np.ndarray, "runs columns"], level: float = LEVEL, resamples: int = 2000
+) -> np.ndarray:
     """Percentile bootstrap of the mean over runs, column by column: (low, high)."""
     chosen = np.random.default_rng(0).integers(len(values), size=(resamples, len(values)))
     means = values[chosen].mean(axis=1)
@@ -163,15 +166,14 @@ def draw(runs: list[Run]) -> Figure:
     """One panel per problem: geometric mean regret with its interval against evaluations."""
     figure = style.new_figure(8.6, 4.6)
     repeats = min(len(some) for some in _grouped(runs).values())
-    subtitle = f"best loss so far less the minimum: geometric mean, 95 % interval, {repeats} or more repeats"
+    subtitle = f"best loss so far less the minimum: geometric mean, {100 * LEVEL:g} % interval, {repeats} or more repeats"
     style.headline(figure, "Searching in batches", subtitle, left=0.095)
     handles = {}  # by name: not every method need have run on every problem
     for i, problem in enumerate(PROBLEMS):
         axes = style.add_axes(figure, 0.095 + 0.485 * i, 0.235, 0.39, 0.575)
         _panel(axes, problem.name, runs)
         handles |= {handle.get_label(): handle for handle in axes.get_legend_handles_labels()[0]}
-    look = {"ncols": 5, "frameon": False, "fontsize": 9}
-    figure.legend(handles=list(handles.values()), loc="center", bbox_to_anchor=(0.53, 0.05), **look)
+    style.legend_of_panels(figure, list(handles.values()), 5, middle=0.53, fontsize=9)
     return figure
 
 

@@ -29,7 +29,7 @@ def report(
 
 
 def draw(title: str, workload: str, runs: Mapping[Method, list[Run]]) -> Figure:
-    """Geometric mean of the best full-length loss so far with its 95 % interval, against cost."""
+    """Geometric mean of the best full-length loss so far with its 90 % interval, against cost."""
     figure = style.new_figure(7.2, 4.8)
     axes = style.add_axes(figure, bottom=0.21, height=0.64)
     setting = f"{workload} · adamw, four hyperparameters · batch size {BATCH_SIZE}, {BUDGET} steps"

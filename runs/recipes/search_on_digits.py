@@ -20,7 +20,7 @@ from hparam.tuning import Tuning, TuningPlan, tune
 from hparam.tuning.plan import study_of
 from hparam.tuning.trainer import Trainer
 from hparam.tuning.tune import steps_of
-from lr_batch import Programs, Study
+from lr_batch import LEVEL, Programs, Study
 from runs.plots import style
 from runs.write import write_atomically
 
@@ -86,7 +86,7 @@ def run_all(
     workload: str = WORKLOAD,
     *,
     quick: bool = False,
-    note: Callable = print,
+    note: Callable[[str], Any] = print,
 ) -> list[Run]:
     """Runs what is missing of every method and repeat; each method has a table in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ def write(path: Path, runs: list[Run]) -> None:
 
 
 class Ratio(NamedTuple):
-    """A geometric mean over paired repeats with its 95 % bootstrap interval."""
+    """A geometric mean over paired repeats with its 90 % bootstrap interval."""
 
     mean: float
     low: float
@@ -178,7 +178,7 @@ def ratio(one: list[Run], other: list[Run], of: Callable[[Run], float] = lambda 
     """How many times the loss of `one` exceeds that of `other`, repeat by repeat on equal seeds."""
     logs = np.log([of(a) / of(b) for a, b in zip(one, other, strict=True)])
     chosen = np.random.default_rng(0).integers(len(logs), size=(4000, len(logs)))
-    low, high = np.exp(np.quantile(logs[chosen].mean(axis=1), [0.025, 0.975]))
+    low, high = np.exp(np.quantile(logs[chosen].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
     return Ratio(float(np.exp(logs.mean())), float(low), float(high))
 
 

@@ -119,14 +119,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> Figure:
         axes.set_xlabel("largest batch size of the fit, B", fontsize=10, color=style.INK)
         axes.set_title(f"steps at {factor} B", fontsize=10, color=style.INK, loc="left")
     handles = axes.get_legend_handles_labels()[0]
-    figure.legend(
-        handles=handles,
-        loc="center",
-        bbox_to_anchor=(0.5, 0.06),
-        ncols=5,
-        frameon=False,
-        fontsize=style.SMALL,
-    )
+    style.legend_of_panels(figure, handles, 5, height=0.06)
     return style.save(figure, path)
 
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ set_xla_flags()
 
 import numpy as np
 
-from lr_batch import log_grid
+from lr_batch import Trial, log_grid
 from lr_batch.engine import Chunk, ChunkResult, Identity
 from runs.plots.style import add_axes, headline, new_figure, save
 from runs.recipes.made_up_study import BATCH_SIZES, GOAL, made_up_study
@@ -64,7 +64,7 @@ def chunks_of(seeds: int, first_seed: int = 0):
             yield chunk, _rows(lanes)
 
 
-def _rows(trials) -> ChunkResult:
+def _rows(trials: Sequence[Trial]) -> ChunkResult:
     longest = max((trial.curve.steps for trial in trials), key=len)
     values = np.full((len(longest), len(trials)), np.nan, np.float32)
     for lane, trial in enumerate(trials):

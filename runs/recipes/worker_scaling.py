@@ -18,8 +18,12 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from runs.write import write_json
+
+if TYPE_CHECKING:
+    from lr_batch.engine import Chunk
 
 # Seconds of the chunks of `lr-batch curve`, by batch size, four seeds each; on 2 cores that had much else to do, so half
 # of them is slept.
@@ -99,7 +103,7 @@ def _tasks(durations: Sequence[float]):
     ]
 
 
-def _rows(chunk) -> dict:
+def _rows(chunk: Chunk) -> dict[str, Any]:
     import numpy as np
 
     from lr_batch.engine import ChunkResult

@@ -51,14 +51,7 @@ def strength_axis(axes: Axes, fits: Generalization, rows: Sequence[StrengthRow])
 def legend(figure: Figure, axes: Axes) -> None:
     """What `axes` shows, in the strip below all panels."""
     handles = axes.get_legend_handles_labels()[0]
-    figure.legend(
-        handles=handles,
-        loc="center",
-        bbox_to_anchor=(0.5, 0.045),
-        ncols=6,
-        frameon=False,
-        fontsize=style.SMALL,
-    )
+    style.legend_of_panels(figure, handles, 6, height=0.045)
 
 
 def log_axis(axes: Axes, label: str) -> None:

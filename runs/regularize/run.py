@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def description(study: Study, epochs: float) -> dict[str, Any]:
 @contextmanager
 def generalized_in_folder(
     study: Study, epochs: float, folder: Path | None
-) -> Iterator[tuple[Path, Generalization]]:
+) -> Generator[tuple[Path, Generalization], None, None]:
     """Trains what the folder does not hold yet, and holds the folder.
 
     Raises:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,7 +69,7 @@ class Teller:
 
 
 @contextlib.contextmanager
-def telling(folder: Path, title: str) -> Iterator[Teller]:
+def telling(folder: Path, title: str) -> Generator[Teller, None, None]:
     """A teller of `folder`, which says at the end whether the run came to its end."""
     teller = Teller(folder, title)
     teller.write(RUNNING)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -94,7 +94,7 @@ def _panels(found: Status, columns: int):
 
 
 @contextmanager
-def ended_by_interrupt() -> Iterator[None]:
+def ended_by_interrupt() -> Generator[None, None, None]:
     """Ctrl-C ends the watching alone, without a word of chunks in flight, which are another process's."""
     before = None
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ LONGEST = 512 - len("-journal")  # bytes of a path that SQLite opens
 
 
 @contextmanager
-def as_store_error(path: Path) -> Iterator[None]:
+def as_store_error(path: Path) -> Generator[None, None, None]:
     """What SQLite and the file system have to say, as one line with the path."""
     try:
         yield

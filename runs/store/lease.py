@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 from runs.process import Owner, is_alive, this_process
 from runs.store.connection import one_line, primary_code
@@ -17,7 +18,7 @@ TABLE = (
 )
 
 
-def _is_owner(row: tuple) -> bool:
+def _is_owner(row: tuple[Any, ...]) -> bool:
     """Whether the types are those of an owner: a flipped bit may have changed them."""
     return isinstance(row[0], int) and all(isinstance(column, str) for column in row[1:])
 

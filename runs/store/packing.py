@@ -155,7 +155,16 @@ def unpacked(db: Connection, kind: type[Row], columns: tuple[Any, ...]) -> Row:
         return _damaged(kind, columns)
 
 
-def _trial(db, config_hash, seed, chunk, lane, batch_size, values, *rest) -> TrialRow:
+def _trial(
+    db: Connection,
+    config_hash: bytes,
+    seed: int,
+    chunk: bytes,
+    lane: int,
+    batch_size: int,
+    values: Any,
+    *rest: Any,
+) -> TrialRow:
     steps_to_goal, steps, status, cadence, curve, maker, checksum = rest
     names, width, device, precision, versions = _loaded(db.part(maker))
     return TrialRow(

@@ -28,7 +28,7 @@ class BadRow(NamedTuple):
         return f"{self.table} row {self.number}{of} is damaged"
 
 
-def read_rows(db: Connection, kind: type[Row], where: str = "", values: tuple = ()) -> list[Row]:
+def read_rows(db: Connection, kind: type[Row], where: str = "", values: tuple[Any, ...] = ()) -> list[Row]:
     """Intact rows of a kind; `where` is the rest of the query."""
     return [row for row in _select(db, kind, where, values) if is_intact(row)]
 
@@ -95,7 +95,7 @@ def accept_trial(db: Connection, row: TrialRow) -> str | None:
     return None
 
 
-def _select(db: Connection, kind: Any, where: str, values: tuple = ()) -> list[Any]:
+def _select(db: Connection, kind: Any, where: str, values: tuple[Any, ...] = ()) -> list[Any]:
     query = f"SELECT {', '.join(columns_of(kind))} FROM {NAMES[kind]} {where}"
     return [unpacked(db, kind, row) for row in db.execute(query, values)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,12 +28,12 @@ class Transactions:
         self._file = _file_at(path)
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
+    def reading(self) -> Generator[None, None, None]:
         with self._lock, as_store_error(self._path):
             yield
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> Generator[None, None, None]:
         """One transaction: all of it survives from here on, or nothing of it happened."""
         self.refuse_if_read_only()
         with self._lock, as_store_error(self._path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -45,19 +46,12 @@ def transfer(
         for colour, row, width_loss in zip(_shades(len(loss)), best[name], loss, strict=True):
             _curve(axes, rates, width_loss, row, colour)
         _range(axes, best[name])
-    _legend(figure, axes, 8)
+    style.legend_of_panels(figure, axes.get_legend_handles_labels()[0], 8, height=0.06)
     return style.save(figure, path)
 
 
-def _legend(figure: Figure, axes: Axes, columns: int) -> None:
-    """One legend for all panels, below them."""
-    handles, _ = axes.get_legend_handles_labels()
-    where = {"loc": "center", "bbox_to_anchor": (0.5, 0.06)}
-    figure.legend(handles=handles, ncols=columns, frameon=False, fontsize=style.SMALL, **where)
-
-
 def _curve(
-    axes: Axes, rates: Sequence[float], loss: Float[np.ndarray, "seeds rates"], row: BestRate, colour
+    axes: Axes, rates: Sequence[float], loss: Float[np.ndarray, "seeds rates"], row: BestRate, colour: Any
 ) -> None:
     finite = np.isfinite(loss).all(axis=0)
     x, logs = np.asarray(rates)[finite], np.log(loss[:, finite])
@@ -148,7 +142,7 @@ def _headline(figure: Figure, setting: str) -> None:
     figure.text(0.075, 1 - 0.45 / height, setting, fontsize=9.5, color=style.MUTED, va="center")
 
 
-def layer_colours(num: int) -> list:
+def layer_colours(num: int) -> list[Any]:
     """Colours of the palette; of more layers than it has, shades in their order."""
     return (
         list(PALETTE[:num])
@@ -165,7 +159,7 @@ def layer_names(layers: Sequence[str], exponents: Sequence[Mapping[str, float]])
     return [f"{style.short_path(layer, 32)} ({text})" for layer, text in zip(layers, found, strict=True)]
 
 
-def _legend_of_layers(figure: Figure, names: Sequence[str], colours: Sequence, columns: int) -> None:
+def _legend_of_layers(figure: Figure, names: Sequence[str], colours: Sequence[Any], columns: int) -> None:
     """In a strip of its own."""
     handles = [
         Line2D([], [], color=colour, marker="o", markersize=4, label=name)
@@ -178,7 +172,7 @@ def _legend_of_layers(figure: Figure, names: Sequence[str], colours: Sequence, c
 
 
 def _name_exponents(
-    axes: Axes, width: int, changes: np.ndarray, exponents: Sequence[float], colours: Sequence
+    axes: Axes, width: int, changes: np.ndarray, exponents: Sequence[float], colours: Sequence[Any]
 ) -> None:
     """Each exponent beside the last point of its layer, moved apart where they would touch."""
     to_fraction = axes.transData - axes.transAxes

@@ -55,13 +55,13 @@ def write_outcome(
     from runs.transfer import figures as draw
     from runs.transfer.report import write_report
 
-    def after(steps):
+    def after(steps: int) -> dict[str, np.ndarray]:
         return {
             name: np.stack([losses_after(steps, result, plan)[0] for result in some])
             for name, some in results.items()
         }
 
-    def best_of(losses):
+    def best_of(losses: Mapping[str, np.ndarray]) -> dict[str, tuple[BestRate, ...]]:
         return {name: best_rates(plan.widths, plan.rates, loss) for name, loss in losses.items()}
 
     losses = after(plan.steps)
@@ -91,7 +91,14 @@ def write_outcome(
     return summary
 
 
-def summarize(family, plan: TransferPlan, losses, best, shifts, checks) -> dict[str, Any]:
+def summarize(
+    family: Family,
+    plan: TransferPlan,
+    losses: Mapping[str, np.ndarray],
+    best: Mapping[str, tuple[BestRate, ...]],
+    shifts: Mapping[int, Mapping[str, tuple[BestRate, ...]]],
+    checks: Mapping[str, CoordinateCheck],
+) -> dict[str, Any]:
     """All numbers, JSON-like. Losses [width][seed][rate] are null where a trial diverged."""
     options = "".join(f", {name} {value}" for name, value in family.options.items())
     summary = {

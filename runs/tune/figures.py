@@ -21,7 +21,7 @@ from hparam.tuning.tune import Tuning, steps_of
 from runs.plots import style
 
 MAX_NAMED = 4  # lengths of training in a legend
-# Of a tick on an axis that lines cross.
+# The label of a tick, on an axis that lines cross.
 _LABEL = {
     "fontsize": style.SMALL,
     "color": style.INK,
@@ -128,9 +128,10 @@ def _draw_answer(axes: Axes, tuning: Tuning) -> list[float]:
 
 
 def loss_axis(axes: Axes, label: str, losses: np.ndarray, also: list[float]) -> float:
-    """From the best loss to the ninth decile, so that a few bad trials do not flatten the rest; its upper end.
+    """An axis from the best loss to the ninth decile, so that a few bad trials do not flatten the rest.
 
-    What is `also` drawn lies within, but for the end of an interval at or below 0 on a log axis.
+    It is longer where `also` has heights beyond; a log axis has no place for the end of an interval at or below 0.
+    Returns its upper end.
     """
     low, high = float(losses.min()), float(np.quantile(losses, 0.9))
     if low > 0 and not any(value <= 0 for value in also[:1]):

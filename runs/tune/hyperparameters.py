@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -71,7 +72,7 @@ def _panel(axes: Axes, tuning: Tuning, index: int, at: np.ndarray, loss: np.ndar
     unit_axis(axes.xaxis, tuning, index)
 
 
-def _confirmed(tuning: Tuning) -> list[tuple[Finalist, dict]]:
+def _confirmed(tuning: Tuning) -> list[tuple[Finalist, dict[str, Any]]]:
     """The answer and what cannot be told from it, with their looks; of the latter the first has the label."""
     found = tuning.answer
     if found is None or found.reaches is None:

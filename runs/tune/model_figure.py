@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -106,7 +107,7 @@ def _draw_trials(axes: Axes, model: Surrogate, across: int, up: int) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1))
 
 
-def unit_axis(axis, tuning: Tuning, index: int) -> None:
+def unit_axis(axis: Any, tuning: Tuning, index: int) -> None:
     name, dimension = list(tuning.plan.space.dimensions.items())[index]
     places, texts = zip(*unit_ticks(dimension), strict=True)
     axis.set_ticks(places, texts)

@@ -6,7 +6,7 @@ import contextlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from runs.workers.errors import WorkersError
@@ -15,7 +15,7 @@ END_SECONDS = 10.0  # that the bridge has to give its chunks back
 
 
 @contextlib.contextmanager
-def ray_bridge(address: str, folder: Path) -> Iterator[Callable[[], None]]:
+def ray_bridge(address: str, folder: Path) -> Generator[Callable[[], None], None, None]:
     """A process that hands the chunks of `folder` to Ray, and what raises once it has ended.
 
     Args:

@@ -114,11 +114,6 @@ def test_every_published_size_is_there():
     assert {(name, scale) for name, sizes in PUBLISHED.items() for scale in sizes} == set(SCALES) - ours
 
 
-QUICKLY = {
-    "xla_llvm_disable_expensive_passes": True
-}  # compiled in less time, which is all that it takes here
-
-
 @pytest.mark.parametrize("name", [name for name in PANELS if name != "fashion_mnist_fc"])
 def test_loss_starts_at_that_of_guessing(name):
     """ln(classes), or ln 2 for each label; of two examples at the smallest scale, in training where it normalises."""

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lr_batch import Result
@@ -62,7 +63,7 @@ def heatmap(result: Result, outcome: Analysis, path: str | Path | None = None) -
     return style.save(figure, path)
 
 
-def _draw_steps(figure: Figure, axes: Axes, edges, grid: RateGrid) -> None:
+def _draw_steps(figure: Figure, axes: Axes, edges: np.ndarray, grid: RateGrid) -> None:
     reached = np.ma.masked_invalid(np.where(np.isfinite(grid.steps), grid.steps, np.nan))
     if reached.count() == 0:
         style.note(axes, "no setting reached the goal at any batch size")
@@ -84,7 +85,7 @@ def _draw_steps(figure: Figure, axes: Axes, edges, grid: RateGrid) -> None:
     scale.tick_params(labelsize=style.SMALL)
 
 
-def _draw_failures(axes: Axes, edges, grid: RateGrid) -> list[Patch]:
+def _draw_failures(axes: Axes, edges: np.ndarray, grid: RateGrid) -> list[Patch]:
     """Fills the cells without a number; returns the legend of the kinds that occur."""
     handles = []
     for outcome, looks in _LOOKS.items():
@@ -97,7 +98,7 @@ def _draw_failures(axes: Axes, edges, grid: RateGrid) -> list[Patch]:
     return handles
 
 
-def _mark_best(axes: Axes, batch_sizes, grid: RateGrid) -> list:
+def _mark_best(axes: Axes, batch_sizes: np.ndarray, grid: RateGrid) -> list[Line2D]:
     """Rings the fastest rate of every batch size that reached the goal."""
     reached = np.isfinite(grid.steps.min(axis=0))
     if not reached.any():

@@ -38,14 +38,7 @@ def ranges(result: Result, outcome: Analysis, path: str | Path | None = None) ->
             height=(ROW - 0.8) / height,
         )
         _draw(axes, result, outcome, name, result.searched.axes[name], near)
-    figure.legend(
-        handles=_legend(),
-        loc="center",
-        bbox_to_anchor=(0.5, 0.25 / height),
-        ncols=4,
-        frameon=False,
-        fontsize=style.SMALL,
-    )
+    style.legend_of_panels(figure, _legend(), 4, height=0.25 / height)
     return style.save(figure, path)
 
 

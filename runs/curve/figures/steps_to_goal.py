@@ -15,7 +15,7 @@ from runs.curve.analysis import Analysis
 from runs.curve.words import batch, batch_estimate, batch_span, critical_batch
 from runs.plots import style
 
-# Colour and names, the first that fits is written.
+# Colour, and names from long to short: the first that fits is written.
 _REGIMES = (
     ("#cfe3f1", "perfect scaling", "perfect"),
     ("#e6ecf1", "diminishing returns", "diminishing"),
@@ -134,7 +134,7 @@ def _draw_fit(axes: Axes, critical: CriticalBatchSize) -> None:
     axes.plot(batch, critical.e_min / batch, **dashed)
     axes.plot(batch, np.full_like(batch, critical.s_min), **dashed)
     left, right = axes.get_xlim()
-    late = critical.value > np.sqrt(left * right)  # Decides where there is room for names.
+    late = critical.value > np.sqrt(left * right)  # Then there is more room for names on its left.
     _name_slope(
         axes,
         critical,
