@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from lr_batch import Estimate, LearningRateLaw
-from lr_batch.analysis.learning_rate_law import FittedLaw
 
 SHOWN = 3  # batch sizes at which a sentence gives the local exponent: first, middle, last
 
@@ -76,7 +75,7 @@ def law_summary(law: LearningRateLaw) -> dict[str, Any]:
     }
 
 
-def _parameters(fitted: FittedLaw) -> dict[str, Any]:
+def _parameters(fitted: Any) -> dict[str, Any]:
     named = {"coefficient": fitted.coefficient, "knee": fitted.knee, "power": fitted.power}
     numbers = {name: number and number._asdict() for name, number in named.items()}
     return {"law": fitted.name, "formula": fitted.formula, "p_value": fitted.p_value, **numbers}

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.legend import Legend
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -157,7 +157,7 @@ def bars(middle: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def legend_of_panels(
-    figure: Figure,
+    figure: Figure | SubFigure,
     handles: Sequence[Artist],
     columns: int,
     *,
