@@ -166,7 +166,7 @@ def write_pictures(
             features = {"image": image, "label": tfds.features.ClassLabel(names=list(classes))}
             return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
-        def _split_generators(self, dl_manager):
+        def _split_generators(self, dl_manager: Any) -> Any:
             del dl_manager
             return {split: examples(split) for split in splits}
 

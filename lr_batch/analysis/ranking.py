@@ -56,7 +56,7 @@ def ranking(
         if not reached:
             rows.append(Ranked(name, Estimate(np.inf, np.inf, np.inf), None))
             continue
-        points, steps = point_replicates(reached)
+        _, steps = point_replicates(reached)
         log_cost = np.log([step_cost[name][o.batch_size] for o in reached])
         logs[name] = steps.map(lambda y, log_cost=log_cost: (y + log_cost).min(1)[:, None])
         place = int((steps.best + log_cost).argmin())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,9 @@ def charts_of(outcomes: Sequence[tuple[Result, Analysis]]) -> list[Chart]:
     return charts
 
 
-def _chart(result: Result, outcomes, bars: Sequence[Sequence[tuple | None]], title: str) -> Spec:
+def _chart(
+    result: Result, outcomes: Sequence[Any], bars: Sequence[Sequence[tuple[Any, ...] | None]], title: str
+) -> Spec:
     data = [
         points(one.optimizer, [row.batch_size for row in o.optima], list(b), PALETTE[i % len(PALETTE)])
         for i, ((one, o), b) in enumerate(zip(outcomes, bars, strict=True))

@@ -140,7 +140,7 @@ def estimates(
 
 
 def points(
-    name: str, x: Numbers | Sequence[str], bars: Sequence[tuple | None], colour: str, **more: Any
+    name: str, x: Numbers | Sequence[str], bars: Sequence[tuple[Any, ...] | None], colour: str, **more: Any
 ) -> Spec:
     """Joined points (middle, low, high) with bars; an end that is None has no bar, one without a middle no point."""
     known = [(i, bar) for i, bar in enumerate(bars) if bar is not None and bar[0] is not None]

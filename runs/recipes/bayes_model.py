@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,7 +82,7 @@ def dense_rates() -> Float[np.ndarray, " dense"]:
     return SPACE.from_unit(np.linspace(0, 1, DENSE)[:, None])["learning_rate"]
 
 
-def searched(train, repeat: int) -> tuple[dict[int, Model], np.ndarray, float]:
+def searched(train: Callable[..., jax.Array], repeat: int) -> tuple[dict[int, Model], np.ndarray, float]:
     """Models after the trials of `SHOWN`, losses at the dense rates, and the best loss of the search."""
     key, init_key, data_key = jax.random.split(jax.random.key(repeat), 3)
     loss_of = lambda rates: _losses(
@@ -98,7 +99,7 @@ def searched(train, repeat: int) -> tuple[dict[int, Model], np.ndarray, float]:
     return found, loss_of(dense_rates()), best
 
 
-def _losses(values) -> Float[np.ndarray, " trials"]:
+def _losses(values: jax.Array) -> Float[np.ndarray, " trials"]:
     """A network that guesses is as bad as one that diverged."""
     return np.minimum(np.nan_to_num(np.asarray(values, float), nan=np.inf), np.log(10.0))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -96,7 +97,7 @@ def measured(repeats: int, steps: int) -> Zoom:
     return Zoom(*first[0], first[1][0], curves, Estimate(*ratio.tolist()))
 
 
-def searched(search: Search, key, rounds: int, loss_of):
+def searched(search: Search, key: jax.Array, rounds: int, loss_of: Callable[[Any], np.ndarray]) -> Any:
     """Settings, stages and losses of all trials, in the order in which they were asked for."""
     state, asked, found = search.init(), [], []
     for _ in range(rounds):
@@ -109,7 +110,9 @@ def searched(search: Search, key, rounds: int, loss_of):
     return settings, np.concatenate([proposal.label for proposal in asked]), np.concatenate(found)
 
 
-def losses(train, init_key, data_key, settings) -> Float[np.ndarray, " trials"]:
+def losses(
+    train: Callable[..., jax.Array], init_key: jax.Array, data_key: jax.Array, settings: Any
+) -> Float[np.ndarray, " trials"]:
     """Held-out losses; a network that guesses is as bad as one that diverged."""
     values = np.asarray(train(init_key, data_key, jax.tree.map(jnp.float32, settings)), float)
     return np.minimum(np.nan_to_num(values, nan=np.inf), np.log(10.0))

@@ -28,7 +28,7 @@ def few_digits(width: int, held_out: slice = slice(None)) -> lr_batch.Workload:
 
 
 def fitted(
-    workload: lr_batch.Workload, epochs: float, seeds: int, regularizer: str | None = None, **strengths
+    workload: lr_batch.Workload, epochs: float, seeds: int, regularizer: str | None = None, **strengths: Any
 ) -> lr_batch.Generalization:
     """Every seed at every strength, trained with Adam for all `epochs`."""
     study = lr_batch.Study(

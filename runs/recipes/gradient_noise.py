@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -81,8 +81,8 @@ def variances(seed: int, draws: int) -> Float[np.ndarray, " sizes"]:
     return np.array(found) / np.square(whole).sum()
 
 
-def _gradients_of_examples(workload: lr_batch.Workload, params) -> Float[jax.Array, "examples params"]:
-    def gradient(row):
+def _gradients_of_examples(workload: lr_batch.Workload, params: Any) -> Float[jax.Array, "examples params"]:
+    def gradient(row: Any) -> Any:
         batch = jax.tree.map(lambda leaf: leaf[None], row)
         grads = jax.grad(lambda p: workload.loss(p, batch, jax.random.key(0))[0])(params)
         return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(grads)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -76,13 +76,13 @@ def trainer(workload: lr_batch.Workload, name: str, kind: str, steps: int):
         init_key, data_key = jax.random.split(jax.random.key(seed))
         start, rows = workload.init(init_key), batches_of(data_key, steps, workload)
 
-        def lane(decay):
+        def lane(decay: Any) -> Any:
             strength = decay / 2 if kind == "l2" else decay
             hparams = {"learning_rate": RATES[name], reg.REGULARIZERS[kind].strength: strength}
             optimizer = lr_batch.RegularizedOptimizer(OPTIMIZERS[name], reg.REGULARIZERS[kind])
             of_examples = optimizer.loss(workload, hparams)
 
-            def loss(params, rows):
+            def loss(params: Any, rows: Any) -> Any:
                 batch = jax.tree.map(lambda column: jnp.asarray(column)[rows], workload.train_data)
                 return of_examples(params, batch, init_key).mean()
 
@@ -112,7 +112,7 @@ def draw(found: dict[str, Twins], subtitle: str) -> Figure:
     return figure
 
 
-def _bars(axes: Axes, values: Float[np.ndarray, "seeds decays"], **look) -> tuple[float, float]:
+def _bars(axes: Axes, values: Float[np.ndarray, "seeds decays"], **look: Any) -> tuple[float, float]:
     middle, low, high = np.exp(np.array([lr_batch.estimate(column) for column in np.log(values).T])).T
     axes.errorbar(DECAYS, middle, style.bars(middle, low, high), markersize=4.5, linewidth=1.4, **look)
     return style.positive_span(low, high)

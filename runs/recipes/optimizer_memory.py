@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -56,7 +56,7 @@ def main(out: str = "optimizer_memory.png", *, quick: bool = False) -> dict[str,
     return found
 
 
-def measured(name: str, params) -> Memory:
+def measured(name: str, params: Any) -> Memory:
     """What one optimizer holds and needs; nothing of it is left afterwards."""
     optimizer = OPTIMIZERS[name]({})
     table = state_bytes(optimizer, params)

@@ -73,7 +73,7 @@ def updates(seed: int, steps: int) -> dict[str, Float[np.ndarray, "rows columns"
     workload = lr_batch.WORKLOADS["digits_mlp"]()
     init_key, data_key = jax.random.split(jax.random.key(seed))
 
-    def loss(params, rows):
+    def loss(params: Any, rows: Any) -> Any:
         batch = jax.tree.map(lambda column: jnp.asarray(column)[rows], workload.train_data)
         return workload.loss(params, batch, init_key).mean()
 
@@ -86,7 +86,7 @@ def updates(seed: int, steps: int) -> dict[str, Float[np.ndarray, "rows columns"
     return {name: _last_update(name, path, gradients) for name in METHODS}
 
 
-def _last_update(name: str, path, gradients) -> Float[np.ndarray, "rows columns"]:
+def _last_update(name: str, path: Any, gradients: Any) -> Float[np.ndarray, "rows columns"]:
     """Momentum and averages see all the gradients, the parameters are those of the path."""
     optimizer = OPTIMIZERS[name]({"learning_rate": 1.0})
 
