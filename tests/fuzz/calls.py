@@ -106,7 +106,8 @@ def call(draw: random.Random, *, trained: bool = True) -> Call:
             }
             chosen[parameter.name] = several.get(parameter.kind, lambda: draw.choice(ODD))()
         elif needed or (parameter.name in pools and draw.random() < 0.3):
-            value = draw.choice(pools.get(parameter.name, [0.1]))
+            unnamed = {parameter.VAR_POSITIONAL: [], parameter.VAR_KEYWORD: {}}
+            value = draw.choice(pools.get(parameter.name, [unnamed.get(parameter.kind, 0.1)]))
             chosen[parameter.name] = value
             if isinstance(value, Later):
                 chosen[parameter.name] = value.made() if trained else object()

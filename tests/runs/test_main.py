@@ -199,7 +199,7 @@ def test_data_set_of_which_there_is_a_stand_in_alone_names_that(name, capsys, mo
     code, _, err = command(capsys, "curve", name)
     assert time.monotonic() - began < 5
     assert code == 1 and err.count("\n") == 1
-    assert "cannot be read yet; run: lr-batch data prepare " in err and " --standin, for " in err
+    assert "; run: lr-batch data prepare " in err and " --standin, for " in err
 
 
 def test_help_exits_with_0(capsys):

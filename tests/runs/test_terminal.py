@@ -11,7 +11,7 @@ from lr_batch import __version__
 
 LONG = "/a/folder/with-a-long-name-that-no-terminal-of-eighty-columns-shows-in-one-line/and-a-file-in-it.txt"
 WRONG = {
-    "curve --foo": r"curve has no option --foo; lr-batch curve --help lists those it has",
+    "curve --xyzzy": r"curve has no option --xyzzy; lr-batch curve --help lists those it has",
     "curve --widths 64,128": "curve has no option --widths; it is one of transfer",
     "curve --seeds x": "--seeds: must be a whole number, got 'x'",
     "list foo": r"invalid choice 'foo' for argument 'kind'\. Expected one of .*",
