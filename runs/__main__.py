@@ -65,7 +65,7 @@ def run(arguments: Sequence[str]) -> None:
 
 def exit_code(error: Exception) -> int | None:
     """The code of an error that is the user's to mend, None for a bug."""
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError | MemoryError):
         return USAGE  # at once: the imports below take seconds
     import jax
 
@@ -84,6 +84,8 @@ def in_one_line(error: Exception) -> str:
     """What an error says, and for those that are not ours what it is about."""
     import json
 
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error}; take smaller data or fewer trials, or raise the limit of the process"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, json.JSONDecodeError):

@@ -10,6 +10,7 @@ import jax
 from lr_batch.checks import examples, labels, start, switches, whole_set
 from lr_batch.checks import optimizer as optimizers
 from lr_batch.checks.probe import Probe
+from lr_batch.errors import StudyError
 from lr_batch.problem.goal import check_direction
 from lr_batch.study import Study
 from optim.arguments import explain_arguments
@@ -36,7 +37,13 @@ def check(study: Study, *, to_goal: bool = True) -> tuple[str, ...]:
     parts = _parts(study)
     key = repr((*map(id, parts), study.schedule, study.space, study.goal, study.seeds, study.budget, to_goal))
     if key not in _passed:
-        _passed[key] = parts, _checked(study, to_goal)
+        try:
+            _passed[key] = parts, _checked(study, to_goal)
+        except MemoryError as error:
+            raise StudyError(
+                f"{study.workload.name}: no memory to try a few examples ({error}); take a smaller model, or raise the "
+                "limit of the process"
+            ) from error
         while len(_passed) > REMEMBERED:
             _passed.popitem(last=False)
     return _passed[key][1]
