@@ -12,11 +12,15 @@ import numpy as np
 from lr_batch import Result
 from runs.compare.figures import PALETTE
 from runs.compare.outcome import HEADINGS, QUANTITIES, Comparison, cells_of, lines_of
+from runs.compare.rank import HEADINGS as RANKED_BY
+from runs.compare.rank import Ranking, cells
 from runs.curve.analysis import Analysis
 from runs.page import Chart, Page, write_page
 from runs.page.blocks import Spec, batch_axis, layout, points, span_axis
 from runs.page.tables import table
 from runs.page.trials import counts, provenance, rows_of, shown
+
+UNFITTED = "Fewer than two of these could be fitted, so they are not compared."
 
 
 def write_report(comparison: Comparison, folder: Path) -> None:
@@ -25,12 +29,11 @@ def write_report(comparison: Comparison, folder: Path) -> None:
     first = outcomes[0][0]
     rows = [row for result, _ in outcomes for row in rows_of(result)]
     differences = [line for name, words in QUANTITIES for line in lines_of(comparison, name, words)]
-    differences += comparison.ranking.lines if comparison.ranking else ()
     own = [f"{result.optimizer}: {outcome.advice}" for result, outcome in outcomes]
     page = Page(
         title=f"{first.workload}: {', '.join(result.optimizer for result, _ in outcomes)}",
         subtitle=f"{len(rows):,} trials to the goal {first.goal}",
-        advice=differences or ("Fewer than two of these could be fitted, so they are not compared.",),
+        advice=[*_places(comparison.ranking), *differences] or [UNFITTED],
         notes=[
             f"{result.optimizer}: {note}" for result, outcome in outcomes for note in outcome.summary["notes"]
         ],
@@ -43,9 +46,26 @@ def write_report(comparison: Comparison, folder: Path) -> None:
             ("Each by itself", "".join(f"<p>{line}</p>" for line in map(escape, own))),
         ],
         rows=shown(rows),
-        about=[("goal", f"{first.goal} ({first.reached_by})"), *counts(rows), *provenance(folder)],
+        about=[
+            ("goal", f"{first.goal} ({first.reached_by})"),
+            *([("conditions", list(comparison.ranking.lines))] if comparison.ranking else []),
+            *counts(rows),
+            *provenance(folder),
+        ],
     )
     write_page(page, folder / "report.html")
+
+
+def _places(ranking: Ranking | None) -> list[str]:
+    """A line for each optimizer, the best first."""
+    if ranking is None:
+        return []
+    lines = []
+    for number, name, cost, batch, ratio in cells(ranking):
+        at = f" at batch {batch}" if batch else ""
+        over = f"; over the first {ratio}" if ratio else ""
+        lines.append(f"{number}. {name}: {RANKED_BY[ranking.by]} {cost}{at}{over}")
+    return lines
 
 
 def charts_of(outcomes: Sequence[tuple[Result, Analysis]]) -> list[Chart]:

@@ -17,7 +17,6 @@ from runs.curve.figures.steps_to_goal import (
     seed_points,
     steps_range,
 )
-from runs.curve.law_words import exponents_text, law_text
 from runs.curve.words import noise_words
 from runs.page.blocks import (
     DASHED,
@@ -164,7 +163,7 @@ def rate_chart(result: Result, outcome: Analysis) -> Spec:
     if law:
         data.append(
             line(
-                escape(f"law: {law_text(law)}; {exponents_text(law)}"),
+                escape(f"law: {law.winner.formula}" if law.told else "one of several laws that fit alike"),
                 batch,
                 law.rate(batch),
                 {"color": style.BLUE, "width": 2},

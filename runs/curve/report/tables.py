@@ -39,8 +39,9 @@ def critical_cards(
         )
         html = [card(label, value, remark) for label, value, remark in boxes]
     if law:
-        numbers = f"{formula_text(law)}; {exponents_text(law)}" if law.told else ""
-        html.append(card("law of the best rate", escape(law.words), escape(numbers)))
+        formula = law.winner.formula if law.told else "several that fit alike"
+        numbers = f"; {formula_text(law)}; {exponents_text(law)}" if law.told else ""
+        html.append(card("law of the best rate", escape(formula), escape(law.words + numbers)))
     if noise:
         told = "infinite" if noise["best"] is None else count(noise["best"])
         remark = f"a prediction of the critical batch size: {noise_words(noise)}"
