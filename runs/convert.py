@@ -99,7 +99,8 @@ def shard_name(name: str, split: dict[str, Any], shard: int, kind: str) -> str:
 def _info(source: Path) -> dict[str, Any]:
     try:
         info = json.loads((source / INFO).read_text())
-        info["name"], info["version"], [(split["name"], split["shardLengths"]) for split in info["splits"]]
+        splits = [(split["name"], split["shardLengths"]) for split in info["splits"]]
+        _ = info["name"], info["version"], splits  # what is read later
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"data prepare: {source / INFO} cannot be read: {error}") from error
     return info
