@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import io
 import os
+import re
 import sys
 import typing
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -159,4 +160,15 @@ def one_line(box: str) -> str:
     lines = [line.strip(BORDER) for line in box.splitlines()[1:]]  # the first has the title
     ruled = "\n".join("\f" if not line.strip("-") else line for line in lines)
     sections = [" ".join(section.split()) for section in ruled.split("\f")]
-    return next((section for section in sections if section), box.strip()).removeprefix("Error parsing ")
+    said = next((section for section in sections if section), box.strip()).removeprefix("Error parsing ")
+    return re.sub(r"Expected one of \((.*?)\)", _choices, said)
+
+
+def _choices(found: re.Match[str]) -> str:
+    """The choices in order, without the None of an option that may be left out: the parser has them in a set.
+
+    >>> _choices(re.match(r"Expected one of \\((.*?)\\)", "Expected one of ('steps', 'None', 'memory')"))
+    "Expected one of 'memory', 'steps'"
+    """
+    named = sorted({word.strip() for word in found[1].split(",")} - {"'None'", ""})
+    return f"Expected one of {', '.join(named)}"

@@ -60,6 +60,10 @@ def report_curve(folder: Path, goal: str | None = None, reference: str | None = 
     from runs.curve.table import print_outcome
 
     result = stored_result(folder)
+    if reference is not None:
+        from runs.reference import published
+
+        published(reference, result)  # before anything is drawn
     if goal is not None:
         result = at_goal(result, goal)
         folder = folder / "goals" / f"{result.goal.metric}-{result.goal.threshold:g}"

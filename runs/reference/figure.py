@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from lr_batch import Result
 from runs.curve.analysis import Analysis
+from runs.curve.figures.steps_to_goal import draw_estimates
 from runs.plots import style
 from runs.reference.distance import Distance
 from runs.reference.published import Published
@@ -27,18 +28,7 @@ def reference(
     style.batch_axis(axes, sizes.astype(int))
     span = style.positive_span(steps, low, high, apart.published)
     style.log_axis(axes.yaxis, "optimizer steps to the goal", span[0] / 2.6, span[1] * 1.6)
-    axes.errorbar(
-        sizes,
-        steps,
-        yerr=style.bars(steps, low, high),
-        fmt="o",
-        color=style.BLUE,
-        markersize=5.5,
-        capsize=3,
-        elinewidth=1.3,
-        label="measured, median at the best rate, with interval",
-        zorder=4,
-    )
+    draw_estimates(axes, outcome.optima, "measured, median at the best rate, with interval")
     axes.plot(
         apart.batch_sizes,
         apart.published,

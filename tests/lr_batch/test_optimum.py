@@ -225,3 +225,12 @@ def test_further_hyperparameters_of_a_grid_are_flagged_at_their_ends():
     )
     assert {tuple(row.edges.items()) for row in best_settings(result)} == {(("momentum", "high"),)}
     assert {row.edges == {} for row in best_settings(one)} == {True}
+
+
+def test_a_grid_leaves_open_what_its_distance_does_however_sure_the_shapes_are():
+    """Lanes without noise: the errors of steps and of the best rate are those of the grid, not of the seeds."""
+    result = draw_result(0, seed_sd=0.0, lane_sd=0.0, shift_sd=0.0)
+    spacing = np.log(RATES[1] / RATES[0])
+    for row in best_settings(result):
+        assert row.log_rate.grid_sd >= 0.119 * spacing
+        assert row.log_steps.grid_sd >= 0.139 * spacing**2

@@ -15,6 +15,8 @@ WRONG = {
     "curve --widths 64,128": "curve has no option --widths; it is one of transfer",
     "curve --seeds x": "--seeds: must be a whole number, got 'x'",
     "list foo": r"invalid choice 'foo' for argument 'kind'\. Expected one of .*",
+    "compare --by money": "invalid choice 'money' for argument '--by'. "
+    "Expected one of 'examples', 'memory', 'seconds', 'steps'.",
     f"curve digits_mlp {LONG}": f"Unrecognized options: {LONG}",
 }
 WIDE = """

@@ -79,21 +79,17 @@ def _draw_points(axes: Axes, optima: Sequence[Optimum]) -> None:
             label="each seed",
             zorder=3,
         )
-    reached = [row for row in optima if row.steps is not None]
-    if reached:
-        batch, steps, low, high = np.array([(r.batch_size, r.steps, r.low, r.high) for r in reached]).T
-        axes.errorbar(
-            batch,
-            steps,
-            yerr=style.bars(steps, low, high),
-            fmt="o",
-            color=style.BLUE,
-            markersize=5.5,
-            capsize=3,
-            elinewidth=1.3,
-            label="median at the best rate, with interval",
-            zorder=4,
-        )
+    draw_estimates(axes, optima, "median at the best rate, with interval")
+
+
+def draw_estimates(axes: Axes, optima: Sequence[Optimum], label: str) -> None:
+    """Steps at the best rate with their intervals, of the batch sizes that reached the goal."""
+    reached = [(row.batch_size, row.steps, row.low, row.high) for row in optima if row.steps is not None]
+    if not reached:
+        return
+    batch, steps, low, high = np.array(reached).T
+    looks = {"color": style.BLUE, "markersize": 5.5, "capsize": 3, "elinewidth": 1.3}
+    axes.errorbar(batch, steps, yerr=style.bars(steps, low, high), fmt="o", label=label, zorder=4, **looks)
 
 
 def _draw_failures(axes: Axes, optima: Sequence[Optimum]) -> None:
