@@ -6,13 +6,11 @@ import contextlib
 import os
 import subprocess
 import sys
-import threading
-import time
 
 import pytest
 from command_line import MODEL, ROOT, command
 
-from runs.store import Store, StoreError
+from runs.store import Store
 
 pytest.importorskip("ray")
 # In a process of its own: Ray forks, and JAX is imported here. Deaths are noticed within seconds.
@@ -27,10 +25,19 @@ node = dict(node_ip_address="127.0.0.1", object_store_memory=80 * 2**20, include
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **node})
 nodes = [cluster.add_node(num_cpus=1, **node) for _ in range(2)]
 print(cluster.address, flush=True)
-for line in sys.stdin:
-    cluster.remove_node(nodes.pop(), allow_graceful=False)  # SIGKILL of all its processes
+for folder in sys.stdin:
+    node = nodes.pop()
+    raylet = node.all_processes["raylet"][0].process.pid
+    while not os.path.exists(f"{folder.strip()}/loaded-by-{raylet}"):
+        time.sleep(0.05)
+    cluster.remove_node(node, allow_graceful=False)  # SIGKILL of all its processes
     print("killed", flush=True)
 cluster.shutdown()
+"""
+# Leaves a mark when a process of a node begins its first chunk: which node that is, its parent's number says.
+MARKED = """
+import os, pathlib
+pathlib.Path({folder!r}, f"loaded-by-{{os.getppid()}}").touch()
 """
 STUDY = ("--batch-sizes", "1:8:x2", "--learning-rates", "0.1,0.3,1", "--seeds", "3", "--no-extend")
 
@@ -67,33 +74,19 @@ def test_a_killed_node_costs_one_chunk_its_second_run(tmp_path, capsys, monkeypa
     )  # else Ray takes the machine's address for loopback
     monkeypatch.setattr("runs.curve.figures.FIGURES", {})
     monkeypatch.setattr("runs.curve.report.write_report", lambda *args: None)
-    (tmp_path / "my.py").write_text(MODEL.replace("budget=2000", "budget=600000"))
+    marked = MODEL.replace("budget=2000", "budget=600000") + MARKED.format(folder=str(tmp_path))
+    (tmp_path / "my.py").write_text(marked)
     study = ("curve", f"{tmp_path}/my.py:hard", *STUDY)
     assert command(capsys, *study, "--out", tmp_path / "here")[0] == 0
     with cluster("/tmp") as ray:
         address = ray.stdout.readline().strip()
-        killed = []
-        killer = threading.Thread(target=kill_once_begun, args=(ray, tmp_path / "there", killed), daemon=True)
-        killer.start()
+        ray.stdin.write(f"{tmp_path}\n")  # kill a node as soon as it has begun a chunk
+        ray.stdin.flush()
         code, _, said = command(capsys, *study, "--out", tmp_path / "there", "--ray", address)
-        killer.join(timeout=60)
-    assert (code, killed) == (0, ["killed"]), said
-    assert 1 <= said.count("handed out again") <= 2, (
-        said
-    )  # the one that ran there, and the one that waited there
+        assert (code, ray.stdout.readline().strip()) == (0, "killed"), said
+    # The chunk that ran there, and the one that waited there.
+    assert 1 <= said.count("handed out again") <= 2, said
     assert rows_in(tmp_path / "there") == rows_in(tmp_path / "here")
-
-
-def kill_once_begun(ray, folder, killed):
-    """Once the first chunk is stored, so that both nodes are at work."""
-    while True:
-        with contextlib.suppress(StoreError):
-            if rows_in(folder):
-                break
-        time.sleep(0.05)
-    ray.stdin.write("kill\n")
-    ray.stdin.flush()
-    killed.append(ray.stdout.readline().strip())
 
 
 def test_without_a_cluster_it_is_one_line(tmp_path, capsys):
