@@ -45,6 +45,7 @@ from lr_batch.problem.workload import Goal, Workload, num_examples
 from lr_batch.proposal import Proposal, propose_goal
 from lr_batch.resolve import as_optimizer, as_workload
 from lr_batch.result import BUDGET, DIVERGED, REACHED, Curve, EngineReport, Result, Trial, longest_trials
+from lr_batch.rounds import planned_chunks
 from lr_batch.schedules import SCHEDULES
 from lr_batch.study import Study
 from lr_batch.sweep import run
@@ -133,6 +134,7 @@ __all__ = [
     "norm_scales",
     "num_examples",
     "parse_length",
+    "planned_chunks",
     "propose_goal",
     "quadratic_curve",
     "ranking",

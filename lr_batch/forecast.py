@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lr_batch.engine.expected_steps import expected_steps
+
 
 class Finished(NamedTuple):
     """Chunks of one batch size that are finished: their number, the sum of their steps, and of the seconds that they
@@ -69,30 +71,6 @@ def seconds_left(
     together = sum(begun) + sum(number * whole[size] for size, number in waiting.items())
     longest = [min(number, 1.0) * whole[size] for size, number in waiting.items()]
     return max(*begun, *longest, together / at_once, 0.0)
-
-
-def expected_steps(ends: Mapping[int, float], batch_size: int) -> float:
-    """Steps at a batch size from those at others.
-
-    Between two known ones S(B) = S_min + E_min / B through both, or a power of B where that would leave no S_min; beyond
-    them 1/sqrt(B), halfway between perfect scaling and none.
-
-    >>> [round(expected_steps({16: 100.0, 64: 50.0}, size)) for size in (4, 16, 32, 256)]
-    [200, 100, 67, 25]
-    """
-    known = sorted(ends)
-    near = min(max(batch_size, known[0]), known[-1])
-    if near != batch_size:
-        return ends[near] * math.sqrt(near / batch_size)
-    low, high = max(b for b in known if b <= near), min(b for b in known if b >= near)
-    if low == high:
-        return ends[low]
-    e_min = (ends[low] - ends[high]) / (1 / low - 1 / high)
-    s_min = ends[low] - e_min / low
-    if s_min > 0 and e_min > 0:
-        return s_min + e_min / batch_size
-    steps = np.log([ends[low], ends[high]])
-    return float(np.exp(np.interp(math.log(batch_size), np.log([low, high]), steps)))
 
 
 def _whole_pace(course: Course) -> float | None:

@@ -15,6 +15,7 @@ from lr_batch.grid import product
 from lr_batch.result import Result
 from lr_batch.search_loss import losses
 from lr_batch.study import Study
+from optim.arguments import explain_arguments
 
 
 class Round(NamedTuple):
@@ -29,6 +30,35 @@ class Round(NamedTuple):
 def rounds_of(study: Study, measured: Callable[[], Result]) -> Iterator[Round]:
     """The rounds of a study; `measured` gives all trials of those before. The same results make the same rounds."""
     return _searched(study, measured) if study.design else _grown(study, measured)
+
+
+@explain_arguments
+def planned_chunks(study: Study, width: int) -> dict[int, list[int]]:
+    """Lanes of the chunks that a study is likely to train, by batch size.
+
+    Of a followed grid these are the windows around the best rate, as far as they do not grow, and of a search that
+    adapts its first proposals.
+
+    Args:
+      study: what is to be trained.
+      width: lanes of a chunk at most, at least 1.
+    """
+    if width < 1:
+        raise ValueError(f"planned_chunks: width must be at least 1, got {width}")
+    first = next(rounds_of(study, _nothing))
+    lanes = {size: list(first.to_come.get(size, ())) for size in study.batch_sizes}
+    for (size, _), asked in first.cells.items():
+        lanes[size].append(len(asked))
+    return {size: [part for number in own for part in _cut(number, width)] for size, own in lanes.items()}
+
+
+def _cut(number: int, width: int) -> list[int]:
+    """So many trials in chunks."""
+    return [min(width, number - start) for start in range(0, number, width)]
+
+
+def _nothing() -> Result:
+    raise AssertionError("the first round is planned before anything is measured")
 
 
 def _grown(study: Study, measured: Callable[[], Result]) -> Iterator[Round]:

@@ -13,7 +13,6 @@ from lr_batch.engine.chunk import Chunk, ChunkResult
 from lr_batch.engine.chunk_status import ChunkStatus
 from lr_batch.engine.identity import Identity
 from lr_batch.forecast import Course, Finished, seconds_left
-from lr_batch.lanes.execution import block_size
 from lr_batch.problem.workload import Goal
 from lr_batch.result import DIVERGED, REACHED, Trial
 
@@ -88,9 +87,7 @@ class Tally:
     ) -> None:
         """Counts the chunks that are asked for; to come are chunks of `identity` with so many lanes, by batch size."""
         self._to_come = {
-            size: sum(share_of_width(identity, lanes) for lanes in each)
-            for size, each in to_come.items()
-            if each
+            size: sum(identity.share(lanes) for lanes in each) for size, each in to_come.items() if each
         }
         shares: dict[int, list[float]] = {}
         for chunk in chunks:
@@ -213,10 +210,4 @@ class Tally:
 
 def share_of_chunk(chunk: Chunk) -> float:
     """Of the time of a chunk whose lanes are all trained."""
-    return share_of_width(chunk.identity, len(chunk.settings))
-
-
-def share_of_width(identity: Identity, lanes: int) -> float:
-    """The same of so many lanes: blocks without any take no time, and where all are batched they take it all."""
-    block = block_size(identity.width, identity.lanes)
-    return -(-lanes // block) * block / identity.width
+    return chunk.identity.share(len(chunk.settings))

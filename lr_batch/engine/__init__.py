@@ -9,6 +9,7 @@ from lr_batch.engine.chunk import Checkpoint, Chunk, ChunkResult, ChunkStore, fi
 from lr_batch.engine.chunk_plan import ChunkPlan, HandOut, Task, halved, is_out_of_memory, run_within_memory
 from lr_batch.engine.chunk_run import run_chunk
 from lr_batch.engine.execution_choice import choose_execution
+from lr_batch.engine.expected_steps import expected_steps
 from lr_batch.engine.identity import Identity, program_hash
 from lr_batch.engine.memory import chunk_memory, chunk_width
 from lr_batch.engine.products import Product, products
@@ -63,6 +64,7 @@ __all__ = [
     "crossing_step",
     "epoch_order",
     "evaluation_steps",
+    "expected_steps",
     "fingerprint",
     "gather_lanes",
     "halved",

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from lr_batch.data import data_hash
 from lr_batch.engine.memo import once_per_program
 from lr_batch.errors import StudyError, first_line
+from lr_batch.lanes.execution import block_size
 from lr_batch.lanes.lane import Draw, make_lane
 from lr_batch.problem.precision import FLOAT32
 from lr_batch.problem.statistics import AVERAGED, GROUP
@@ -72,6 +73,12 @@ class Identity(NamedTuple):
     precision: str = FLOAT32
     statistics: str = AVERAGED
     group_size: int = GROUP
+
+    def share(self, lanes: int) -> float:
+        """The part of the time of a full chunk that one of so many lanes takes: where all are batched they take it all,
+        and blocks without any take none."""
+        block = block_size(self.width, self.lanes)
+        return -(-lanes // block) * block / self.width
 
     @classmethod
     def of(cls, study: Study, width: int, execution: str) -> Identity:

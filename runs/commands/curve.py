@@ -45,7 +45,8 @@ class Curve:
     time_limit: Annotated[str | None, optional("TIME")] = None
     """Such as 30m, 90s or 1h30m: what is finished by then is kept and told; the same command goes on."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Say what would be trained, in how much memory and time at most, from two steps of each batch size; then stop."""
+    """Say what would be trained, in how much memory and about how much time, from two steps at each batch size and the
+    race of one seed at the smallest and the largest, of 20 s at most; then stop."""
     config: Annotated[Path | None, optional("FILE")] = None
     """A TOML file of options with these names, such as `seeds = 8`, and `workload`; what it has is not typed again."""
     save_config: Annotated[Path | None, optional("FILE")] = None

@@ -2,50 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
-import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import IO, NamedTuple
 
-import jax
 import numpy as np
 
 from hparam import SEARCHES
-from lr_batch import Programs, Study, check, num_examples
-from lr_batch.engine import (
-    ChunkPlan,
-    Engine,
-    Terms,
-    cadence_at,
-    cadence_of,
-    chunk_memory,
-    terms_of,
-    worker_devices,
-)
+from lr_batch import Programs, Study, check
+from lr_batch.engine import ChunkPlan, cadence_of, chunk_memory, worker_devices
 from optim.names import counted
+from runs.curve import pilot
+from runs.curve.chunk_costs import measured, seconds_of
 from runs.curve.run import remembered_choice
 from runs.progress import duration
 from runs.text import Printer
 
-STEPS = 2  # timed in each round
-# Rounds go on for so long, and there are so many at least: what else the machine does evens out over many of them.
-SECONDS, ROUNDS = 0.5, 3
-
-
-class Cost(NamedTuple):
-    """Seconds of a chunk: of a step, and of an evaluation of all held-out rows."""
-
-    step: float
-    evaluation: float
-
 
 class Forecast(NamedTuple):
-    """What a study would take, if every trial spent its budget.
+    """What a study would take.
 
     Attributes:
       chunks: how many of them; `at_a_time` run side by side.
-      training: seconds, from the costs measured.
+      training: seconds, from the costs measured, if every trial spent its budget.
+      likely: seconds, if races end as those of the first seed; None where these did not end in time.
       compiling: seconds that the programs took, which are kept for the run.
       programs: how many.
     """
@@ -53,12 +34,13 @@ class Forecast(NamedTuple):
     chunks: int
     at_a_time: int
     training: float
+    likely: float | None
     compiling: float
     programs: int
 
 
 def print_dry_run(study: Study, stream: IO[str]) -> None:
-    """Trials, chunks, width, memory, programs, and the time at most; nothing is kept."""
+    """Trials, chunks, width, memory, programs, and the time; nothing is kept."""
     say = Printer(stream)
     check(study)
     plan = planned(study)
@@ -78,12 +60,10 @@ def print_dry_run(study: Study, stream: IO[str]) -> None:
         f"{counted(found.chunks, 'chunk')} of up to {counted(plan.width, 'lane')}, {found.at_a_time} at a time"
     )
     say(f"programs: {found.programs}, compiled in {found.compiling:.1f} s (kept for the next run)")
-    earlier = "; the race ends most chunks earlier" if np.isfinite(study.slack) else ""
-    said = duration(found.training) if found.training >= 10 else f"{found.training:.1f} s"
-    say(f"time: at most about {said} of training, if every trial spends its budget{earlier}")
+    say(f"time: {in_words(study, found)}; figures and report take some seconds more")
     if study.design:
         say("not counted: settings that are tried in place of those that diverge")
-        if SEARCHES[study.design.searched.search].rungs:
+        if _has_rungs(study):
             say(
                 f"{study.design.searched.search} trains most settings for only a part of the budget, in much less time"
             )
@@ -91,26 +71,55 @@ def print_dry_run(study: Study, stream: IO[str]) -> None:
         say("not counted: rates that are added where the best one lies on the edge of the grid (--no-extend)")
 
 
+def in_words(study: Study, found: Forecast) -> str:
+    """The time of training, and how it is known."""
+    most = f"at most about {_duration(found.training)}, if every trial spends its budget"
+    if not _races(study):
+        return most
+    if found.likely is None:
+        return f"{most}; the race ends most chunks earlier, but {duration(pilot.SECONDS)} were too short to see when"
+    sizes = " and ".join(f"{size:,}" for size in pilot.ends(study))
+    return f"about {_duration(found.likely)} of training, going by the race of one seed at batch size {sizes}; {most}"
+
+
+def _races(study: Study) -> bool:
+    """Whether a trial of one seed tells how long the others take."""
+    return bool(np.isfinite(study.slack)) and not _has_rungs(study)
+
+
+def _has_rungs(study: Study) -> bool:
+    return study.design is not None and SEARCHES[study.design.searched.search].rungs
+
+
+def _duration(seconds: float) -> str:
+    return duration(seconds) if seconds >= 10 else f"{seconds:.1f} s"
+
+
 def planned(study: Study) -> ChunkPlan:
     """How the trials are laid out, as a run would."""
-    return ChunkPlan.of(study)._replace(execution=remembered_choice(study))
+    return ChunkPlan.of(dataclasses.replace(study, lanes=remembered_choice(study)))
 
 
 def forecast(study: Study, plan: ChunkPlan, programs: Programs | None = None) -> Forecast:
-    """Measures a few steps and evaluations at every batch size, and adds up what all trials take to their budgets."""
+    """Measures a few steps and evaluations at every batch size, and adds up what all trials take: to their budgets, and
+    to where races are likely to end."""
     programs, devices = programs or Programs(), worker_devices()
     engine = programs.engine(study, plan.width, plan.execution, max_evals=len(cadence_of(study)))
     costs = {size: measured(study, engine, size) for size in study.trained_batch_sizes}
     per_seed = -(-study.num_settings // plan.width)
-    each = [
-        _longest(study, size, costs)
+    whole = [
+        seconds_of(study, size, costs)
         for size in study.batch_sizes
         for _ in range(per_seed * len(study.seed_numbers))
     ]
+    races = pilot.raced(study, plan, programs) if _races(study) else {}
+    together = lambda each: makespan(sorted(each, reverse=True), len(devices))
+    ended = {*races} == {*pilot.ends(study)}
     return Forecast(
-        len(each),
+        len(whole),
         len(devices),
-        makespan(sorted(each, reverse=True), len(devices)),
+        together(whole),
+        min(together(pilot.likely(study, plan, costs, races)), together(whole)) if ended else None,
         sum(programs.compile_seconds),
         len(programs.compile_seconds),
     )
@@ -126,59 +135,3 @@ def makespan(each: Sequence[float], workers: int) -> float:
     for seconds in each:
         heapq.heapreplace(free, free[0] + seconds)
     return max(free)
-
-
-def measured(study: Study, engine: Engine, batch_size: int) -> Cost:
-    """The cost of one chunk at a batch size, while all workers train such chunks: they share memory and caches."""
-    devices = worker_devices()
-    workers = devices if devices[0].platform == "cpu" else devices[:1]
-    terms = _terms(study, engine, batch_size)
-    _round(engine, workers[0], terms)  # compiles
-    with ThreadPoolExecutor(len(workers)) as pool:
-        rows = [
-            row for part in pool.map(lambda device: _rounds(engine, device, terms), workers) for row in part
-        ]
-    evaluation, _, both = np.median(rows, axis=0).tolist()
-    return Cost(max(both - evaluation, 0.0) / STEPS, evaluation)
-
-
-def _terms(study: Study, engine: Engine, batch_size: int) -> Terms:
-    """Evaluations before the first step, after it, and after `STEPS` more."""
-    cadence = np.array([0, 1, 1 + STEPS], np.int32)[: engine.max_evals]
-    first = study.as_trained(study.settings[: engine.width], study.batch_sizes[0])
-    phases = study.batch_phases
-    batch = np.array([[0, batch_size]] * phases, np.int32) if phases else batch_size
-    return terms_of(first, engine.width, batch_size=batch, cadence=cadence, max_evals=engine.max_evals)
-
-
-def _rounds(engine: Engine, device: jax.Device, terms: Terms) -> list[list[float]]:
-    """Seconds of rounds that take `SECONDS` together, of at least `ROUNDS`."""
-    rows: list[list[float]] = []
-    while len(rows) < ROUNDS or sum(map(sum, rows)) < SECONDS:
-        rows.append(_round(engine, device, terms))
-    return rows
-
-
-def _round(engine: Engine, device: jax.Device, terms: Terms) -> list[float]:
-    """Seconds to each of the evaluations."""
-    carry = jax.block_until_ready(engine.start(device, terms, 0, np.ones(engine.width, bool), np.inf))
-    row = []
-    for stop in (1, 2, 3):
-        began = time.perf_counter()
-        carry = jax.block_until_ready(engine.advance(device, carry, terms, stop))
-        row.append(time.perf_counter() - began)
-    return row
-
-
-def _longest(study: Study, batch_size: int, costs: Mapping[int, Cost]) -> float:
-    """Seconds of a chunk whose trials spend their budget."""
-    steps, rows = study.steps_at(batch_size), num_examples(study.workload.eval_data)
-    cadence = cadence_at(study, batch_size)
-    table = np.atleast_2d(study.batch_table(batch_size) if study.batch_schedule else [[0, batch_size]])
-    ends = np.minimum([*table[1:, 0], steps], steps)
-    training = sum(
-        max(int(end) - int(start), 0) * costs[int(size)].step
-        for (start, size), end in zip(table, ends, strict=True)
-    )
-    evaluations = cadence.rows_read(len(cadence.steps), rows) / rows
-    return training + evaluations * costs[batch_size].evaluation

@@ -62,6 +62,8 @@ def trials(result: Result) -> str:
     measured, grid = result.num_trials, result.grid_trials
     if grid is None:
         return counted(measured, "trial")
+    if measured > grid:  # a small one that grew
+        return f"{measured:,} trials, those at rates beyond the grid of {grid:,} among them"
     return f"{measured:,} of the grid's {grid:,} trials ({percent(measured / grid)})"
 
 

@@ -8,15 +8,16 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from lr_batch.engine import expected_steps
 from lr_batch.engine.chunk import Chunk, ChunkResult
 from lr_batch.engine.chunk_status import LATEST, SOONEST, ChunkStatus
 from lr_batch.engine.identity import Identity
 from lr_batch.engine.terms import terms_of
-from lr_batch.forecast import Course, Finished, expected_steps, seconds_left
+from lr_batch.forecast import Course, Finished, seconds_left
 from lr_batch.lanes.lane import Draw, LaneState
 from lr_batch.lanes.race import Carry
 from lr_batch.problem.workload import Goal
-from lr_batch.tally import Tally, share_of_width
+from lr_batch.tally import Tally
 
 STEPS = np.array([0, 1, 2, 4, 8, 16, 32, 64, 1_000], np.int32)
 GOAL = Goal("loss", 0.2)
@@ -110,7 +111,7 @@ def test_a_chunk_with_fewer_lanes_takes_a_part_of_the_time():
     lanes = {"vmap": 1.0, "blocks": 0.5, "map": 6 / 16}
     for execution, share in lanes.items():
         identity = Identity("w", "d", "o", "p", (), 1, "2.0", None, width=16, lanes=execution, jax="")
-        assert share_of_width(identity, 6) == share and share_of_width(identity, 16) == 1.0
+        assert identity.share(6) == share and identity.share(16) == 1.0
 
 
 def test_chunks_of_later_rounds_are_counted():

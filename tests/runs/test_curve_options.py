@@ -1,15 +1,18 @@
 """Options of `lr-batch curve` about how much is trained, and of what."""
 
+import dataclasses
 import json
 
 import jax
+import numpy as np
 import pytest
 from command_line import MODEL, command
 
 import lr_batch
 import runs.curve.run
 from lr_batch.engine import ChunkPlan
-from runs.curve import dry_run
+from runs.curve import dry_run, pilot
+from runs.curve.chunk_costs import Cost
 from runs.recipes import dry_run as dry_run_recipe
 
 SMALL = "curve my.py:workload --batch-sizes 4,40 --learning-rates 0.3,1,3 --no-extend --goal loss<0.6".split()
@@ -45,7 +48,9 @@ def test_a_dry_run_says_what_would_be_trained_and_trains_nothing(capsys, tmp_pat
     code, out, err = command(capsys, *SMALL, "--seeds", "2", "--dry-run", "--out", "o")
     assert code == 0, err
     assert "12 trials: 2 batch sizes x 3 settings x 2 seeds" in out and "4 chunks of up to 3 lanes" in out
-    assert "programs: 2, compiled in" in out and "time: at most about" in out and "memory:" in out
+    assert "programs: 2, compiled in" in out and "memory:" in out
+    said = "of training, going by the race of one seed at batch size 4 and 40; at most about"
+    assert "time: about" in out and said in " ".join(out.split())
     assert not (tmp_path / "o").exists() and not (tmp_path / "lr-batch-results").exists()
 
 
@@ -85,23 +90,54 @@ def test_mistakes_are_one_line_before_anything_runs(words, said, capsys, monkeyp
     assert (code, out) == (2, "") and said in err and err.count("\n") == 1
 
 
-def test_a_dry_run_adds_up_chunks_as_workers_take_them(monkeypatch):
-    study = lr_batch.Study(
-        "digits_mlp",
-        batch_sizes=(8, 16),
-        batch_schedule="x2@10",
-        space={"learning_rate": (0.1, 0.2, 0.4)},
-        seeds=3,
-        budget=100,
-        evaluation_share=1.0,
-    )
+@pytest.fixture
+def two_workers(monkeypatch):
+    """Steps of a second, of 2 s and of 4 s at batch sizes 8, 16 and 32; evaluations that cost nothing."""
     cost = {8: 1.0, 16: 2.0, 32: 4.0}
-    monkeypatch.setattr(dry_run, "measured", lambda study, engine, size: dry_run.Cost(cost[size], 0.0))
+    monkeypatch.setattr(dry_run, "measured", lambda study, engine, size: Cost(cost[size], 0.0))
     monkeypatch.setattr(dry_run, "worker_devices", lambda: (jax.devices()[0],) * 2)
+
+
+def dry(**options):
+    """A study of 3 rates, 3 seeds and 100 steps."""
+    space = {"learning_rate": (0.1, 0.2, 0.4)}
+    return lr_batch.Study("digits_mlp", space=space, seeds=3, budget=100, evaluation_share=1.0, **options)
+
+
+def test_a_dry_run_adds_up_chunks_as_workers_take_them(two_workers):
+    study = dry(batch_sizes=(8, 16), batch_schedule="x2@10", slack=np.inf)
     found = dry_run.forecast(study, ChunkPlan.of(study))
     # Chunks of 3 lanes: at 8, 10 steps of 1 s and 90 of 2 s; at 16 twice that; three of each for two workers.
-    assert (found.chunks, found.at_a_time) == (6, 2)
+    assert (found.chunks, found.at_a_time, found.likely) == (6, 2, None)
     assert found.training == dry_run.makespan([380.0] * 3 + [190.0] * 3, 2) == 950.0
+
+
+def test_a_dry_run_goes_by_the_races_of_one_seed(two_workers, monkeypatch):
+    """Those at 8 end after 80 steps, those at 32 after 20; lanes that diverge save half of the time at 8."""
+    study, known = dry(batch_sizes=(8, 16, 32)), {8: pilot.Raced(80.0, 40.0), 32: pilot.Raced(20.0, 80.0)}
+    monkeypatch.setattr(pilot, "raced", lambda *given: known)
+    found = dry_run.forecast(study, ChunkPlan.of(study))
+    middle = 0.5**0.5 * 40.0 * 2.0  # perfect scaling between both, and half of what is saved on the log scale
+    expected = dry_run.makespan([80.0] * 3 + [middle] * 3 + [40.0] * 3, 2)
+    assert found.likely == pytest.approx(expected) and found.training > expected
+    assert "time: about 4 min" in f"time: {dry_run.in_words(study, found)}"
+    known.pop(8)  # not ended in time
+    found = dry_run.forecast(study, ChunkPlan.of(study))
+    assert found.likely is None and "20 s were too short to see when" in dry_run.in_words(study, found)
+
+
+def test_a_race_that_does_not_end_in_time_is_given_up():
+    study = dry(batch_sizes=(8, 16))
+    assert pilot.raced(study, ChunkPlan.of(study), lr_batch.Programs(), seconds=0.0) == {}
+
+
+def test_a_dry_run_counts_the_windows_of_a_followed_grid():
+    rates = lr_batch.log_grid(1e-3, 10.0, 16)
+    study = lr_batch.Study(batch_sizes=(1, 4, 16, 64, 256), space={"learning_rate": rates}, seeds=2)
+    assert lr_batch.planned_chunks(study, 10) == dict.fromkeys(study.batch_sizes, [10, 6, 10, 6])
+    followed = lr_batch.planned_chunks(dataclasses.replace(study, follow=True), 10)
+    # Of the first seed whole rows at three batch sizes and a window of 6 rates elsewhere; of the other one of 5.
+    assert followed == {size: [5, 10, 6] if size in (1, 16, 256) else [6, 5] for size in study.batch_sizes}
 
 
 def test_the_estimate_of_a_dry_run_is_of_the_size_of_the_real_time():

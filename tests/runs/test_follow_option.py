@@ -22,6 +22,8 @@ def test_less_than_the_grid_is_trained_and_the_same_command_goes_on(capsys, monk
     assert code == 0 and measured.startswith(f"{summary['trials']} of the grid's 100 trials (")
     assert f"followed             the best rate through the grid: measured {measured}" in out
     assert "none is trained again" in err
+    few = stored_result("o")._replace(grid_trials=10)
+    assert trials(few) == f"{summary['trials']} trials, those at rates beyond the grid of 10 among them"
     code, out, err = command(capsys, *GRID, "--out", "o")
     assert code == 2 and "follow" in err, err
 

@@ -1,0 +1,82 @@
+"""What a chunk costs at each batch size, from a few timed steps and evaluations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from lr_batch import Study, num_examples
+from lr_batch.engine import Engine, Terms, cadence_at, terms_of, worker_devices
+
+STEPS = 2  # timed in each round
+# Rounds go on for so long, and there are so many at least: what else the machine does evens out over many of them.
+SECONDS, ROUNDS = 0.5, 3
+
+
+class Cost(NamedTuple):
+    """Seconds of a chunk: of a step, and of an evaluation of all held-out rows."""
+
+    step: float
+    evaluation: float
+
+
+def measured(study: Study, engine: Engine, batch_size: int) -> Cost:
+    """The cost of one chunk at a batch size, while all workers train such chunks: they share memory and caches."""
+    devices = worker_devices()
+    workers = devices if devices[0].platform == "cpu" else devices[:1]
+    terms = _terms(study, engine, batch_size)
+    _round(engine, workers[0], terms)  # compiles
+    with ThreadPoolExecutor(len(workers)) as pool:
+        rows = [
+            row for part in pool.map(lambda device: _rounds(engine, device, terms), workers) for row in part
+        ]
+    evaluation, _, both = np.median(rows, axis=0).tolist()
+    return Cost(max(both - evaluation, 0.0) / STEPS, evaluation)
+
+
+def _terms(study: Study, engine: Engine, batch_size: int) -> Terms:
+    """Evaluations before the first step, after it, and after `STEPS` more."""
+    cadence = np.array([0, 1, 1 + STEPS], np.int32)[: engine.max_evals]
+    first = study.as_trained(study.settings[: engine.width], study.batch_sizes[0])
+    phases = study.batch_phases
+    batch = np.array([[0, batch_size]] * phases, np.int32) if phases else batch_size
+    return terms_of(first, engine.width, batch_size=batch, cadence=cadence, max_evals=engine.max_evals)
+
+
+def _rounds(engine: Engine, device: jax.Device, terms: Terms) -> list[list[float]]:
+    """Seconds of rounds that take `SECONDS` together, of at least `ROUNDS`."""
+    rows: list[list[float]] = []
+    while len(rows) < ROUNDS or sum(map(sum, rows)) < SECONDS:
+        rows.append(_round(engine, device, terms))
+    return rows
+
+
+def _round(engine: Engine, device: jax.Device, terms: Terms) -> list[float]:
+    """Seconds to each of the evaluations."""
+    carry = jax.block_until_ready(engine.start(device, terms, 0, np.ones(engine.width, bool), np.inf))
+    row = []
+    for stop in (1, 2, 3):
+        began = time.perf_counter()
+        carry = jax.block_until_ready(engine.advance(device, carry, terms, stop))
+        row.append(time.perf_counter() - began)
+    return row
+
+
+def seconds_of(study: Study, batch_size: int, costs: Mapping[int, Cost], until: float | None = None) -> float:
+    """Seconds of a chunk that is trained to its budget, or `until` a step."""
+    steps, rows = study.steps_at(batch_size), num_examples(study.workload.eval_data)
+    steps = steps if until is None else min(steps, until)
+    cadence = cadence_at(study, batch_size)
+    table = np.atleast_2d(study.batch_table(batch_size) if study.batch_schedule else [[0, batch_size]])
+    ends = np.minimum([*table[1:, 0], steps], steps)
+    training = sum(
+        max(float(end) - int(start), 0.0) * costs[int(size)].step
+        for (start, size), end in zip(table, ends, strict=True)
+    )
+    evaluations = int(np.searchsorted(cadence.steps, steps, side="right"))
+    return training + cadence.rows_read(evaluations, rows) / rows * costs[batch_size].evaluation
