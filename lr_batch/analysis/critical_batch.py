@@ -101,8 +101,11 @@ def _limits(parameters: np.ndarray) -> np.ndarray:
     return np.stack([log_value + ratio, log_value - ratio], axis=1)
 
 
+PRINTED: tuple[str, ...] = ("s_min", "critical_batch_size", "sharpness", "e_min")
+
+
 def _printed(parameters: np.ndarray) -> np.ndarray:
-    """Logs of s_min, B_crit, sharpness, e_min and both limits."""
+    """Logs of `PRINTED` and of both limits."""
     e_min = parameters[:, :1] + parameters[:, 1:2]
     return np.concatenate([parameters, e_min, _limits(parameters)], axis=1)
 
@@ -263,9 +266,21 @@ class Ratio(NamedTuple):
 
 
 @explain_arguments
-def ratio(one: CriticalBatchSize, other: CriticalBatchSize) -> dict[str, Ratio]:
-    """Of "s_min" and "critical_batch_size" `one` over `other`; seeds that both have are paired."""
-    logs = difference(one.parameters, one.seeds, other.parameters, other.seeds)
-    rows = zip(exp_estimates(logs, one.level), p_values(logs).tolist(), strict=True)
-    s_min, critical, _ = (Ratio(*estimate, p_value) for estimate, p_value in rows)
-    return {"s_min": s_min, "critical_batch_size": critical}
+def ratio(
+    one: CriticalBatchSize,
+    other: CriticalBatchSize,
+    names: Sequence[str] = ("s_min", "critical_batch_size"),
+    *,
+    same_grid: bool = False,
+) -> dict[str, Ratio]:
+    """Of each of `names`, which may also be "sharpness" and "e_min", `one` over `other`; seeds that both have are paired.
+
+    Args:
+      same_grid: what the grid of rates leaves open is common to both, and cancels.
+    """
+    logs = difference(one.parameters.map(_printed), one.seeds, other.parameters.map(_printed), other.seeds)
+    if same_grid:
+        logs = logs._replace(shifts=logs.shifts[:0])
+    estimates = dict(zip(PRINTED, exp_estimates(logs, one.level), strict=False))  # the limits follow
+    p_value = dict(zip(PRINTED, p_values(logs).tolist(), strict=False))
+    return {name: Ratio(*estimates[name], p_value[name]) for name in names}

@@ -5,8 +5,10 @@
 Three workloads, loss and error goals, both rules; evaluated twice as densely as by default, by default, and half as
 densely; and by the average also on all held-out rows each time, where evaluations otherwise keep to their share of the
 time. With the average in log step the critical batch size should move by less than 5 % and the fewest examples by
-less than 7 %; with the first evaluation both grow with the distance. About an hour on two cores; what `table.json`
-holds already is not measured again. `--quick` is a small network at four batch sizes, in a minute.
+less than 7 %; with the first evaluation both grow with the distance. Ratios have intervals, seeds being paired: what
+the cadence does to one seed is mostly chance, so that it takes `--seeds 40` to know a ratio to 5 %. About an hour on
+two cores; what `table.json` holds already is not measured again. `--quick` is a small network at four batch sizes, in
+a minute.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import dataclasses
 import itertools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +27,7 @@ from runs.xla_flags import set_xla_flags
 set_xla_flags()  # before JAX is imported
 
 import lr_batch
-from lr_batch import Study
+from lr_batch import CriticalBatchSize, Study
 from runs.text import Printer, table
 from runs.write import write_json
 
@@ -52,8 +54,8 @@ QUICK = (Setting("digits_mlp", "loss<0.6", (4, 16, 64, 256), 2),)
 
 
 class Row(NamedTuple):
-    """B_crit and E_min at one cadence, and their ratios to those at the rule's own; `share` of the time that evaluations
-    may take, 1 where each reads all held-out rows."""
+    """B_crit and E_min at one cadence, and their ratios (best, low, high) to those at the rule's own; `share` of the time
+    that evaluations may take, 1 where each reads all held-out rows."""
 
     workload: str
     goal: str
@@ -62,8 +64,9 @@ class Row(NamedTuple):
     share: float
     b_crit: float
     e_min: float
-    b_crit_ratio: float
-    e_min_ratio: float
+    b_crit_ratio: tuple[float, float, float]
+    e_min_ratio: tuple[float, float, float]
+    seeds: int
 
 
 def rows(setting: Setting, reached: str) -> list[Row]:
@@ -86,16 +89,24 @@ def rows(setting: Setting, reached: str) -> list[Row]:
     return [
         Row(
             *(setting.workload, setting.goal, reached, growth, part, critical.value, critical.e_min),
-            *(critical.value / own.value, critical.e_min / own.e_min),
+            *_ratios(critical, own),
+            setting.seeds,
         )
         for (growth, part), critical in found.items()
     ]
+
+
+def _ratios(critical: CriticalBatchSize, own: CriticalBatchSize) -> Iterator[tuple[float, float, float]]:
+    """Of B_crit and of E_min, the studies having one grid of rates."""
+    for ratio in lr_batch.ratio(critical, own, ("critical_batch_size", "e_min"), same_grid=True).values():
+        yield ratio.best, ratio.low, ratio.high
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, help="folder for table.json")
     parser.add_argument("--workloads", type=lambda said: said.split(","), help="of the three; default: all")
+    parser.add_argument("--seeds", type=int, help="of each study, in place of 12 and 8")
     parser.add_argument("--quick", action="store_true", help="one small study, by the average")
     options = parser.parse_args(arguments)
     settings, rules = (QUICK, RULES[:1]) if options.quick else (SETTINGS, RULES)
@@ -103,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     for setting, reached in itertools.product(settings, rules):
         known = any((row.workload, row.goal, row.reached) == (*setting[:2], reached) for row in found)
         if not known and (options.workloads is None or setting.workload in options.workloads):
-            found += rows(setting, reached)
+            found += rows(setting._replace(seeds=options.seeds or setting.seeds), reached)
             _keep(found, options.out)
     say_rows(found)
     return found
@@ -111,7 +122,12 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
 
 def _kept(folder: Path | None) -> list[Row]:
     path = folder and folder / "table.json"
-    return [Row(**row) for row in json.loads(path.read_text())] if path and path.exists() else []
+    if not path or not path.exists():
+        return []
+    kept = [Row(**row) for row in json.loads(path.read_text())]
+    return [
+        row._replace(b_crit_ratio=tuple(row.b_crit_ratio), e_min_ratio=tuple(row.e_min_ratio)) for row in kept
+    ]
 
 
 def _keep(found: Sequence[Row], folder: Path | None) -> None:
@@ -135,8 +151,7 @@ def _cells(row: Row) -> tuple[Any, ...]:
         "all rows" if row.share == 1 else f"to {row.share:.0%}",
         f"{row.b_crit:.1f}",
         f"{row.e_min:,.0f}",
-        f"{row.b_crit_ratio:.3f}",
-        f"{row.e_min_ratio:.3f}",
+        *("{:.3f} ({:.3f} to {:.3f})".format(*ratio) for ratio in (row.b_crit_ratio, row.e_min_ratio)),
     )
 
 
