@@ -1,6 +1,7 @@
 """Drawn command lines and calls of the public API; a fault is a traceback, a hang, or an end that says nothing.
 
     python -m tests.fuzz --lines 2000 --calls 1000            all of them, counted; exit code 1 where there are faults
+    python -m tests.fuzz --lines 2000 --calls 1000 --shard 1/8    every eighth, for one of eight processes
     python -m tests.fuzz --seed 0 --only line:17 --only call:3    these again, with all that they said
 
 The draw of each is a function of the seed and its number alone.
@@ -69,12 +70,15 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", action="append", default=[], metavar="line:N or line:N-M")
+    parser.add_argument("--shard", default="1/1", metavar="K/N", help="every N-th of them, from the K-th on")
     chosen = parser.parse_args()
+    shard, shards = map(int, chosen.shard.split("/"))
     jobs = [
         (kind, n) for kind, count in (("line", chosen.lines), ("call", chosen.calls)) for n in range(count)
     ]
     if chosen.only:
         jobs = [job for text in chosen.only for job in numbered(text)]
+    jobs = jobs[shard - 1 :: shards]
     set_xla_flags()
     warnings.simplefilter("ignore")
     counts: Counter[str] = Counter()
