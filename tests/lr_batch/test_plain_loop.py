@@ -1,4 +1,4 @@
-"""A lane is a plain loop: drawn models, losses, optimizers and data types give what Flax and Optax give, or are refused."""
+"""A lane is a plain loop: drawn models, losses, optimizers and data types give what Flax and Optax give, or a refusal."""
 
 from __future__ import annotations
 
