@@ -1,0 +1,134 @@
+"""The figure of the headline: best rate, steps, and critical batch size beside noise scales."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lr_batch import Result
+from runs.curve.analysis import Analysis
+from runs.plots import style
+
+LOOKS = {
+    "sgd": (style.BLUE, "o"),
+    "momentum": (style.ORANGE, "s"),
+    "adamw": (style.GREEN, "D"),
+    "muon": (style.PURPLE, "^"),
+    "soap": (style.VERMILION, "v"),
+}
+# In the summary of a noise scale: over the whole training, and at its end in several norms.
+SCALES = {
+    "mean_simple": "B_simple",
+    "curved": "B_noise, with curvature",
+    "sign": "sign-like",
+    "spectral": "spectral",
+}
+SHORT = ("measured", "B_simple", "B_noise", "sign", "spectral")
+Outcomes = Mapping[str, tuple[Result, Analysis]]
+
+
+def draw(outcomes: Outcomes, noise: Mapping[str, Mapping[str, Any]], path: Path) -> Figure:
+    """Three panels, with one legend of the optimizers below them."""
+    figure = style.new_figure(14.0, 5.4)
+    result = next(iter(outcomes.values()))[0]
+    seeds = len(np.unique(result.seed))
+    style.headline(
+        figure,
+        "Which rate and how many steps each batch size wants",
+        f"{style.plain(result.workload, 30)} · goal: {style.plain(str(result.goal), 30)} · {seeds} seeds · 90% intervals",
+        left=0.055,
+    )
+    places = [
+        style.add_axes(figure, left=left, bottom=0.2, width=0.265, height=0.6)
+        for left in (0.055, 0.385, 0.715)
+    ]
+    _rates(places[0], outcomes)
+    _steps(places[1], outcomes)
+    _scales(places[2], outcomes, noise)
+    style.legend_of_panels(figure, places[0].get_legend_handles_labels()[0], 5)
+    return style.save(figure, path)
+
+
+def _points(axes: Axes, name: str, rows: list[tuple[float, float, float, float]]) -> None:
+    x, best, low, high = np.array(rows).T
+    colour, marker = LOOKS[name]
+    axes.errorbar(
+        x,
+        best,
+        yerr=style.bars(best, low, high),
+        fmt=marker,
+        color=colour,
+        markersize=5,
+        elinewidth=0.9,
+        label=name,
+    )
+
+
+def _rates(axes: Axes, outcomes: Outcomes) -> None:
+    series = {
+        name: [(o.batch_size, *o.learning_rate) for o in outcome.optima if o.learning_rate]
+        for name, (_, outcome) in outcomes.items()
+    }
+    _axes(axes, "best learning rate", outcomes, [rows for rows in series.values() if rows])
+    for name, rows in series.items():
+        if rows:
+            _points(axes, name, rows)
+        law = outcomes[name][1].law
+        if law:
+            batch = np.geomspace(rows[0][0], rows[-1][0], 60)
+            axes.plot(batch, law.rate(batch), color=LOOKS[name][0], linewidth=1.3)
+
+
+def _steps(axes: Axes, outcomes: Outcomes) -> None:
+    series = {
+        name: [(o.batch_size, *o.estimate) for o in outcome.optima if o.estimate]
+        for name, (_, outcome) in outcomes.items()
+    }
+    _axes(axes, "optimizer steps to the goal", outcomes, [rows for rows in series.values() if rows])
+    for name, rows in series.items():
+        if rows:
+            _points(axes, name, rows)
+        critical = outcomes[name][1].critical
+        if critical:
+            batch = np.geomspace(*critical.range, 60)
+            axes.plot(batch, critical.curve(batch).steps, color=LOOKS[name][0], linewidth=1.3)
+            at = np.array([critical.value])
+            axes.plot(
+                at, critical.curve(at).steps, "|", color=LOOKS[name][0], markersize=15, markeredgewidth=2
+            )
+
+
+def _axes(axes: Axes, label: str, outcomes: Outcomes, series: list[list[tuple[float, ...]]]) -> None:
+    style.batch_axis(axes, np.concatenate([result.batch_size for result, _ in outcomes.values()]))
+    low, high = style.positive_span(*(np.array(rows)[:, 1:] for rows in series))
+    style.log_axis(axes.yaxis, label, low / 1.4, high * 1.4)
+
+
+def _scales(axes: Axes, outcomes: Outcomes, noise: Mapping[str, Mapping[str, Any]]) -> None:
+    """The measured critical batch sizes in the first column, a noise scale in each of the others."""
+    columns: dict[str, list[tuple[float, float, float, float]]] = {}
+    for number, (name, (_, outcome)) in enumerate(outcomes.items()):
+        beside = 0.13 * (number - (len(outcomes) - 1) / 2)
+        critical, found = outcome.critical, noise.get(name, {}).get("scales", {})
+        rows = [(beside, critical.value, critical.low, critical.high)] if critical else []
+        for column, key in enumerate(SCALES, 1):
+            scale = found.get(key)
+            if scale and scale["best"] is not None:
+                high = math.inf if scale["high"] is None else scale["high"]
+                rows.append((column + beside, scale["best"], scale["low"], high))
+        columns[name] = rows
+    shown = [np.array(rows)[:, 1:] for rows in columns.values() if rows]
+    low, high = style.positive_span(*shown)
+    style.log_axis(axes.yaxis, "critical batch size or noise scale (examples)", low / 2, high * 2)
+    for name, rows in columns.items():
+        if rows:
+            _points(axes, name, rows)
+    axes.set_xticks(range(len(SHORT)), SHORT, fontsize=style.SMALL)
+    axes.set_xlim(-0.6, len(SHORT) - 0.4)
+    axes.axvline(0.5, color=style.MUTED, linewidth=0.8)
