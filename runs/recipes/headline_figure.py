@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def draw(outcomes: Outcomes, noise: Mapping[str, Mapping[str, Any]], path: Path)
     return style.save(figure, path)
 
 
-def _points(axes: Axes, name: str, rows: list[tuple[float, float, float, float]]) -> None:
+def _points(axes: Axes, name: str, rows: Sequence[tuple[float, ...]]) -> None:
     x, best, low, high = np.array(rows).T
     colour, marker = LOOKS[name]
     axes.errorbar(
@@ -104,7 +104,7 @@ def _steps(axes: Axes, outcomes: Outcomes) -> None:
             )
 
 
-def _axes(axes: Axes, label: str, outcomes: Outcomes, series: list[list[tuple[float, ...]]]) -> None:
+def _axes(axes: Axes, label: str, outcomes: Outcomes, series: Sequence[Sequence[tuple[float, ...]]]) -> None:
     style.batch_axis(axes, np.concatenate([result.batch_size for result, _ in outcomes.values()]))
     low, high = style.positive_span(*(np.array(rows)[:, 1:] for rows in series))
     style.log_axis(axes.yaxis, label, low / 1.4, high * 1.4)
