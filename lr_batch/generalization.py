@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -57,6 +57,39 @@ class Generalization(NamedTuple):
     confidence: Float[np.ndarray, "trials bins"]
     correct: Float[np.ndarray, "trials bins"]
     seconds: float
+
+    @classmethod
+    def of(
+        cls, study: Study, epochs: float, done: Iterable[tuple[Chunk, Arrays]], seconds: float
+    ) -> Generalization:
+        """The trials of finished chunks, by batch size, seed and setting, in whatever order they were finished.
+
+        Args:
+          study: what was trained; of a store its description is enough.
+          epochs: of each trial.
+          done: all chunks with their arrays.
+          seconds: that it took.
+        """
+        places = {tuple(setting.values()): place for place, setting in enumerate(study.settings)}
+        place = lambda chunk: (chunk.batch_size, chunk.seed, places[tuple(chunk.settings[0].values())])
+        done = sorted(done, key=lambda pair: place(pair[0]))
+        chunks, rows = [chunk for chunk, _ in done], [arrays for _, arrays in done]
+        settings = [setting for chunk in chunks for setting in chunk.settings]
+        column = lambda value: np.concatenate([np.full(len(c.settings), value(c)) for c in chunks])
+        arrays = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        dotted = lambda part: {k.partition(".")[2]: v for k, v in arrays.items() if k.startswith(f"{part}.")}
+        plain = {name: value for name, value in arrays.items() if "." not in name}
+        return cls(
+            study=study,
+            epochs=epochs,
+            batch_size=column(lambda chunk: chunk.batch_size),
+            seed=column(lambda chunk: chunk.seed),
+            hparams={name: np.array([s[name] for s in settings]) for name in study.space},
+            train=dotted("train"),
+            held_out=dotted("held_out"),
+            seconds=seconds,
+            **plain,
+        )
 
     @property
     def regularizer(self) -> reg.Regularizer:
@@ -131,7 +164,7 @@ def generalize(
     for finished in run_tasks(missing, runner.run, worker_devices()):
         done.append(finished)
         on_chunk(len(done), planned + runner.halved)
-    return _gather(study, epochs, done, time.monotonic() - began)
+    return Generalization.of(study, epochs, done, time.monotonic() - began)
 
 
 class _Runner:
@@ -240,27 +273,3 @@ class _Runner:
         ):
             return None
         return classes
-
-
-def _gather(study: Study, epochs: float, done: list[tuple[Chunk, Arrays]], seconds: float) -> Generalization:
-    """The trials in the order of batch sizes, seeds and settings, whatever the order that chunks were finished in."""
-    places = {tuple(setting.values()): place for place, setting in enumerate(study.settings)}
-    place = lambda chunk: (chunk.batch_size, chunk.seed, places[tuple(chunk.settings[0].values())])
-    done = sorted(done, key=lambda pair: place(pair[0]))
-    chunks, rows = [chunk for chunk, _ in done], [arrays for _, arrays in done]
-    settings = [setting for chunk in chunks for setting in chunk.settings]
-    column = lambda value: np.concatenate([np.full(len(c.settings), value(c)) for c in chunks])
-    arrays = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    dotted = lambda part: {k.partition(".")[2]: v for k, v in arrays.items() if k.startswith(f"{part}.")}
-    plain = {name: value for name, value in arrays.items() if "." not in name}
-    return Generalization(
-        study=study,
-        epochs=epochs,
-        batch_size=column(lambda chunk: chunk.batch_size),
-        seed=column(lambda chunk: chunk.seed),
-        hparams={name: np.array([s[name] for s in settings]) for name in study.space},
-        train=dotted("train"),
-        held_out=dotted("held_out"),
-        seconds=seconds,
-        **plain,
-    )

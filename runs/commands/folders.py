@@ -15,7 +15,7 @@ Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Draw the figures and tables of a folder again from what it holds, without training anything."""
+    """Draw the figures, the page and the tables of any folder again from what it holds, without training anything."""
 
     folder: Folder
     goal: Annotated[str | None, tyro.conf.arg(metavar="METRIC<NUMBER", help_behavior_hint="")] = None
@@ -30,8 +30,7 @@ class Report:
         known = kind_of(self.folder)
         if known.kind not in REPORTS:
             raise ValueError(
-                f"report: {self.folder} holds results of lr-batch {known.kind}, which are drawn again, without "
-                f"training what is finished, by: {again(known.command, self.folder)}"
+                f"report: {self.folder} holds results of lr-batch {known.kind}; name the folder that it lies in"
             )
         if self.goal is None and self.reference is None:
             REPORTS[known.kind](self.folder)
@@ -42,15 +41,6 @@ class Report:
             raise ValueError(
                 f"report: {option} is of studies of lr-batch curve, {self.folder} is of {known.kind}"
             )
-
-
-def again(command: str, folder: Path) -> str:
-    """The command that made a folder, to be typed again."""
-    import shlex
-
-    if not command:
-        return "the command that made it"
-    return command if "--out" in command else f"{command} --out {shlex.quote(str(folder))}"
 
 
 def report_curve(folder: Path, goal: str | None = None, reference: str | None = None) -> None:
@@ -78,12 +68,37 @@ def report_curve(folder: Path, goal: str | None = None, reference: str | None = 
 
 
 def report_compare(folder: Path) -> None:
-    from runs.compare.outcome import compare, print_comparison, write_comparison
-    from runs.compare.run import stored_comparison
+    from runs.compare.outcome import compare, print_comparison, ranked, ranked_by, write_comparison
+    from runs.compare.run import stored_comparison, stored_folders
 
     comparison = compare(stored_comparison(folder))
+    if by := ranked_by(folder):
+        comparison = ranked(comparison, by, stored_folders(folder))
     write_comparison(comparison, folder)
     print_comparison(comparison, sys.stdout)
+
+
+def report_tune(folder: Path) -> None:
+    from runs.tune.outcome import print_outcome, write_outcome
+    from runs.tune.stored import stored_tuning
+
+    tuning = stored_tuning(folder)
+    print_outcome(tuning, write_outcome(tuning, folder), sys.stdout)
+
+
+def report_regularize(folder: Path) -> None:
+    from runs.regularize.outcome import print_outcome, write_outcome
+    from runs.regularize.run import stored_fits
+
+    fits = stored_fits(folder)
+    print_outcome(fits, write_outcome(fits, folder), sys.stdout)
+
+
+def report_transfer(folder: Path) -> None:
+    from runs.transfer.outcome import print_transfer
+    from runs.transfer.stored import write_stored
+
+    print_transfer(write_stored(folder), sys.stdout)
 
 
 def report_bench(folder: Path) -> None:
@@ -104,6 +119,9 @@ def report_noise(folder: Path) -> None:
 REPORTS: dict[str, Callable[[Path], None]] = {
     "curve": report_curve,
     "compare": report_compare,
+    "tune": report_tune,
+    "regularize": report_regularize,
+    "transfer": report_transfer,
     "bench": report_bench,
     "noise-scale": report_noise,
 }

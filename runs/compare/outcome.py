@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -83,6 +84,14 @@ def ranked(comparison: Comparison, by: By, folders: Sequence[Path]) -> Compariso
         "conditions": list(ranking.lines),
     }
     return comparison._replace(ranking=ranking, summary=comparison.summary | {"ranking": entry})
+
+
+def ranked_by(folder: Path) -> By | None:
+    """What the stored comparison was ranked by; None where it was not, or its summary is gone."""
+    try:
+        return json.loads((folder / "summary.json").read_text())["ranking"]["by"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _differences(

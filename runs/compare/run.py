@@ -103,14 +103,20 @@ def compared_in_folder(
 
 
 def stored_comparison(folder: Path) -> tuple[tuple[Result, Analysis], ...]:
-    """The outcomes of a comparison's studies, from their stores."""
+    """The outcomes of a comparison's studies, from their stores; those without trials are left out."""
     with Store(folder, read_only=True) as store:
         known = store.description
     if known is None:
         raise StoreError(f"{folder}: what was compared is not known; its studies are in the folders inside")
-    folders = [folder / path for path in known.study["folders"].values()]
-    found = [(path, stored_result(path)) for path in folders]
-    return tuple((result, write_outcome(result, path)) for path, result in found)
+    inside = {name: folder / path for name, path in known.study["folders"].items()}
+    kept = stored_folders(folder)
+    found = [(name, path, stored_result(path)) for name, path in inside.items() if path in kept]
+    own = [result.optimizer for *_, result in found]
+    outcomes = [(name, result, write_outcome(result, path)) for name, path, result in found]
+    return tuple(  # studies of one optimizer are told apart as they were
+        (result if own.count(result.optimizer) == 1 else result._replace(optimizer=name), outcome)
+        for name, result, outcome in outcomes
+    )
 
 
 def stored_folders(folder: Path) -> list[Path]:

@@ -65,10 +65,15 @@ def analyse(result: Result, noise: Mapping[str, Any] | None = None) -> Analysis:
     protocols = read_protocols(result, optima)
     summary = summarize(result, optima, critical, law, refusals)
     summary |= {"advice": said, "critical_batch_size_by_goal": plain(list(map(goal_row, goals)))}
-    summary |= protocols_summary(result, protocols) | ({"noise_scale": dict(noise)} if noise else {})
+    summary |= protocols_summary(result, protocols) | _noise_entry(noise)
     return Analysis(
         optima, critical, law, tuple(refusals), cells(result), said, summary, goals, protocols, noise
     )
+
+
+def _noise_entry(noise: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The scale of the whole training; its points are in a file of their own."""
+    return {"noise_scale": {name: noise[name] for name in noise if name != "points"}} if noise else {}
 
 
 def _or_refusal(fit: Callable[[], Any], refusals: list[str]) -> Any:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lr_batch import Result, Study, StudyError, best_settings, critical_batch_size, noise_along_training
+from runs.noise.run import described
 from runs.write import plain, write_json
 
 NAME = "noise_scale.json"
@@ -49,6 +50,7 @@ def measure_beside(study: Study, result: Result, folder: Path) -> None:
         "steps": noise.points[-1].step,
         "reached": noise.reached,
         "seconds": time.perf_counter() - start,
+        "points": [described(point) for point in noise.points],
     }
     write_json(folder / NAME, about | found)
 

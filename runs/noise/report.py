@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def write_report(summary: Mapping[str, Any], folder: Path) -> None:
         title=f"{summary['workload']} with {summary['optimizer']}: gradient noise scale",
         subtitle=f"batch size {summary['batch_size']}, {setting}, seed {summary['seed']}; {summary['goal']} {end}",
         advice=(f"B_simple over all steps: {scale_text(summary['mean_simple'])} examples.", HOW_FAR),
-        charts=[scale_chart(summary)],
+        charts=[scale_chart(summary["points"])],
         rows=[_row(point) for point in summary["points"]],
         rows_title="Along the training",
         about=[("interval", f"{summary['level']:.0%}"), *provenance(folder)],
@@ -36,13 +36,12 @@ def write_report(summary: Mapping[str, Any], folder: Path) -> None:
     write_page(page, folder / "report.html")
 
 
-def scale_chart(summary: Mapping[str, Any]) -> Chart:
-    """Every scale against the step."""
-    told = summary["points"]
+def scale_chart(told: Sequence[Mapping[str, Any]]) -> Chart:
+    """Every scale against the step, of the points of a summary."""
     steps = [point["step"] for point in told]
     data, ends = [], []
     for name, (_, colour, _) in SERIES.items():
-        bars = [_bar(point[name]) for point in told]
+        bars = [_bar(point.get(name)) for point in told]
         ends += [end for bar in bars if bar for end in bar if end]
         if any(bars):
             data.append(points(NAMES[name], steps, bars, colour))
@@ -57,5 +56,5 @@ def _bar(scale: Mapping[str, float | None] | None) -> tuple[float | None, ...] |
 
 
 def _row(point: Mapping[str, Any]) -> dict[str, Any]:
-    scales = {name: (point[name] or {}).get("best") for name in SERIES}
+    scales = {name: (point.get(name) or {}).get("best") for name in SERIES}
     return {"step": point["step"], "metric": point["metric"], "average": point["average"], **scales}

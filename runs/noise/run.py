@@ -83,12 +83,13 @@ def summary(study: Study, noise: TrainingNoise) -> dict[str, Any]:
             "seed": study.seed_numbers[0],
             "level": noise.mean_simple.level,
             "mean_simple": _estimate(noise.mean_simple),
-            "points": [_point(point) for point in noise.points],
+            "points": [described(point) for point in noise.points],
         }
     )
 
 
-def _point(point: NoisePoint) -> dict[str, Any]:
+def described(point: NoisePoint) -> dict[str, Any]:
+    """A measured point, JSON-like."""
     at_end = point.at_end._asdict() if point.at_end else {}
     scales = {name: scale and scale._asdict() for name, scale in at_end.items()}
     return {

@@ -27,8 +27,11 @@ from matplotlib.figure import Figure
 import runs
 from lr_batch import CriticalBatchSize, Estimate, Optimum
 from runs.__main__ import main as lr_batch_command
-from runs.curve.words import critical_batch
+from runs.curve.report.scaling import steps_chart
+from runs.curve.words import critical_batch, trials
 from runs.opened import Opened
+from runs.page import Chart, Page, write_page
+from runs.page.tables import table
 from runs.plots import style
 from runs.store.database import NAME
 
@@ -68,7 +71,29 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Opened]:
     draw_panels(
         there, draw_rates, "Best effective rate against batch size", options.out / "effective_rate.png"
     )
+    if there:
+        write_page(page_of(there), options.out / "report.html")
     return there
+
+
+def page_of(there: Mapping[str, Opened]) -> Page:
+    """The panels that are there, to point at; each has a page of its own in its folder."""
+    charts, said = [], []
+    for letter, opened in there.items():
+        result, critical = opened.result, opened.analysis.critical
+        title = f"({letter}) {result.workload}, {result.goal}"
+        chart = steps_chart(result, opened.analysis)
+        charts.append(Chart(f"panel-{letter}", title, f"More is in {PANELS[letter]}/report.html.", chart))
+        said.append((title, critical_batch(critical) if critical else "not fitted", trials(result)))
+    headings = ("panel", "critical batch size, 90 % interval", "trials")
+    return Page(
+        title="Steps to the goal against batch size: the panels of Shallue et al. (2019) in small",
+        subtitle=f"{len(there)} of {len(PANELS)} panels are measured; networks in small, trained as published",
+        advice=[f"{title}: critical batch size {size}." for title, size, _ in said],
+        charts=charts,
+        sections=[("Critical batch sizes", table(headings, said, left=True))],
+        about=[("recipe", "python -m runs.recipes.nine_panels")],
+    )
 
 
 def _letters(said: str) -> tuple[str, ...]:

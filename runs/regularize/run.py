@@ -13,10 +13,11 @@ from typing import Any
 from lr_batch import Generalization, Study, generalize
 from lr_batch.engine import Identity
 from runs.curve.run import remembered_choice
-from runs.folder import default_folder, results
+from runs.folder import default_folder, kind_of, results
 from runs.progress import Tell
 from runs.regularize.array_store import ArrayStore
 from runs.status.news import telling
+from runs.stored_study import stored_study, unfinished
 
 
 def description(study: Study, epochs: float) -> dict[str, Any]:
@@ -29,6 +30,23 @@ def description(study: Study, epochs: float) -> dict[str, Any]:
         "batch_sizes": list(study.batch_sizes),
         "seeds": study.seeds,
     }
+
+
+def stored_fits(folder: Path) -> Generalization:
+    """The trials of a finished study in its folder, without training anything.
+
+    Raises:
+      StoreError: some are missing or damaged.
+    """
+    known = kind_of(folder)
+    study = stored_study(known.study)
+    chunks = list(ArrayStore(folder, read_only=True).chunks())
+    wanted = {(size, seed) for size in study.batch_sizes for seed in study.seed_numbers}
+    found = [(chunk.batch_size, chunk.seed) for chunk, _ in chunks for _ in chunk.settings]
+    if any(found.count(cell) != study.num_settings for cell in wanted):
+        raise unfinished(folder, known)
+    mine = [(chunk, arrays) for chunk, arrays in chunks if (chunk.batch_size, chunk.seed) in wanted]
+    return Generalization.of(study, known.study["epochs"], mine, seconds=float("nan"))
 
 
 @contextmanager

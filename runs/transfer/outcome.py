@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from rich.table import Table
@@ -30,6 +30,17 @@ from runs.transfer.run import (
 from runs.write import plain, write_json
 
 
+class About(NamedTuple):
+    """What a comparison is of, beside its plan: names of network and optimizer, and whose loss was measured."""
+
+    workload: str
+    optimizer: str
+    measured: str
+
+
+Checks = Mapping[str, CoordinateCheck]
+
+
 def measure(family: Family, plan: TransferPlan, folder: Path | None = None) -> tuple[Path, dict[str, Any]]:
     """Trains every width in both parameterizations in their folder; returns it and the summary.
 
@@ -38,45 +49,63 @@ def measure(family: Family, plan: TransferPlan, folder: Path | None = None) -> t
       KeyboardInterrupt: with all that is finished stored.
     """
     studies = studies_of(family, plan)
-    about = description(family, plan, studies)
+    described = description(family, plan, studies)
+    optimizer = as_optimizer(family.optimizer).name
     if folder is None:
-        folder = default_folder(
-            "transfer", (family.make.__name__, as_optimizer(family.optimizer).name), about
-        )
+        folder = default_folder("transfer", (family.make.__name__, optimizer), described)
     names = f"{family.make.__name__}, {len(studies)} studies"
-    with results(folder, "transfer", about), telling(folder, names):
-        return folder, write_outcome(family, plan, train_all(studies, folder), folder)
+    about = About(named(family.make.__name__, family.options), optimizer, family.measured)
+    with results(folder, "transfer", described), telling(folder, names):
+        trained = train_all(studies, folder)
+        rate = best_after(plan.steps, plan, trained)[MUP][0].rate.best
+        checks = check_coordinates(family, plan.widths, rate)
+        return folder, write_outcome(about, plan, trained, checks, folder)
+
+
+def named(workload: str, options: Mapping[str, Any]) -> str:
+    return workload + "".join(f", {name} {value}" for name, value in options.items())
+
+
+def losses_of(
+    steps: int, plan: TransferPlan, results: Mapping[str, Sequence[Result]]
+) -> dict[str, np.ndarray]:
+    """Of each parameterization the loss after so many steps, [widths, seeds, rates]."""
+    return {
+        name: np.stack([losses_after(steps, result, plan)[0] for result in some])
+        for name, some in results.items()
+    }
+
+
+def best_after(
+    steps: int, plan: TransferPlan, results: Mapping[str, Sequence[Result]]
+) -> dict[str, tuple[BestRate, ...]]:
+    """Of each parameterization the best rate of every width, by the loss after so many steps."""
+    losses = losses_of(steps, plan, results)
+    return {name: best_rates(plan.widths, plan.rates, loss) for name, loss in losses.items()}
 
 
 def write_outcome(
-    family: Family, plan: TransferPlan, results: Mapping[str, Sequence[Result]], folder: Path
+    about: About,
+    plan: TransferPlan,
+    results: Mapping[str, Sequence[Result]],
+    checks: Checks,
+    folder: Path,
 ) -> dict[str, Any]:
-    """Checks coordinates, draws, and returns the summary."""
+    """Summary, page and figures into `folder`; returns the summary."""
     from runs.transfer import figures as draw
     from runs.transfer.report import write_report
 
-    def after(steps: int) -> dict[str, np.ndarray]:
-        return {
-            name: np.stack([losses_after(steps, result, plan)[0] for result in some])
-            for name, some in results.items()
-        }
-
-    def best_of(losses: Mapping[str, np.ndarray]) -> dict[str, tuple[BestRate, ...]]:
-        return {name: best_rates(plan.widths, plan.rates, loss) for name, loss in losses.items()}
-
-    losses = after(plan.steps)
-    best = best_of(losses)
-    shifts = {steps: best_of(after(steps)) for steps in horizons(plan)}
-    rate = best[MUP][0].rate.best
-    checks = check_coordinates(family, plan.widths, rate)
-    summary = summarize(family, plan, losses, best, shifts, checks)
+    losses, best = losses_of(plan.steps, plan, results), best_after(plan.steps, plan, results)
+    shifts = {steps: best_after(steps, plan, results) for steps in horizons(plan)}
+    summary = summarize(about, plan, losses, best, shifts, checks)
     write_json(folder / "summary.json", summary)
-    network = f"{summary['workload']} · {summary['optimizer']}"
-    batch = plan.batch_sizes[0]
+    network = f"{about.workload} · {about.optimizer}"
     decay = "" if plan.schedule == "constant" else f", {plan.schedule} decay"
-    losses_of = f"{family.measured} loss after {plan.steps} steps of {batch}{decay} · {plan.seeds} seeds"
-    draw.transfer(plan.rates, losses, best, f"{network} · {losses_of}", folder / "transfer.png")
+    losses_text = f"{about.measured} loss after {plan.steps} steps of {plan.batch_sizes[0]}{decay}"
+    setting = f"{network} · {losses_text} · {plan.seeds} seeds"
+    draw.transfer(plan.rates, losses, best, setting, folder / "transfer.png")
     if checks:
+        rate = best[MUP][0].rate.best
         checked = (
             f"{NUM_STEPS} steps of {BATCH_SIZE} at learning rate {rate:.2g}; right: exponent of the width"
         )
@@ -92,19 +121,16 @@ def write_outcome(
 
 
 def summarize(
-    family: Family,
+    about: About,
     plan: TransferPlan,
     losses: Mapping[str, np.ndarray],
     best: Mapping[str, tuple[BestRate, ...]],
     shifts: Mapping[int, Mapping[str, tuple[BestRate, ...]]],
-    checks: Mapping[str, CoordinateCheck],
+    checks: Checks,
 ) -> dict[str, Any]:
     """All numbers, JSON-like. Losses [width][seed][rate] are null where a trial diverged."""
-    options = "".join(f", {name} {value}" for name, value in family.options.items())
     summary = {
-        "workload": family.make.__name__ + options,
-        "optimizer": as_optimizer(family.optimizer).name,
-        "measured": family.measured,
+        **about._asdict(),
         "steps": plan.steps,
         "batch_size": plan.batch_sizes[0],
         "seeds": plan.seeds,
@@ -132,6 +158,8 @@ def _side(loss: np.ndarray, best: tuple[BestRate, ...], check: CoordinateCheck |
             "size_exponents": check.exponents("size"),
             "change_exponents": check.exponents("change"),
             "growing": list(check.growing()),
+            "size": check.size,
+            "change": check.change,
         },
         "losses": loss,
     }

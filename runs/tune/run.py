@@ -12,6 +12,7 @@ from runs.curve.run import known_width
 from runs.folder import default_folder, results
 from runs.status.news import telling
 from runs.tune.live import LiveBest
+from runs.tune.stored import asked
 
 FRESH = "fresh seeds begin at "  # event of the store
 
@@ -35,9 +36,9 @@ def tune_in_folder(plan: TuningPlan, folder: Path | None = None) -> tuple[Path, 
         title = f"{plan.study.workload.name} with {plan.study.optimizer_name}, {plan.search}"
         with telling(folder, title) as teller, LiveBest(plan, tell=teller.say) as live:
             tuning = tune(plan, store, live, width=known_width(store))
-        event = f"{FRESH}{first_fresh_seed(tuning)}"
-        if event not in store.events[-1:]:
-            store.record(event)
+        for event in (f"{FRESH}{first_fresh_seed(tuning)}", asked(plan)):
+            if event not in store.events[-2:]:
+                store.record(event)
     return folder, tuning
 
 

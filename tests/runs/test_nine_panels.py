@@ -45,6 +45,8 @@ def test_what_is_missing_is_trained_and_what_is_there_is_drawn(tmp_path, monkeyp
         assert (tmp_path / f"{name}.png").stat().st_size > 20_000
         drawn = (tmp_path / f"{name}.svg").read_text()
         assert "stand-in-mnist_simple_cnn-tiny" in drawn and drawn.count("not measured yet") == 7
+    page = (tmp_path / "report.html").read_text()
+    assert page.count('class="chart"') == 2 and "2 of 9 panels are measured" in page
 
 
 def _begin(folder):

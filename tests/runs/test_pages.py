@@ -68,7 +68,7 @@ def test_a_noise_scale_without_an_upper_end_has_no_bar_there():
         "sign": scale,
         "spectral": scale,
     }
-    (window, *_), _ = (part := scale_chart({"points": [point]}).spec)["data"], part["layout"]
+    (window, *_), _ = (part := scale_chart([point]).spec)["data"], part["layout"]
     assert window["y"].tolist() == [20.0] and window["error_y"]["array"].tolist() == [0.0]
     assert window["error_y"]["arrayminus"].tolist() == [10.0]
 

@@ -12,6 +12,7 @@ import pytest
 
 from lr_batch import Curve, estimate
 from lr_batch.workloads import digits_mlp
+from runs.__main__ import DONE, main
 from runs.commands.transfer import Transfer, sized
 from runs.parse import UsageError
 from runs.recipes import dead_units, joint_surface
@@ -179,7 +180,7 @@ def test_a_family_may_be_the_users_own(tmp_path):
     assert sized("workload", f"{file}:net", {})(width=8).name == "digits_mlp"
 
 
-def test_the_command_writes_its_folder(tmp_path, capsys):
+def test_the_command_writes_its_folder_and_report_does_so_again(tmp_path, capsys, monkeypatch):
     out = tmp_path / "study"
     fields = dict(widths="8,16", learning_rates="0.003,0.03,0.3", seeds=2, steps=3, out=out)
     Transfer(**fields, schedule="constant", zero_readout=False)()
@@ -194,6 +195,14 @@ def test_the_command_writes_its_folder(tmp_path, capsys):
     assert list(shifts) == ["1", "3"] and shifts["3"]["muP"] == summary["muP"]["best"][-1]["octaves"]
     for name in ("transfer.png", "coordinates.png"):
         assert (out / name).read_bytes()[:4] == b"\x89PNG"
+        (out / name).unlink()
+    monkeypatch.setattr("runs.curve.run.run", lambda *args, **kwargs: pytest.fail("trained"))
+    assert main(["report", str(out)]) == DONE
+    assert capsys.readouterr().out == text.partition("\nfigures, report.html")[0]
+    assert json.loads((out / "summary.json").read_text()) == summary and (out / "coordinates.png").exists()
+    (out / "muP-16" / "store.sqlite").unlink()
+    assert main(["report", str(out)]) != DONE
+    assert "not all of it is finished and whole" in capsys.readouterr().err
 
 
 PAIR = """

@@ -17,6 +17,7 @@ from runs.curve.report.tables import (
 )
 from runs.curve.report.training import training_chart
 from runs.curve.words import trials
+from runs.noise.report import scale_chart
 from runs.page import Chart, Page, write_page
 from runs.page.blocks import Spec
 from runs.page.trials import counts, provenance, rows_of, shown
@@ -51,6 +52,8 @@ def page_of(result: Result, outcome: Analysis, folder: Path) -> Page:
         Chart(name, *(text.format(rate=result.rate_name) for text in _CAPTIONS[name]), spec)
         for name, spec in charts_of(result, outcome).items()
     ]
+    if outcome.noise and outcome.noise.get("points"):
+        figures.append(scale_chart(outcome.noise["points"]))
     sections = [("Steps to the goal", steps_table(summary["steps_to_goal"]))]
     sections += [("The search read in two ways", html)] if (html := protocols_table(summary)) else []
     return Page(
