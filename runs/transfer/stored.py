@@ -29,8 +29,10 @@ def write_stored(folder: Path) -> dict[str, Any]:
       StoreError: it has not come to its end.
     """
     known = kind_of(folder)
-    fields = {name: known.study[name] for name in FIELDS}
-    plan = TransferPlan(**{n: tuple(v) if isinstance(v, list) else v for n, v in fields.items()})
+    fields: dict[str, Any] = {name: known.study[name] for name in FIELDS}
+    for name in ("widths", "rates", "batch_sizes"):
+        fields[name] = tuple(fields[name])
+    plan = TransferPlan(**fields)
     try:
         before = json.loads((folder / "summary.json").read_text())
         results = {
