@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
 from html import escape
 from pathlib import Path
 
@@ -53,12 +54,18 @@ def below(box: str, found: dict[str, set[str]]) -> set[str]:
 
 
 def rows(found: dict[str, set[str]]) -> dict[str, int]:
-    """Row of each box, 0 at the bottom: one above the highest that it imports."""
+    """Row of each box, 0 at the bottom: one above the highest that it imports.
+
+    Where boxes import each other in a circle there are no rows: the command ends with one line that names the circle.
+    """
+    try:
+        upwards = [*TopologicalSorter(found).static_order()]
+    except CycleError as error:
+        circle = " imports ".join(reversed(error.args[1]))
+        raise SystemExit(f"no picture: {circle}; tests/test_imports.py says in which lines") from None
     row: dict[str, int] = {}
-    while len(row) < len(found):
-        for box in sorted(found.keys() - row.keys()):
-            if found[box] <= row.keys():
-                row[box] = 1 + max((row[target] for target in found[box]), default=-1)
+    for box in upwards:
+        row[box] = 1 + max((row[target] for target in found[box]), default=-1)
     return row
 
 

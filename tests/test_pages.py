@@ -1,6 +1,7 @@
 """Code blocks of the pages run as they stand there, links lead somewhere, and the picture is that of the source."""
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -40,3 +41,16 @@ def test_the_picture_is_that_of_the_source(tmp_path):
     subprocess.run([sys.executable, ROOT / ".docs/architecture.py", tmp_path / "drawn.svg"], check=True)
     drawn, kept = tmp_path / "drawn.svg", ROOT / "lr_batch" / "architecture.svg"
     assert drawn.read_text() == kept.read_text(), "run: python .docs/architecture.py"
+
+
+def test_boxes_that_import_each_other_are_named():
+    rows = runpy.run_path(str(ROOT / ".docs/architecture.py"))["rows"]
+    assert rows({"runs": {"reg", "optim"}, "reg": {"optim"}, "optim": set()}) == {
+        "optim": 0,
+        "reg": 1,
+        "runs": 2,
+    }
+    with pytest.raises(
+        SystemExit, match="reg imports (optim|runs) imports (optim|runs) imports reg;|" * 2 + "no way"
+    ):
+        rows({"runs": {"reg"}, "optim": {"runs"}, "reg": {"optim"}})

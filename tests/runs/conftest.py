@@ -1,7 +1,9 @@
-"""Fixtures of tests that type commands."""
+"""Fixtures of tests that type commands, and of those whose chunks workers train."""
 
 import pytest
 from command_line import MODEL
+
+from runs.workers import hand_out, worker
 
 
 @pytest.fixture(scope="module")
@@ -19,3 +21,18 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my.py").write_text(MODEL)
     return tmp_path
+
+
+@pytest.fixture
+def model(tmp_path):
+    """The file of `MODEL`."""
+    (tmp_path / "my.py").write_text(MODEL)
+    return f"{tmp_path}/my.py"
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Workers and who hands out to them do not wait between looks."""
+    monkeypatch.setattr(hand_out, "WATCH_SECONDS", 0.0)
+    monkeypatch.setattr(hand_out, "LOOK_SECONDS", (0.001, 0.01))
+    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.01)

@@ -1,0 +1,119 @@
+"""Examples that depend on each other, labels and tokens out of range: refused before training."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from checked_study import CROSS_ENTROPY, LINEAR, X, Y, refused, workload_of
+from tiny import tiny_study
+
+import lr_batch
+
+
+def normalized(params, x):
+    h = x @ params
+    return (h - h.mean(axis=0, keepdims=True)) / (h.std(axis=0, keepdims=True) + 1e-3)
+
+
+def contrastive(z, other):
+    return CROSS_ENTROPY(z @ other.T, jnp.arange(len(z)))
+
+
+def rank_free(outputs, y):
+    """(n, n) errors, averaged over one axis."""
+    return jnp.mean((outputs.reshape(1, -1) - y.reshape(-1, 1)) ** 2, axis=0)
+
+
+COUPLED = {
+    "normalization by hand": (((LINEAR[0], normalized)), Y, CROSS_ENTROPY),
+    "contrastive": (LINEAR, np.random.default_rng(1).normal(size=(96, 3)).astype("float32"), contrastive),
+    "errors that broadcast": ((lambda key: jnp.zeros((5, 1)), LINEAR[1]), X[:, 0] * 2, rank_free),
+    "divided by the batch": (LINEAR, Y, lambda outputs, y: CROSS_ENTROPY(outputs, y) / len(y)),
+    "weights by place": (LINEAR, Y, lambda outputs, y: CROSS_ENTROPY(outputs, y) * (1 + jnp.arange(len(y)))),
+    "a share of its neighbour": (
+        LINEAR,
+        Y,
+        lambda outputs, y: CROSS_ENTROPY(outputs + 0.1 * jnp.roll(outputs, 1, 0), y),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", COUPLED)
+def test_examples_that_meet_are_refused(kind):
+    model, y, loss = COUPLED[kind]
+    refused(workload_of(model, y=y, loss=loss), "examples must be independent")
+
+
+def test_a_metric_of_examples_that_meet_is_refused():
+    centred = lambda outputs, y: jnp.abs(outputs[:, 0] - jnp.mean(outputs[:, 0]))
+    refused(workload_of(metrics={"centred": centred}), "the centred of held-out row")
+
+
+def test_noise_does_not_hide_examples_that_meet():
+    def apply(params, x, key=None):
+        noise = 0.0 if key is None else jax.random.normal(key, x.shape)
+        return normalized(params, x + noise)
+
+    refused(workload_of((LINEAR[0], apply)), "examples must be independent")
+
+
+@pytest.mark.parametrize(
+    ("y", "loss", "said"),
+    [
+        (Y + 1, CROSS_ENTROPY, r"loss of \d+ of 96 training examples is not finite .*first: row \d+"),
+        (np.where(Y == 2, -1, Y), CROSS_ENTROPY, "label -1 counts from the end: it trains class 2"),
+        (
+            Y + 1,
+            lambda outputs, y: optax.softmax_cross_entropy(outputs, jax.nn.one_hot(y, 3)),
+            "examples with label 3 have loss 0",
+        ),
+        (
+            Y + 1,
+            lambda outputs, y: (
+                -jnp.take_along_axis(jax.nn.log_softmax(outputs), y[:, None], axis=1, mode="clip")[:, 0]
+            ),
+            "label 3 has the loss of label 2",
+        ),
+    ],
+)
+def test_labels_out_of_range_are_refused(y, loss, said):
+    refused(workload_of(y=y.astype("int32"), loss=loss), said)
+
+
+def test_labels_that_a_loss_reads_itself_are_free():
+    """Signs for a hinge loss, ordered levels with one output fewer than levels."""
+    signs = np.where(X[:, 0] > 0, 1, -1).astype("int32")
+    hinge = lambda outputs, y: jnp.maximum(0, 1 - outputs[:, 0] * y)
+    levels = lambda outputs, y: optax.sigmoid_binary_cross_entropy(
+        outputs, (jnp.arange(3)[None] < y[:, None]).astype(jnp.float32)
+    ).sum(axis=1)
+    for y, loss in ((signs, hinge), (np.arange(96, dtype="int32") % 4, levels)):
+        assert lr_batch.check(tiny_study(workload=workload_of(y=y, loss=loss, goal="loss<1e-3")))
+
+
+class Bag(nn.Module):
+    mode: str = "fill"
+
+    @nn.compact
+    def __call__(self, x):
+        table = self.param("table", nn.initializers.normal(), (49, 8))
+        return nn.Dense(3)(jnp.take(table, x, axis=0, mode=self.mode).mean(axis=1))
+
+
+@pytest.mark.parametrize(
+    ("mode", "token", "said"),
+    [
+        ("fill", 49, "not finite before the first step"),
+        ("clip", 49, "token 49 of the inputs is beyond its table"),
+        ("fill", -1, "token -1 of the inputs counts from the end: it reads row 48"),
+    ],
+)
+def test_tokens_out_of_range_are_refused(mode, token, said):
+    x = np.random.default_rng(0).integers(0, 49, size=(96, 6)).astype("int32")
+    assert lr_batch.check(tiny_study(workload=workload_of(Bag(mode), x=x)))
+    x[5, 2] = token
+    refused(workload_of(Bag(mode), x=x), said)

@@ -1,0 +1,83 @@
+"""Optimizers that cannot be built, and updates of another shape: refused before training, with the place."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+from checked_study import refused
+
+
+def one_row(hparams):
+    return optax.stateless(lambda updates, params: jax.tree.map(lambda g: -0.1 * g[:1], updates))
+
+
+def widening(hparams):
+    """A state that becomes an array of another dtype."""
+    update = lambda updates, state, params=None: (
+        jax.tree.map(lambda g: -hparams["learning_rate"] * g, updates),
+        state + 0.5,
+    )
+    return optax.GradientTransformation(lambda params: jnp.int32(0), update)
+
+
+def pruned(hparams):
+    return optax.stateless(lambda updates, params: {})
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "said"),
+    [
+        (one_row, r"the update of w has shape \(1, 3\), its parameter \(5, 3\)"),
+        (widening, "after a step its state .* is float32, before it int32"),
+        (pruned, "another tree than"),
+        (lambda hparams: None, "must return an optax.GradientTransformation, got NoneType"),
+    ],
+)
+def test_an_update_of_another_shape_is_refused(optimizer, said):
+    refused(said=said, optimizer=optimizer)
+
+
+def warmup_cosine(hparams):
+    return optax.adam(optax.warmup_cosine_decay_schedule(0.0, hparams["learning_rate"], 20, 200))
+
+
+def as_float(hparams):
+    return optax.adam(float(hparams["learning_rate"]))
+
+
+def decided(hparams):
+    return optax.sgd(hparams["learning_rate"] if hparams["learning_rate"] > 0.5 else 0.5)
+
+
+def short_name(hparams):
+    return optax.sgd(hparams["lr"])
+
+
+def leaves(hparams):
+    raise SystemExit(4)
+
+
+def lookahead(hparams):
+    return optax.lookahead(optax.sgd(hparams["learning_rate"]), sync_period=5, slow_step_size=0.5)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "said"),
+    [
+        (
+            warmup_cosine,
+            r"test_checks_of_optimizers.py, line \d+\); hyperparameters are traced.*lr_batch.SCHEDULES",
+        ),
+        (as_float, r"test_checks_of_optimizers.py, line \d+\); hyperparameters are traced"),
+        (decided, r"test_checks_of_optimizers.py, line \d+\); hyperparameters are traced"),
+        (short_name, "KeyError: 'lr'.*searched are learning_rate"),
+        (lookahead, "given the model's parameters as they are"),
+        (leaves, r"cannot be built: SystemExit: 4 \(test_checks_of_optimizers.py"),
+        (optax.adam, r"write lambda hparams: adam\(hparams\['learning_rate'\]\)"),
+        (optax.sgd, r"write lambda hparams: sgd\(hparams\['learning_rate'\]\)"),
+    ],
+)
+def test_an_optimizer_that_cannot_be_built_says_where_and_what_to_do(optimizer, said):
+    refused(said=said, optimizer=optimizer)
