@@ -50,7 +50,5 @@ def test_boxes_that_import_each_other_are_named():
         "reg": 1,
         "runs": 2,
     }
-    with pytest.raises(
-        SystemExit, match="reg imports (optim|runs) imports (optim|runs) imports reg;|" * 2 + "no way"
-    ):
+    with pytest.raises(SystemExit, match="runs imports reg imports optim imports runs;"):
         rows({"runs": {"reg"}, "optim": {"runs"}, "reg": {"optim"}})
