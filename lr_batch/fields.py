@@ -10,7 +10,6 @@ import numpy as np
 
 import optim
 from lr_batch.grid import in_float32
-from optim.names import unknown
 
 # A million trials of the smallest network is a day on two cores. More is a slip of the keyboard.
 MAX_TRIALS = 1_000_000
@@ -18,16 +17,10 @@ MAX_SEED = 2**31 - 1  # seeds are counted in 32 bits
 
 
 def check_settings(
-    owner: str,
-    ranges: Mapping[str, optim.Range],
-    space: Mapping[str, Collection[float]],
-    *,
-    further: bool = False,
+    owner: str, ranges: Mapping[str, optim.Range], space: Mapping[str, Collection[float]]
 ) -> None:
-    """Refuses a space that the ranges of `owner` do not allow, and names that it does not know unless `further`."""
+    """Refuses values that the ranges of `owner` do not allow."""
     for field, values in space.items():
-        if field not in ranges and not further:
-            raise ValueError(unknown(f"hyperparameter of {owner}", field, ranges))
         valid = ranges.get(field, optim.Range())
         for value in values:
             valid.check(owner, field, value)

@@ -35,7 +35,7 @@ from lr_batch.problem.reaching import AVERAGE, RULES
 from lr_batch.problem.regularized import RegularizedOptimizer, check_regularizer
 from lr_batch.problem.scheduled import Schedule, ScheduledOptimizer, read_schedule
 from lr_batch.problem.shapes import check_groups, check_shapes
-from lr_batch.problem.space import check_space
+from lr_batch.problem.space import check_names, check_space
 from lr_batch.problem.workload import Goal, Workload, num_examples, read_lanes
 from lr_batch.resolve import as_optimizer, as_regularizer, as_workload
 from optim.arguments import explain_arguments
@@ -165,6 +165,7 @@ class Study:
         listed = with_ranges(listed, self.design.searched.axes) if self.design else listed
         read, listed = read_schedule(schedule, listed, examples)
         put("schedule", read)
+        check_names(self.optimizer, self.regularizer, read, listed)
         axes, repeated_values = read_space(listed)
         put("batch_sizes", sizes)
         check_groups(self.trained_batch_sizes, own)
@@ -282,8 +283,7 @@ class Study:
 
     def _check_settings(self) -> None:
         steps = {size: self.steps_at(size) for size in self.batch_sizes}
-        owner = f"{self.optimizer.name}{self._schedule_name}"
-        check_space(owner, self.optimizer, self.regularizer, self.schedule, self.space, steps)
+        check_space(self.optimizer, self.regularizer, self.schedule, self.space, steps)
         if self.regularizer:
             check_regularizer(self.regularizer, self.optimizer, self.workload)
 

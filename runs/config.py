@@ -46,7 +46,9 @@ def with_config(words: Sequence[str], known: Collection[str]) -> list[str]:
     added: list[str] = []
     for name, value in _read(place).items():
         option = f"--{name}"
-        if name != POSITIONAL and (option not in known or name.replace("-", "_") in OF_A_RUN[:2]):
+        if name.replace("-", "_") in OF_A_RUN[:2]:
+            raise UsageError(f"{place}: {name} is typed, not read from a file")
+        if name != POSITIONAL and option not in known:
             names = [POSITIONAL, *(word[2:] for word in known if not word.startswith("--no-"))]
             from optim.names import (
                 unknown,  # `optim` imports JAX, and `lr-batch --help` should not wait for it
@@ -117,7 +119,10 @@ def save_config(command: Any, path: Path) -> None:
     from runs.write import write_atomically
 
     lines = [f"{name.replace('_', '-')} = {_toml(value)}" for name, value in _chosen(command)]
-    write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
+    try:
+        write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
+    except OSError as error:
+        raise UsageError(f"--save-config: {path} cannot be written: {error.strerror}") from None
 
 
 def _chosen(command: Any) -> Iterator[tuple[str, Any]]:

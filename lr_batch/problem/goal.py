@@ -19,6 +19,7 @@ LESS_IS_BETTER = SURELY_LESS | set("distance gap drop".split())  # top1_error, d
 BOUNDS = {
     "perplexity": (1.0, math.inf),
     "rmse": (0.0, math.inf),
+    "error": (0.0, math.inf),
     "r2": (-math.inf, 1.0),
     "average_precision": (0.0, 1.0),
 }

@@ -37,11 +37,7 @@ class Length(NamedTuple):
 
     def __str__(self) -> str:
         if self.unit == BUDGET:
-            return (
-                f"{self.value:.4g} of the budget"
-                if self.value > 1
-                else f"{100 * self.value:.4g}% of the budget"
-            )
+            return f"{100 * self.value:.4g}% of the budget"
         return f"{self.value:,.10g} {self.unit}"
 
 

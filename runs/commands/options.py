@@ -168,6 +168,11 @@ class StudyOptions:
             follow=self.follow,
             lanes=self.lanes,
         )
+        if study.regularizer and study.regularizer.stop:
+            raise parse.UsageError(
+                f"--regularizer {study.regularizer.name} ends trials, and so does the race to the goal; "
+                f"lr-batch regularize --regularizer {study.regularizer.name} measures it"
+            )
         return dataclasses.replace(study, follow=True) if self._follows(study) else study
 
     def _follows(self, study: Study) -> bool:

@@ -187,7 +187,7 @@ def test_a_goal_in_the_wrong_direction_is_refused(goal, meant):
     check_direction("own", parse_goal(meant))
 
 
-@pytest.mark.parametrize("goal", ["perplexity<1", "r2>1", "rmse<0", "average_precision>1.5"])
+@pytest.mark.parametrize("goal", ["perplexity<1", "r2>1", "rmse<0", "average_precision>1.5", "error<0"])
 def test_a_goal_that_no_model_reaches_is_refused(goal):
     with pytest.raises(
         ValueError, match=f"cannot be reached: {goal.partition('<')[0].partition('>')[0]} is at"

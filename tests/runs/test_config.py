@@ -81,7 +81,7 @@ def test_what_is_saved_is_the_same_study(capsys, tmp_path):
     ("text", "words", "said"),
     [
         ("sedes = 3", "", "study.toml: unknown key 'sedes'; did you mean 'seeds'?"),
-        ('config = "b"', "", "study.toml: unknown key 'config'"),
+        ('config = "b"', "", "study.toml: config is typed, not read from a file"),
         ("seeds = 3\nseeds = 4", "", "--config: study.toml is no TOML: Cannot overwrite a value"),
         ("batch-sizes = 3\nbatch_sizes = 4", "", "study.toml: batch-sizes is given twice"),
         ("seeds = 3", "--seeds 4", "--seeds is given twice, in study.toml and on the command line"),

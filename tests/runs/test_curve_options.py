@@ -82,6 +82,16 @@ def test_the_cpu_may_be_named(capsys):
         ("--budget 5%", "study: budget must be a number of steps, 50_000examples or 10epochs, got '5%'"),
         ("--regularizer dropot", "unknown regularizer 'dropot'; did you mean 'dropout'?"),
         ("--regularizer l2 --set l1=1", "unknown hyperparameter of sgd 'l1'"),
+        ("--set wrmup=5%", "unknown hyperparameter of sgd 'wrmup' (known: learning_rate)"),
+        ("--set timescale=5%", "; timescale belongs to the schedule inverse_sqrt"),
+        ("--set dropout=0.1", "; dropout belongs to the regularizer dropout"),
+        (
+            "--schedule linear --set decay_step=50%",
+            "unknown hyperparameter of sgd, linear schedule 'decay_step'",
+        ),
+        ("--regularizer early_stopping", "lr-batch regularize --regularizer early_stopping measures it"),
+        ("--batch-schedule x2@200%", "from 200% of the budget on"),
+        ("--save-config no/such/folder/x.toml", "--save-config: no/such/folder/x.toml cannot be written"),
     ],
 )
 def test_mistakes_are_one_line_before_anything_runs(words, said, capsys, monkeypatch):
