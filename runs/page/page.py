@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import json
 from collections.abc import Mapping, Sequence
@@ -87,8 +88,6 @@ class Page(NamedTuple):
 
 def write_page(page: Page, path: str | Path) -> None:
     """Writes the page to `path`."""
-    from plotly.offline import get_plotlyjs  # 5 MB of text that only this function needs
-
     looks = resources.files("runs.page")
     written = _PAGE.format(
         title=escape(page.title),
@@ -102,7 +101,7 @@ def write_page(page: Page, path: str | Path) -> None:
         trials=_trials(page),
         about=pairs(page.about),
         data=packed(script_json(data_of(page))),
-        plotly=packed(get_plotlyjs()),
+        plotly=packed_plotly(),
         script=looks.joinpath("page.js").read_text(),
     )
     write_atomically(path, written.encode())
@@ -145,6 +144,14 @@ def _filters(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def packed(text: str) -> str:
     """The text so that it is short and may stand inside a script element; the same text gives the same bytes."""
     return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
+
+
+@functools.cache
+def packed_plotly() -> str:
+    """The script that draws the charts: 5 MB of text, packed once for all pages of a process."""
+    from plotly.offline import get_plotlyjs
+
+    return packed(get_plotlyjs())
 
 
 def script_json(value: Any) -> str:

@@ -3,8 +3,6 @@
 import pytest
 from command_line import MODEL
 
-from runs.workers import hand_out, worker
-
 
 @pytest.fixture(scope="module")
 def caches(tmp_path_factory):
@@ -33,6 +31,6 @@ def model(tmp_path):
 @pytest.fixture
 def quick(monkeypatch):
     """Workers and who hands out to them do not wait between looks."""
-    monkeypatch.setattr(hand_out, "WATCH_SECONDS", 0.0)
-    monkeypatch.setattr(hand_out, "LOOK_SECONDS", (0.001, 0.01))
-    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("runs.workers.hand_out.WATCH_SECONDS", 0.0)
+    monkeypatch.setattr("runs.workers.hand_out.LOOK_SECONDS", (0.001, 0.01))
+    monkeypatch.setattr("runs.workers.worker.LOOK_SECONDS", 0.01)
