@@ -28,7 +28,11 @@ FINE = 1e-4
 
 
 class OncePerShapes:
-    """A function compiled quickly, once for the shapes of its arguments: it is called a few times."""
+    """A function compiled quickly, once for the shapes of its arguments: it is called a few times.
+
+    Products are of full precision: by default a GPU's round differently in batches of different sizes (TF32), which
+    would look like examples that meet.
+    """
 
     def __init__(self, function: Callable):
         self._jitted, self._programs = jax.jit(function), {}
@@ -37,7 +41,8 @@ class OncePerShapes:
         options = QUICKLY if jax.default_backend() == "cpu" else {}
         key = str(jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), args))
         if key not in self._programs:
-            self._programs[key] = compiled(self._jitted.lower(*args), options)
+            with jax.default_matmul_precision("float32"):
+                self._programs[key] = compiled(self._jitted.lower(*args), options)
         return self._programs[key](*args)
 
 

@@ -40,9 +40,9 @@ def open_for_reading(directory: Path) -> tuple[Connection, str | None]:
         _refuse_foreign_file(path)
         if not path.exists():
             raise BadFolder(_without_store(directory))
-        if not path.stat().st_size:
+        version = _sound_version(path, read_only=True) if path.stat().st_size else 0
+        if version == 0:  # of a run that was killed while it created the file
             raise BadFolder(f"{path}: empty; nothing was saved in this folder yet")
-        version = _sound_version(path, read_only=True)
         if version == schema.VERSION:
             return connect(path, read_only=True), None
         db, counts = in_memory(path)

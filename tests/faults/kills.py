@@ -16,6 +16,7 @@ from command_line import MODEL, Children, children
 from worker_processes import WorkerProcesses, left_in, worker_processes
 
 from runs.store import Store
+from runs.store.errors import BadFolder
 from tests.faults.outcomes import AGAIN, WHOLE, LeftBehind, Outcome, Wrong, judged, patience
 from tests.fuzz.world import MODELS
 
@@ -107,7 +108,8 @@ class Killer:
             self.workers.kill_one_at_work()
         else:
             time.sleep(draw.uniform(0, LONGEST))
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            os.kill(pid, signal.SIGKILL)
         ended = self._end(pid) == 0
         found = results(out, COMMANDS[name].kept)
         if not found <= whole:
@@ -144,7 +146,8 @@ class Killer:
             with patience():
                 return self.started.finish()
         except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
             self.started.finish()
             raise
 
@@ -178,11 +181,10 @@ def results(folder: Path, kept: str) -> set[object]:
     """Rows of the stores in a folder, without what is of one run alone, and the files whose content is the result."""
     found: set[object] = set()
     for path in sorted(folder.rglob("store.sqlite")):
-        if path.stat().st_size:
-            with Store(path.parent, read_only=True) as store:
-                if bad := store.verify():
-                    raise Wrong(f"{path}: {bad[0]}")
-                found |= set(store.trial_rows())
+        with contextlib.suppress(BadFolder), Store(path.parent, read_only=True) as store:  # empty as yet
+            if bad := store.verify():
+                raise Wrong(f"{path}: {bad[0]}")
+            found |= set(store.trial_rows())
     if kept:
         found |= {(path.name, path.read_bytes()) for path in folder.rglob(kept)}
     return found

@@ -53,6 +53,17 @@ def test_a_metric_of_examples_that_meet_is_refused():
     refused(workload_of(metrics={"centred": centred}), "the centred of held-out row")
 
 
+def test_products_of_low_precision_do_not_look_like_examples_that_meet():
+    """Those of a GPU are by default; here a model that rounds by the size of its batch unless it is asked not to."""
+
+    def apply(params, x):
+        full = jax.config.jax_default_matmul_precision == "float32"
+        return (x @ params) * (1.0 if full else 1.0 + 1e-3 * len(x))
+
+    study = tiny_study(workload=workload_of((LINEAR[0], apply)), batch_sizes=(4,), seeds=1)
+    assert any("does not depend on the others" in line for line in lr_batch.check(study))
+
+
 def test_noise_does_not_hide_examples_that_meet():
     def apply(params, x, key=None):
         noise = 0.0 if key is None else jax.random.normal(key, x.shape)

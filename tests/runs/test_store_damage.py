@@ -47,6 +47,17 @@ def test_flipped_bits_never_become_numbers(tmp_path, tries):
     assert opened > 0.8 * tries
 
 
+def test_a_store_that_was_killed_while_it_was_created_is_empty_and_goes_on(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "store.sqlite")) as db:
+        db.execute("PRAGMA journal_mode = WAL")  # a header, and no tables yet
+    with pytest.raises(StoreError, match="empty; nothing was saved in this folder yet"):
+        Store(tmp_path, read_only=True)
+    with Store(tmp_path) as store:
+        store.save(make_chunk(9), make_result(make_chunk(9)))
+    with Store(tmp_path, read_only=True) as store:
+        assert_same(store.load(make_chunk(9)), make_result(make_chunk(9)))
+
+
 def test_an_integer_that_has_become_an_empty_blob_is_damage(tmp_path):
     """One flipped bit of a record's header turns the type 8, a zero, into 12, no bytes."""
     with closing(sqlite3.connect(filled(tmp_path))) as db:
