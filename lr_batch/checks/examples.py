@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import jax
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from lr_batch.checks.probe import ROWS, Probe, spread, take
 from lr_batch.errors import StudyError
@@ -42,6 +43,7 @@ def check_independent(probe: Probe) -> list[str]:
         )
     else:
         _check_rows(probe, "training", loss, workload.train_data, alone=not noisy)
+        _check_gradients(probe)
     _check_rows(probe, "held-out", probe.metrics, workload.eval_data, alone=True)
     whose = "each held-out one" if workload.statistics else "each"
     return [*said, f"examples: the value of {whose} does not depend on the others of its batch"]
@@ -59,11 +61,10 @@ def is_noisy(probe: Probe) -> bool:
 def _check_rows(
     probe: Probe, part: str, values_of: Callable[[PyTree, PyTree], Values], data: PyTree, *, alone: bool
 ) -> None:
-    total, rows = num_examples(data), spread(data, ROWS)
+    total = num_examples(data)
     if total < 2:
         return
-    odd = np.arange(len(rows)) % 2 == 1
-    others = np.where(odd, (rows + max(1, total // 3)) % total, rows)
+    rows, others, odd = _rows_among_others(data)
     for params in probe.params:
         together = values_of(params, take(data, rows))
         _compare(
@@ -72,6 +73,44 @@ def _check_rows(
         for place in (0, len(rows) - 1) if alone else ():
             single = values_of(params, take(data, rows[place : place + 1]))
             _compare(probe, part, rows[[place]], _at(together, [place]), single)
+
+
+def _rows_among_others(
+    data: PyTree,
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Bool[np.ndarray, " m"]]:
+    """Rows, the same with others in every second place, and which places these are."""
+    total, rows = num_examples(data), spread(data, ROWS)
+    odd = np.arange(len(rows)) % 2 == 1
+    return rows, np.where(odd, (rows + max(1, total // 3)) % total, rows), odd
+
+
+def _check_gradients(probe: Probe) -> None:
+    """A loss that is independent of other rows may have a gradient that is not: `stop_gradient`, `jax.custom_vjp`."""
+    data, params = probe.workload.train_data, probe.params[1]
+    rows, others, odd = _rows_among_others(data)
+    batch = take(data, rows)
+    even = probe.gradient(params, batch, ~odd)
+    parts = even, probe.gradient(params, batch, odd)
+    pairs = (
+        (even, probe.gradient(params, take(data, others), ~odd)),
+        (jax.tree.map(np.add, *parts), probe.gradient(params, batch)),
+    )
+    for one, other in pairs:
+        for (path, a), b in zip(jax.tree.leaves_with_path(one), jax.tree.leaves(other), strict=True):
+            if _apart(np.asarray(a, np.float64), np.asarray(b, np.float64), probe.tolerance):
+                name = jax.tree_util.keystr(path, simple=True, separator="/") or "the parameters"
+                raise StudyError(
+                    f"{probe.workload.name}: the gradient of {name} that training rows give changes with the rows beside "
+                    "them, though their loss does not: examples must be independent, since batches are cut into "
+                    "micro-batches; look for stop_gradient or custom_vjp across the rows of a batch"
+                )
+
+
+def _apart(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
+    """Whether two gradients differ by more than rounding, which is that of their largest entries."""
+    known = np.isfinite(a) & np.isfinite(b)  # moved parameters may leave a loss's domain
+    a, b = np.where(known, a, 0), np.where(known, b, 0)
+    return bool((np.abs(a - b) > tolerance * np.max(np.abs(a) + np.abs(b), initial=0) + 1e-6).any())
 
 
 def _at(values: Values, places: Sequence[int] | np.ndarray) -> Values:

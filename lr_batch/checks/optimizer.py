@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -29,6 +30,8 @@ ROUNDS = 4  # of a step, until what depends on a hyperparameter stays the same
 STEPS = 16  # that are taken at several values of a hyperparameter
 LATE = 1_000_000  # steps, by when every warm-up and decay has ended
 RATE = "learning_rate"
+ADDRESS = re.compile("0x[0-9a-f]+")  # in memory, of functions
+FURTHER = re.compile(r"unexpected keyword argument '(value|grad|value_fn|grad_fn)'")
 APART = 1e-3  # times the lowest rate: where updates are clipped, a small one is not
 
 
@@ -44,6 +47,8 @@ def check_optimizer(study: Study) -> list[str]:
     params = jax.eval_shape(study.workload.init, jax.random.key(0))
     toy = Toy(study, names, params)
     toy.check_shapes()
+    if study.optimizer not in optim.OPTIMIZERS.values():
+        toy.check_pure()
     unread = [name for name in names if not toy.reaches(name)]
     if not (study.regularizer and study.regularizer.stop):  # such a rule ends training and changes no step
         unread += [name for name in study.space if name in own and not _reaches_lane(study, name)]
@@ -82,7 +87,7 @@ class Toy:
         self.hparams = dict.fromkeys(names, NUMBER)
 
     def init(self, hparams: Mapping[str, Any], params: PyTree) -> Any:
-        return params, self._transformation(hparams).init(params)
+        return params, jax.tree.map(jnp.asarray, self._transformation(hparams).init(params))
 
     def step(self, hparams: Mapping[str, Any], state: Any) -> Any:
         params, opt_state = state
@@ -90,13 +95,34 @@ class Toy:
         return optax.apply_updates(params, updates), opt_state
 
     def update(self, hparams: Mapping[str, Any], params: PyTree, opt_state: Any) -> Any:
-        value = lambda params: sum(
+        value = lambda params, grad_fn=None: sum(
             jnp.sum(jnp.square(leaf)).astype(jnp.float32) for leaf in jax.tree.leaves(params)
         )
         grads = jax.tree.map(jnp.sin, params)
         tx = optax.with_extra_args_support(self._transformation(hparams))
         extra = {"value": value(params), "grad": grads, "value_fn": value, "grad_fn": jax.grad(value)}
-        return tx.update(grads, opt_state, params, **extra)
+        stepped = tx.update(grads, opt_state, params, **extra)
+        if not (isinstance(stepped, tuple) and len(stepped) == 2):
+            raise StudyError(
+                f"{self.optimizer.name}: its update must return a pair (updates, state), got {type(stepped).__name__}"
+            )
+        return stepped
+
+    def check_pure(self) -> None:
+        """A number that Python draws or counts is built into the program: the same one at every step."""
+        first, again = (self._program() for _ in range(2))
+        if first != again:
+            raise StudyError(
+                f"{self.optimizer.name} builds other steps each time it is called: what Python draws or counts is one "
+                "number for the whole training; keep keys and counters in the state, as optax.add_noise does"
+            )
+
+    def _program(self) -> tuple[str, list[bytes]]:
+        """Start and step as JAX traces them, and the constants in them."""
+        closed = jax.make_jaxpr(lambda hparams, params: self.step(hparams, self.init(hparams, params)))(
+            self.hparams, self.params
+        )
+        return ADDRESS.sub("", str(closed.jaxpr)), [_bytes_of(const) for const in closed.consts]
 
     def check_shapes(self) -> None:
         """Updates must have the shapes of the parameters, and the state must keep its own."""
@@ -181,6 +207,11 @@ class Toy:
             raise StudyError(_cannot_be_built(self.optimizer, list(self.hparams), error)) from error
 
 
+def _bytes_of(const: Any) -> bytes:
+    is_key = jnp.issubdtype(const.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(const) if is_key else const).tobytes()
+
+
 def _equal(one: PyTree, other: PyTree) -> bool:
     """Bit for bit, NaN being a value of its own."""
     pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
@@ -256,10 +287,27 @@ def _cannot_be_built(optimizer: Any, names: list[str], error: BaseException) -> 
         return f"{said}; {TRACED}"
     if isinstance(error, AttributeError):
         return f"{said}; it is given the model's parameters as they are (not in pairs, as optax.lookahead wants them)"
+    if FURTHER.search(said):
+        return (
+            f"{said}; updates are called with value, grad, value_fn and grad_fn by name: let it take **extra "
+            "(optim.sam does, optax.contrib.sam does not)"
+        )
     if _takes_rate(optimizer.make):
         call = f"lambda hparams: {optimizer.name}(hparams['learning_rate'])"
         return f"{said}; an optimizer is a function of hyperparameters by name: write {call}"
+    if not _takes_one(optimizer.make):
+        return f"{said}; it is called with one argument, the hyperparameters by name"
     return said
+
+
+def _takes_one(make: Callable) -> bool:
+    try:
+        inspect.signature(make).bind({})
+    except TypeError:
+        return False
+    except ValueError:  # a function of C, whose arguments are not known
+        pass
+    return True
 
 
 def _takes_rate(make: Callable) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from lr_batch.compiled import compiled
 from lr_batch.errors import StudyError, first_line
@@ -83,14 +83,22 @@ class Probe:
         """The function, compiled as those of the workload are."""
         return self._compiled.setdefault(function, OncePerShapes(function))
 
-    def gradient(self, params: PyTree, batch: PyTree) -> PyTree:
-        """Of the mean loss."""
-        return self._called("gradient of the loss", self._gradient, params, batch, self.keys[0])
+    def gradient(
+        self, params: PyTree, batch: PyTree, counted: Bool[np.ndarray, " m"] | None = None
+    ) -> PyTree:
+        """Of the mean loss, in which the losses of examples that are not `counted` are 0."""
+        counted = np.ones(num_examples(batch), bool) if counted is None else counted
+        return self._called("gradient of the loss", self._gradient, params, batch, self.keys[0], counted)
 
     @cached_property
     def _gradient(self) -> Callable:
-        grouped = self.workload._replace(loss=of_groups(self.workload))
-        return OncePerShapes(jax.grad(lambda params, batch, key: mean_loss(grouped, params, batch, key)))
+        losses = of_groups(self.workload)
+
+        def loss(params, batch, key, counted):
+            those = lambda *of: jnp.where(counted, losses(*of), 0.0)
+            return mean_loss(self.workload._replace(loss=those), params, batch, key)
+
+        return OncePerShapes(jax.grad(loss))
 
     @cached_property
     def tolerance(self) -> float:

@@ -113,12 +113,15 @@ def batch_value_and_grad(
     return lambda params: whole(params)[:2]
 
 
-def differentiable_value(value_and_grad: Callable) -> Callable[[PyTree], Float[Array, ""]]:
-    """`params -> value` whose gradient is the accumulated one: a loop of traced length cannot be transposed."""
+def differentiable_value(value_and_grad: Callable) -> Callable[..., Float[Array, ""]]:
+    """`params -> value` whose gradient is the accumulated one: a loop of traced length cannot be transposed.
+
+    It takes `grad_fn`, which SAM wants: a line search of Optax refuses whatever its `value_fn` does not take.
+    """
 
     @jax.custom_vjp
     def value(params):
         return value_and_grad(params)[0]
 
     value.defvjp(value_and_grad, lambda grads, ct: (jax.tree.map(lambda g: ct * g, grads),))
-    return value
+    return lambda params, grad_fn=None: value(params)

@@ -11,6 +11,7 @@ import numpy as np
 
 from lr_batch.problem.column import Column
 
+EXACT = 2**24  # up to here float32 holds every whole number
 LOST = 0.01  # of a column's spread: more must not be rounded away
 
 
@@ -69,21 +70,30 @@ def checked_array(what: str, array: Any) -> Any:
 
 def _cast(what: str, array: np.ndarray) -> np.ndarray:
     """In JAX's dtype."""
-    dtype = np.dtype(jax.dtypes.canonicalize_dtype(array.dtype))
+    known = np.dtype(float) if array.dtype == np.longdouble else array.dtype  # JAX has no wider one
+    dtype = np.dtype(jax.dtypes.canonicalize_dtype(known))
+    if array.dtype.kind in "iu":
+        return _cast_integers(what, array, dtype)
     if dtype == array.dtype:
         return array
-    if array.dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        for value in (array.max(), array.min()):
-            if not limits.min <= value <= limits.max:
-                raise ValueError(
-                    f"from_arrays: {what} has {value}, which {dtype} cannot hold: scale it, or use float"
-                )
-        return array.astype(dtype)
     with np.errstate(over="ignore"):
         cast = array.astype(dtype)
     _check_rounding(what, array, cast)
     return cast
+
+
+def _cast_integers(what: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Those that float32 cannot tell apart, in which a loss or a layer computes, are refused too."""
+    extremes = array.max(), array.min()
+    limits = np.iinfo(dtype)
+    for value in extremes:
+        if not limits.min <= value <= limits.max:
+            raise ValueError(
+                f"from_arrays: {what} has {value}, which {dtype} cannot hold: scale it, or use float"
+            )
+    if max(map(abs, map(int, extremes))) > EXACT:
+        _check_rounding(what, array.astype(float), array.astype(np.float32))
+    return array.astype(dtype, copy=False)
 
 
 def _check_rounding(what: str, array: np.ndarray, cast: np.ndarray) -> None:

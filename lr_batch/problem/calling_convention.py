@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lr_batch.problem.depends import depends_on
@@ -151,14 +152,27 @@ def split_state(after: Callable[[Any], PyTree], before: PyTree, changed: PyTree,
       x: inputs.
 
     Raises:
-      ValueError: naming state that changes by itself, such as a counter.
+      ValueError: naming state that changes by itself, such as a counter, or a random key.
     """
     first, then = by_path(before), by_path(changed)
+    refuse_keys(first)
     if first.keys() != then.keys():
         refuse_state(first.keys() ^ then.keys())
     moving = leaves_of_the_batch(after, x)
     refuse_state({name for name in first.keys() - moving if not np.array_equal(first[name], then[name])})
     return {name: first[name] for name in sorted(moving)}
+
+
+def refuse_keys(state: Mapping[str, Any]) -> None:
+    """A random key that is state, and no stream, draws the same at every step."""
+    keys = [
+        name for name, leaf in state.items() if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key)
+    ]
+    if keys:
+        raise ValueError(
+            f"from_arrays: the model keeps a random key ({', '.join(sorted(keys))}), which would draw the same at every "
+            "step: draw from its random streams (nnx.Rngs, make_rng), or keep what was drawn once as an array"
+        )
 
 
 def refuse_state(names: Collection[str]) -> None:

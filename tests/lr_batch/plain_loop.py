@@ -335,7 +335,7 @@ def _step(draw, made, tx, data, params, state, rows, number):
     problem, step_key = made.problem, jax.random.fold_in(jax.random.key(draw.seed), number)
     size = micro_batch_of(draw.batch_size, draw.micro_batch) if problem.noisy else draw.batch_size
 
-    def mean(params):
+    def mean(params, grad_fn=None):  # a line search of Optax hands it over
         total = 0.0
         for index, first in enumerate(
             range(0, draw.batch_size, size)

@@ -48,6 +48,25 @@ def test_examples_that_meet_are_refused(kind):
     refused(workload_of(model, y=y, loss=loss), "examples must be independent")
 
 
+@jax.custom_vjp
+def shortened(outputs):
+    """The gradient of all rows together has norm 1."""
+    return outputs
+
+
+shortened.defvjp(lambda outputs: (outputs, None), lambda _, grads: (grads / jnp.linalg.norm(grads),))
+MEETING = {
+    "straight through": lambda z, y: CROSS_ENTROPY(z, y) + jnp.mean(z) - jax.lax.stop_gradient(jnp.mean(z)),
+    "one norm": lambda z, y: CROSS_ENTROPY(shortened(z), y),
+}
+
+
+@pytest.mark.parametrize("kind", MEETING)
+def test_gradients_of_examples_that_meet_are_refused(kind):
+    """The loss of an example does not depend on the others, but its gradient does."""
+    refused(workload_of(loss=MEETING[kind]), "the gradient of .* changes with the rows beside them")
+
+
 def test_a_metric_of_examples_that_meet_is_refused():
     centred = lambda outputs, y: jnp.abs(outputs[:, 0] - jnp.mean(outputs[:, 0]))
     refused(workload_of(metrics={"centred": centred}), "the centred of held-out row")

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 from checked_study import refused
+from tiny import tiny_study
+
+import lr_batch
+
+RNG, CALLS, KEY = np.random.default_rng(1), [], jax.random.key(0)
 
 
 def one_row(hparams):
@@ -22,6 +28,40 @@ def widening(hparams):
     return optax.GradientTransformation(lambda params: jnp.int32(0), update)
 
 
+def alone(hparams):
+    """Updates without a state, in a tree that unpacks into two names."""
+    return optax.GradientTransformation(lambda params: (), lambda updates, state, params=None: updates)
+
+
+def random_once(hparams):
+    """The same noise at every step, since NumPy draws while the step is traced."""
+    noisy = lambda updates, params: jax.tree.map(
+        lambda g: -hparams["learning_rate"] * g * RNG.normal(), updates
+    )
+    return optax.stateless(noisy)
+
+
+def numbered(hparams):
+    CALLS.append(1)
+    return optax.sgd(hparams["learning_rate"] / len(CALLS))
+
+
+def constant_key(hparams):
+    """Noise from a key that is a constant of the program and stays as it is."""
+    noise = lambda g: g + 0.1 * jax.random.normal(KEY, g.shape)
+    step = lambda updates, params: jax.tree.map(lambda g: -hparams["learning_rate"] * noise(g), updates)
+    return optax.stateless(step)
+
+
+def counts(hparams):
+    """A state that begins as a number of Python."""
+    update = lambda updates, state, params=None: (
+        jax.tree.map(lambda g: -hparams["learning_rate"] * g, updates),
+        state + 1,
+    )
+    return optax.GradientTransformation(lambda params: 0, update)
+
+
 def pruned(hparams):
     return optax.stateless(lambda updates, params: {})
 
@@ -32,11 +72,22 @@ def pruned(hparams):
         (one_row, r"the update of w has shape \(1, 3\), its parameter \(5, 3\)"),
         (widening, "after a step its state .* is float32, before it int32"),
         (pruned, "another tree than"),
+        (alone, r"its update must return a pair \(updates, state\), got dict"),
         (lambda hparams: None, "must return an optax.GradientTransformation, got NoneType"),
     ],
 )
 def test_an_update_of_another_shape_is_refused(optimizer, said):
     refused(said=said, optimizer=optimizer)
+
+
+@pytest.mark.parametrize("optimizer", [random_once, numbered])
+def test_steps_that_python_draws_or_counts_are_refused(optimizer):
+    refused(said="builds other steps each time it is called", optimizer=optimizer)
+
+
+@pytest.mark.parametrize("optimizer", [counts, constant_key])
+def test_a_state_may_begin_as_a_number_of_python_and_a_key_be_a_constant(optimizer):
+    assert lr_batch.check(tiny_study(optimizer=optimizer))
 
 
 def warmup_cosine(hparams):
@@ -75,6 +126,11 @@ def lookahead(hparams):
         (short_name, "KeyError: 'lr'.*searched are learning_rate"),
         (lookahead, "given the model's parameters as they are"),
         (leaves, r"cannot be built: SystemExit: 4 \(test_checks_of_optimizers.py"),
+        (
+            lambda h: optax.contrib.sam(optax.sgd(h["learning_rate"]), optax.sgd(0.1)),
+            r"let it take \*\*extra",
+        ),
+        (lambda h, rate: optax.sgd(rate), "it is called with one argument"),
         (optax.adam, r"write lambda hparams: adam\(hparams\['learning_rate'\]\)"),
         (optax.sgd, r"write lambda hparams: sgd\(hparams\['learning_rate'\]\)"),
     ],

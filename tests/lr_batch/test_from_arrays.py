@@ -143,6 +143,22 @@ def test_every_nnx_stream_is_reseeded_and_no_two_alike():
     assert not np.array_equal(first, second)
 
 
+def test_a_random_key_that_is_state_is_refused():
+    """It would give one draw for the whole training."""
+
+    class Net(nnx.Module):
+        def __init__(self, rngs):
+            self.a, self.key = nnx.Linear(5, 3, rngs=rngs), nnx.Variable(jax.random.key(3))
+
+        def __call__(self, x):
+            return self.a(x + jax.random.normal(self.key[...], x.shape))
+
+    with pytest.raises(
+        ValueError, match=r"keeps a random key \(key\), which would draw the same at every step"
+    ):
+        made(Net)
+
+
 def test_linen_streams_differ_from_step_to_step():
     class Noisy(nn.Module):
         @nn.compact
@@ -271,6 +287,7 @@ def test_counts_with_one_output_have_no_error():
         (np.array([2**32 + 1, 0, 0, 0], "uint64"), "which uint32 cannot hold"),
         (np.array([1e300, 0, 0, 0]), "which float32 cannot hold"),
         (1e9 + np.arange(4.0), "differs by less than float32 can tell apart"),
+        (2**30 + np.arange(4), "differs by less than float32 can tell apart"),
         (np.array([1e-60, 2e-60, 0, 0]), "differs by less than float32 can tell apart"),
         (np.ma.masked_equal(np.array([1.0, -9.0, 2.0, 3.0]), -9.0), "1 masked values"),
     ],
@@ -281,7 +298,9 @@ def test_values_that_would_be_lost_are_refused(x, said):
         made(model, x=x, y=np.zeros(4, "float32"), loss=lambda outputs, y: (outputs - y) ** 2)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "int64", "uint8", "bool", "float16", ml_dtypes.bfloat16])
+@pytest.mark.parametrize(
+    "dtype", ["float64", "longdouble", "int64", "uint8", "bool", "float16", ml_dtypes.bfloat16]
+)
 def test_values_that_survive_are_kept(dtype):
     x = (np.abs(X) * 3).astype(dtype)
     np.testing.assert_allclose(made(x=x).train_data["x"].astype(float), x.astype(float), rtol=1e-6)

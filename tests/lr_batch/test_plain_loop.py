@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import numpy as np
+import optax
 import pytest
 from agreement import DRAWN, USUAL, agree, lanes_of
 from hypothesis import event, given, seed, settings
@@ -27,6 +28,12 @@ def test_a_lane_is_a_plain_loop(draw):
 @given(draw=DRAWS)
 def test_many_lanes_are_plain_loops(draw):
     event(agree(draw))
+
+
+def test_a_line_search_of_optax_is_one_of_a_plain_loop():
+    """It refuses further arguments that its loss does not take, which SAM wants."""
+    search = lambda h: optax.chain(optax.sgd(h["learning_rate"]), optax.scale_by_backtracking_linesearch(3))
+    assert agree(Draw("pair", "cross entropy", search, "float32", 5, 16, 2, 1)) == "equal"
 
 
 @pytest.mark.parametrize("fault", ["rate", "rows", "seed"])
