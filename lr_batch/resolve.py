@@ -71,8 +71,8 @@ def as_optimizer(optimizer: optim.Optimizer | str | Callable[[Mapping[str, Any]]
     `eval_params`, `(opt_state, params) -> params` to evaluate at, for a method that averages its iterates (by
     default the average of a schedule-free method, ours or Optax's, that is found in the state);
     `space`, the default grid (else that of SGD); `hparams`, an `optim.Range` for each hyperparameter (else the
-    learning rate must be positive and any other number is allowed); `name`; and `step_kind`, "sgd" or "adam", for
-    muP.
+    learning rate must be positive and any other number is allowed); `name`; and `step_kind`, "sgd", "adam" or
+    "muon", for muP.
 
     Args:
       optimizer: a name of `optim.OPTIMIZERS`, one of its rows, or such a function.

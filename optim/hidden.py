@@ -32,7 +32,7 @@ def is_vector(path: str) -> bool:
     return bool(set(_words_along(path)[-1][-1:]) & VECTORS)
 
 
-def input_axes(path: str, leaf: jax.Array) -> int:
+def input_axes(path: str, leaf: jax.Array | jax.ShapeDtypeStruct) -> int:
     """How many of the first axes of a kernel are its inputs; the others are its outputs.
 
     All but the last, as in (H, W, I, O) and in attention's `out` of (heads, features, O); one for its `query`,

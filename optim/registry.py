@@ -47,7 +47,8 @@ class Optimizer(NamedTuple):
       eval_params: `(opt_state, params) -> params` to evaluate at. The identity except
         for methods that average their iterates.
       step_kind: how a step depends on the size of the gradient, from which muP derives its rates: "sgd" if it
-        grows with the gradient, "adam" if each entry is normalized; None where muP has no table.
+        grows with the gradient, "adam" if each entry is normalized, "muon" if hidden matrices are orthogonalized and the
+        rest is Adam's; None where muP has no table.
       further: whether it takes hyperparameters beside those of `hparams`, as a user's function may.
 
     >>> OPTIMIZERS["adam"]({"learning_rate": 1e-3, "beta2": 0.9})
@@ -113,7 +114,7 @@ ROWS = (
     row(lbfgs, 1e-3, 1.0, "Liu & Nocedal, 1989"),
     row(shampoo, 1e-4, 0.4, "Gupta et al., 2018, arXiv 1802.09568"),
     row(soap, 1e-4, 0.4, "Vyas et al., 2024, arXiv 2409.11321"),
-    row(muon, 3e-3, 3.0, "Jordan et al., 2024"),
+    row(muon, 3e-3, 3.0, "Jordan et al., 2024", step_kind="muon"),
     row(schedule_free_sgd, 1e-2, 10.0, ROAD_LESS_SCHEDULED, eval_params=averaged_params),
     row(schedule_free_adamw, 1e-4, 0.4, ROAD_LESS_SCHEDULED, eval_params=averaged_params),
     row(sam, 5e-4, 2.0, "Foret et al., 2021, arXiv 2010.01412"),

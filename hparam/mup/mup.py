@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,23 +11,26 @@ import jax
 import optax
 
 import optim
-from hparam.mup.fan_growth import Fans, FansRule, check_readout, default_fans, fans_of
+from hparam.mup.fan_growth import Fans, FansRule, check_readout, default_fans, fans_of, shapes
 from hparam.mup.initial_std import check_vectors, std_ratios
 from lr_batch import Workload, as_optimizer
 from optim.arguments import explain_arguments
-from optim.hidden import path_name
+from optim.hidden import input_axes, is_hidden_matrix, path_name
+from optim.muon import SCALES
 
 PyTree = Any
+KINDS = ("sgd", "adam", "muon")
 
 
 class Factors(NamedTuple):
     """What muP does to one parameter: scale of its initial values, multiplier wherever the
-    network uses it, and factors of its updates under SGD and under Adam."""
+    network uses it, and factors of its updates under SGD, under Adam and under the ready `muon`."""
 
     init_scale: float
     multiplier: float
     sgd: float
     adam: float
+    muon: float
 
 
 class Mup(NamedTuple):
@@ -68,8 +72,8 @@ class Mup(NamedTuple):
 
         Args:
           optimizer: what `lr_batch.as_optimizer` takes.
-          kind: "sgd" if steps grow with the gradient, "adam" if each entry is normalized; None for the optimizer's
-            own `step_kind`.
+          kind: "sgd" if steps grow with the gradient, "adam" if each entry is normalized, "muon" if hidden matrices
+            are orthogonalized and the rest is Adam's, as by `optim.muon`; None for the optimizer's own `step_kind`.
 
         Raises:
           ValueError: where the kind is neither given nor known.
@@ -81,10 +85,10 @@ class Mup(NamedTuple):
 def checked_kind(optimizer: optim.Optimizer, kind: str | None = None) -> str:
     """`kind`, or the optimizer's own where that is None; ValueError where muP has no table for it."""
     kind = optimizer.step_kind if kind is None else kind
-    if kind not in ("sgd", "adam"):
+    if kind not in KINDS:
         known = (row.name for row in optim.OPTIMIZERS.values() if row.step_kind)
         raise ValueError(
-            f"mup: step_kind must be sgd or adam, got {kind!r} for the optimizer {optimizer.name} "
+            f"mup: step_kind must be one of {', '.join(KINDS)}, got {kind!r} for the optimizer {optimizer.name} "
             f"(known: {', '.join(known)}; for a function of your own set its attribute `step_kind`)"
         )
     return kind
@@ -119,7 +123,8 @@ def mup(
     Other optimizers, by the spectral condition |dW| ~ sqrt(fan-out / fan-in) (Yang, Simon & Bernstein,
     2023): steps of Muon, and of Shampoo without grafting, have a spectral norm that does not depend on
     the gradient, hence a factor sqrt(o / i), over the growth of the optimizer's own factor if it has one
-    (Muon's "jordan" leaves i^(-1/2) for output weights, 1 for the others); Shampoo with the norm of
+    (Muon's "jordan" leaves i^(-1/2) for output weights, and 1 for the others unless it is cut off at 1): kind "muon"
+    is so for hidden matrices, and Adam's for all others, as the ready optimizer trains them. Shampoo with the norm of
     Adam's or SGD's step takes their column. LARS and LAMB scale steps by the norm of the weights and
     schedule-free methods move averages inside their state: no table. Weight decay inside the chain is
     scaled with the updates. Adam's eps must stay well below the gradient's entries, which fall like
@@ -156,13 +161,16 @@ def mup(
     check_vectors(base, target, growth, fans)
     check_readout("mup", growth, fans)
 
-    def of(path, fan, ratio):
+    def of(path, fan, ratio, narrow, wide):
         width = width_factors(fan, ratio, multiplied=readout == "multiplier")
+        if is_hidden_matrix(path_name(path), narrow):
+            width = width._replace(muon=muon_factor(path_name(path), fan, narrow, wide) / width.multiplier)
         return deepened(width, depth, depth_exponent) if in_branch(path_name(path), fan) else width
 
     ratios = std_ratios(base, target, growth)
     is_leaf = lambda node: isinstance(node, Fans)
-    return Mup(target, growth, jax.tree_util.tree_map_with_path(of, growth, ratios, is_leaf=is_leaf))
+    grown = (growth, ratios, shapes(base), shapes(target))
+    return Mup(target, growth, jax.tree_util.tree_map_with_path(of, *grown, is_leaf=is_leaf))
 
 
 def width_factors(fans: Fans, std_ratio: float, *, multiplied: bool) -> Factors:
@@ -177,13 +185,27 @@ def width_factors(fans: Fans, std_ratio: float, *, multiplied: bool) -> Factors:
         multiplier=m,
         sgd=fans.fan_out / fans.fan_in / m**2,
         adam=1 / fans.fan_in / m,
+        muon=1 / fans.fan_in / m,
     )
+
+
+def muon_factor(path: str, fans: Fans, narrow: jax.ShapeDtypeStruct, wide: jax.ShapeDtypeStruct) -> float:
+    """Of Muon's step: the growth of sqrt(fan-out / fan-in), over that of the scale "jordan", which it has itself."""
+
+    def own(leaf: jax.ShapeDtypeStruct) -> float:
+        inputs = input_axes(path, leaf)
+        return SCALES["jordan"](math.prod(leaf.shape[:inputs]), math.prod(leaf.shape[inputs:]))
+
+    return (fans.fan_out / fans.fan_in) ** 0.5 * own(narrow) / own(wide)
 
 
 def deepened(factors: Factors, depth: float, exponent: float) -> Factors:
     """Rates within branches scaled by depth^(-exponent): all layers together move the output by O(1)."""
+    normalized = depth ** (exponent - 1)
     return factors._replace(
-        sgd=factors.sgd * depth ** (2 * exponent - 1), adam=factors.adam * depth ** (exponent - 1)
+        sgd=factors.sgd * depth ** (2 * exponent - 1),
+        adam=factors.adam * normalized,
+        muon=factors.muon * normalized,
     )
 
 

@@ -27,6 +27,8 @@ from optim.arguments import explain_arguments
 PARTS = 8  # of the batch of a step, or as many as divide it
 BLOCKS = 8  # of a window: the unit of the intervals
 FIRST_WINDOW = 8  # steps; every further one is as long as all before it
+# Of a program that is called once: its random numbers take a second to compile well and a millisecond to draw.
+COMPILED_FAST = {"xla_backend_optimization_level": 0}
 
 
 class NoisePoint(NamedTuple):
@@ -171,8 +173,16 @@ def _blocks(study: Study, lane: Lane, batch_size: int) -> Iterator[tuple[_Block,
     hparams = {name: jnp.float32(value) for name, value in settings.items()}
     advance = jax.jit(partial(_advance, workload, lane, batch_size))
     refresh = lane.refresh or (lambda state, data: state)
-    metric = jax.jit(lambda state: lane.evaluate(refresh(state, data), *held_out))
-    state, draw = lane.init(hparams, seed, jnp.bool_(True)), Draw.first(seed, num_examples(data))
+    # Data are arguments: XLA would compute with constants while it compiles, for longer than the training takes.
+    metric = jax.jit(lambda state, data, held_out: lane.evaluate(refresh(state, data), *held_out))
+    begin = jax.jit(
+        lambda hparams, seed: (
+            lane.init(hparams, seed, jnp.bool_(True)),
+            Draw.first(seed, num_examples(data)),
+        ),
+        compiler_options=COMPILED_FAST,
+    )
+    state, draw = begin(hparams, seed)
     step = 0
     while True:
         length = max(step, FIRST_WINDOW) // BLOCKS
@@ -180,7 +190,13 @@ def _blocks(study: Study, lane: Lane, batch_size: int) -> Iterator[tuple[_Block,
             state, draw, small, big = advance(hparams, state, draw, data, jnp.int32(length))
             step += length
             yield (
-                _Block(step, float(metric(state)), float(small) / length, float(big) / length, length),
+                _Block(
+                    step,
+                    float(metric(state, data, held_out)),
+                    float(small) / length,
+                    float(big) / length,
+                    length,
+                ),
                 state,
             )
 

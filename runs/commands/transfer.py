@@ -29,13 +29,15 @@ class Transfer:
     widths: Annotated[str, tyro.conf.arg(metavar="LOW:HIGH:xFACTOR")] = "64:2048:x2"
     """Or a list 64,256,1024. Settings are those of the first one."""
     optimizer: Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")] = "adam"
-    """sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw, nadam or lion; or FILE.py:NAME for your own
-    hparams -> transformation with an attribute `step_kind`, "sgd" or "adam"."""
+    """sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw, nadam, lion or muon; or FILE.py:NAME for your own
+    hparams -> transformation with an attribute `step_kind`, "sgd", "adam" or "muon"."""
     learning_rates: Annotated[str | None, optional("LOW:HIGH:NUM")] = None
     """Such as 1e-3:4:16, log-spaced, or a list. Default: the optimizer's."""
     layers: Annotated[int | None, WHOLE, optional("INT")] = None
     """Layers of the network, where it can have several."""
-    batch_size: int = 64
+    batch_size: Annotated[str, tyro.conf.arg(metavar="INT")] = "64"
+    """One, or several as 16:256:x4: then also whether the rate transfers over batch size and width together; tables and
+    figures of the widths are of the first one."""
     steps: int = 100
     """Optimizer steps of each trial."""
     schedule: Annotated[str, tyro.conf.arg(metavar="SCHEDULE")] = "linear"
@@ -79,7 +81,7 @@ class Transfer:
         plan = TransferPlan(
             widths=parse.batch_sizes(self.widths, "--widths"),
             rates=tuple(sorted(set(rates))),
-            batch_sizes=(self.batch_size,),
+            batch_sizes=parse.batch_sizes(self.batch_size, "--batch-size"),
             steps=self.steps,
             seeds=self.seeds,
             schedule=self.schedule,

@@ -18,6 +18,8 @@ from runs.status.news import telling
 from runs.text import Printer, add_row, table
 from runs.transfer.best_rate import BestRate, best_rates, octaves_text, wider_is_worse
 from runs.transfer.family import MUP, PARAMETERIZATIONS, Family
+from runs.transfer.over_batches import batches_table, lines_of, over_batches, summary_of
+from runs.transfer.over_batches import draw as draw_batches
 from runs.transfer.run import (
     TransferPlan,
     check_coordinates,
@@ -98,10 +100,13 @@ def write_outcome(
     losses, best = losses_of(plan.steps, plan, results), best_after(plan.steps, plan, results)
     shifts = {steps: best_after(steps, plan, results) for steps in horizons(plan)}
     summary = summarize(about, plan, losses, best, shifts, checks)
-    write_json(folder / "summary.json", summary)
     network = f"{about.workload} · {about.optimizer}"
+    batch = plan.batch_sizes[0]
+    if len(plan.batch_sizes) > 1:
+        summary |= _over_batch_sizes(plan, results, network, folder)
+    write_json(folder / "summary.json", summary)
     decay = "" if plan.schedule == "constant" else f", {plan.schedule} decay"
-    losses_text = f"{about.measured} loss after {plan.steps} steps of {plan.batch_sizes[0]}{decay}"
+    losses_text = f"{about.measured} loss after {plan.steps} steps of {batch}{decay}"
     setting = f"{network} · {losses_text} · {plan.seeds} seeds"
     draw.transfer(plan.rates, losses, best, setting, folder / "transfer.png")
     if checks:
@@ -118,6 +123,20 @@ def write_outcome(
     ]
     write_report(summary, rows, folder)
     return summary
+
+
+def _over_batch_sizes(
+    plan: TransferPlan, results: Mapping[str, Sequence[Result]], network: str, folder: Path
+) -> dict[str, Any]:
+    """What several batch sizes add to the summary, and their figure."""
+    found = {
+        name: over_batches(plan, np.stack([losses_after(plan.steps, result, plan) for result in some]))
+        for name, some in results.items()
+    }
+    draw_batches(
+        plan, found, f"{network} · {plan.steps} steps · {plan.seeds} seeds", folder / "over_batches.png"
+    )
+    return {"over_batch_sizes": summary_of(plan, found)}
 
 
 def summarize(
@@ -177,6 +196,10 @@ def print_transfer(summary: dict[str, Any], stream: IO[str]) -> None:
     for name in PARAMETERIZATIONS:
         say(verdict(name, summary))
     say(_horizons_table(summary))
+    if "over_batch_sizes" in summary:
+        say(batches_table(summary, PARAMETERIZATIONS))
+        for name in PARAMETERIZATIONS:
+            say(*lines_of(summary, name))
     if all(summary[name]["coordinates"] for name in PARAMETERIZATIONS):
         say(_coordinates_table(summary))
 

@@ -17,6 +17,7 @@ from runs.page.trials import Rows, counts, provenance, shown
 from runs.transfer.family import PARAMETERIZATIONS
 from runs.transfer.figures import HEADINGS
 from runs.transfer.outcome import octaves_text, verdict
+from runs.transfer.over_batches import lines_of
 
 
 def write_report(summary: dict[str, Any], rows: Rows, folder: Path) -> None:
@@ -25,7 +26,7 @@ def write_report(summary: dict[str, Any], rows: Rows, folder: Path) -> None:
         title=f"{summary['workload']} with {summary['optimizer']}: does the best rate depend on the width?",
         subtitle=f"widths {summary['widths'][0]:,} to {summary['widths'][-1]:,}, {len(rows):,} trials of "
         f"{summary['steps']:,} steps at batch size {summary['batch_size']}",
-        advice=[" ".join(verdict(name, summary).split()) for name in PARAMETERIZATIONS],
+        advice=[" ".join(line.split()) for name in PARAMETERIZATIONS for line in _said(summary, name)],
         charts=[width_chart(summary, name) for name in PARAMETERIZATIONS],
         sections=[("Best learning rate of each width", _table(summary))],
         rows=shown(rows),
@@ -40,6 +41,11 @@ def write_report(summary: dict[str, Any], rows: Rows, folder: Path) -> None:
         ],
     )
     write_page(page, folder / "report.html")
+
+
+def _said(summary: dict[str, Any], name: str) -> list[str]:
+    over = lines_of(summary, name) if "over_batch_sizes" in summary else []
+    return [verdict(name, summary), *over]
 
 
 def width_chart(summary: dict[str, Any], name: str) -> Chart:

@@ -68,7 +68,7 @@ TABLE = {
 def test_factors_are_the_papers(kind, own_ratio):
     fans, std, sgd, adam = TABLE[kind]
     found = width_factors(fans, own_ratio, multiplied=False)
-    assert found == (std / own_ratio, 1.0, sgd, adam)
+    assert found == (std / own_ratio, 1.0, sgd, adam, adam)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,9 @@ def test_networks_that_are_not_one_at_two_widths_are_refused():
         default_fans("q/kernel", (8, 2, 4), (16, 4, 8))
     with pytest.raises(ValueError, match="readout must be"):
         hparam.mup(mlp(8), mlp(8), readout="no")
-    with pytest.raises(ValueError, match="kind must be sgd or adam, got None for the optimizer lamb"):
+    with pytest.raises(
+        ValueError, match="kind must be one of sgd, adam, muon, got None for the optimizer lamb"
+    ):
         hparam.mup(mlp(8), mlp(8)).optimizer("lamb")
 
 
@@ -118,6 +120,17 @@ def test_initial_values_follow_the_table_in_every_kind_of_network(family):
             assert after / before == pytest.approx(wanted, rel=0.25)  # 72 values in the smallest kernel
         else:
             assert after == 0
+
+
+def test_muon_takes_the_spectral_factor_of_hidden_matrices_and_adams_of_the_rest():
+    """The ready optimizer scales by max(1, fan-out / fan-in)^0.5: its own growth is divided out."""
+    found = hparam.mup(mlp(8), mlp(32)).tree("muon")
+    adam = hparam.mup(mlp(8), mlp(32)).tree("adam")
+    inputs = mlp(8).init(jax.random.key(0))["Dense_0"]["kernel"].shape[0]
+    own = [max(1.0, width / inputs) ** 0.5 for width in (8, 32)]
+    assert found["Dense_0"]["kernel"] == pytest.approx(2.0 * own[0] / own[1])
+    assert found["Dense_1"]["kernel"] == 1.0 != adam["Dense_1"]["kernel"]
+    assert found["head"] == adam["head"] and found["Dense_1"]["bias"] == adam["Dense_1"]["bias"]
 
 
 def test_an_initializer_with_another_law_is_corrected():
@@ -244,7 +257,7 @@ def spoiled(mup, kind, layer, factor):
 
 def check(optimizer, layer=None, network=mlp):
     """The coordinate check of muP; with a layer, of muP without the rule for its rate."""
-    rate = {"adam": 0.02, "sgd": 0.2}[optimizer]
+    rate = {"adam": 0.02, "sgd": 0.2, "muon": 0.1}[optimizer]
     members = {}
     for width in WIDTHS:
         found = hparam.mup(network(WIDTHS[0]), network(width))
@@ -253,7 +266,7 @@ def check(optimizer, layer=None, network=mlp):
     return hparam.coordinate_check(members, {"learning_rate": rate}, batch_size=8, seeds=4)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "muon"])
 def test_coordinates_do_not_depend_on_the_width_under_mup(optimizer):
     assert check(optimizer).growing() == ()
 

@@ -121,7 +121,7 @@ TRANSFERRED = {
     "my.py:wide": r"workload: calling wide\(\) failed: RuntimeError: too wide \(my.py, line \d+\)$",
     "my.py:seven_wide": "workload must be a name, a Workload or a function that makes one, got int",
     "digits_mlp --optimizer my.py:seven": "optimizer must be a name or a function .*, got int",
-    "digits_mlp --optimizer my.py:make": "mup: step_kind must be sgd or adam, got None for the optimizer make",
+    "digits_mlp --optimizer my.py:make": "mup: step_kind must be one of sgd, adam, muon, got None for the optimizer make",
 }
 
 

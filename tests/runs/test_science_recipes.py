@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lr_batch import best_settings
+from lr_batch.workloads import noisy_quadratic_theory as theory
 from runs.recipes import adam_betas, noise_predictors, quadratic_theory
 from runs.recipes.made_up_study import made_up_study
 
@@ -19,6 +20,18 @@ def test_the_theory_of_six_methods(tmp_path, capsys):
     critical = [curve.log2_critical for curve in (sgd, *preconditioned)]
     assert np.all(np.diff(critical) > 0)
     assert capsys.readouterr().out.count("log2 B_crit") == 6
+
+
+def test_the_published_steps_are_whole_ones_at_a_rate_just_below_the_best():
+    """p = 0.75 without noise, in closed form: E[L] after t steps is 1/2 sum h (1 - a h^(1 - p))^(2t)."""
+    h, method = theory.curvature(10_000), theory.Method(power=0.75)
+    share = quadratic_theory.published_at(method, 11, h)
+    best = theory.optimal(2.0**30, h, method).rate
+    loss = lambda a, steps: 0.5 * float(h @ (1 - a * h**0.25) ** (2 * steps))
+    assert share == pytest.approx(0.976)
+    assert loss(share * best, 11) < 0.01 <= loss(share * best, 10)
+    assert loss((share + 0.01) * best, 10) < 0.01
+    assert quadratic_theory.published_at(method, 1_000, h) is None
 
 
 def predicted_row(workload, optimizer, critical, **scales):

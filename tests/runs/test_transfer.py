@@ -18,6 +18,8 @@ from runs.parse import UsageError
 from runs.recipes import dead_units, joint_surface
 from runs.transfer.best_rate import best_rates, minimum, wider_is_worse
 from runs.transfer.family import MUP, Family, evenly_spaced
+from runs.transfer.over_batches import batches_table, lines_of, over_batches, summary_of
+from runs.transfer.over_batches import draw as over_batches_figure
 from runs.transfer.run import TransferPlan, horizons, losses_after, study_of
 
 RATES = tuple(2.0 ** np.arange(-10, 1))
@@ -151,7 +153,7 @@ def test_plans_that_have_no_answer_are_refused(change, line):
     ("fields", "line"),
     [
         ({"workload": "noisy_quadratic"}, "unknown workload with a width 'noisy_quadratic'"),
-        ({"optimizer": "lamb"}, "step_kind must be sgd or adam, got None for the optimizer lamb"),
+        ({"optimizer": "lamb"}, "step_kind must be one of sgd, adam, muon, got None for the optimizer lamb"),
         ({"widths": "64-128"}, "--widths: must look like"),
         (
             {"workload": "digits_cnn", "layers": 2},
@@ -227,7 +229,7 @@ def test_layers_that_cannot_be_watched_cost_the_check_and_not_the_answer(tmp_pat
         widths="4,8",
         optimizer="sgd",
         learning_rates="1e-6,1e-5,1e-4",
-        batch_size=8,
+        batch_size="8",
         steps=3,
         seeds=2,
         out=tmp_path / "out",
@@ -259,3 +261,26 @@ def test_dead_units_are_counted(tmp_path, capsys):
     assert all(((survey.dead >= 0) & (survey.dead <= 1)).all() for survey in found.values())
     assert found["constant"].dead[0, :, -1].mean() > found["constant"].dead[0, :, 0].mean()
     assert (tmp_path / "dead_units.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_batch_size_is_an_axis_beside_the_width(tmp_path):
+    """The best rate grows as the square root of the batch size in the narrow network, linearly in the wide one."""
+    plan = TransferPlan((8, 64), RATES, (4, 16, 64), steps=5, seeds=4, schedule="constant")
+    optima = [[-7.0 + power * octave for octave in (0, 2, 4)] for power in (0.5, 1.0)]
+    found = over_batches(plan, np.stack([losses(row, noise=0.02) for row in optima]))
+    assert [exponent.best for exponent in found.exponents] == pytest.approx([0.5, 1.0], abs=0.05)
+    assert found.difference.low < 0.5 < found.difference.high and found.difference.low > 0
+    assert found.best[2][1].octaves.best == pytest.approx(2.0, abs=0.2)
+    summary = {"widths": [8, 64], "over_batch_sizes": summary_of(plan, {MUP: found})}
+    (line,) = lines_of(summary, MUP)
+    assert "power 0.5" in line and "moves it otherwise in a wide network" in line
+    assert len(batches_table(summary, [MUP]).rows) == 3
+    over_batches_figure(plan, {MUP: found}, "made up", tmp_path / "over.png")
+    assert (tmp_path / "over.png").stat().st_size > 10_000
+
+
+def test_an_exponent_is_unknown_where_a_best_rate_is_on_the_edge():
+    plan = TransferPlan((8, 64), RATES, (4, 16), steps=5, seeds=4, schedule="constant")
+    found = over_batches(plan, np.stack([losses(row) for row in ([-5.0, -4.0], [-12.0, -9.0])]))
+    summary = {"widths": [8, 64], "over_batch_sizes": summary_of(plan, {MUP: found})}
+    assert "unknown power (edge) at 64: whether that differs is unknown" in lines_of(summary, MUP)[0]
