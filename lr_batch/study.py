@@ -178,7 +178,6 @@ class Study:
         put("follow", read_follow(follow, bool(design)))
         self._check_size()
         self._check_settings()
-        check_shapes("study", own, self.goal)
 
     @property
     def optimizer_name(self) -> str:
@@ -286,6 +285,7 @@ class Study:
         check_space(self.optimizer, self.regularizer, self.schedule, self.space, steps)
         if self.regularizer:
             check_regularizer(self.regularizer, self.optimizer, self.workload)
+        check_shapes("study", self.workload, self.goal)
 
     def _check_size(self) -> None:
         if self.num_trials > MAX_TRIALS:

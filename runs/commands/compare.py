@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from runs import parse
 from runs.commands.elsewhere import ElsewhereOptions
-from runs.commands.options import OutputOptions, StudyOptions, optional
+from runs.commands.options import OutputOptions, RunOptions, StudyOptions, optional
 from runs.commands.search_options import SearchOptions
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ class Compare:
     """Also rank them by the least that each needs at any batch size: steps; examples; seconds of one trial as they were
     trained here, evaluations included, which an otherwise idle machine has to have measured; bytes of one trial. Says
     whether budgets, settings and seeds are equal, and whose best setting lies at the edge of its space."""
-    time_limit: Annotated[str | None, optional("TIME")] = None
-    """Such as 30m, 90s or 1h30m, for all studies together: what is finished by then is kept and told; the same command
-    goes on."""
+    regularizer: Annotated[str | None, optional("NAME")] = None
+    """A name of `lr-batch list regularizers`, with every optimizer; its strength is set by --set, such as dropout=0.1."""
     search: Annotated[SearchOptions, tyro.conf.arg(name="")] = SearchOptions()
+    how: Annotated[RunOptions, tyro.conf.arg(name="")] = RunOptions()
     output: Annotated[OutputOptions, tyro.conf.arg(name="")] = OutputOptions()
     elsewhere: Annotated[ElsewhereOptions, tyro.conf.arg(name="")] = ElsewhereOptions()
 
@@ -63,7 +63,10 @@ class Compare:
         from runs.compare.run import compared_in_folder
 
         studies = self.studies()  # all are checked before any is run
-        limit = parse.seconds("--time-limit", self.time_limit) if self.time_limit else None
+        self.how.save(self)
+        if self.how.dry_run:
+            return _print_dry_runs(studies)
+        limit = self.how.seconds
         optimizers = {name: name.partition(", ")[0] for name in studies}  # which have no commas in them
         add = self.output.add
         with (
@@ -140,11 +143,23 @@ class Compare:
         options = self.study.with_goal(optimizers[0])  # proposed once: all are compared at one goal
         return {
             optimizer if len(schedules) == 1 else f"{optimizer}, {schedule}": options.study(
-                optimizer, schedule, search=self.search, without=known - own[schedule]
+                optimizer,
+                schedule,
+                self.regularizer,
+                search=self.search,
+                without=known - own[schedule],
             )
             for optimizer in optimizers
             for schedule in schedules
         }
+
+
+def _print_dry_runs(studies: Mapping[str, Study]) -> None:
+    from runs.curve.dry_run import print_dry_run
+
+    for name, study in studies.items():
+        print(f"{name}:")
+        print_dry_run(study, sys.stdout)
 
 
 def _different(option: str, text: str) -> list[str]:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from runs import parse
 from runs.commands.elsewhere import ElsewhereOptions
-from runs.commands.options import OutputOptions, StudyOptions, optional
+from runs.commands.options import OutputOptions, RunOptions, StudyOptions, optional
 from runs.commands.search_options import SearchOptions
 
 if TYPE_CHECKING:
@@ -42,15 +41,7 @@ class Curve:
     noise_scale: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Also measure the gradient noise scale, of one trial at the best setting, after all others: what it predicts is
     drawn beside the critical batch size that was measured."""
-    time_limit: Annotated[str | None, optional("TIME")] = None
-    """Such as 30m, 90s or 1h30m: what is finished by then is kept and told; the same command goes on."""
-    dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Say what would be trained, in how much memory and about how much time, from two steps at each batch size and the
-    race of one seed at the smallest and the largest, of 20 s at most; then stop."""
-    config: Annotated[Path | None, optional("FILE")] = None
-    """A TOML file of options with these names, such as `seeds = 8`, and `workload`; what it has is not typed again."""
-    save_config: Annotated[Path | None, optional("FILE")] = None
-    """Write the options of this study to a file for --config."""
+    how: Annotated[RunOptions, tyro.conf.arg(name="")] = RunOptions()
     output: Annotated[OutputOptions, tyro.conf.arg(name="")] = OutputOptions()
     elsewhere: Annotated[ElsewhereOptions, tyro.conf.arg(name="")] = ElsewhereOptions()
 
@@ -76,7 +67,6 @@ class Curve:
         )
 
     def _run(self) -> None:
-        from runs.config import save_config
         from runs.curve.run import run_in_folder
 
         optimizer = self.optimizer or "sgd"
@@ -85,13 +75,12 @@ class Curve:
             raise ValueError(
                 "--noise-scale: batches that grow have no one noise scale; leave --batch-schedule out"
             )
-        if self.save_config:
-            save_config(self, self.save_config)
-        if self.dry_run:
+        self.how.save(self)
+        if self.how.dry_run:
             from runs.curve.dry_run import print_dry_run
 
             return print_dry_run(study, sys.stdout)
-        limit = parse.seconds("--time-limit", self.time_limit) if self.time_limit else None
+        limit = self.how.seconds
         with self.elsewhere.hand_outs(self.study.workload, {CURVE: optimizer}) as elsewhere:
             folder, result = run_in_folder(
                 study, self.output.out, add=self.output.add, time_limit=limit, hand_out=elsewhere.get(CURVE)

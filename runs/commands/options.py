@@ -168,11 +168,7 @@ class StudyOptions:
             follow=self.follow,
             lanes=self.lanes,
         )
-        if study.regularizer and study.regularizer.stop:
-            raise parse.UsageError(
-                f"--regularizer {study.regularizer.name} ends trials, and so does the race to the goal; "
-                f"lr-batch regularize --regularizer {study.regularizer.name} measures it"
-            )
+        _refuse_stopping(study)
         return dataclasses.replace(study, follow=True) if self._follows(study) else study
 
     def _follows(self, study: Study) -> bool:
@@ -217,6 +213,16 @@ class StudyOptions:
         return space
 
 
+def _refuse_stopping(study: Study) -> None:
+    """Before anything is compiled; `lr_batch.run` refuses it too."""
+    if study.regularizer and study.regularizer.stop:
+        name = study.regularizer.name
+        raise parse.UsageError(
+            f"--regularizer {name} ends trials, and so does the race to the goal; lr-batch regularize --regularizer "
+            f"{name} measures it"
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class OutputOptions:
     """Where the results go."""
@@ -227,3 +233,31 @@ class OutputOptions:
     """Print the summary alone, as JSON, on stdout."""
     add: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """The folder holds this study with another grid: keep its trials and add the missing ones."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Whether it is trained and how long, and the file that says what."""
+
+    time_limit: Annotated[str | None, optional("TIME")] = None
+    """Such as 30m, 90s or 1h30m, for everything together: what is finished by then is kept and told; the same command
+    goes on."""
+    dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Say what would be trained, in how much memory and about how much time, from two steps at each batch size and the
+    race of one seed at the smallest and the largest, of 20 s at most; then stop."""
+    config: Annotated[Path | None, optional("FILE")] = None
+    """A TOML file of options with these names, such as `seeds = 8`, and `workload`; what it has is not typed again."""
+    save_config: Annotated[Path | None, optional("FILE")] = None
+    """Write the options of this study to a file for --config."""
+
+    def save(self, command: Any) -> None:
+        """Writes the options of the command down where that is asked for."""
+        from runs.config import save_config
+
+        if self.save_config:
+            save_config(command, self.save_config)
+
+    @property
+    def seconds(self) -> float | None:
+        """Of the time limit."""
+        return parse.seconds("--time-limit", self.time_limit) if self.time_limit else None

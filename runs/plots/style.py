@@ -75,13 +75,9 @@ def headline(figure: Figure, title: str, subtitle: str, left: float = 0.105) -> 
 
 
 def study_line(result: Result) -> str:
-    """Workload, optimizer and goal, fit to be drawn."""
-    workload, optimizer, goal = (
-        plain(result.workload, 24),
-        plain(result.optimizer, 30),
-        plain(str(result.goal), 18),
-    )
-    return f"{workload} · {optimizer} · goal: {goal}"
+    """Workload, optimizer and goal, fit to be drawn; the optimizer, with its schedule, takes what the others leave."""
+    workload, goal = plain(result.workload, 24), plain(str(result.goal), 18)
+    return f"{workload} · {plain(result.optimizer, 78 - len(workload) - len(goal))} · goal: {goal}"
 
 
 def batch_axis(axes: Axes, batch_sizes: Sequence[int] | np.ndarray) -> None:

@@ -77,6 +77,25 @@ def test_what_is_saved_is_the_same_study(capsys, tmp_path):
     assert "dry" not in (tmp_path / "a.toml").read_text()
 
 
+def test_a_comparison_is_written_down_too(capsys, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr("runs.commands.compare._print_dry_runs", told.append)
+    words = (
+        "compare my.py:workload --schedules constant,linear --set decay_steps=50% --regularizer l2 --dry-run"
+    )
+    code, _, err = command(capsys, *words.split(), "--set", "l2=0.1", "--save-config", "a.toml")
+    assert code == 0, err
+    code, _, err = command(capsys, "compare", "--config", "a.toml", "--dry-run")
+    assert code == 0, err
+    typed, read = told
+    assert [*typed] == ["sgd, constant", "sgd, linear"] == [*read]
+    assert [(one.space, one.optimizer_name) for one in typed.values()] == [
+        (one.space, one.optimizer_name) for one in read.values()
+    ]
+    assert typed["sgd, linear"].optimizer_name == "sgd + l2, linear schedule"
+    assert typed["sgd, linear"].workload.name == read["sgd, linear"].workload.name == "tiny"
+
+
 @pytest.mark.parametrize(
     ("text", "words", "said"),
     [
