@@ -70,6 +70,7 @@ SLOW = {
 }
 
 
+@pytest.mark.usefixtures("own_compiler")
 @pytest.mark.parametrize("name", [*STUDIES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_estimate_is_within_a_fifth_of_the_plan(name):
     workload, optimizer, width, execution = (STUDIES | SLOW)[name]

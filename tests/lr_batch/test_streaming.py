@@ -34,6 +34,7 @@ def same(one, other):
         np.testing.assert_array_equal(ours.values, theirs.values)
 
 
+@pytest.mark.usefixtures("own_compiler")
 def test_streamed_and_resident_studies_are_the_same_study_with_the_same_numbers():
     study = small(batch_schedule="x2@40")
     other = as_streamed(study)
@@ -46,6 +47,7 @@ def test_streamed_and_resident_studies_are_the_same_study_with_the_same_numbers(
     assert 0 < said[-1] < 1
 
 
+@pytest.mark.usefixtures("own_compiler")
 def test_batch_statistics_are_the_same_too():
     class Net(nn.Module):
         @nn.compact
