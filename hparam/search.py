@@ -26,7 +26,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from hparam.space import Settings, Space, rows
-from optim.arguments import explain_arguments
+from optim.arguments import explain_arguments, type_of
 
 Key = jax.Array
 
@@ -135,7 +135,7 @@ class Wanted(NamedTuple):
 def make_search(space: Space, plan: Callable[[Key, State, int], Wanted]) -> Search:
     """A search from the one function that strategies differ in: `(key, state, n) -> Wanted` of n segments."""
     if not isinstance(space, Space):
-        raise ValueError(f"search: space must be a Space, got {type(space).__name__}")
+        raise ValueError(f"search: space must be a Space, got {type_of(space)}")
 
     def ask(key, state, n):
         if n < 1:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Num
 
+from optim.arguments import type_of
+
 Settings = Sequence[Mapping[str, float]]
 
 
@@ -109,9 +111,7 @@ class Design(NamedTuple):
 def check_design(design: Any) -> Design | None:
     """Refuses what is no design."""
     if not isinstance(design, Design | None):
-        raise ValueError(
-            f"study: design must be what hparam.search_design returns, got {type(design).__name__}"
-        )
+        raise ValueError(f"study: design must be what hparam.search_design returns, got {type_of(design)}")
     return design
 
 

@@ -14,7 +14,7 @@ from lr_batch.problem.statistics import Statistics
 from lr_batch.problem.whole_set import Metric
 from lr_batch.problem.workload import Workload
 from lr_batch.workloads import WORKLOADS
-from optim.arguments import shown
+from optim.arguments import shown, type_of
 
 # Attributes by which a user's function says more of itself, and what they must be.
 HOOKS: dict[str, Any] = {
@@ -95,7 +95,7 @@ def as_optimizer(optimizer: optim.Optimizer | str | Callable[[Mapping[str, Any]]
         )
         raise ValueError(
             "optimizer must be a name or a function hparams -> optax.GradientTransformation, "
-            f"got {type(optimizer).__name__}{wrap}"
+            f"got {type_of(optimizer)}{wrap}"
         )
     said = {hook: getattr(optimizer, hook) for hook in HOOKS if getattr(optimizer, hook, None) is not None}
     name = said.pop("name", getattr(optimizer, "__name__", "custom"))

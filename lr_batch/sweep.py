@@ -23,7 +23,7 @@ from lr_batch.result import BUDGET, EngineReport, Result, Trial, cell_of, longes
 from lr_batch.rounds import Round, rounds_of
 from lr_batch.study import Study
 from lr_batch.tally import Progress, Tally
-from optim.arguments import explain_arguments
+from optim.arguments import explain_arguments, type_of
 
 
 class Compilation(NamedTuple):
@@ -69,7 +69,7 @@ def run(
     """
     if not isinstance(study, Study):
         raise ValueError(
-            f"run: study must be a Study, got {type(study).__name__}; make one by lr_batch.Study(workload)"
+            f"run: study must be a Study, got {type_of(study)}; make one by lr_batch.Study(workload)"
         )
     if width is not None and width < 1:
         raise ValueError(f"run: width must be at least 1, got {width}")

@@ -158,6 +158,11 @@ def _words(hint: Any) -> str:
     return f"{named} of {_words(inner[0]).removeprefix('a ')}" if len(inner) == 1 and kind in LISTS else named
 
 
+def type_of(value: Any) -> str:
+    """The name of its type; None is called None."""
+    return "None" if value is None else type(value).__name__
+
+
 def shown(value: Any) -> str:
     """Short values as they are, others by their kind."""
     plain = value is None or isinstance(value, str | bool | int | float | bytes | np.generic)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from optim.arguments import shown
+from optim.arguments import shown, type_of
 from optim.masks import matrices
 from optim.names import unknown
 
@@ -179,7 +179,7 @@ class Function(NamedTuple):
     def check(self, owner: str, name: str, value: Any) -> Any:
         """`value`, if it can be called or is None."""
         if value is not None and not callable(value):
-            raise ValueError(f"{owner}: {name} must be a function, got {type(value).__name__}")
+            raise ValueError(f"{owner}: {name} must be a function, got {type_of(value)}")
         return value
 
 

@@ -6,7 +6,7 @@ from lr_batch.analysis.intervals import LEVEL
 from lr_batch.analysis.optimum import Optimum, grid_settings
 from lr_batch.analysis.searched_optimum import searched_settings
 from lr_batch.result import Result
-from optim.arguments import explain_arguments
+from optim.arguments import explain_arguments, type_of
 
 
 @explain_arguments
@@ -25,9 +25,7 @@ def best_settings(result: Result, *, level: float = LEVEL) -> tuple[Optimum, ...
       level: coverage of the intervals, in (0, 1).
     """
     if not isinstance(result, Result):
-        raise ValueError(
-            f"best_settings: result must be what lr_batch.run returns, got {type(result).__name__}"
-        )
+        raise ValueError(f"best_settings: result must be what lr_batch.run returns, got {type_of(result)}")
     if not 0 < level < 1:
         raise ValueError(f"best_settings: level must be in (0, 1), got {level}")
     return (searched_settings if result.searched else grid_settings)(result, level=level)

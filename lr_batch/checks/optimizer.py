@@ -20,6 +20,7 @@ from lr_batch.lanes.lane import Draw, make_lane
 from lr_batch.problem.depends import batched_leaves
 from lr_batch.problem.workload import PyTree, num_examples
 from lr_batch.study import Study
+from optim.arguments import type_of
 
 NUMBER = jax.ShapeDtypeStruct((), jnp.float32)
 TRACED = (
@@ -194,7 +195,7 @@ class Toy:
         tx = self.optimizer.make(hparams)
         if not (callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None))):
             raise StudyError(
-                f"{self.optimizer.name} must return an optax.GradientTransformation, got {type(tx).__name__}"
+                f"{self.optimizer.name} must return an optax.GradientTransformation, got {type_of(tx)}"
             )
         return tx
 

@@ -8,7 +8,7 @@ from lr_batch.data.read_ahead import can_read_ahead
 from lr_batch.engine.memory import memory_budget
 from lr_batch.problem.column import columns_of, is_streamed, read_whole
 from lr_batch.problem.workload import Workload
-from optim.arguments import explain_arguments
+from optim.arguments import explain_arguments, type_of
 
 SHARE = 0.5  # of what a chunk may take: the rest is for its lanes
 
@@ -23,7 +23,7 @@ def streamed(workload: Workload, on: bool | None = None) -> Workload:
         them into memory. None streams where they would take more than half of the memory that a chunk may have.
     """
     if not isinstance(workload, Workload):
-        raise ValueError(f"streamed: workload must be a Workload, got {type(workload).__name__}")
+        raise ValueError(f"streamed: workload must be a Workload, got {type_of(workload)}")
     if on is None:
         large = sum(leaf.nbytes for leaf in jax.tree.leaves(workload.train_data)) > SHARE * memory_budget()
         # What has been made in memory can be trained from there, if by fewer trials at a time, without Grain.

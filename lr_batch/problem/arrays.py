@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lr_batch.problem.column import Column
+from optim.arguments import type_of
 
 EXACT = 2**24  # up to here float32 holds every whole number
 LOST = 0.01  # of a column's spread: more must not be rounded away
@@ -26,7 +27,7 @@ def checked_data(what: str, pair: Any) -> dict[str, Any]:
       ValueError: one line, if these are no arrays of numbers, of unequal length, or hold what would be lost.
     """
     if not (isinstance(pair, tuple | list) and len(pair) == 2):
-        raise ValueError(f"from_arrays: {what} must be a pair (x, y) of arrays, got {type(pair).__name__}")
+        raise ValueError(f"from_arrays: {what} must be a pair (x, y) of arrays, got {type_of(pair)}")
     data = {side: checked_array(f"{what} {side}", array) for side, array in zip("xy", pair, strict=True)}
     if len(data["x"]) != len(data["y"]):
         raise ValueError(f"from_arrays: {what} has {len(data['x'])} rows in x but {len(data['y'])} in y")
@@ -50,7 +51,7 @@ def checked_array(what: str, array: Any) -> Any:
     if isinstance(array, Column) and jax.dtypes.canonicalize_dtype(array.dtype) == array.dtype:
         return array  # what it holds is not read before it is trained on
     if not hasattr(array, "__array__"):
-        raise ValueError(f"from_arrays: {what} must be an array, got {type(array).__name__}")
+        raise ValueError(f"from_arrays: {what} must be an array, got {type_of(array)}")
     if np.ma.is_masked(array):
         raise ValueError(
             f"from_arrays: {what} has {np.ma.count_masked(array)} masked values, which would be trained on as if they "

@@ -14,6 +14,7 @@ from flax import nnx
 from lr_batch.problem.calling_convention import Call, Model
 from lr_batch.problem.depends import depends_on
 from lr_batch.problem.model import rates, with_state
+from optim.arguments import type_of
 
 # State that is neither trained nor drawn from, nor what `sow` leaves behind: written by a call, never read.
 OTHER = nnx.Not(nnx.Any(nnx.Param, nnx.RngState, nnx.Intermediate))
@@ -83,9 +84,7 @@ def reseed(module: nnx.Module, key: jax.Array) -> None:
 def _module(make: Callable[[nnx.Rngs], nnx.Module], key: Any) -> nnx.Module:
     module = make(nnx.Rngs(key))
     if not isinstance(module, nnx.Module):
-        raise ValueError(
-            f"from_arrays: a model function must return an nnx module, got {type(module).__name__}"
-        )
+        raise ValueError(f"from_arrays: a model function must return an nnx module, got {type_of(module)}")
     return module
 
 

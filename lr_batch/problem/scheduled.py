@@ -19,6 +19,7 @@ from lr_batch.problem.regularized import RegularizedOptimizer
 from lr_batch.schedules import SCHEDULES
 from lr_batch.schedules.bounds import FRACTION
 from lr_batch.schedules.cosine_restarts import MAX_CYCLES
+from optim.arguments import type_of
 from optim.names import Registry
 from optim.range import NON_NEGATIVE, POSITIVE, Range
 
@@ -154,7 +155,7 @@ def read_schedule(
       ValueError: in one line: an unknown name, what is not a length, or two units for one of them.
     """
     if not isinstance(given, Schedule | str | None):
-        raise ValueError(f"study: schedule must be a name or a lr_batch.Schedule, got {type(given).__name__}")
+        raise ValueError(f"study: schedule must be a name or a lr_batch.Schedule, got {type_of(given)}")
     schedule = Schedule(given) if isinstance(given, str) else given or Schedule(CONSTANT)
     parameters = schedule.parameters  # refuses an unknown name with the nearest
     if schedule.name == CONSTANT and not set(parameters) & set(space):

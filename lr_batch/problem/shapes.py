@@ -12,6 +12,7 @@ import numpy as np
 from lr_batch.errors import first_line
 from lr_batch.problem.goal import complement
 from lr_batch.problem.workload import Goal, Workload, num_examples
+from optim.arguments import type_of
 from optim.names import unknown
 
 ROWS = 2  # examples of the batch that is traced
@@ -45,7 +46,7 @@ def check_shapes(owner: str, workload: Workload, goal: Goal) -> None:
     start = jax.eval_shape(workload.before_training, key)
     metrics = shapes_of(owner, "the model with its metrics", workload.evaluate, start, held_out)
     if not isinstance(metrics, Mapping):
-        raise ValueError(f"{owner}: evaluate must return metrics by name, got {type(metrics).__name__}")
+        raise ValueError(f"{owner}: evaluate must return metrics by name, got {type_of(metrics)}")
     for name, value in metrics.items():
         if name in workload.metrics:
             _check_whole_set(owner, workload, name, value)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from lr_batch.problem.arrays import checked_array
 from lr_batch.problem.whole_set import by_example, weighted_sum
 from lr_batch.problem.workload import Key, PyTree, Workload
+from optim.arguments import type_of
 
 WEIGHTS = "weights"
 
@@ -28,7 +29,7 @@ def with_weights(
         return dict(train), dict(held_out)
     if not (isinstance(weights, tuple | list) and len(weights) == 2):
         raise ValueError(
-            f"from_arrays: weights must be a pair (of train, of held_out), got {type(weights).__name__}"
+            f"from_arrays: weights must be a pair (of train, of held_out), got {type_of(weights)}"
         )
     parts = {"train": (weights[0], train), "held_out": (weights[1], held_out)}
     read = {part: _read(f"weights of {part}", *pair) for part, pair in parts.items() if pair[0] is not None}

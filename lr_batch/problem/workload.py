@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from lr_batch.problem.statistics import Averages, Statistics
 from lr_batch.problem.trees import Key, PyTree
 from lr_batch.problem.whole_set import Metric
-from optim.arguments import explain_arguments
+from optim.arguments import explain_arguments, type_of
 from optim.names import unknown
 
 # How the lanes of a chunk are executed, the field `Workload.lanes`; see `lr_batch.lanes.execution`.
@@ -135,7 +135,7 @@ def num_examples(data: PyTree) -> int:
     leaves = jax.tree.leaves(data)
     if not leaves or not all(getattr(leaf, "shape", ()) for leaf in leaves):
         raise ValueError(
-            f"num_examples: data must be arrays with one row for each example, got {type(data).__name__}"
+            f"num_examples: data must be arrays with one row for each example, got {type_of(data)}"
         )
     lengths = {leaf.shape[0] for leaf in leaves}
     if len(lengths) != 1:

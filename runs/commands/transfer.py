@@ -102,6 +102,7 @@ def sized(what: str, name: str, options: dict[str, int]) -> Any:
     import inspect
 
     from lr_batch import WORKLOADS
+    from optim.arguments import type_of
     from optim.names import Registry
 
     takes = lambda make: inspect.signature(make).parameters
@@ -113,7 +114,7 @@ def sized(what: str, name: str, options: dict[str, int]) -> Any:
             has = (
                 f"it takes {', '.join(takes(make)) or 'nothing'}"
                 if callable(make)
-                else f"got {type(make).__name__}"
+                else f"got {type_of(make)}"
             )
             raise ValueError(
                 f"transfer: {name} must be a function with an argument called {option} that makes a Workload; {has}"

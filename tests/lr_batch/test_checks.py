@@ -60,7 +60,7 @@ def test_switches_of_jax_are_refused_in_one_line(switch):
 def test_slips_of_the_keyboard_are_one_line():
     with pytest.raises(ValueError, match="slack must be"):
         tiny_study(slack=None)
-    with pytest.raises(ValueError, match="evaluate must return metrics by name, got NoneType"):
+    with pytest.raises(ValueError, match="evaluate must return metrics by name, got None"):
         tiny_study(workload=tiny_workload(evaluate=lambda params, batch: None))
     goal = tiny_study(goal=lr_batch.Goal("loss", cast(float, np.float32(0.25)))).goal
     assert type(goal.threshold) is float

@@ -73,7 +73,7 @@ def pruned(hparams):
         (widening, "after a step its state .* is float32, before it int32"),
         (pruned, "another tree than"),
         (alone, r"its update must return a pair \(updates, state\), got dict"),
-        (lambda hparams: None, "must return an optax.GradientTransformation, got NoneType"),
+        (lambda hparams: None, "must return an optax.GradientTransformation, got None"),
     ],
 )
 def test_an_update_of_another_shape_is_refused(optimizer, said):
