@@ -5,7 +5,7 @@ The study is rebuilt in memory at every call, so the adapter keeps no state.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import warnings
 from typing import Any
 
@@ -29,6 +29,8 @@ def optuna(space: Space, sampler: str = "tpe") -> Search:
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"optuna: sampler must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
+    if importlib.util.find_spec("optuna") is None:
+        raise ValueError("optuna: Optuna is not installed; pip install 'lr-batch[optuna]'")
 
     def plan(key, state, n) -> Wanted:
         first = rows(space.from_unit(_ask(space, sampler, key, state, n)))

@@ -15,6 +15,7 @@ from lr_batch.problem.lengths import Length
 from lr_batch.problem.reaching import reached_by
 from lr_batch.problem.scheduled import Schedule
 from lr_batch.problem.workload import Goal
+from optim.arguments import explain_arguments
 
 REACHED, BUDGET, DIVERGED = "reached", "budget", "diverged"
 
@@ -59,6 +60,7 @@ def cell_of(trial: Trial) -> tuple:
     return place(trial.batch_size, trial.seed, trial.hparams)
 
 
+@explain_arguments
 def longest_trials(trials: Iterable[Trial]) -> list[Trial]:
     """One trial for each batch size, seed and setting: the one that was trained longest.
 

@@ -33,6 +33,9 @@ class Compilation(NamedTuple):
     program: str
 
 
+MOST_WORKERS = 1024
+
+
 @explain_arguments
 def run(
     study: Study,
@@ -52,7 +55,7 @@ def run(
       store: keeps finished chunks; those that it holds already are not trained again. Without one nothing is kept.
       on_chunk: called in this thread whenever a chunk has got further. If it raises, the chunks in flight are
         finished and stored, and the exception goes on.
-      workers: programs run at the same time; one for each accelerator or CPU core where None.
+      workers: programs run at the same time, from 1 to 1,024; one for each accelerator or CPU core where None.
       programs: keeps what is compiled, and takes from it what another run has compiled before.
       width: lanes of a chunk, at least 1; as many as are useful and fit where None. A study that goes on finds its
         finished chunks by the width that it began with; what is missing is cut where memory allows fewer now.
@@ -73,6 +76,8 @@ def run(
         )
     if width is not None and width < 1:
         raise ValueError(f"run: width must be at least 1, got {width}")
+    if workers is not None and not 1 <= workers <= MOST_WORKERS:
+        raise ValueError(f"run: workers must be from 1 to {MOST_WORKERS}, got {workers}")
     if study.regularizer and study.regularizer.stop:
         raise ValueError(
             f"run: {study.regularizer.name} ends trials, and so does the race to the goal; measure it with "

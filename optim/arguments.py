@@ -21,9 +21,7 @@ import numpy as np
 Decorated = TypeVar("Decorated", bound=Callable)
 LISTS = (tuple, list, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
 OF_PYTHON = (TypeError, AttributeError, LookupError, OverflowError, ValueError)
-AMBIGUOUS = (
-    "The truth value of an"  # "... array": how the one ValueError begins that nobody raises on purpose
-)
+OF_ARRAYS = ("The truth value of an", "setting an array element")  # ValueErrors that nobody raises on purpose
 TOO_OPEN = (Any, object, inspect.Parameter.empty)
 WORDS = {
     float: "a number",
@@ -62,7 +60,7 @@ def _explained(function: Callable, owner: str) -> Callable:
         try:
             return function(*args, **kwargs)
         except OF_PYTHON as error:
-            if isinstance(error, ValueError) and not str(error).startswith(AMBIGUOUS):
+            if isinstance(error, ValueError) and not str(error).startswith(OF_ARRAYS):
                 raise
             try:
                 given = signature.bind(*args, **kwargs).arguments
@@ -129,7 +127,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return hasattr(value, "shape")
     if kind in LISTS:
         listed = hasattr(value, "__iter__") and not isinstance(value, str | bytes)
-        of_one_kind = len(inner) == 1 and isinstance(value, list | tuple | np.ndarray)
+        read_again = isinstance(value, collections.abc.Collection | np.ndarray)
+        of_one_kind = len(inner) == 1 and read_again
         return listed and (not of_one_kind or all(_fits(one, inner[0]) for one in value))
     if kind is collections.abc.Mapping and isinstance(value, kind) and len(inner) == 2:
         return all(_fits(one, inner[1]) for one in value.values())

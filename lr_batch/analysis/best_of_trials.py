@@ -17,6 +17,7 @@ from jaxtyping import Float
 from lr_batch.analysis.intervals import LEVEL, Estimate
 from lr_batch.analysis.rate_plane import seeds_by_settings
 from lr_batch.result import DIVERGED, Result
+from optim.arguments import explain_arguments
 
 RESAMPLES = 1000
 
@@ -40,6 +41,7 @@ class BestOfTrials(NamedTuple):
     optimism: Estimate | None
 
 
+@explain_arguments
 def best_of_trials(
     result: Result, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[BestOfTrials, ...]:

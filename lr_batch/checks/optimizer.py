@@ -105,7 +105,7 @@ class Toy:
         stepped = tx.update(grads, opt_state, params, **extra)
         if not (isinstance(stepped, tuple) and len(stepped) == 2):
             raise StudyError(
-                f"{self.optimizer.name}: its update must return a pair (updates, state), got {type(stepped).__name__}"
+                f"{self.optimizer.name}: its update must return a pair (updates, state), got {type_of(stepped)}"
             )
         return stepped
 

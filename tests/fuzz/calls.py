@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import typing
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
@@ -75,7 +76,7 @@ def functions() -> dict[str, Callable]:
     called = {
         name: thing
         for name, thing in named.items()
-        if callable(thing) and name.partition(".")[2] not in LEFT_OUT
+        if callable(thing) and not typing.get_origin(thing) and name.partition(".")[2] not in LEFT_OUT
     }
     registries = {
         "schedules": lr_batch.SCHEDULES,

@@ -87,6 +87,11 @@ def test_a_rate_that_follows_steps_in_any_way_is_a_schedule():
 
 PUBLIC = {
     "run: study must be a Study, got int": lambda: lr_batch.run(3),
+    "run: workers must be from 1 to 1024, got 0": lambda: lr_batch.run(lr_batch.Study(TINY), workers=0),
+    "longest_trials: trials must be a list of Trial, got a dict": lambda: lr_batch.longest_trials(
+        {"a": None}
+    ),
+    "parse_space: texts must be a list of text, got a range": lambda: hparam.parse_space(range(3)),
     "log_grid: low must be a number, got None": lambda: lr_batch.log_grid(None, 1.0, 3),
     "search: space must be a Space, got dict": lambda: hparam.bayes(SPACE),
     "Space: dimensions must be a mapping from names, got a list": lambda: hparam.Space([1]),
