@@ -15,7 +15,7 @@ from hparam.registry import SEARCHES, Strategy
 from hparam.search import Search
 from hparam.space import Space
 from hparam.strategy_options import make_strategy
-from lr_batch import Study
+from lr_batch import Goal, Study
 from lr_batch.engine import Identity, cadence_of, fingerprint
 from optim.arguments import explain_arguments
 
@@ -115,10 +115,7 @@ class TuningPlan:
     @property
     def cadence(self) -> Int[np.ndarray, " evals"]:
         """Steps at which a full-length trial is evaluated."""
-        if self.to_goal:
-            return cadence_of(self.study)
-        shares = np.arange(1, EVALUATIONS + 1) / EVALUATIONS
-        return np.unique(np.ceil(self.study.max_steps * shares)).astype(np.int32)
+        return trial_cadence(self.study, self.to_goal)
 
     @property
     def loss_name(self) -> str:
@@ -140,13 +137,7 @@ class TuningPlan:
 
     def trial_identity(self, identity: Identity) -> Identity:
         """What decides a trial's numbers beside setting, seed and segment: its study's, less what plays no part."""
-        identity = identity._replace(evaluation_share=1.0)  # all held-out rows are read
-        if self.to_goal:
-            return identity
-        goal = self.study.goal
-        return identity._replace(
-            evaluation_growth=None, time_constant=0.0, goal=(goal.metric, None, *goal.described[2:])
-        )
+        return trial_identity(identity, self.study.goal, self.to_goal)
 
     @functools.cached_property
     def description(self) -> dict[str, Any]:
@@ -165,6 +156,24 @@ class TuningPlan:
     @property
     def hash(self) -> str:
         return fingerprint(self.description)[:8]
+
+
+def trial_cadence(study: Study, to_goal: bool) -> Int[np.ndarray, " evals"]:
+    """Steps at which a full-length trial of a search is evaluated."""
+    if to_goal:
+        return cadence_of(study)
+    shares = np.arange(1, EVALUATIONS + 1) / EVALUATIONS
+    return np.unique(np.ceil(study.max_steps * shares)).astype(np.int32)
+
+
+def trial_identity(identity: Identity, goal: Goal, to_goal: bool) -> Identity:
+    """That of a search's trials, of the identity of its study."""
+    identity = identity._replace(evaluation_share=1.0)  # all held-out rows are read
+    if to_goal:
+        return identity
+    return identity._replace(
+        evaluation_growth=None, time_constant=0.0, goal=(goal.metric, None, *goal.described[2:])
+    )
 
 
 @explain_arguments

@@ -3,48 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
-from hparam.search import FRESH, FULL, Proposal
+from hparam.search import FRESH, Proposal
 from hparam.tuning.loss import loss_of
 from hparam.tuning.plan import TuningPlan
+from hparam.tuning.segments import Origin, Segments, before, by_id, parents
 from lr_batch import ChunkStore, Programs, StudyError, check
 from lr_batch.engine import (
-    Carry,
     ChunkPlan,
     ChunkResult,
-    Source,
+    HandOut,
     Task,
-    Terms,
-    gather_lanes,
-    run_chunk,
-    run_segment,
     run_tasks,
     run_within_memory,
-    segment_cadence,
-    terms_of,
     worker_devices,
 )
-
-
-class Origin(NamedTuple):
-    """Where a lane comes from: it will be known as `id`, goes on from segment `continues`, and is trained from step
-    `start` to `steps`."""
-
-    id: int
-    continues: int
-    start: int
-    steps: int
 
 
 class Trainer:
     """Turns proposals into losses, on all workers at once; what the store holds is not trained again.
 
-    The lanes of segments that may go on are kept in memory. A resumed search has only their rows: where one
+    The lanes of segments that may go on are kept, see `Segments`. A resumed search has only their rows: where one
     of them goes on it is trained again, to the same bits.
 
     Args:
@@ -52,7 +35,7 @@ class Trainer:
       store: keeps the rows of finished chunks.
       workers: as for `lr_batch.run`.
       programs: as for `lr_batch.run`.
-      width: as for `tune`.
+      width, hand_out: as for `tune`.
     """
 
     def __init__(
@@ -63,14 +46,15 @@ class Trainer:
         workers: int | None = None,
         programs: Programs | None = None,
         width: int | None = None,
+        hand_out: HandOut | None = None,
     ):
-        self.plan, self.store, self.programs = plan, store, programs or Programs()
-        self.devices, self.cadence = worker_devices(workers), plan.cadence
+        self.plan, self.store, self.hand_out = plan, store, hand_out
+        self.devices = worker_devices(workers)
         check(plan.study, to_goal=plan.to_goal)
         chunk_plan = ChunkPlan.of(plan.study, useful=plan.width, kept=width)
         self.chunk_plan = chunk_plan._replace(identity=plan.trial_identity(chunk_plan.identity))
         self.tasks: dict[int, Task] = {}  # by the ids of their segments
-        self.lanes: dict[int, Source] = {}  # of segments that may go on, by id
+        self.segments = Segments(plan.study, to_goal=plan.to_goal, programs=programs or Programs())
         self.trained_steps = 0  # of all lanes, in this process
         self.events: list[str] = []
 
@@ -79,7 +63,7 @@ class Trainer:
         losses: dict[int, float] = {}
 
         def is_finished(task):
-            self.tasks |= {origin.id: task for origin in task.origins}
+            self.tasks |= by_id([task])
             known = self._stored(task)
             losses.update(self._losses(task, known) if known else {})
             return known is not None
@@ -116,16 +100,32 @@ class Trainer:
         return task
 
     def _run(self, tasks: list[Task]) -> Iterable[tuple[Task, ChunkResult]]:
-        self._bring_back({origin.continues for task in tasks for origin in task.origins} - {FRESH})
-        for task, result, carry in run_tasks(tasks, self._run_task, self.devices):
-            if carry is not None:
-                self.lanes |= {origin.id: (carry, lane) for lane, origin in enumerate(task.origins)}
+        ran = self._run_here(tasks) if self.hand_out is None else self._run_elsewhere(tasks, self.hand_out)
+        for task, result in ran:
             self.trained_steps += int(np.maximum(result.steps - task.origins[0].start, 0).sum())
             yield task, result
 
+    def _run_here(self, tasks: list[Task]) -> Iterable[tuple[Task, ChunkResult]]:
+        self._bring_back({parent for task in tasks for parent in parents(task)})
+        yield from run_tasks(tasks, self._run_task, self.devices)
+
+    def _run_elsewhere(self, tasks: list[Task], hand_out: HandOut) -> Iterable[tuple[Task, ChunkResult]]:
+        """With all that each of them goes on from."""
+        handed = {task.chunk.id: task._replace(before=before(task, self.tasks)) for task in tasks}
+
+        def on_halved(halves: list[Task], event: str) -> None:
+            handed.update({half.chunk.id: half for half in halves})
+            self._note_halves(halves, event)
+
+        never_late = lambda: False
+        for chunk, result in hand_out(self.plan.study, list(handed.values()), on_halved, never_late):
+            if self.store is not None:
+                self.store.save(chunk, result)
+            yield handed[chunk.id], result
+
     def _bring_back(self, ids: set[int]) -> None:
-        """Trains segments again of which only the rows were stored."""
-        lost = {self.tasks[i].chunk.id: self.tasks[i] for i in ids if i not in self.lanes}
+        """Trains segments again of which only the rows were stored, as many at once as there are workers."""
+        lost = {self.tasks[i].chunk.id: self.tasks[i] for i in ids if i not in self.segments.lanes}
         if lost:
             fitting = self.chunk_plan.unfinished(lost.values(), lambda task: False, self._note_halves)
             list(self._run(fitting))
@@ -134,46 +134,19 @@ class Trainer:
         """In a worker's thread. Returns the two halves of a chunk that did not fit into memory."""
 
         def finish(task):
-            result, carry = self._train_chunk(task, device)
+            result = self.segments.run(task, device, store=self.store)
+            assert result is not None  # only what may be late stops before its end
             if self.store is not None:
                 self.store.save(task.chunk, result)
-            emit((task, result, carry))
+            emit((task, result))
 
         return run_within_memory(task, finish, self._note_halves)
 
     def _note_halves(self, halves: list[Task], event: str) -> None:
         if not halves:
             raise StudyError(f"tune: {event}")
+        self.tasks |= by_id(halves)
         self.events += [event] if event not in self.events else []
-
-    def _train_chunk(self, task: Task, device: jax.Device) -> tuple[ChunkResult, Carry | None]:
-        engine = self.programs.engine(
-            self.plan.study, task.width, self.chunk_plan.execution, max_evals=len(self.cadence)
-        )
-        terms = self._terms(task)
-        if (
-            task.origins[0].steps == FULL
-        ):  # nothing goes on from its end, and a long one is checkpointed on its way
-            result = run_chunk(engine, device, task.chunk, terms, store=self.store)
-            assert result is not None  # only what may be late stops before its end
-            return result, None
-        sources = [self.lanes[origin.continues] for origin in task.origins if origin.continues != FRESH]
-        carry = gather_lanes(sources, engine.axes, task.width) if sources else None
-        return run_segment(engine, device, task.chunk, terms, carry)
-
-    def _terms(self, task: Task) -> Terms:
-        study, origin = self.plan.study, task.origins[0]
-        cadence, num = segment_cadence(self.cadence, origin.start, origin.steps or study.max_steps)
-        return terms_of(
-            study.as_trained(task.chunk.settings, task.chunk.batch_size),
-            task.width,
-            batch_size=study.batch_table(task.chunk.batch_size),
-            cadence=cadence,
-            num_evals=num,
-            goal=study.goal if self.plan.to_goal else None,
-            time_constant=study.time_constant,
-            start=origin.start,
-        )
 
     def _losses(self, task: Task, result: ChunkResult) -> dict[int, float]:
         return {origin.id: self._loss(result, lane) for lane, origin in enumerate(task.origins)}

@@ -15,6 +15,7 @@ from hparam.tuning.confirm import Finalist, confirm
 from hparam.tuning.plan import TuningPlan
 from hparam.tuning.trainer import Trainer
 from lr_batch import ChunkStore, Programs
+from lr_batch.engine import HandOut
 from optim.arguments import explain_arguments
 
 
@@ -66,6 +67,7 @@ def tune(
     workers: int | None = None,
     programs: Programs | None = None,
     width: int | None = None,
+    hand_out: HandOut | None = None,
 ) -> Tuning:
     """Searches until `plan.trials` full-length trials are paid for.
 
@@ -79,8 +81,9 @@ def tune(
       workers: as for `lr_batch.run`.
       programs: as for `lr_batch.run`; searches over the same study at the same width share them.
       width: lanes of a chunk in `store`, of a search that goes on; the plan's, or fewer that fit, where None.
+      hand_out: trains the chunks elsewhere, round by round, see `runs.workers`; here where None.
     """
-    trainer = Trainer(plan, store, workers=workers, programs=programs, width=width)
+    trainer = Trainer(plan, store, workers=workers, programs=programs, width=width, hand_out=hand_out)
     rounds, state = [], plan.make_search().init()
     for told, state in search_rounds(plan, trainer.train):  # the last state is the search's
         rounds.append(told)

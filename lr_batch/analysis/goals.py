@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from lr_batch.analysis.critical_batch import MIN_BATCH_SIZES, CriticalBatchSize, critical_batch_size
 from lr_batch.problem.goal import parse_goal
@@ -51,15 +52,31 @@ def at_goal(result: Result, goal: Goal | str) -> Result:
     return _crossed(result, goal, _averages(result))
 
 
-def _averages(result: Result) -> list[np.ndarray]:
-    """The curves of the trials as the rule of reaching sees them."""
-    return [averaged(*curve, result.time_constant, result.goal.metric) for curve in result.curves]
+class Averages(NamedTuple):
+    """Trials that were evaluated at the same steps, side by side, as the rule of reaching sees them."""
+
+    trials: Int[np.ndarray, " trials"]
+    steps: Int[np.ndarray, " evals"]
+    values: Float[np.ndarray, "evals trials"]
 
 
-def _crossed(result: Result, goal: Goal, averages: Sequence[np.ndarray]) -> Result:
-    steps = np.array(
-        [crossing(curve.steps, average, goal) for curve, average in zip(result.curves, averages, strict=True)]
-    )
+def _averages(result: Result) -> list[Averages]:
+    together: dict[bytes, list[int]] = {}
+    for trial, curve in enumerate(result.curves):
+        together.setdefault(np.asarray(curve.steps).tobytes(), []).append(trial)
+    return [_side_by_side(result, np.array(trials)) for trials in together.values()]
+
+
+def _side_by_side(result: Result, trials: np.ndarray) -> Averages:
+    steps = np.asarray(result.curves[trials[0]].steps)
+    values = np.stack([result.curves[trial].values for trial in trials], axis=1)
+    return Averages(trials, steps, averaged(steps, values, result.time_constant, result.goal.metric))
+
+
+def _crossed(result: Result, goal: Goal, averages: Sequence[Averages]) -> Result:
+    steps = np.full(result.num_trials, np.nan)
+    for group in averages:
+        steps[group.trials] = crossing(group.steps, group.values, goal)
     lost = np.where(result.status == DIVERGED, DIVERGED, BUDGET)
     # A trial that reached the result's own goal and diverged later is known to have lived as long as its curve.
     status = np.where(np.isfinite(steps), REACHED, lost).astype(object)

@@ -32,7 +32,13 @@ LEVEL_STEPS = 2  # Newton steps of the levels: enough, they start from the reach
 # where a shape explains hardly any lane of the seed, the likelihood is flat and Newton's step has no end.
 LEVEL_BELOW = 3.0
 SEEDS_AT_ONCE = 8  # a sum over trials by seed costs trials times seeds
+MODELS_AT_ONCE = 128  # whose arrays stay in a core's cache
 COST_MAX = 8.0  # one lane can say no more than four standard deviations
+# Of many seeds the first ones say which models are hopeless: those that cost each seed more than the best one does by
+# `HOPELESS`, less four standard errors, in the mean. All seeds count for four, so a hopeless one has exp(-4 * 8) of the
+# probability of the best. With up to `PILOT_SEEDS` seeds all models are kept.
+PILOT_SEEDS, HOPELESS, ERRORS = 16, 8.0, 4.0
+NEVER = 1e6  # the cost of a hopeless model: its probability is 0
 
 
 class RateCells(NamedTuple):
@@ -78,10 +84,44 @@ def _centers(cells: RateCells) -> np.ndarray:
     return np.linspace(cells.log_rate[low], cells.log_rate[high], NUM_CENTERS if high > low else 1)
 
 
-def _grid(cells: RateCells, sd: float) -> Costs:
-    """Likelihood of every (optimum, shape) on the grid, each seed's level profiled out."""
+class Grid(NamedTuple):
+    """Likelihood of the models that are not hopeless, each seed's level profiled out.
+
+    Attributes:
+      likely: which (optimum, shape) they are [centers shapes].
+      costs: of these [models seeds].
+    """
+
+    likely: np.ndarray
+    costs: Costs
+
+    def cost_in(self, weights: Float[np.ndarray, "fits seeds"]) -> np.ndarray:
+        """Cost of every model [fits centers shapes] where seeds count by these weights."""
+        cost = np.full((len(weights), *self.likely.shape), NEVER)
+        cost[:, self.likely] = np.einsum("ms,fs->fm", self.costs.cost, weights)
+        return cost
+
+
+def _grid(cells: RateCells, sd: float) -> Grid:
+    """Of all models those that are not hopeless; more and more seeds are asked of fewer and fewer."""
     value, slope = basins(cells.log_rate - _centers(cells)[:, None, None])
-    return costs_of(value, slope, cells.log_steps, cells.log_bound, sd)
+    likely, asked = np.ones(value.shape[:-1], bool), 0
+    known = Costs(*np.empty((3, likely.sum(), 0)))
+    while asked < len(cells.log_steps):
+        if asked:
+            left = _hopeful(known.cost)
+            likely[likely], known = left, Costs(*(column[left] for column in known))
+        seeds = slice(asked, PILOT_SEEDS + 3 * asked)
+        more = costs_of(value[likely], slope[likely], cells.log_steps[seeds], cells.log_bound[seeds], sd)
+        known = Costs(*(np.concatenate(columns, axis=-1) for columns in zip(known, more, strict=True)))
+        asked = seeds.stop
+    return Grid(likely, known)
+
+
+def _hopeful(cost: Float[np.ndarray, "models seeds"]) -> np.ndarray:
+    """Which models may be near the best one, see `HOPELESS`."""
+    above = cost - cost[cost.mean(-1).argmin()]
+    return above.mean(-1) - ERRORS * above.std(-1) / np.sqrt(cost.shape[-1]) < HOPELESS
 
 
 def costs_of(
@@ -99,10 +139,19 @@ def costs_of(
       log_steps, log_bound: as in `RateCells`.
       sd: error of a single lane.
     """
-    starts = range(0, len(log_steps), SEEDS_AT_ONCE)
-    rows = [slice(start, start + SEEDS_AT_ONCE) for start in starts]
-    parts = [_costs(value, slope, log_steps[of], log_bound[of], sd) for of in rows]
-    return Costs(*(np.concatenate(columns, axis=-1) for columns in zip(*parts, strict=True)))
+    models, num_seeds = value.shape[:-1], len(log_steps)
+    value, slope = (column.reshape(-1, value.shape[-1]) for column in (value, slope))
+    found = Costs(*np.empty((3, len(value), num_seeds)))
+    for some in _slices(len(value), MODELS_AT_ONCE):
+        for seeds in _slices(num_seeds, SEEDS_AT_ONCE):
+            part = _costs(value[some], slope[some], log_steps[seeds], log_bound[seeds], sd)
+            for column, of_part in zip(found, part, strict=True):
+                column[some, seeds] = of_part
+    return Costs(*(column.reshape(*models, num_seeds) for column in found))
+
+
+def _slices(size: int, at_once: int) -> list[slice]:
+    return [slice(start, start + at_once) for start in range(0, size, at_once)]
 
 
 def _costs(
@@ -197,12 +246,12 @@ def _shape_prior(costs: Sequence[np.ndarray]) -> np.ndarray:
     return prior
 
 
-def _lane_sd(sd: float, grids: Sequence[Costs], cells: Sequence[RateCells]) -> float:
+def _lane_sd(sd: float, grids: Sequence[Grid], cells: Sequence[RateCells]) -> float:
     """Error of a single lane from the residuals of all batch sizes."""
-    costs = [grid.cost.sum(-1)[None] for grid in grids]
+    costs = [grid.cost_in(np.ones((1, grid.costs.cost.shape[-1]))) for grid in grids]
     prior = _shape_prior(costs)
     chi_sq = sum(
-        float((_weights(cost, prior)[0] * grid.chi_sq.sum(-1)).sum())
+        float((_weights(cost, prior)[0][grid.likely] * grid.costs.chi_sq.sum(-1)).sum())
         for cost, grid in zip(costs, grids, strict=True)
     )
     # Each seed's level and, per batch size, optimum and shape are fitted.
@@ -210,13 +259,14 @@ def _lane_sd(sd: float, grids: Sequence[Costs], cells: Sequence[RateCells]) -> f
     return float(np.clip(sd * np.sqrt(chi_sq / free), SD_MIN, SD_MAX)) if free > 4 else sd
 
 
-def _summary(cells: RateCells, grid: Costs, weights: np.ndarray) -> RateFit:
+def _summary(cells: RateCells, grid: Grid, weights: np.ndarray) -> RateFit:
     """Posterior means of optimum and levels: a median would jump from one rate of the grid to the next."""
-    centers, mass = _centers(cells), weights.sum(2)
+    centers, mass, levels_of = _centers(cells), weights.sum(2), grid.costs.levels
     log_rate = mass @ centers
     rate_sd = np.sqrt(mass[0] @ (centers - log_rate[0]) ** 2)
-    levels = np.einsum("fcl,cls->fs", weights, grid.levels)
-    shape_sd = np.sqrt((weights[0] * (grid.levels.mean(-1) - levels[0].mean()) ** 2).sum())
+    weights = weights[:, grid.likely]
+    levels = np.einsum("fm,ms->fs", weights, levels_of)
+    shape_sd = np.sqrt((weights[0] * (levels_of.mean(-1) - levels[0].mean()) ** 2).sum())
     return RateFit(log_rate, levels, float(rate_sd), float(shape_sd))
 
 
@@ -267,8 +317,7 @@ def fit_rates(
         if abs(np.log(sd / fitted_sd)) < 0.1:
             break
     costs = [
-        np.einsum("cls,fs->fcl", grid.cost, seed_weights(h, own, everyone))
-        for grid, h, own in zip(grids, heard, seeds, strict=True)
+        grid.cost_in(seed_weights(h, own, everyone)) for grid, h, own in zip(grids, heard, seeds, strict=True)
     ]
     prior = _shape_prior(costs)
     fits = (_summary(c, g, _weights(cost, prior)) for c, g, cost in zip(cells, grids, costs, strict=True))

@@ -7,7 +7,7 @@ the plan of a chunk and its programs from here, and what is traced from `lr_batc
 from lr_batch.engine.cadence import ROWS, Cadence, cadence_at, cadence_of, evaluation_steps
 from lr_batch.engine.chunk import Checkpoint, Chunk, ChunkResult, ChunkStore, fingerprint
 from lr_batch.engine.chunk_plan import ChunkPlan, HandOut, Task, halved, is_out_of_memory, run_within_memory
-from lr_batch.engine.chunk_run import run_chunk
+from lr_batch.engine.chunk_run import restored, run_chunk
 from lr_batch.engine.execution_choice import choose_execution
 from lr_batch.engine.expected_steps import expected_steps
 from lr_batch.engine.identity import Identity, program_hash
@@ -77,6 +77,7 @@ __all__ = [
     "padded",
     "products",
     "program_hash",
+    "restored",
     "run_chunk",
     "run_segment",
     "run_task",

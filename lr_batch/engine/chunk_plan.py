@@ -23,13 +23,15 @@ class Task(NamedTuple):
     """A chunk to run, and the lanes of its program.
 
     `first` is the fewest steps to goal known at its batch size and seed; `origins[i]` holds what the caller has to
-    know of lane i, and stays with it when the chunk is cut.
+    know of lane i, and stays with it when the chunk is cut; `before` are chunks from whose lanes it goes on, the oldest
+    first, where it is handed to who may not have them.
     """
 
     chunk: Chunk
     width: int
     first: float = np.inf
     origins: tuple[Any, ...] = ()
+    before: tuple[Any, ...] = ()  # tasks
 
     def halves(self) -> list[Task]:
         """The same trials in chunks of half the width; none where a single trial was too large."""

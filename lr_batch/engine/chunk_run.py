@@ -53,10 +53,8 @@ def run_chunk(
         engine.prepare(device, program)
     began = saved = time.monotonic()
     carry = engine.start(device, terms, chunk.seed, valid, first)
-    if isinstance(known, Checkpoint) and shapes(known.carry) == shapes(
-        carry
-    ):  # else lanes of another version
-        carry = jax.tree.unflatten(jax.tree.structure(carry), jax.tree.leaves(known.carry))
+    if isinstance(known, Checkpoint):
+        carry = restored(known, carry) or carry
     seconds_per_step = None
     with engine.feed(device, carry, terms) as feed:
         while bool(carry.running):
@@ -74,6 +72,13 @@ def run_chunk(
             if late:
                 return None
     return rows(jax.device_get(carry), chunk, terms, engine.width, device, time.monotonic() - began)
+
+
+def restored(kept: Checkpoint, fresh: Carry) -> Carry | None:
+    """Kept lanes, as the chunk that `fresh` begins; None where they are of another version."""
+    if shapes(kept.carry) != shapes(fresh):
+        return None
+    return jax.tree.unflatten(jax.tree.structure(fresh), jax.tree.leaves(kept.carry))
 
 
 def shapes(tree: PyTree) -> list[tuple[int, ...]]:

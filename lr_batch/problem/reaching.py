@@ -128,18 +128,21 @@ def averaged(
     return from_scale(metric, average)
 
 
-def crossing(steps: Int[np.ndarray, " evals"], average: Float[np.ndarray, " evals"], goal: Goal) -> float:
+def crossing(
+    steps: Int[np.ndarray, " evals"], average: Float[np.ndarray, "evals ..."], goal: Goal
+) -> Float[np.ndarray, "..."]:
     """The step at which the line between two averages meets the goal; NaN where it is never reached.
 
-    >>> crossing(np.array([0, 1, 2, 4]), np.array([3.0, 2.0, 1.0, 0.5]), Goal("loss", 0.75))
+    >>> float(crossing(np.array([0, 1, 2, 4]), np.array([3.0, 2.0, 1.0, 0.5]), Goal("loss", 0.75)))
     3.0
     """
-    good = np.flatnonzero(goal.is_met(average))
-    if not len(good):
-        return float("nan")
-    i = int(good[0])
-    if i == 0:
-        return float(steps[0])
-    before, now, threshold = (on_scale(goal.metric, v) for v in (average[i - 1], average[i], goal.threshold))
-    share = (before - threshold) / (before - now)
-    return float(steps[i - 1] + share * (steps[i] - steps[i - 1]))
+    if not len(steps):
+        return np.full(average.shape[1:], np.nan)
+    good = goal.is_met(average)
+    now = np.argmax(good, axis=0)
+    before = np.maximum(now - 1, 0)
+    at = lambda i: on_scale(goal.metric, np.take_along_axis(average, i[None], axis=0)[0])
+    with np.errstate(all="ignore"):  # where there is no evaluation before, or none is good
+        share = (at(before) - on_scale(goal.metric, goal.threshold)) / (at(before) - at(now))
+        between = np.where(now > before, steps[before] + share * (steps[now] - steps[before]), steps[now])
+    return np.where(good.any(axis=0), between, np.nan)

@@ -16,6 +16,7 @@ from runs.commands.options import optional
 if TYPE_CHECKING:
     from runs.workers.folder import WorkFolder
     from runs.workers.hand_out import FolderHandOut
+    from runs.workers.specification import Tuned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +33,14 @@ class ElsewhereOptions:
 
     @contextlib.contextmanager
     def hand_outs(
-        self, workload: str, optimizers: Mapping[str, str]
+        self, workload: str, optimizers: Mapping[str, str], *, tuned: Tuned | None = None
     ) -> Generator[dict[str, FolderHandOut], None, None]:
         """Who the chunks of each study are handed to; empty where this process trains.
 
         Args:
           workload: as it was typed.
           optimizers: of each study, as they were typed, by the name of the study.
+          tuned: of a search.
 
         Raises:
           runs.workers.errors.WorkersError: at the end, where a worker died with a chunk too often; all else is
@@ -57,12 +59,16 @@ class ElsewhereOptions:
         from runs.workers.specification import Sources
 
         with self._folder() as (folder, check):
-            options = {"allow_mixed": self.allow_mixed, "say": say, "check": check}
+            options = {"tuned": tuned, "allow_mixed": self.allow_mixed, "say": say, "check": check}
             handed = {
                 name: FolderHandOut(folder, Sources(workload, optimizer), **options)
                 for name, optimizer in optimizers.items()
             }
-            yield handed
+            try:
+                yield handed
+            finally:
+                for one in handed.values():
+                    one.end()
         given_up = [line for one in handed.values() for line in one.given_up]
         if given_up:
             raise WorkersError("; ".join(given_up))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from runs import load, parse
+from runs.commands.elsewhere import ElsewhereOptions
 from runs.commands.options import WHOLE, Settings, optional
 from runs.commands.search_options import Options, Spaces, complete_space, parse_option
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from hparam.tuning import TuningPlan
     from optim import Optimizer
 
+TUNE = "tune"
 EPOCHS = 10  # of the default budget
 
 
@@ -63,13 +65,17 @@ class Tune:
     """Folder of the search. Default: ./lr-batch-results/NAME. The same command again resumes there."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the summary alone, as JSON, on stdout."""
+    elsewhere: Annotated[ElsewhereOptions, tyro.conf.arg(name="")] = ElsewhereOptions()
 
     def __call__(self) -> None:
         from runs.tune.outcome import print_outcome, write_outcome
         from runs.tune.run import tune_in_folder
+        from runs.workers.specification import Tuned
         from runs.write import json_text
 
-        folder, tuning = tune_in_folder(self.plan(), self.out)
+        plan, optimizers = self.plan(), {TUNE: self.optimizer}
+        with self.elsewhere.hand_outs(self.workload, optimizers, tuned=Tuned(plan.to_goal)) as elsewhere:
+            folder, tuning = tune_in_folder(plan, self.out, elsewhere.get(TUNE))
         summary = write_outcome(tuning, folder)
         if self.json:
             print(json_text(summary))

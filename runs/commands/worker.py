@@ -14,9 +14,10 @@ from runs.commands.options import WHOLE, optional
 
 @dataclasses.dataclass(frozen=True)
 class Worker:
-    """Train the chunks that `lr-batch curve --workers-dir DIR` hands out. Start as many as there are machines.
+    """Train the chunks that `curve`, `compare` and `tune` hand out with --workers-dir DIR.
 
-    DIR must be seen by all of them. Ctrl-C and SIGTERM keep the lanes of the chunks in flight and give them back.
+    Start as many as there are machines; DIR must be seen by all of them. Ctrl-C and SIGTERM keep the lanes of the chunks
+    in flight and give them back.
     """
 
     folder: Folder

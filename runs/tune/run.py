@@ -13,6 +13,7 @@ from runs.folder import default_folder, results
 from runs.status.news import telling
 from runs.tune.live import LiveBest
 from runs.tune.stored import asked
+from runs.workers.hand_out import FolderHandOut
 
 FRESH = "fresh seeds begin at "  # event of the store
 
@@ -23,8 +24,10 @@ def search_folder(plan: TuningPlan) -> Path:
     return default_folder("tune", names, plan.description)
 
 
-def tune_in_folder(plan: TuningPlan, folder: Path | None = None) -> tuple[Path, Tuning]:
-    """Runs what is missing of the search in its folder.
+def tune_in_folder(
+    plan: TuningPlan, folder: Path | None = None, hand_out: FolderHandOut | None = None
+) -> tuple[Path, Tuning]:
+    """Runs what is missing of the search in its folder; `hand_out` trains its chunks, this process where None.
 
     Raises:
       runs.store.StoreError: if the folder cannot be used or holds another search.
@@ -35,7 +38,9 @@ def tune_in_folder(plan: TuningPlan, folder: Path | None = None) -> tuple[Path, 
     with results(folder, "tune", plan.description) as store:
         title = f"{plan.study.workload.name} with {plan.study.optimizer_name}, {plan.search}"
         with telling(folder, title) as teller, LiveBest(plan, tell=teller.say) as live:
-            tuning = tune(plan, store, live, width=known_width(store))
+            if hand_out is not None:
+                hand_out.trained_on = hand_out.trained_on or store.device
+            tuning = tune(plan, store, live, width=known_width(store), hand_out=hand_out)
         for event in (f"{FRESH}{first_fresh_seed(tuning)}", asked(plan)):
             if event not in store.events[-2:]:
                 store.record(event)

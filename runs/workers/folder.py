@@ -5,6 +5,7 @@
     results/ID.json       what has become of it, until the study has stored it
     dead/ID.N.json        the Nth time that a worker was lost with a chunk
     lanes/ID/             lanes of a long chunk, so that another worker can go on with them
+    ends/SEARCH/ID/       lanes of a finished chunk of a search, of which some may be trained further
     workers/TOKEN.json    a worker; the time of its last change is its heartbeat
 
 Every name is made whole in one step (a rename, or a link that fails where the name is taken), so any number of
@@ -27,7 +28,9 @@ from runs.workers.errors import Damaged, NotAWorkFolder
 
 FORMAT = 1
 MARKER = "lr-batch-workers.json"
-CHUNKS, CLAIMS, RESULTS, DEAD, LANES, WORKERS = "chunks", "claims", "results", "dead", "lanes", "workers"
+CHUNKS, CLAIMS, RESULTS, DEAD = "chunks", "claims", "results", "dead"
+LANES, ENDS, WORKERS = "lanes", "ends", "workers"
+FOLDERS = (CHUNKS, CLAIMS, RESULTS, DEAD, LANES, ENDS, WORKERS)
 ENDING = ".json"
 
 
@@ -166,6 +169,13 @@ class WorkFolder:
         """Both sides do it when a chunk is finished, at the same time perhaps."""
         shutil.rmtree(self.lanes(chunk), ignore_errors=True)
 
+    def ends(self, search: str, chunk: str) -> Path:
+        return self.path / ENDS / search / chunk
+
+    def discard_ends(self, search: str) -> None:
+        """Once no chunk of a search is handed out any more."""
+        shutil.rmtree(self.path / ENDS / search, ignore_errors=True)
+
     # Who lives.
 
     def worker_file(self, worker: str) -> Path:
@@ -233,7 +243,7 @@ def _prepare(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
         _refuse_strangers(path)
-        for name in (CHUNKS, CLAIMS, RESULTS, DEAD, LANES, WORKERS):
+        for name in FOLDERS:
             (path / name).mkdir(exist_ok=True)
         if not (path / MARKER).exists():
             documents.write_surely(path / MARKER, {"format": FORMAT})
@@ -249,9 +259,7 @@ def _refuse_strangers(path: Path) -> None:
             f"{path}: everybody may write to it, and what is in it names code to run; chmod o-w it"
         )
     if not (path / MARKER).exists():
-        foreign = [
-            name for name in os.listdir(path) if name not in (CHUNKS, CLAIMS, RESULTS, DEAD, LANES, WORKERS)
-        ]
+        foreign = [name for name in os.listdir(path) if name not in FOLDERS]
         foreign = [name for name in foreign if not name.startswith(".lr-batch-")]
         if foreign:
             raise NotAWorkFolder(f"{path}: holds {foreign[0]}, no chunks for workers; name an empty folder")

@@ -14,7 +14,7 @@ from runs.workers.errors import Damaged
 from runs.workers.folder import WorkFolder, id_of, name_of
 from runs.workers.outcome import rows_of
 from runs.workers.pulse import PATIENCE, Watch
-from runs.workers.specification import Sources, Terms, of_study, specification, versions
+from runs.workers.specification import Sources, Terms, Tuned, of_study, search_id, specification, versions
 
 WINDOW = 512  # chunks in the folder at a time
 RETRIES = 2  # times that a chunk is handed out again after its worker died
@@ -26,7 +26,7 @@ OnHalved = Callable[[list[Task], str], None]
 
 
 class FolderHandOut:
-    """A `lr_batch.engine.HandOut` for `lr_batch.run`.
+    """A `lr_batch.engine.HandOut` for `lr_batch.run` and `hparam.tune`.
 
     A chunk is planned as if it were trained here, and knows nothing of the others but the best steps of the rounds
     before: so its rows are the same whoever trains it. Results that wait from an earlier run are taken in.
@@ -34,6 +34,7 @@ class FolderHandOut:
     Args:
       folder: that the workers see.
       sources: of the study's workload and optimizer.
+      tuned: of a search.
       allow_mixed: takes rows of other devices and versions, and marks them.
       patience: seconds without a heartbeat after which a worker on another machine is taken for dead.
       say: prints a line for people.
@@ -49,22 +50,31 @@ class FolderHandOut:
         folder: WorkFolder,
         sources: Sources,
         *,
+        tuned: Tuned | None = None,
         allow_mixed: bool = False,
         patience: float = PATIENCE,
         say: Callable[[str], None] = lambda line: None,
         check: Callable[[], None] = lambda: None,
     ):
-        self.check = check
+        self.check, self.tuned = check, tuned
         self.folder, self.sources, self.allow_mixed, self.say = folder, sources, allow_mixed, say
         self.watch = Watch(folder, patience)
         self.given_up: list[str] = []
         self.trained_on: str | None = None
         self._said: set[str] = set()
+        self._searches: set[str] = set()
 
     def __call__(
         self, study: Study, tasks: Sequence[Task], on_halved: OnHalved, is_late: Callable[[], bool]
     ) -> Iterator[tuple[Chunk, ChunkResult]]:
+        if self.tuned:
+            self._searches |= {search_id(task.chunk) for task in tasks[:1]}
         yield from _Round(self, study, tasks, on_halved).run(is_late)
+
+    def end(self) -> None:
+        """Nothing is handed out any more: removes what only another round would have needed."""
+        for search in self._searches:
+            self.folder.discard_ends(search)
 
     def terms(self) -> Terms:
         """What workers must be."""
@@ -91,7 +101,7 @@ class _Round:
 
     def __init__(self, owner: FolderHandOut, study: Study, tasks: Sequence[Task], on_halved: OnHalved):
         self.owner, self.folder, self.on_halved = owner, owner.folder, on_halved
-        self.study, self.todo = of_study(study, owner.sources), deque(tasks)
+        self.study, self.todo = of_study(study, owner.sources, owner.tuned), deque(tasks)
         self.out: dict[str, Task] = {}
         self.names = {id_of(name): name for name in self.folder.waiting()}  # some may be of a run before
         self.done: set[str] = set()

@@ -24,6 +24,7 @@ from runs.workers.pulse import Pulse
 PER_SLOT = 2  # chunks that Ray has for each of its slots: one that runs and one that waits
 LOOK_SECONDS = 0.2
 ANSWER_SECONDS = 10.0
+PASSED = ("JAX_", "XLA_")
 
 
 def train(said: dict[str, Any], on_gpu: bool) -> bytes:
@@ -127,13 +128,19 @@ def connect(address: str) -> Any:
         if address != "auto":
             host, _, port = address.rpartition(":")
             socket.create_connection((host, int(port)), ANSWER_SECONDS).close()  # Ray would try for minutes
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, runtime_env=runtime_env())
     except (OSError, RuntimeError, ValueError) as error:
         said = str(error).strip().partition("\n")[0]
         raise WorkersError(
             f"--ray {address}: no cluster answers: {said}; start one by: ray start --head"
         ) from error
     return ray
+
+
+def runtime_env() -> dict[str, dict[str, str]]:
+    """What of this process's environment JAX reads as it is imported, for Ray's processes."""
+    passed = {name: value for name, value in os.environ.items() if name.startswith(PASSED)}
+    return {"env_vars": passed}
 
 
 def main(address: str, folder: str) -> int:

@@ -7,8 +7,10 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from hparam.tuning.plan import trial_identity
+from hparam.tuning.segments import Origin
 from lr_batch import BatchSchedule, Goal, Length, Schedule, Study
-from lr_batch.engine import Chunk, Identity, Task
+from lr_batch.engine import Chunk, Identity, Task, fingerprint
 from runs.store.rows import versions
 from runs.workers import sources
 from runs.workers.errors import Damaged, Unfit
@@ -38,6 +40,16 @@ class Sources(NamedTuple):
     optimizer: str
 
 
+class Tuned(NamedTuple):
+    """What a worker must know of a search beside its study.
+
+    Attributes:
+      to_goal: whether trials race to the goal, see `hparam.TuningPlan`.
+    """
+
+    to_goal: bool
+
+
 class Terms(NamedTuple):
     """What a worker must be to train a study's chunks.
 
@@ -50,9 +62,10 @@ class Terms(NamedTuple):
     device: str | None = None
 
 
-def of_study(study: Study, given: Sources) -> dict[str, Any]:
-    """The study as a worker makes it again."""
+def of_study(study: Study, given: Sources, tuned: Tuned | None = None) -> dict[str, Any]:
+    """The study as a worker makes it again; that of a search with what `tuned` says."""
     return {
+        **({"tuned": tuned._asdict()} if tuned else {}),
         "workload": sources.described("workload", given.workload),
         "optimizer": sources.described("--optimizer", given.optimizer),
         "regularizer": study.regularizer and study.regularizer.name,
@@ -74,18 +87,22 @@ def of_study(study: Study, given: Sources) -> dict[str, Any]:
 
 def specification(study: Mapping[str, Any], task: Task, terms: Terms) -> dict[str, Any]:
     """The chunk of a task; `study` is what `of_study` gives."""
+    return {"format": FORMAT, "study": study, "terms": terms._asdict(), **_of_task(task)}
+
+
+def _of_task(task: Task) -> dict[str, Any]:
+    """With the chunks that its segments go on from, if it is of a search."""
     chunk = task.chunk
     return {
-        "format": FORMAT,
         "chunk": chunk.id,
-        "study": study,
         "identity": chunk.identity.described(),
         "batch_size": chunk.batch_size,
         "seed": chunk.seed,
         "settings": [dict(setting) for setting in chunk.settings],
         "width": task.width,
         "first": task.first if math.isfinite(task.first) else None,
-        "terms": terms._asdict(),
+        **({"origins": [list(origin) for origin in task.origins]} if task.origins else {}),
+        **({"before": [_of_task(older) for older in task.before]} if task.before else {}),
     }
 
 
@@ -101,12 +118,25 @@ def task_of(document: Mapping[str, Any]) -> Task:
         settings = tuple(dict(setting) for setting in document["settings"])
         chunk = Chunk(identity, int(document["batch_size"]), int(document["seed"]), settings)
         first = math.inf if document["first"] is None else float(document["first"])
-        task, named = Task(chunk, int(document["width"]), first), document["chunk"]
+        origins = tuple(Origin(*map(int, origin)) for origin in document.get("origins", ()))
+        before = tuple(task_of(older) for older in document.get("before", ()))
+        task, named = Task(chunk, int(document["width"]), first, origins, before), document["chunk"]
     except (KeyError, TypeError, ValueError) as error:
         raise Damaged(f"a specification that cannot be read: {error!r}") from error
     if chunk.id != named:
         raise Damaged(f"the specification of chunk {named} holds another one")
     return task
+
+
+def search_id(chunk: Chunk) -> str:
+    """The same for all chunks that can go on from each other."""
+    return fingerprint([chunk.identity._replace(segment=None, width=0).described(), chunk.batch_size])
+
+
+def tuned_of(document: Mapping[str, Any]) -> Tuned | None:
+    """What a specification says of its search; None where it is of a study."""
+    said = document["study"].get("tuned")
+    return Tuned(**said) if said else None
 
 
 def study_of(document: Mapping[str, Any], identity: Identity) -> Study:
@@ -138,7 +168,7 @@ def study_of(document: Mapping[str, Any], identity: Identity) -> Study:
         evaluation_growth=said["evaluation_growth"],
         evaluation_share=said["evaluation_share"],
     )
-    _refuse_another(study, identity, any_version=document["terms"]["versions"] is None)
+    _refuse_another(study, identity, tuned_of(document), any_version=document["terms"]["versions"] is None)
     return study
 
 
@@ -147,13 +177,14 @@ def refuse_unfit(terms: Mapping[str, Any], device: str) -> None:
     for what, here in (("versions", versions()), ("device", device)):
         if terms[what] not in (None, here):
             raise Unfit(
-                f"the study is trained with {what} {terms[what]}, here are {here}; lr-batch curve --allow-mixed takes "
-                "both and marks the rows"
+                f"the study is trained with {what} {terms[what]}, here are {here}; --allow-mixed takes both and "
+                "marks the rows"
             )
 
 
-def _refuse_another(study: Study, identity: Identity, *, any_version: bool) -> None:
+def _refuse_another(study: Study, identity: Identity, tuned: Tuned | None, *, any_version: bool) -> None:
     here = Identity.of(study, width=identity.width, execution=identity.lanes)
+    here = trial_identity(here, study.goal, tuned.to_goal) if tuned else here
     left_out = ("segment", *(OF_VERSION if any_version and here.jax != identity.jax else ()))
     differing = [
         name

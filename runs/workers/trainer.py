@@ -8,27 +8,34 @@ from typing import Any, NamedTuple
 
 import jax
 
+from hparam.tuning.segments import Segments
 from lr_batch import Programs, Study, StudyError
-from lr_batch.engine import ChunkStore, Task, is_out_of_memory, run_task
+from lr_batch.engine import ChunkResult, ChunkStore, Task, is_out_of_memory, run_task
 from runs.store import StoreError
 from runs.workers import outcome
 from runs.workers.errors import Unfit, WorkersError
-from runs.workers.specification import refuse_unfit, study_of, task_of
+from runs.workers.specification import Tuned, refuse_unfit, study_of, task_of, tuned_of
+
+KEPT_LANES = 256  # of a search, at their ends, in memory
 
 
 class Job(NamedTuple):
-    """A chunk and its study as this process has made it."""
+    """A chunk and its study, or its search, as this process has made it."""
 
-    study: Study
+    study: Study | Segments
     task: Task
 
 
 class Trainer:
-    """Trains chunks of any number of studies."""
+    """Trains chunks of any number of studies and searches.
 
-    def __init__(self) -> None:
-        self.programs = Programs()
-        self._studies: dict[str, Study | Unfit] = {}
+    Args:
+      ends: keeps lanes of segments for other workers too, see `hparam.tuning.segments`.
+    """
+
+    def __init__(self, ends: ChunkStore | None = None) -> None:
+        self.programs, self.ends = Programs(), ends
+        self._studies: dict[str, Study | Segments | Unfit] = {}
 
     def job(self, said: Mapping[str, Any], device: jax.Device) -> Job:
         """What a specification asks for.
@@ -41,18 +48,25 @@ class Trainer:
         refuse_unfit(said["terms"], device.device_kind)
         return Job(self._study(said, task), task)
 
-    def _study(self, said: Mapping[str, Any], task: Task) -> Study:
+    def _study(self, said: Mapping[str, Any], task: Task) -> Study | Segments:
         identity = task.chunk.identity
-        key = json.dumps([said["study"], identity.described(), said["terms"]["versions"]], sort_keys=True)
+        any_segment = identity._replace(segment=None).described()
+        key = json.dumps([said["study"], any_segment, said["terms"]["versions"]], sort_keys=True)
         if key not in self._studies:
             try:
-                self._studies[key] = study_of(said, identity)
+                self._studies[key] = self._searched(study_of(said, identity), tuned_of(said))
             except (Unfit, ValueError, StudyError) as error:
                 self._studies[key] = Unfit(str(error))
         study = self._studies[key]
         if isinstance(study, Unfit):
             raise study
         return study
+
+    def _searched(self, study: Study, tuned: Tuned | None) -> Study | Segments:
+        if tuned is None:
+            return study
+        options = {"programs": self.programs, "ends": self.ends, "kept": KEPT_LANES}
+        return Segments(study, to_goal=tuned.to_goal, **options)
 
     def document(
         self,
@@ -69,7 +83,7 @@ class Trainer:
         """
         chunk = job.task.chunk
         try:
-            rows = run_task(job.study, job.task, device, self.programs, store=store, is_late=is_late)
+            rows = self._rows(job, device, store, is_late)
         except (OSError, StoreError, WorkersError):
             raise
         except Exception as error:
@@ -77,3 +91,10 @@ class Trainer:
             said = f"{job.task}: {type(error).__name__}: {' '.join(str(error).split())[:500]}"
             return outcome.of_failure(chunk.id, said, memory=full)
         return None if rows is None else outcome.of_rows(chunk, rows)
+
+    def _rows(
+        self, job: Job, device: jax.Device, store: ChunkStore | None, is_late: Callable[[], bool]
+    ) -> ChunkResult | None:
+        if isinstance(job.study, Segments):
+            return job.study.run(job.task, device, store=store, is_late=is_late)
+        return run_task(job.study, job.task, device, self.programs, store=store, is_late=is_late)

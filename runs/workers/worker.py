@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from runs.store.rows import versions
 from runs.workers.errors import Damaged, Unfit, WorkersError
 from runs.workers.folder import WorkFolder
 from runs.workers.pulse import Pulse
+from runs.workers.specification import search_id
 from runs.workers.trainer import Job, Trainer
 
 LOOK_SECONDS = 0.5  # between two looks at a folder in which nothing waits
@@ -47,6 +49,24 @@ class Lanes:
             save_checkpoint(self.folder.lanes(chunk.id), outcome)
 
 
+class Ends:
+    """Keeps the lanes of segments of a search in the shared folder, at their ends: who goes on with them need not train
+    them again. What goes wrong with them costs that time and no chunk."""
+
+    def __init__(self, folder: WorkFolder, worker: str):
+        self.folder, self.worker = folder, worker
+
+    def load(self, chunk: Chunk) -> ChunkResult | Checkpoint | None:
+        with contextlib.suppress(OSError, StoreError, ValueError):
+            return load_checkpoint(self.folder.ends(search_id(chunk), chunk.id))
+        return None
+
+    def save(self, chunk: Chunk, outcome: ChunkResult | Checkpoint) -> None:
+        if isinstance(outcome, Checkpoint) and self.folder.holds(chunk.id, self.worker):
+            with contextlib.suppress(OSError, StoreError):
+                save_checkpoint(self.folder.ends(search_id(chunk), chunk.id), outcome)
+
+
 class Worker:
     """The state of one worker process.
 
@@ -66,9 +86,10 @@ class Worker:
         say: Callable[[str], None] = lambda line: None,
     ):
         self.folder, self.limits, self.say = folder, limits, say
-        self.devices, self.trainer = worker_devices(slots), Trainer()
+        self.devices = worker_devices(slots)
         kind = self.devices[0].device_kind
         self.pulse = Pulse(folder, {"device": kind, "versions": versions(), "slots": len(self.devices)})
+        self.trainer = Trainer(Ends(folder, self.pulse.token))
         self.began = self.at_work = time.monotonic()
         self.begun, self.delivered = 0, 0
         self._stop, self._choosing = threading.Event(), threading.Lock()
