@@ -5,7 +5,7 @@
 Made-up trials of 11 batch sizes and 64 rates, with curves that cross the goal; more seeds make more trials. Each size
 is written, opened and read in processes of their own, as a user's commands would be; times are of the processor, without
 Python's start. Half an hour, nearly all of it for the million, whose fit is left out; expect under 200 bytes of a trial
-beside its curve, and seconds for 100,000 of all but the fit.
+beside its curve, and seconds for 100,000.
 """
 
 from __future__ import annotations

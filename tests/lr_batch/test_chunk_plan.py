@@ -7,7 +7,7 @@ from tiny import sgd, tiny_study, tiny_workload
 
 import lr_batch
 from hparam import Space, TuningPlan, log, study_of, tune
-from hparam.tuning import trainer
+from hparam.tuning import segments
 from lr_batch import StudyError, generalization
 from lr_batch.engine import Identity
 from lr_batch.engine.chunk_plan import ChunkPlan, run_within_memory
@@ -108,8 +108,8 @@ def test_a_search_goes_on_with_half_the_lanes(monkeypatch):
     )
     wide = tune(plan)
     for name in ("run_chunk", "run_segment"):
-        small = out_of_memory_above(2, getattr(trainer, name), lambda engine, *args: engine.width)
-        monkeypatch.setattr(trainer, name, small)
+        small = out_of_memory_above(2, getattr(segments, name), lambda engine, *args: engine.width)
+        monkeypatch.setattr(segments, name, small)
     narrow = tune(plan)
     assert any("out of memory with 4 lanes, went on with 2" in note for note in narrow.notes)
     assert wide.events == () and len(narrow.rounds) == len(wide.rounds)

@@ -164,7 +164,22 @@ def test_level_of_a_seed_is_the_maximum_of_its_tobit_likelihood():
     best = levels[log_likelihood.argmax()]
     lucky = np.average((log_steps - value)[1:3], weights=lane_sd[1:3] ** -2)
     assert best - lucky > 0.02
-    assert rate_fit._grid(cells, sd).levels[center, shape, 0] == pytest.approx(best, abs=0.003)
+    grid = rate_fit._grid(cells, sd)
+    levels = grid.costs.levels.reshape(*grid.likely.shape, 1)
+    assert levels[center, shape, 0] == pytest.approx(best, abs=0.003)
+
+
+def test_hopeless_models_are_left_out_of_many_seeds_and_nothing_else_changes(monkeypatch):
+    rng, log_rate, seeds = np.random.default_rng(0), np.linspace(-4.0, 0.5, 24), np.arange(40)
+    steps = rate_shapes.cliff(log_rate, np.asarray(3.0))[0] + 0.1 * rng.standard_normal((40, 24))
+    reached = np.isfinite(steps) & (steps < 1.0)
+    cells = rate_fit.RateCells(log_rate, np.where(reached, steps, np.nan), np.ones_like(steps))
+    (fewer,) = rate_fit.fit_rates([cells], [seeds], range(40))
+    assert rate_fit._grid(cells, 0.1).likely.mean() < 0.3
+    monkeypatch.setattr(rate_fit, "PILOT_SEEDS", len(seeds))
+    (every,) = rate_fit.fit_rates([cells], [seeds], range(40))
+    for one, other in zip(fewer, every, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9)
 
 
 def test_censored_mean_is_the_maximum_of_its_likelihood():
