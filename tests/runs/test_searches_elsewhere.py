@@ -88,7 +88,9 @@ def by_strangers(plan, model, path):
 
 
 def assert_losses(found, expected):
-    assert [told.losses.tolist() for told in found.rounds] == [told.losses.tolist() for told in expected.rounds]
+    assert [told.losses.tolist() for told in found.rounds] == [
+        told.losses.tolist() for told in expected.rounds
+    ]
     assert [one.fresh.tolist() for one in found.finalists] == [
         one.fresh.tolist() for one in expected.finalists
     ]
