@@ -24,6 +24,7 @@ from lr_batch.analysis.ranking import Ranked, ranking
 from lr_batch.analysis.strength import BestStrength, StrengthRow, best_strengths, strength_rows
 from lr_batch.checks import check
 from lr_batch.data.records import records
+from lr_batch.data.texts import texts
 from lr_batch.design import CHOICE, Asked, Axis, Design, Rounds, Searched
 from lr_batch.engine.chunk import ChunkStore
 from lr_batch.engine.placement import streamed
@@ -35,6 +36,7 @@ from lr_batch.noise.dual_norms import NormScales, norm_scales
 from lr_batch.noise.measure import measure_noise_scale
 from lr_batch.noise.scale import NoiseScale, gradient_noise_scale
 from lr_batch.noise.training import NoisePoint, TrainingNoise, noise_along_training
+from lr_batch.problem.augmentation import Augmentation
 from lr_batch.problem.batch_schedule import BatchSchedule, steps_of_trials
 from lr_batch.problem.from_arrays import from_arrays
 from lr_batch.problem.lengths import Length, parse_length, steps_within
@@ -64,6 +66,7 @@ __all__ = [
     "WORKLOADS",
     "ArrayStore",
     "Asked",
+    "Augmentation",
     "Axis",
     "BatchSchedule",
     "BestOfTrials",
@@ -145,4 +148,5 @@ __all__ = [
     "steps_within",
     "streamed",
     "strength_rows",
+    "texts",
 ]

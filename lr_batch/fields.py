@@ -125,3 +125,13 @@ def about_repeated(batch_sizes: int, values: int) -> tuple[str, ...]:
     """What is said of batch sizes and of values of the space that were given again."""
     repeated = {"batch sizes": batch_sizes, "values of the space": values}
     return tuple(f"repeated {what} left out: {count}" for what, count in repeated.items() if count)
+
+
+def check_num_trials(trials: int, batch_sizes: int, settings: int, fewer: str) -> None:
+    """Raises ValueError where a study has more than anyone waits for; `fewer` is the way out."""
+    if trials > MAX_TRIALS:
+        raise ValueError(
+            f"study: {trials:,} trials ({batch_sizes} batch sizes x {settings:,} settings, for each seed) are more than "
+            f"{MAX_TRIALS:,}; at 100 trials a second that is {trials / 360_000:,.0f} hours: take {fewer} or fewer batch "
+            "sizes"
+        )

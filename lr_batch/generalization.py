@@ -22,6 +22,7 @@ from lr_batch.lanes.fit import FitData, make_fit
 from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks, shuffled
 from lr_batch.lanes.micro_batch import micro_batches_of
 from lr_batch.lanes.race import Data
+from lr_batch.problem.augmentation import refuse_augmentation
 from lr_batch.problem.reaching import FIRST, RULES
 from lr_batch.problem.regularized import RegularizedOptimizer
 from lr_batch.problem.workload import num_examples
@@ -144,6 +145,7 @@ def generalize(
       on_chunk: called with the chunks done and planned.
       width: as for `lr_batch.run`.
     """
+    refuse_augmentation("generalize", study.workload)
     if study.batch_schedule or study.design:
         what = "batch_schedule" if study.batch_schedule else "design"
         raise ValueError(f"generalization: {what} is of studies that lr_batch.run trains; leave it out")

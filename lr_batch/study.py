@@ -14,8 +14,8 @@ import optim
 import reg
 from lr_batch.design import Design, check_design, with_ranges
 from lr_batch.fields import (
-    MAX_TRIALS,
     about_repeated,
+    check_num_trials,
     read_batch_sizes,
     read_follow,
     read_seeds,
@@ -24,11 +24,12 @@ from lr_batch.fields import (
     whole,
 )
 from lr_batch.grid import in_float32, product
+from lr_batch.problem.augmentation import Augmentation, augmented
 from lr_batch.problem.batch_schedule import BatchSchedule, read_batch_schedule, steps_of_trials
 from lr_batch.problem.column import is_streamed
 from lr_batch.problem.evaluation_share import read_growth, read_share
 from lr_batch.problem.goal import parse_goal
-from lr_batch.problem.groups import with_statistics
+from lr_batch.problem.groups import in_use, with_statistics
 from lr_batch.problem.lengths import MAX_STEPS, Length, parse_budget, steps_within
 from lr_batch.problem.precision import FLOAT32, in_precision
 from lr_batch.problem.reaching import AVERAGE, RULES
@@ -88,6 +89,8 @@ class Study:
         "recomputed", the moments of 1,024 training examples at each evaluation. None for the workload's own; it then
         holds that, or None where the model has none.
       group_size: examples that such a model normalises together, of which batch sizes are multiples; None as before.
+      augment: what happens to pictures in training, such as "crop:4,flip" or "none", see
+        `lr_batch.problem.augmentation`; None for the workload's own. It then holds the name of what is in use, or None.
       design: a search through ranges instead of the grid, as `hparam.search_design` makes it; `space` then holds one
         value of each further name, and afterwards also both ends of each range.
 
@@ -116,6 +119,7 @@ class Study:
     design: Design | None
     statistics: str | None
     group_size: int | None
+    augment: str | None
     notes: tuple[str, ...] = dataclasses.field(init=False)
 
     def __init__(
@@ -141,15 +145,15 @@ class Study:
         statistics: str | None = None,
         group_size: int | None = None,
         follow: bool = False,
+        augment: Augmentation | str | None = None,
     ):
         put = lambda name, value: object.__setattr__(self, name, value)  # frozen after this
-        given = with_statistics(as_workload(workload), statistics, group_size)
+        given = augmented("study", with_statistics(as_workload(workload), statistics, group_size), augment)
         put("workload", in_precision(given, precision))
-        for name, value in {"precision": precision, "reached": reached, "extend": extend}.items():
-            put(name, value)
         own = self.workload
-        put("statistics", own.statistics and own.statistics.mode)
-        put("group_size", own.statistics and own.statistics.group)
+        said = {"precision": precision, "reached": reached, "extend": extend, **in_use(own)}
+        for name, value in said.items():
+            put(name, value)
         put("optimizer", as_optimizer(optimizer))
         put("regularizer", as_regularizer(regularizer))
         put("goal", parse_goal(own.goal if goal is None else goal))
@@ -288,12 +292,7 @@ class Study:
         check_shapes("study", self.workload, self.goal)
 
     def _check_size(self) -> None:
-        if self.num_trials > MAX_TRIALS:
-            raise ValueError(
-                f"study: {self.num_trials:,} trials ({len(self.batch_sizes)} batch sizes x "
-                f"{self.num_settings:,} settings, for each seed) are more than "
-                f"{MAX_TRIALS:,}; at 100 trials a second that is {self.num_trials / 360_000:,.0f} hours: "
-                f"take {'fewer trials' if self.design else 'a coarser grid'} or fewer batch sizes"
-            )
+        fewer = "fewer trials" if self.design else "a coarser grid"
+        check_num_trials(self.num_trials, len(self.batch_sizes), self.num_settings, fewer)
         if self.design:  # which refuses rungs that are longer than the shortest budget
             self.design.first(self.batch_sizes[-1], self.steps_at(self.batch_sizes[-1]))

@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from lr_batch.data import Images, load_prepared, read_idx, tfds_folder
+from lr_batch.data import FROM_PICTURES, Images, load_prepared, read_idx, tfds_folder, train_vocabulary
 from runs.convert import INFO, convert, convert_to_size
-from runs.pictures import prepare_pictures
+from runs.imagenet import has_archives, read_archives
+from runs.open_images import read_open_images
+from runs.pictures import prepare_pictures, write_pictures
+from runs.texts import PIECES, prepare_c4, prepare_lm1b, prepare_texts
 
 MNIST_FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -24,7 +27,13 @@ CIFAR_FILES = {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test
 CIFAR_RECORD = 1 + 3 * 32 * 32
 
 
-def prepare(name: str, source: str | Path, size: int | None = None) -> Path:
+def prepare(
+    name: str,
+    source: str | Path,
+    size: int | None = None,
+    pieces: int | None = None,
+    cut: str | None = None,
+) -> Path:
     """Writes the data set `name` from the files in the folder `source`; returns the folder written.
 
     mnist and fashion_mnist are read from the four IDX files, plain or gzipped;
@@ -32,7 +41,8 @@ def prepare(name: str, source: str | Path, size: int | None = None) -> Path:
     as it is. It appears under its final name only when it is complete (TFDS
     writes to another name and renames). Any other name is one of pictures in folders, one for
     each class, in one `size` of pixels. A folder of TFDS becomes one in `array_record`, with a `size` one of
-    pictures that need no decoding.
+    pictures that need no decoding. lm1b and c4 are read from their files of text as published; with `pieces` or `cut`
+    any other name is one of texts of one's own, see `runs.texts`. Texts get a vocabulary of so many pieces.
 
     Raises:
       ValueError: in one line, if the data set is unknown or a file is missing,
@@ -45,14 +55,25 @@ def prepare(name: str, source: str | Path, size: int | None = None) -> Path:
         raise ValueError(
             f"data prepare: a name has small letters, digits and _, such as my_pictures, got {name!r}"
         )
+    texts = name in TEXTS or pieces is not None or cut is not None
+    if texts and size is not None:
+        raise ValueError(f"data prepare: --size is of pictures, and {name} is made of texts; leave it out")
     if (folder / INFO).is_file():
-        return convert(name, folder) if size is None else convert_to_size(name, folder, size)
+        written = convert(name, folder) if size is None else convert_to_size(name, folder, size)
+        return _with_vocabulary(written, pieces) if texts else written
+    if texts:
+        written = TEXTS[name](folder) if name in TEXTS else prepare_texts(name, folder, cut)
+        return _with_vocabulary(written, pieces)
     if size is not None:
-        return prepare_pictures(name, folder, size)
+        return _prepare_pictures(name, folder, size)
+    if name in FROM_PICTURES:
+        raise ValueError(
+            f"data prepare: {name} needs --size PIXELS, to which its pictures are decoded once, such as 224"
+        )
     if name not in READERS:
         raise ValueError(
-            f"data prepare: unknown data set {name!r}; known: {', '.join(READERS)}; pictures in a folder for each class "
-            "take --size PIXELS"
+            f"data prepare: unknown data set {name!r}; known: {', '.join((*READERS, *TEXTS, *FROM_PICTURES))}; pictures "
+            "in a folder for each class take --size PIXELS, texts --vocabulary PIECES"
         )
     splits = READERS[name](folder)
     with contextlib.redirect_stdout(sys.stderr):  # TFDS prints; stdout is for results.
@@ -62,6 +83,22 @@ def prepare(name: str, source: str | Path, size: int | None = None) -> Path:
         if not np.array_equal(np.bincount(loaded[split].y), np.bincount(images.y)):
             raise ValueError(f"data prepare: {written} holds other data than {folder}; remove it first")
     return written
+
+
+def _prepare_pictures(name: str, folder: Path, size: int) -> Path:
+    if name == "imagenet2012" and has_archives(folder):
+        return write_pictures(name, *read_archives(folder), size)
+    if name == "open_images_v4":
+        return write_pictures(name, *read_open_images(folder), size, several=True)
+    return prepare_pictures(name, folder, size)
+
+
+def _with_vocabulary(folder: Path, pieces: int | None) -> Path:
+    try:
+        train_vocabulary(folder, PIECES if pieces is None else pieces)
+    except ValueError as error:
+        raise ValueError(f"{error}; the texts are in {folder}, their vocabulary is not") from error
+    return folder
 
 
 def read_mnist(folder: Path) -> Mapping[str, Images]:
@@ -81,6 +118,9 @@ READERS: Mapping[str, Callable[[Path], Mapping[str, Images]]] = {
     "mnist": read_mnist,
     "cifar10": read_cifar10,
 }
+
+
+TEXTS: Mapping[str, Callable[[Path], Path]] = {"lm1b": prepare_lm1b, "c4": prepare_c4}
 
 
 def _idx_pair(folder: Path, images_name: str, labels_name: str) -> Images:

@@ -31,12 +31,13 @@ Classes = Mapping[str, Sequence[Path]]
 
 
 class Encoded(NamedTuple):
-    """A picture before it is decoded: what it is called in a message, its file, its key in the data set, its class."""
+    """A picture before it is decoded: what it is called in a message, its file, its key in the data set, and its class,
+    or all of its labels."""
 
     name: str
     file: Path | IO[bytes]
     key: str
-    label: str
+    label: str | Sequence[str]
 
 
 def prepare_pictures(name: str, source: Path, size: int) -> Path:
@@ -142,19 +143,24 @@ def resized(file: Path | IO[bytes], size: int) -> UInt8[np.ndarray, "size size 3
 
 
 def write_pictures(
-    name: str, splits: Mapping[str, Iterator[Encoded]], classes: Sequence[str], size: int
+    name: str,
+    splits: Mapping[str, Iterator[Encoded]],
+    classes: Sequence[str],
+    size: int,
+    *,
+    several: bool = False,
 ) -> Path:
-    """Writes pictures in one size to the folder of TFDS, whole or not at all."""
+    """Writes pictures in one size to the folder of TFDS, whole or not at all; `several` labels each, or one."""
     import tensorflow_datasets as tfds
 
     if not 1 <= size <= MAX_SIZE:
         raise ValueError(f"data prepare: --size must be from 1 to {MAX_SIZE} pixels, got {size}")
-    pictures = Pictures(size)
+    pictures, target = Pictures(size), "labels" if several else "label"
 
     def examples(split: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for encoded in splits[split]:
             if (image := pictures.read(encoded)) is not None:
-                yield encoded.key, {"image": image, "label": encoded.label}
+                yield encoded.key, {"image": image, target: encoded.label}
 
     class FromPictures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """The data set, which TFDS shuffles by a hash of the names of classes and the numbers of pictures."""
@@ -163,7 +169,8 @@ def write_pictures(
             image = tfds.features.Tensor(
                 shape=(size, size, 3), dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
             )
-            features = {"image": image, "label": tfds.features.ClassLabel(names=list(classes))}
+            one = tfds.features.ClassLabel(names=list(classes))
+            features = {"image": image, target: tfds.features.Sequence(one) if several else one}
             return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
         def _split_generators(self, dl_manager: Any) -> Any:

@@ -21,13 +21,19 @@ SHORTEST = 20  # bytes of a text
 SENTENCE, PARAGRAPH = r"(?<=[.!?])\s+", r"\n\s*\n"
 
 
-def prepare_stand_in(name: str) -> Path:
+def prepare_stand_in(name: str, source: Path | None = None) -> Path:
     """Writes the stand-in of a data set and returns its folder; an existing one is written again.
+
+    It is made of the files below `source`, see `runs.stand_ins_from`, or else of what is installed.
 
     Raises:
       ValueError: in one line, if there is none for the name, or what it is made of is not installed.
       DataNotPrepared: if it is made of a data set that is not prepared.
     """
+    if source is not None:
+        from runs.stand_ins_from import made_from  # which takes parts of this module
+
+        return save_stand_in(name, *made_from(name, source.expanduser()))
     if name not in MAKERS:
         raise ValueError(f"data prepare: {unknown('stand-in', name, MAKERS)}")
     return save_stand_in(name, *MAKERS[name]())
@@ -79,7 +85,7 @@ def documentation(separator: str) -> Callable[[], tuple[Texts, Texts]]:
         held_out = names[TOPICS_HELD_OUT_EVERY - 1 :: TOPICS_HELD_OUT_EVERY]
         train = [name for name in names if name not in held_out]
         cut = lambda names: (text for name in names for text in re.split(separator, topics[name]))
-        return _texts(cut(train)), _texts(cut(held_out))
+        return encoded_texts(cut(train)), encoded_texts(cut(held_out))
 
     return make
 
@@ -91,7 +97,7 @@ def _parts(x: np.ndarray, y: np.ndarray, most: int, held_out: int) -> tuple[Imag
     return Images(x[:train], y[:train]), Images(x[-held_out:], y[-held_out:])
 
 
-def _texts(texts: Iterable[str]) -> Texts:
+def encoded_texts(texts: Iterable[str]) -> Texts:
     """With single spaces; short ones, mostly headings and code, are left out."""
     encoded = [" ".join(text.split()).encode() for text in texts]
     kept = [text for text in encoded if len(text) >= SHORTEST]

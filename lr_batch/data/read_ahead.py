@@ -29,8 +29,8 @@ def grain() -> Any:
         return importlib.import_module("grain")
     except ImportError as error:
         raise StudyError(
-            f"streaming reads ahead by Grain, which cannot be imported ({error}); run: pip install 'lr-batch[stream]', "
-            "or train with --no-stream where the data fit into memory"
+            f"streaming and augmentation read ahead by Grain, which cannot be imported ({error}); run: pip install "
+            "'lr-batch[stream]', or train with --no-stream --augment none where the data fit into memory"
         ) from error
 
 

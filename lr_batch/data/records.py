@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Int
 
+from lr_batch.data.opened import builder_of, fingerprint, opened
 from lr_batch.errors import first_line
 from lr_batch.problem.column import Column
 from optim.arguments import explain_arguments
@@ -23,7 +23,6 @@ from optim.names import counted, unknown
 MAX_PIXEL = 255.0
 DAMAGED_SHARE = 1e-3  # of the records that were read: with more the data are another data set
 SHOWN = 3  # damaged records in a message
-INFO = "dataset_info.json"
 
 
 class Field(NamedTuple):
@@ -40,8 +39,9 @@ def records(
     """Inputs and targets of a TFDS folder in the format `array_record`, for `lr_batch.from_arrays`.
 
     Pictures, encoded or as bytes `[height, width, channels]`, become float32 in [0, 1], of one size; whole numbers int32,
-    other numbers float32. What is read is a pure function of the row: a study on columns has the same numbers, bit for
-    bit, as one on the arrays `numpy.asarray(column)`, and shares its trials.
+    other numbers float32; several labels, in int32, which of all there are an example has. What is read is a pure
+    function of the row: a study on columns has the same numbers, bit for bit, as one on the arrays
+    `numpy.asarray(column)`, and shares its trials.
 
     Args:
       folder: of one version, such as ~/tensorflow_datasets/mnist/3.0.1.
@@ -65,14 +65,25 @@ class RecordSource:
 
     A damaged record is replaced by the next one that can be read: so the numbers stay a function of seed and step.
 
+    Args:
+      folder, split: as of `records`.
+      names: of the features that are read.
+      fields: how they are read, where the feature does not say.
+
     Attributes:
       damaged: what was wrong with each row that could not be read.
     """
 
-    def __init__(self, folder: Path, split: str, names: Sequence[str]):
-        builder = _builder(folder)
+    def __init__(
+        self,
+        folder: Path,
+        split: str,
+        names: Sequence[str],
+        fields: Mapping[str, Field] = MappingProxyType({}),
+    ):
+        builder = builder_of(folder)
         self.folder: Path | None = folder
-        self._source, self._files = _opened(builder, folder, split)
+        self._source, self._files = opened(builder, folder, split)
         self.num_rows = len(self._source)
         self.damaged: dict[int, str] = {}
         self._lock = threading.Lock()
@@ -82,7 +93,8 @@ class RecordSource:
             if name not in features:
                 raise ValueError(f"records: {folder}: {unknown('feature', name, features)}")
         first = self._example(0)
-        self._fields = {name: _field(f"{folder}: {name}", features[name], first[name]) for name in names}
+        own = lambda name: _field(f"{folder}: {name}", features[name], first[name])
+        self._fields = {name: fields[name] if name in fields else own(name) for name in names}
         self.columns: Mapping[str, jax.ShapeDtypeStruct] = {
             name: field.row for name, field in self._fields.items()
         }
@@ -171,74 +183,16 @@ class TooManyDamaged(ValueError):
     """More records are damaged than may be left out."""
 
 
-def fingerprint(folder: Path) -> str:
-    """Changes when the records do, without reading them: their names, sizes and times."""
-    stats = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if ".array_record" in path.name]
-    return hashlib.sha256(repr([(name, s.st_size, s.st_mtime_ns) for name, s in stats]).encode()).hexdigest()
-
-
-def _builder(folder: Path) -> Any:
-    import tensorflow_datasets as tfds
-
-    if not (folder / INFO).is_file():
-        raise ValueError(
-            f"records: {folder} is no folder of TFDS: it has no {INFO}; give that of a version, such as mnist/3.0.1"
-        )
-    try:
-        info = json.loads((folder / INFO).read_text())
-        kind, holds = info.get("fileFormat", "tfrecord"), (info["name"], info["version"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"records: {folder / INFO} cannot be read: {first_line(error)}") from error
-    if kind != "array_record":
-        raise ValueError(
-            f"records: {folder} is in the format {kind}, in which no record can be read on its own"
-        )
-    if re.fullmatch(
-        r"\d+\.\d+\.\d+", folder.name
-    ):  # a place in a folder of data sets, which says what it should hold
-        above = (
-            folder.absolute().parent.name,
-            folder.absolute().parents[1].name,
-        )  # the first may be a config
-        if holds[1] != folder.name or holds[0] not in above:
-            raise ValueError(
-                f"records: {folder} holds {holds[0]} {holds[1]}, not what its place says; prepare it again, or move it"
-            )
-    try:
-        return tfds.builder_from_directory(folder)
-    except Exception as error:  # of TFDS, whatever it is that does not fit
-        raise ValueError(f"records: {folder} cannot be read: {first_line(error)}") from error
-
-
-def _opened(builder: Any, folder: Path, split: str) -> tuple[Any, list[tuple[str, int, int]]]:
-    """Source of undecoded pictures, and its files: name, records that come before the split in it, records of it."""
-    import tensorflow_datasets as tfds
-
-    pictures = {
-        name: tfds.decode.SkipDecoding()
-        for name, feature in builder.info.features.items()
-        if isinstance(feature, tfds.features.Image)
-    }
-    try:
-        files = builder.info.splits[split].file_instructions
-        if not files:
-            raise ValueError("it is empty")
-        source = builder.as_data_source(split=split, decoders=pictures)
-    except Exception as error:
-        known = ", ".join(sorted(builder.info.splits))
-        raise ValueError(
-            f"records: split {split!r} of {folder} cannot be read: {first_line(error)}; its splits: {known}"
-        ) from error
-    count = lambda part: part.examples_in_shard - part.skip if part.take < 0 else part.take
-    return source, [(Path(part.filename).name, part.skip, count(part)) for part in files]
-
-
 def _field(what: str, feature: Any, value: Any) -> Field:
     """From the feature and its value in the first record."""
     import tensorflow_datasets as tfds
 
     if isinstance(feature, tfds.features.Image):
         decode = picture
+    elif isinstance(feature, tfds.features.Sequence) and isinstance(
+        feature.feature, tfds.features.ClassLabel
+    ):
+        decode = partial(which, feature.feature.num_classes or 0)
     elif (
         isinstance(feature, tfds.features.Tensor)
         and np.asarray(value).dtype == np.uint8
@@ -262,6 +216,13 @@ def picture(encoded: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(encoded)) as image:
         pixels = np.asarray(image)
     return of_pixels(pixels if pixels.ndim == 3 else pixels[..., None])
+
+
+def which(count: int, labels: Any) -> np.ndarray:
+    """1 where an example has the label, of all of them."""
+    row = np.zeros(count, np.int32)
+    row[np.asarray(labels, np.int64)] = 1
+    return row
 
 
 def of_pixels(pixels: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from lr_batch.data.hash import hash_arrays
 from lr_batch.data.prepared import (
     FROM_FILES,
     FROM_PICTURES,
+    FROM_TEXTS,
     STAND_INS,
     DataNotPrepared,
     Images,
@@ -51,7 +52,7 @@ def stand_in_folder(name: str) -> Path:
 
 def data_state(name: str) -> str:
     """What a workload on a data set would be trained on: "prepared", "stand-in", or "missing"."""
-    if name in (*FROM_FILES, *FROM_PICTURES) and is_prepared(name):
+    if name in (*FROM_FILES, *FROM_PICTURES, *FROM_TEXTS) and is_prepared(name):
         return PREPARED
     return STAND_IN if (stand_in_folder(name) / FILE).is_file() else MISSING
 
@@ -71,17 +72,19 @@ def load_stand_in(name: str) -> Parts:
             kind = Images if stored["train_x"].ndim > 1 else Texts
             parts = {part: kind(stored[f"{part}_x"], stored[f"{part}_y"]) for part in PARTS}
             whole = str(stored["hash"]) == hash_arrays(parts)
+            about = str(stored["about"]) if "about" in stored else STAND_INS[name]
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
-        whole = False
+        whole, about = False, ""
     if not whole:
         raise ValueError(
             f"the stand-in of {name} is damaged: {path}; remove it and run: lr-batch data prepare {name} --standin"
         )
-    return Parts(**parts, about=STAND_INS[name])
+    return Parts(**parts, about=about)
 
 
-def save_stand_in(name: str, train: Images | Texts, held_out: Images | Texts) -> Path:
-    """Writes a stand-in, whole or not at all, and returns its folder."""
+def save_stand_in(name: str, train: Images | Texts, held_out: Images | Texts, about: str = "") -> Path:
+    """Writes a stand-in, whole or not at all, and returns its folder; `about` says what it is, where it is not the usual
+    one."""
     folder = stand_in_folder(name)
     folder.mkdir(parents=True, exist_ok=True)
     parts = dict(zip(PARTS, (train, held_out), strict=True))
@@ -90,6 +93,6 @@ def save_stand_in(name: str, train: Images | Texts, held_out: Images | Texts) ->
     }
     temporary = folder / f".{FILE}.{os.getpid()}"
     with temporary.open("wb") as file:
-        np.savez_compressed(file, hash=hash_arrays(parts), **arrays)
+        np.savez_compressed(file, hash=hash_arrays(parts), about=about or STAND_INS[name], **arrays)
     temporary.replace(folder / FILE)
     return folder

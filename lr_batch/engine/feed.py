@@ -49,8 +49,8 @@ class StreamedFeed(Feed):
         table = int(sizes) if sizes.ndim == 0 else sizes
         self.windows = Windows(int(carry.draw.seed), table, engine.window_rows, first, max(last, first + 1))
         self._cadence, self._number, self._train = cadence, -1, None
-        data = engine.workload.train_data
-        self._ahead = ReadAhead(lambda number: self.windows.read(number, data), self.windows.count)
+        data, augment = engine.workload.train_data, engine.workload.augment
+        self._ahead = ReadAhead(lambda number: self.windows.read(number, data, augment), self.windows.count)
         self._data = engine.data(device)
         self.terms = jax.device_put(terms, device)
 

@@ -48,6 +48,7 @@ class Identity(NamedTuple):
       batch_schedule: its phases; None where batches stay.
       precision: of the training.
       statistics, group_size: of a model with batch statistics; see `Study`.
+      augment: what happens to the inputs of the training, by name; None for nothing.
       segment: the `steps` at which a search ends a trial before its budget; with what it `continues`, of a trial that
         is trained in several segments, see `hparam.tuning`.
     """
@@ -73,6 +74,7 @@ class Identity(NamedTuple):
     precision: str = FLOAT32
     statistics: str = AVERAGED
     group_size: int = GROUP
+    augment: str | None = None
 
     def share(self, lanes: int) -> float:
         """The part of the time of a full chunk that one of so many lanes takes: where all are batched they take it all,
@@ -102,6 +104,7 @@ class Identity(NamedTuple):
             precision=study.precision,
             statistics=study.statistics or AVERAGED,
             group_size=study.group_size or GROUP,
+            augment=study.augment,
         )
 
     def described(self) -> dict[str, Any]:

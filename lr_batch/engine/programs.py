@@ -230,7 +230,7 @@ class Programs:
         """The engine of a study's chunks of `width` lanes; nothing is compiled yet."""
         workload = study.workload
         micro_batches = micro_batches_of(study.trained_batch_sizes, workload.micro_batch, workload.group)
-        sizes = (micro_batches, study.batch_phases)
+        sizes = (micro_batches, study.batch_phases, workload.augment)
         data = tuple(
             map(id, jax.tree.leaves((workload.train_data, workload.eval_data)))
         )  # which the engine keeps

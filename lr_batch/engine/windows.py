@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from lr_batch.lanes.order import examples_at
+from lr_batch.problem.augmentation import Augmentation, augmented_rows
 from lr_batch.problem.column import read_rows
 from lr_batch.problem.workload import PyTree, Workload, num_examples
 
@@ -72,11 +73,13 @@ class Windows(NamedTuple):
         ends = np.append(firsts[1:], max(step, firsts[-1]))
         return int(np.sum(np.clip(step - firsts, 0, ends - firsts) * sizes))
 
-    def read(self, number: int, train_data: PyTree) -> PyTree:
-        """The examples of a window, in the order of its steps."""
+    def read(self, number: int, train_data: PyTree, augment: Augmentation | None = None) -> PyTree:
+        """The examples of a window, in the order of its steps, as they are trained on."""
         low, high = (self.examples_before(self.begins(n)) for n in (number, number + 1))
-        rows = examples_at(self.seed, np.arange(low, high), num_examples(train_data))
-        return jax.tree.map(self._filled, read_rows(train_data, rows))
+        positions, total = np.arange(low, high), num_examples(train_data)
+        rows = examples_at(self.seed, positions, total)
+        data = augmented_rows(augment, read_rows(train_data, rows), self.seed, positions // total, rows)
+        return jax.tree.map(self._filled, data)
 
     def _filled(self, leaf: np.ndarray) -> np.ndarray:
         """With its last row again and again: what masked examples read must be an example, as where all are held."""

@@ -9,28 +9,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from lr_batch.problem.mixing import GOLDEN, mix
+
 # Against an adversary the shuffle needs about 6 log2 N rounds; a data order has none. With 24 rounds an example
 # stays unmoved once in 2^24, and tests/lr_batch/test_order.py finds places and neighbours uniform.
 _ROUNDS = 24
 
 
-def _mix(x: Any, xp: Any = jnp) -> Any:
-    """Finaliser of MurmurHash3 (Appleby, 2011): every input bit flips each output bit with probability 1/2."""
-    x = (x ^ (x >> 16)) * xp.uint32(0x85EBCA6B)
-    x = (x ^ (x >> 13)) * xp.uint32(0xC2B2AE35)
-    return x ^ (x >> 16)
-
-
 def _epoch_key(seed: Any, epoch: Any, xp: Any) -> Any:
-    return _mix(_mix(seed.astype(xp.uint32) + xp.uint32(0x9E3779B9), xp) ^ epoch.astype(xp.uint32), xp)
+    return mix(mix(seed.astype(xp.uint32) + xp.uint32(GOLDEN), xp) ^ epoch.astype(xp.uint32), xp)
 
 
 def _swap_round(r: Any, x: Any, key: Any, n: Any, xp: Any) -> Any:
     """Where round `r` moves the examples at the places `x`; by `jax.numpy` or by NumPy, bit for bit the same."""
-    round_key = _mix(key + xp.uint32(2) * r.astype(xp.uint32) + xp.uint32(1), xp)
+    round_key = mix(key + xp.uint32(2) * r.astype(xp.uint32) + xp.uint32(1), xp)
     k = round_key % n
     partner = xp.where(x <= k, k - x, k + (n - x))  # (k - x) mod n without leaving uint32
-    swap = _mix(xp.maximum(x, partner) ^ _mix(round_key ^ r.astype(xp.uint32), xp), xp) >> 31
+    swap = mix(xp.maximum(x, partner) ^ mix(round_key ^ r.astype(xp.uint32), xp), xp) >> 31
     return xp.where(swap == 1, partner, x)
 
 

@@ -19,6 +19,7 @@ from lr_batch.lanes.micro_batch import micro_batches_of
 from lr_batch.noise.dual_norms import NormScales, inner, norm_scales
 from lr_batch.noise.examples import batch_losses
 from lr_batch.noise.scale import MIN_DRAWS, NoiseScale, gradient_noise_scale
+from lr_batch.problem.augmentation import refuse_augmentation
 from lr_batch.problem.reaching import averaged
 from lr_batch.problem.workload import PyTree, Workload, num_examples
 from lr_batch.study import Study
@@ -116,6 +117,7 @@ def noise_along_training(
 
 def _check(study: Study) -> int:
     """The batch size of a study of one trial."""
+    refuse_augmentation("noise scale", study.workload)
     group = study.workload.group
     if study.batch_sizes == (group,):
         whole = "one example" if group == 1 else f"the {group} examples that are normalised together"

@@ -137,6 +137,17 @@ def columns_of(data: PyTree) -> PyTree:
     return jax.tree.unflatten(jax.tree.structure(data), columns)
 
 
+def lies_in_memory(data: PyTree) -> bool:
+    """Whether no part of the data is on a disk."""
+    columns = [leaf for leaf in jax.tree.leaves(data) if isinstance(leaf, Column)]
+    return all(isinstance(column.source, ArraySource) for column in columns)
+
+
+def arrays_of(data: PyTree) -> PyTree:
+    """Columns that stay in the memory of the host as arrays; others as they are."""
+    return jax.tree.map(np.asarray, data) if lies_in_memory(data) else data
+
+
 def read_rows(data: PyTree, rows: Int[np.ndarray, " n"]) -> PyTree:
     """The rows of all arrays and columns; columns of one source are read together."""
     leaves, structure = jax.tree.flatten(data)

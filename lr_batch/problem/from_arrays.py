@@ -11,6 +11,7 @@ import numpy as np
 
 from lr_batch.errors import first_line
 from lr_batch.problem.arrays import check_rows_alike, checked_data
+from lr_batch.problem.augmentation import Augmentation, augmented
 from lr_batch.problem.calling_convention import Model, refuse_silent_dropout
 from lr_batch.problem.column import Column
 from lr_batch.problem.goal import parse_goal
@@ -44,6 +45,7 @@ def from_arrays(
     lanes: str = "auto",
     group_size: int | None = None,
     statistics: str = AVERAGED,
+    augment: Augmentation | str | None = None,
 ) -> Workload:
     """Makes a workload of a supervised problem: minimize the mean of `loss(model(x), y)`.
 
@@ -90,6 +92,10 @@ def from_arrays(
       statistics: what such a model is evaluated with: "averaged", its running averages, moved
         once a step by the moments of the whole batch, or "recomputed", the moments of 1,024
         training examples at each evaluation. See `lr_batch.problem.statistics`.
+      augment: what happens to inputs in training that are pictures [height, width, channels]: "crop:4" (of the picture
+        in a frame of 4 zeros), "flip", "resized_crop" (8 % to all of it), or several, "crop:4,flip"; or an
+        `lr_batch.Augmentation`. On the host, by draws that are a function of seed, epoch and example; training then
+        needs the extra "stream". What is held out stays as it is.
 
     Raises:
       ValueError: on any mistake that shapes reveal, in one line, before anything
@@ -105,7 +111,7 @@ def from_arrays(
     """
     train_data, eval_data = checked_data("train", train), checked_data("held_out", _in_memory(held_out))
     check_rows_alike(train_data, eval_data)
-    train_data, eval_data = with_weights(weights, train_data, eval_data)
+    train_data, eval_data = with_weights(_held(weights), train_data, eval_data)
     goal, rows = parse_goal(goal), jnp.asarray(train_data["x"][:ROWS])
     as_pure, own = _model(model, rows), checked_metrics(metrics)
     first = jnp.asarray(
@@ -133,7 +139,7 @@ def from_arrays(
     )
     check_shapes("from_arrays", workload, goal)
     refuse_silent_dropout(as_pure, params, rows)
-    return workload
+    return augmented("from_arrays", workload, augment)
 
 
 def _in_memory(pair: Any) -> Any:
@@ -141,6 +147,13 @@ def _in_memory(pair: Any) -> Any:
     if not isinstance(pair, tuple | list):
         return pair
     return tuple(np.asarray(part) if isinstance(part, Column) else part for part in pair)
+
+
+def _held(weights: Any) -> Any:
+    """Weights of what is held out as an array, where they are a column."""
+    if not (isinstance(weights, tuple | list) and len(weights) == 2 and isinstance(weights[1], Column)):
+        return weights
+    return weights[0], np.asarray(weights[1])
 
 
 def _model(model: Any, rows: Any) -> Model:

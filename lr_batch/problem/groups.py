@@ -57,3 +57,13 @@ def with_statistics(workload: Workload, mode: str | None, group: int | None) -> 
     sizes = tuple(batch for batch in workload.batch_sizes if batch % size == 0) or (size,)
     changed = statistics._replace(group=size, mode=mode or statistics.mode)
     return workload._replace(statistics=changed, batch_sizes=sizes)
+
+
+def in_use(workload: Workload) -> dict[str, Any]:
+    """What a study may change of its workload, as it is: None where the model or its data have no such thing."""
+    statistics, augment = workload.statistics, workload.augment
+    return {
+        "statistics": statistics and statistics.mode,
+        "group_size": statistics and statistics.group,
+        "augment": augment and augment.name,
+    }

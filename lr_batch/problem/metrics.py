@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lr_batch.problem.column import Column
 from lr_batch.problem.weights import WEIGHTS, in_parts, of_examples
 from lr_batch.problem.whole_set import PERPLEXITY, RMSE, Metric, average_precision, r2
 
@@ -26,6 +27,7 @@ NO_MEANS = {
     "auprc": "it ranks all examples",
     "r2": "it divides by the variance over all examples",
 }
+SOME = 1_024  # rows of targets that are looked at where they are streamed
 TRIPLE = "a triple (init, accumulate, finish), see lr_batch.Metric"
 
 
@@ -77,7 +79,7 @@ def fitting_metrics(
     found: dict[str, PerExample | Metric] = {}
     if getattr(outputs, "shape", (0, None))[1:] not in (y.shape[1:], (*y.shape[1:], 1)):
         return found
-    columns, pair = int(np.prod(y.shape[1:])), two_labels(train["y"])
+    columns, pair = int(np.prod(y.shape[1:])), two_labels(_some(train["y"]))
     if pair and (columns == 1 or parts):
         found["error"] = wrong_of_two(loss, pair)
     if pair_of(y) and (y == 1).any():
@@ -109,6 +111,11 @@ def pair_of(targets: Any) -> tuple[int, int] | None:
     """The two labels that a binary problem's targets are, of whatever kind of number."""
     pairs = ((0, 1), (-1, 1))
     return next((pair for pair in pairs if np.isin(targets, pair).all()), None)
+
+
+def _some(targets: Any) -> Any:
+    """All of them, or some of those that are read when they are asked for."""
+    return targets[:SOME] if isinstance(targets, Column) else targets
 
 
 def two_labels(targets: Any) -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from lr_batch.problem.arrays import checked_array
+from lr_batch.problem.column import Column
 from lr_batch.problem.whole_set import by_example, weighted_sum
 from lr_batch.problem.workload import Key, PyTree, Workload
 from optim.arguments import type_of
@@ -44,7 +45,7 @@ def with_weights(
     return {**train, WEIGHTS: read["train"]}, {**held_out, WEIGHTS: read["held_out"]}
 
 
-def _read(what: str, weights: Any, data: Mapping[str, Any]) -> Float[np.ndarray, "n ..."]:
+def _read(what: str, weights: Any, data: Mapping[str, Any]) -> Any:
     array, shape = checked_array(what, weights), data["y"].shape
     if array.shape != shape[: array.ndim]:
         allowed = " or ".join(str(shape[: n + 1]) for n in range(len(shape)))
@@ -52,6 +53,12 @@ def _read(what: str, weights: Any, data: Mapping[str, Any]) -> Float[np.ndarray,
             f"from_arrays: {what} must have shape {allowed}, one for each example or each part of its target, "
             f"got {array.shape}"
         )
+    if isinstance(array, Column):  # which is read while it is trained on
+        if array.dtype != np.float32:
+            raise ValueError(
+                f"from_arrays: {what} must be float32 where they are read from records, got {array.dtype}"
+            )
+        return array
     array = array.astype(np.float32)
     if (array < 0).any() or not array.any():
         raise ValueError(
@@ -87,7 +94,7 @@ def relative_losses(workload: Workload) -> Callable[[PyTree, PyTree, Key], Float
     weigh = workload.weights
     if weigh is None:
         return workload.loss
-    unit = jnp.mean(by_example(weigh(workload.train_data)))
+    unit = jnp.mean(by_example(jnp.asarray(weigh(workload.train_data))))
 
     def losses(params, batch, key):
         weights = by_example(weigh(batch))

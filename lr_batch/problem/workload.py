@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 from jaxtyping import Array, Float
@@ -14,6 +14,9 @@ from lr_batch.problem.trees import Key, PyTree
 from lr_batch.problem.whole_set import Metric
 from optim.arguments import explain_arguments, type_of
 from optim.names import unknown
+
+if TYPE_CHECKING:
+    from lr_batch.problem.augmentation import Augmentation
 
 # How the lanes of a chunk are executed, the field `Workload.lanes`; see `lr_batch.lanes.execution`.
 VMAP, BLOCKS, MAP, AUTO = "vmap", "blocks", "map", "auto"
@@ -97,6 +100,8 @@ class Workload(NamedTuple):
       statistics: of a model that normalises examples by their batch and keeps running
         averages for evaluation. `loss` then takes the examples of one group, and
         `evaluate` takes `Fitted(params, averages)` in the place of the parameters.
+      augment: of the inputs in training, see `lr_batch.problem.augmentation`; None where
+        they are trained on as they are. `train_data` then holds columns.
     """
 
     name: str
@@ -114,6 +119,7 @@ class Workload(NamedTuple):
     metrics: Mapping[str, Metric] = MappingProxyType({})
     stand_in: str = ""
     statistics: Statistics | None = None
+    augment: Augmentation | None = None
 
     @property
     def group(self) -> int:

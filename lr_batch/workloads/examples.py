@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from lr_batch.data.opened import num_rows
 from lr_batch.data.prepared import (
-    FROM_FILES,
     FROM_PICTURES,
+    FROM_TEXTS,
     Images,
     is_prepared,
     load_prepared,
@@ -17,13 +18,15 @@ from lr_batch.data.prepared import (
 )
 from lr_batch.data.records import records
 from lr_batch.data.stand_in import load_stand_in
-from lr_batch.problem.column import Column
+from lr_batch.data.texts import texts
+from lr_batch.data.vocabulary import BYTES
+from lr_batch.problem.column import Column, read_whole
 
 MAX_PIXEL = 255.0
 NUM_HELD_OUT = 5_000
-NUM_BYTES = 256
-BEGIN, PADDING = NUM_BYTES, NUM_BYTES + 1  # what a text begins with, and what fills the rest of its row
-NUM_TOKENS = NUM_BYTES + 2
+BEGIN, PADDING = BYTES.begin, BYTES.padding  # what a text begins with, and what fills the rest of its row
+NUM_TOKENS = BYTES.size
+MOST_TEXTS_HELD_OUT = 10_000
 
 Arrays = tuple[np.ndarray, np.ndarray]
 Columns = tuple[Column, Column]
@@ -34,7 +37,7 @@ class Examples(NamedTuple):
 
     train: Arrays | Columns
     held_out: Arrays
-    weights: Arrays | None = None
+    weights: tuple[np.ndarray | Column, np.ndarray] | None = None
     stand_in: str = ""
 
 
@@ -49,7 +52,7 @@ def read_classes(data: str, inputs: tuple[int, ...], *, on_disk: bool = False) -
         folder = version_folder(data)
         x, y = records(folder, "validation")
         return Examples(records(folder), (np.asarray(x), np.asarray(y)))
-    if data not in FROM_FILES or not is_prepared(data):
+    if not is_prepared(data):
         return read_labels(data, inputs)
     x, y = _of_pixels(load_prepared(data)["train"])
     train = (x[:-NUM_HELD_OUT], y[:-NUM_HELD_OUT])
@@ -67,17 +70,31 @@ def read_flat(data: str, inputs: tuple[int, ...], *, on_disk: bool = False) -> E
 
 
 def read_labels(data: str, inputs: tuple[int, ...], *, on_disk: bool = False) -> Examples:
-    """Pictures of a stand-in, and the class `[n]` of each, or which `[n, labels]` it has."""
+    """Prepared pictures, and which labels `[n, labels]` each has, what is trained on in its records; or those of a
+    stand-in, and which each has or the class `[n]` of each."""
+    if is_prepared(data):
+        folder = version_folder(data)
+        x, y = records(folder, "validation", y="labels")
+        return Examples(records(folder, y="labels"), (np.asarray(x), np.asarray(y)))
     parts = load_stand_in(data)
     return Examples(_of_pixels(parts.train), _of_pixels(parts.held_out), stand_in=parts.about)
 
 
-def read_text(data: str, inputs: tuple[int, ...], *, on_disk: bool = False) -> Examples:
-    """Bytes `[n, length]` of texts, the one that follows each, and a weight of 0 where there is none.
+def read_text(data: str, inputs: tuple[int, ...], *, on_disk: bool = False, pieces: int = 0) -> Examples:
+    """Subwords or, with 0 `pieces` and of a stand-in, bytes `[n, length]` of texts, the one that follows each, and a
+    weight of 0 where there is none.
 
-    A text is a row: what is longer is cut.
+    A text is a row: what is longer is cut. Prepared texts stay in their records; the first 10,000 of those that
+    are not trained on are held out.
     """
     (length,) = inputs
+    if is_prepared(data):
+        folder = version_folder(data)
+        count = num_rows(folder, FROM_TEXTS[data])
+        x, y, weights = texts(folder, length=length, pieces=pieces)
+        part = f"{FROM_TEXTS[data]}[:{min(MOST_TEXTS_HELD_OUT, count)}]"
+        held_x, held_y, held_weights = read_whole(texts(folder, part, length=length, pieces=pieces))
+        return Examples((x, y), (held_x, held_y), (weights, held_weights))
     parts = load_stand_in(data)
     (x, y, weights), (held_x, held_y, held_weights) = (
         next_bytes(texts.x, texts.y, length) for texts in (parts.train, parts.held_out)

@@ -52,12 +52,13 @@ class LSTM(nn.Module):
 
 
 FORGET = 1.0  # added to the forget gate, so that memory lasts at first (Jozefowicz et al., 2015)
+VOCAB = 32_768
 GOAL, SIZES, BUDGET = Goal("loss", 3.9), powers_of_2(16, 32_768), 2_000_000
 PANEL = Panel(
     "lm1b_lstm",
     "lm1b",
     {
-        "base": Scale(LSTM(32_768), (128,), 43_032_576, GOAL, SIZES, BUDGET, 64, "int32"),
+        "base": Scale(LSTM(VOCAB), (128,), 43_032_576, GOAL, SIZES, BUDGET, 64, "int32", VOCAB),
         TINY: Scale(
             LSTM(NUM_TOKENS, 64, 32),
             (32,),
@@ -73,7 +74,8 @@ PANEL = Panel(
     published="one layer of 2,048 units; 30,301,028 sentences, of which a batch counts; constant rates, 50 trials at "
     "each batch size; cross entropy below 3.9; batch sizes",
     chosen="embedding and projection of 512 (2048-512 of Jozefowicz et al., 2016), 32,768 pieces, separate output "
-    "weights, no dropout, a head that starts small; ranges of the search; bytes until subwords are there; all of tiny",
+    "weights, no dropout, a head that starts small; ranges of the search; bytes on a stand-in; all of tiny, whose "
+    "tokens are bytes",
     recipe=NESTEROV._replace(trials=50),
 )
 

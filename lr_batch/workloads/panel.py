@@ -36,6 +36,8 @@ class Scale(NamedTuple):
       budget: most steps of a trial.
       micro_batch: most examples differentiated at once.
       dtype: of the inputs.
+      pieces: subwords of the vocabulary; 0 where its tokens are bytes, or none.
+      augment: what happens to pictures in training, see `lr_batch.problem.augmentation`.
     """
 
     model: nn.Module
@@ -46,6 +48,8 @@ class Scale(NamedTuple):
     budget: int
     micro_batch: int = 256
     dtype: str = "float32"
+    pieces: int = 0
+    augment: str | None = None
 
     @property
     def param_shapes(self) -> Any:
@@ -80,6 +84,8 @@ DECAYING = Recipe(
     (*RANGES, "decay_steps=linear(10%,100%)", "end_factor=choice(1e-3,1e-2,1e-1)"),
 )
 TINY_TRIALS = 24
+# As is usual for these networks; the paper's own words are not at hand.
+SMALL_PICTURES, LARGE_PICTURES = "crop:4,flip", "resized_crop,flip"
 
 
 class Panel(NamedTuple):
@@ -132,7 +138,8 @@ class Panel(NamedTuple):
           DataNotPrepared: with the command that prepares the data.
         """
         size = self.scale(scale)
-        examples = self.read(self.data, size.inputs, on_disk=on_disk)
+        subwords = {"pieces": size.pieces} if size.pieces else {}
+        examples = self.read(self.data, size.inputs, on_disk=on_disk, **subwords)
         self._check_shape(size, examples)
         name = self.name if size is self.scale() else f"{self.name}-{scale}"
         made = from_arrays(
@@ -146,6 +153,7 @@ class Panel(NamedTuple):
             budget=size.budget,
             batch_sizes=[n for n in size.batch_sizes if n <= len(examples.train[0])],
             micro_batch=size.micro_batch,
+            augment=size.augment,
         )
         return made._replace(stand_in=examples.stand_in)
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from lr_batch.problem.workload import Goal, Workload
 from lr_batch.workloads.examples import read_classes
 from lr_batch.workloads.layers import Dense
-from lr_batch.workloads.panel import DECAYING, TINY, Panel, Scale, powers_of_2, small_start
+from lr_batch.workloads.panel import DECAYING, SMALL_PICTURES, TINY, Panel, Scale, powers_of_2, small_start
 from lr_batch.workloads.patch_conv import PatchConv
 
 
@@ -55,7 +55,15 @@ PANEL = Panel(
     "cifar10_resnet8",
     "cifar10",
     {
-        "base": Scale(ResNet8(10), (32, 32, 3), 75_050, Goal("error", 0.30), powers_of_2(2, 8_192), 400_000),
+        "base": Scale(
+            ResNet8(10),
+            (32, 32, 3),
+            75_050,
+            Goal("error", 0.30),
+            powers_of_2(2, 8_192),
+            400_000,
+            augment=SMALL_PICTURES,
+        ),
         TINY: Scale(
             ResNet8(10, width=4), (32, 32, 3), 4_946, Goal("error", 0.25), powers_of_2(4, 1_024), 10_000
         ),
@@ -63,8 +71,9 @@ PANEL = Panel(
     read_classes,
     published="seven convolutions with residual connections and a dense layer, 16, 32 and 64 filters, no "
     "normalisation; 45,000 / 5,000 / 10,000 images; linear decay of the rate; goal and batch sizes",
-    chosen="biases, shortcuts of option A, He-normal weights, a head that starts small, pixels in [0, 1], no "
-    "augmentation, ranges of the search; all of tiny",
+    chosen="biases, shortcuts of option A, He-normal weights, a head that starts small, pixels in [0, 1], "
+    "crops of a frame of 4 pixels and mirror images (He et al., 2016), ranges of the search; all of tiny, which augments "
+    "nothing",
     recipe=DECAYING,
 )
 

@@ -74,15 +74,16 @@ SIZES = {  # width, layers, heads, hidden, and the count of parameters
 }
 CHOSEN = (
     "32,768 pieces in one table for input and output, sequences of 128, sinusoids, normalization before branches, "
-    "dropout 0.1, no label smoothing, a table that starts small, ranges of the search; bytes until subwords are "
-    "there; all of tiny"
+    "dropout 0.1, no label smoothing, a table that starts small, ranges of the search; bytes on a stand-in; all of tiny, "
+    "whose tokens are bytes"
 )
 
 
 def _scale(name: str, batch_sizes: tuple[int, ...], budget: int) -> Scale:
     *size, num_params = SIZES[name]
+    goal = Goal("loss", 3.9)
     return Scale(
-        Transformer(VOCAB, *size), (LENGTH,), num_params, Goal("loss", 3.9), batch_sizes, budget, 64, "int32"
+        Transformer(VOCAB, *size), (LENGTH,), num_params, goal, batch_sizes, budget, 64, "int32", VOCAB
     )
 
 

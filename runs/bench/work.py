@@ -59,10 +59,10 @@ class Work:
         }
         study = StudyOptions(**fields, racing=racing, extend=False, no_follow=True).study(self.optimizer)
         workload, metric = study.workload, study.goal.metric
-        if workload.weights or workload.statistics or metric in workload.metrics:
+        if workload.weights or workload.statistics or workload.augment or metric in workload.metrics:
             raise ValueError(
                 f"bench: the loops beside the engine know means over examples alone, {workload.name} has weights, batch "
-                f"statistics, or {metric} as its goal: take a workload with a plain loss or error"
+                f"statistics, augmentation, or {metric} as its goal: take a workload with a plain loss or error"
             )
         return study
 

@@ -60,6 +60,7 @@ def panel_cells(panel: Panel) -> dict[str, Any]:
         "published": panel.published,
         "chosen": panel.chosen,
         "recipe": panel.recipe and panel.recipe._asdict(),
+        "augment": panel.scale().augment,
     }
 
 
@@ -70,7 +71,7 @@ def own_cells(workload: Workload) -> dict[str, Any]:
     params = jax.eval_shape(workload.init, jax.eval_shape(lambda: jax.random.key(0)))
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     data = {"parameters": count, "data": "comes along", "state": "prepared", "goal": str(workload.goal)}
-    return {**data, "scales": {}, "published": "", "chosen": "", "recipe": None}
+    return {**data, "scales": {}, "published": "", "chosen": "", "recipe": None, "augment": None}
 
 
 def optimizer_rows() -> Iterator[dict[str, Any]]:
@@ -109,7 +110,7 @@ def search_rows() -> Iterator[dict[str, Any]]:
         yield {"name": name, "about": search.about, "source": search.paper}
 
 
-JSON_ALONE = ("scales", "published", "chosen", "recipe")
+JSON_ALONE = ("scales", "published", "chosen", "recipe", "augment")
 ROWS = {
     "workloads": workload_rows,
     "optimizers": optimizer_rows,

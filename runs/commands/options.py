@@ -81,6 +81,9 @@ class StudyOptions:
     group_size: Annotated[int | None, WHOLE, optional("INT")] = None
     """Examples that such a model normalises together; batch sizes are multiples of it. Default: the workload's, mostly
     32."""
+    augment: Annotated[str | None, optional("crop:4,flip")] = None
+    """What happens to pictures in training: crop:4 (of the picture in a frame of 4 zeros), flip, resized_crop (8 % to all
+    of it), several of them, or none. Default: the workload's."""
     racing: bool = True
     """End a batch size's trials once the best is known: answers stay, cost falls."""
     extend: bool = True
@@ -156,6 +159,7 @@ class StudyOptions:
             precision=self.precision,
             statistics=self.statistics,
             group_size=self.group_size,
+            augment=self.augment,
             schedule=lr_batch.Schedule(schedule, units) if units else schedule,
             regularizer=regularizer,
             seeds=parse.seeds(str(self.seeds)),

@@ -73,6 +73,7 @@ def of_study(study: Study, given: Sources, tuned: Tuned | None = None) -> dict[s
         "precision": study.precision,
         "statistics": study.statistics,
         "group_size": study.group_size,
+        "augment": study.augment or "none",  # not that of the workload, where it was taken away
         "batch_schedule": study.batch_schedule and study.batch_schedule.described,
         "batch_sizes": list(study.batch_sizes),
         "space": {name: list(values) for name, values in study.space.items()},
@@ -163,6 +164,7 @@ def study_of(document: Mapping[str, Any], identity: Identity) -> Study:
         precision=said.get("precision", "float32"),
         statistics=said.get("statistics"),
         group_size=said.get("group_size"),
+        augment=said.get("augment"),
         batch_schedule=BatchSchedule.read(said["batch_schedule"]) if said.get("batch_schedule") else None,
         reached=said["reached"],
         evaluation_growth=said["evaluation_growth"],

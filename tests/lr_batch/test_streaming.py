@@ -91,7 +91,7 @@ def test_a_stopped_chunk_goes_on_at_its_step(monkeypatch):
     assert isinstance(store[task.chunk.id], Checkpoint) and 0 < step < 120
     read = []
     plain = Windows.read
-    monkeypatch.setattr(Windows, "read", lambda w, n, data: read.append(w.begins(n)) or plain(w, n, data))
+    monkeypatch.setattr(Windows, "read", lambda w, n, *args: read.append(w.begins(n)) or plain(w, n, *args))
     rows = run(store=store)
     assert min(read) == step and len(read) < 120
     np.testing.assert_array_equal(rows.values, whole.values)
