@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 import optim
-from lr_batch.lanes.batch_pass import batch_pass, differentiable_value
+from lr_batch.lanes.batch_pass import Pass, batch_pass, differentiable_value
 from lr_batch.lanes.batch_statistics import make_refresh, moved
 from lr_batch.lanes.draw import Draw, Window
 from lr_batch.lanes.evaluation import metric_over_part, metrics_over_blocks
@@ -95,26 +95,11 @@ def make_lane(
             trained = workload._replace(loss=optimizer.loss(workload, hparams))
         averages = () if recompute else state.averages
         whole = batch_pass(trained, draw, batch_size, micro_batches, data, averages, changed_loss=changed)
-        value_and_grad = lambda params: whole(params)[:2]
-        value, grads, moments = whole(state.params)
-        alive = state.alive & jnp.isfinite(value)
-        grads = freeze(alive, grads, jax.tree.map(jnp.zeros_like, grads))
-        updates, opt_state = tx.update(
-            grads,
-            state.opt_state,
-            state.params,
-            value=value,
-            grad=grads,
-            value_fn=differentiable_value(value_and_grad),
-            grad_fn=lambda params: value_and_grad(params)[1],
-            **({"key": draw.key} if isinstance(optimizer, RegularizedOptimizer) else {}),
-        )
-        params = freeze(alive, optax.apply_updates(state.params, updates), state.params)
-        last_step = jnp.where(alive, draw.step, state.last_step)
+        after, moments = updated(tx, state, draw, whole, takes_key=changed)
         if statistics is None or recompute:
-            return LaneState(params, opt_state, alive, last_step, state.averages)
-        after = moved(statistics, state.averages, moments, batch_size // statistics.group)
-        return LaneState(params, opt_state, alive, last_step, freeze(alive, after, state.averages))
+            return after
+        averages = moved(statistics, state.averages, moments, batch_size // statistics.group)
+        return after._replace(averages=freeze(after.alive, averages, state.averages))
 
     def outcome(state):
         return optimizer.eval_params(state.opt_state, state.params)
@@ -133,6 +118,38 @@ def make_lane(
         return metric_over_part(plain, fitted(state), metric, data, order, first, number)
 
     return Lane(init, step, evaluate, evaluate_part, outcome, fitted, refresh if recompute else None, metric)
+
+
+def updated(
+    tx: optax.GradientTransformationExtraArgs,
+    state: LaneState,
+    draw: Draw | Window,
+    whole: Callable[[PyTree], Pass],
+    *,
+    takes_key: bool,
+) -> tuple[LaneState, PyTree]:
+    """The lane after an update by the batch of `whole`, its averages as they were, and the moments of the batch.
+
+    Where the loss is not finite, the gradient counts as zero and the parameters stay. `tx` is given the loss and its
+    gradient, as values and as functions of the parameters, and the key of the step where it `takes_key`.
+    """
+    value_and_grad = lambda params: whole(params)[:2]
+    value, grads, moments = whole(state.params)
+    alive = state.alive & jnp.isfinite(value)
+    grads = freeze(alive, grads, jax.tree.map(jnp.zeros_like, grads))
+    updates, opt_state = tx.update(
+        grads,
+        state.opt_state,
+        state.params,
+        value=value,
+        grad=grads,
+        value_fn=differentiable_value(value_and_grad),
+        grad_fn=lambda params: value_and_grad(params)[1],
+        **({"key": draw.key} if takes_key else {}),
+    )
+    params = freeze(alive, optax.apply_updates(state.params, updates), state.params)
+    last_step = jnp.where(alive, draw.step, state.last_step)
+    return LaneState(params, opt_state, alive, last_step, state.averages), moments
 
 
 def without_schedule(
