@@ -98,6 +98,11 @@ class Call(NamedTuple):
             {name: default for name, default in further if name not in known and isinstance(default, bool)},
         )
 
+    @property
+    def is_told(self) -> bool:
+        """Whether the model is told that it trains."""
+        return bool(self.training or self.evaluation)
+
     def keywords(self, key: Key | None, rngs: Any = None) -> dict[str, Any]:
         """The keywords that say whether the model trains, and where its noise comes from."""
         training = key is not None

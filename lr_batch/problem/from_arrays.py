@@ -61,7 +61,7 @@ def from_arrays(
         beside the parameters are constants, those of key 0 for all seeds, but for running
         averages of batch statistics (`batch_stats`, `BatchStat`), which are kept up; other
         state that a call changes is refused. A pair with such state is `init(key) -> (params,
-        state)` and `apply(params, state, x) -> (outputs, state)`.
+        state)` and `apply(params, state, x, train) -> (outputs, state)`.
       train: inputs `[N, ...]` and targets `[N, ...]` to train on: arrays, or columns of `lr_batch.records`, which
         are read while they are trained on.
       held_out: the same to evaluate the goal on.

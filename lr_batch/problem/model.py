@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen
 from flax.core.scope import LazyRng
+from flax.errors import ModifyScopeVariableError
 
 from lr_batch.problem.calling_convention import Call, Model, moving_of, no_dropout, parameters, split_state
-from lr_batch.problem.statistics import by_path, with_leaves
+from lr_batch.problem.statistics import NOT_READ, by_path, refuse_batch_in_evaluation, with_leaves
 
 # Streams that linen modules ask for by name. Others get the key of "params", unless the module asks first whether
 # they are there.
@@ -85,7 +86,10 @@ def _from_linen(module: linen.Module, x: jax.Array | np.ndarray) -> Model:
         rngs = None if key is None else streams(key)
         variables, keywords = {"params": params, **state}, {**call.keywords(key), **further}
         if key is None or not state:
-            return module.apply(variables, x, rngs=rngs, **keywords), state
+            try:
+                return module.apply(variables, x, rngs=rngs, **keywords), state
+            except ModifyScopeVariableError:  # it moves its averages though it does not train
+                raise ValueError(NOT_READ) from None
         outputs, after = module.apply(variables, x, rngs=rngs, mutable=sorted(state), **keywords)
         return outputs, {name: after.get(name, {}) for name in state}
 
@@ -132,6 +136,8 @@ def with_state(
         return outputs, {name: after[name] for name in averages}
 
     averages = moving_of(moved, moving, params, x)
+    if averages and not call.is_told:
+        refuse_batch_in_evaluation(lambda averages: moved(params, averages, x, None)[0], moving)
     return Model(init, apply, dropout_of(apply), call.switches, averages)
 
 

@@ -114,6 +114,12 @@ def _no_average(name: str) -> ValueError:
     )
 
 
+NOT_READ = (
+    "from_arrays: the model does not read its running averages in evaluation; let it take train (or another usual name), "
+    "normalise by the batch while it trains, and by its averages otherwise"
+)
+
+
 def refuse_averages_in_training(outputs: Callable[[Averages], Any], initial: Averages) -> None:
     """Training outputs must come from the batch alone: the averages of a step are moved after it."""
     if depends_on(outputs, initial):
@@ -121,3 +127,9 @@ def refuse_averages_in_training(outputs: Callable[[Averages], Any], initial: Ave
             "from_arrays: the model reads its running averages while it trains; only statistics of the batch itself "
             "can be added up over micro-batches: let it normalise by the batch in training"
         )
+
+
+def refuse_batch_in_evaluation(outputs: Callable[[Averages], Any], initial: Averages) -> None:
+    """A model that is not told whether it trains would be evaluated by the moments of whatever rows come together."""
+    if not depends_on(outputs, initial):
+        raise ValueError(NOT_READ)

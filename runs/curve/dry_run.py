@@ -12,7 +12,7 @@ import numpy as np
 from hparam import SEARCHES
 from lr_batch import Programs, Study, check
 from lr_batch.engine import ChunkPlan, cadence_of, chunk_memory, worker_devices
-from optim.names import counted
+from optim.names import counted, listed
 from runs.curve import pilot
 from runs.curve.chunk_costs import measured, seconds_of
 from runs.curve.run import remembered_choice
@@ -78,8 +78,8 @@ def in_words(study: Study, found: Forecast) -> str:
         return most
     if found.likely is None:
         return f"{most}; the race ends most chunks earlier, but {duration(pilot.SECONDS)} were too short to see when"
-    sizes = " and ".join(f"{size:,}" for size in pilot.ends(study))
-    return f"about {_duration(found.likely)} of training, going by the race of one seed at batch size {sizes}; {most}"
+    sizes = listed("batch size", (f"{size:,}" for size in pilot.ends(study)))
+    return f"about {_duration(found.likely)} of training, going by the race of one seed at {sizes}; {most}"
 
 
 def _races(study: Study) -> bool:
@@ -92,7 +92,7 @@ def _has_rungs(study: Study) -> bool:
 
 
 def _duration(seconds: float) -> str:
-    return duration(seconds) if seconds >= 10 else f"{seconds:.1f} s"
+    return duration(seconds) if seconds >= 10 else f"{max(seconds, 0.1):.1f} s"
 
 
 def planned(study: Study) -> ChunkPlan:

@@ -297,9 +297,21 @@ class Largest(nn.Module):
         return nn.Dense(2)(x)
 
 
+class Untold(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(2)(nn.BatchNorm(use_running_average=False)(x))
+
+
+def untold_apply(params, state, x):
+    return pair_apply(params, state, x, train=True)
+
+
 @pytest.mark.parametrize(
     ("model", "said"),
     [
+        (Untold(), "does not read its running averages in evaluation; let it take train"),
+        ((pair_init, untold_apply), "does not read its running averages in evaluation; let it take train"),
         (Reads(), "reads its running averages while it trains"),
         (Largest(), r"\(batch_stats/top\) that is no running"),
     ],

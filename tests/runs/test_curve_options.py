@@ -49,7 +49,7 @@ def test_a_dry_run_says_what_would_be_trained_and_trains_nothing(capsys, tmp_pat
     assert code == 0, err
     assert "12 trials: 2 batch sizes x 3 settings x 2 seeds" in out and "4 chunks of up to 3 lanes" in out
     assert "programs: 2, compiled in" in out and "memory:" in out
-    said = "of training, going by the race of one seed at batch size 4 and 40; at most about"
+    said = "of training, going by the race of one seed at batch sizes 4 and 40; at most about"
     assert "time: about" in out and said in " ".join(out.split())
     assert not (tmp_path / "o").exists() and not (tmp_path / "lr-batch-results").exists()
 
