@@ -57,7 +57,7 @@ def run(
         finished and stored, and the exception goes on.
       workers: programs run at the same time, from 1 to 1,024; one for each accelerator or CPU core where None.
       programs: keeps what is compiled, and takes from it what another run has compiled before.
-      width: lanes of a chunk, at least 1; as many as are useful and fit where None. A study that goes on finds its
+      width: lanes of a chunk, from 1 to 65,536; as many as are useful and fit where None. A study that goes on finds its
         finished chunks by the width that it began with; what is missing is cut where memory allows fewer now.
       time_limit: seconds, above 0, after which no chunk is begun and those in flight are stored as they are; an event
         then says which trials are missing. The same call with the same store goes on.
@@ -74,8 +74,6 @@ def run(
         raise ValueError(
             f"run: study must be a Study, got {type_of(study)}; make one by lr_batch.Study(workload)"
         )
-    if width is not None and width < 1:
-        raise ValueError(f"run: width must be at least 1, got {width}")
     if workers is not None and not 1 <= workers <= MOST_WORKERS:
         raise ValueError(f"run: workers must be from 1 to {MOST_WORKERS}, got {workers}")
     if study.regularizer and study.regularizer.stop:

@@ -21,7 +21,8 @@ import numpy as np
 Decorated = TypeVar("Decorated", bound=Callable)
 LISTS = (tuple, list, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
 OF_PYTHON = (TypeError, AttributeError, LookupError, OverflowError, ValueError)
-OF_ARRAYS = ("The truth value of an", "setting an array element")  # ValueErrors that nobody raises on purpose
+# How the ValueErrors begin that nobody raises on purpose.
+NOBODYS = ("The truth value of an", "setting an array element", "could not convert string to float")
 TOO_OPEN = (Any, object, inspect.Parameter.empty)
 WORDS = {
     float: "a number",
@@ -60,7 +61,7 @@ def _explained(function: Callable, owner: str) -> Callable:
         try:
             return function(*args, **kwargs)
         except OF_PYTHON as error:
-            if isinstance(error, ValueError) and not str(error).startswith(OF_ARRAYS):
+            if isinstance(error, ValueError) and not str(error).startswith(NOBODYS):
                 raise
             try:
                 given = signature.bind(*args, **kwargs).arguments

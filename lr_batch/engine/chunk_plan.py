@@ -18,6 +18,8 @@ from lr_batch.engine.memory import chunk_width
 from lr_batch.study import Study
 from optim.names import counted
 
+MOST_LANES = 65_536  # of a chunk
+
 
 class Task(NamedTuple):
     """A chunk to run, and the lanes of its program.
@@ -73,7 +75,10 @@ class ChunkPlan(NamedTuple):
 
         Raises:
           StudyError: if the model, loss or optimizer cannot be compiled.
+          ValueError: for a width that no chunk has.
         """
+        if kept is not None and not 1 <= kept <= MOST_LANES:
+            raise ValueError(f"width must be from 1 to {MOST_LANES:,} lanes, got {kept}")
         identity = Identity.of(study, width=0, execution=study.lanes)  # first: says what cannot be compiled
         fits = chunk_width(study, useful=kept or useful)
         width = kept or fits

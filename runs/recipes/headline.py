@@ -2,13 +2,14 @@
 
     python -m runs.recipes.headline --out DIR                                  # resumable, everything
     python -m runs.recipes.headline --out DIR --step curves --time-limit 400s  # on a machine that is lent
-    python -m runs.recipes.headline --out DIR --step curves --optimizer muon
+    python -m runs.recipes.headline --out DIR --step curves --optimizers muon,soap
 
-Steps are `curves`, `noise` and `report`, in this order; a later one needs the earlier ones whole.
+Steps are `curves`, `noise` and `report`, in this order; asked for alone, a later one reads what is stored.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from lr_batch import Study, log_grid
 from runs.compare.outcome import compare
 from runs.curve.law_words import formula_text
 from runs.curve.outcome import write_outcome
+from runs.curve.run import stored_result
 from runs.noise.beside_curve import at_best_setting
 from runs.noise.run import measured
 from runs.recipes.headline_figure import SCALES, draw
@@ -110,21 +112,33 @@ def main(arguments: Sequence[str] | None = None, *, quick: bool = False) -> dict
         "headline", "Best rate and steps against batch size for five optimizers on Fashion-MNIST."
     )
     parser.add_argument(
-        "--optimizer", choices=tuple(ENTRIES), help="this one alone; all of them if not given"
+        "--optimizers", type=listed, metavar="NAMES", help=f"of {', '.join(ENTRIES)}; all where not given"
     )
     parser.add_argument("--step", choices=(*STEPS, "all"), default="all")
     options = parser.parse_args(arguments)
     quick, limit = quick or options.quick, Limit(options.time_limit)
-    names = (options.optimizer,) if options.optimizer else QUICK if quick else tuple(ENTRIES)
+    names = options.optimizers or (QUICK if quick else tuple(ENTRIES))
     studies = {name: study_of(name, quick=quick) for name in names}
     steps = STEPS if options.step == "all" else (options.step,)
-    trained = train(studies, options.out, limit)
-    if trained.unfinished:
-        print(*trained.unfinished, sep="\n")
-    if trained.unfinished or limit.passed or steps == ("curves",):
-        return None
-    noise = noise_of(studies, trained.results, options.out, limit if "noise" in steps else Limit(0.0))
-    return report(trained.results, noise, options.out) if "report" in steps else None
+    if "curves" in steps:
+        trained = train(studies, options.out, limit)
+        if trained.unfinished:
+            print(*trained.unfinished, sep="\n")
+        if trained.unfinished or limit.passed or steps == ("curves",):
+            return None
+        results = trained.results
+    else:  # also of other machines and versions, which could not go on with them
+        results = {name: stored_result(options.out / name) for name in studies}
+    noise = noise_of(studies, results, options.out, limit if "noise" in steps else Limit(0.0))
+    return report(results, noise, options.out) if "report" in steps else None
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Names of optimizers with commas between them."""
+    names = tuple(text.split(","))
+    if unknown := [name for name in names if name not in ENTRIES]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(ENTRIES)}")
+    return names
 
 
 def noise_of(

@@ -160,7 +160,7 @@ def test_threshold_may_be_any_number(threshold):
 def test_what_is_no_study_and_no_result_is_said():
     with pytest.raises(ValueError, match=r"run: study must be a Study, got None; make one by lr_batch.Study"):
         lr_batch.run(None)
-    with pytest.raises(ValueError, match="run: width must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="width must be from 1 to 65,536 lanes, got 0"):
         lr_batch.run(tiny_study(), width=0)
     for analyse in (lr_batch.best_settings, lr_batch.critical_batch_size):
         with pytest.raises(ValueError, match="result must be what lr_batch.run returns, got dict"):
