@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -43,7 +44,7 @@ def _module(what: str, name: str) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
         raise UsageError(f"{what}: must look like FILE.py:NAME or PACKAGE.MODULE:NAME, got {name!r}")
     _search(Path.cwd())
-    with _one_line_for(f"{what}: importing {name}"):
+    with _one_line_for(f"{what}: importing {name}"), _back_here():
         return importlib.import_module(name)
 
 
@@ -62,7 +63,7 @@ def _file(what: str, path: Path) -> ModuleType:
         if folder != path.parent or not relative:
             _search(folder)
     name = ".".join((path.relative_to(root) if relative else Path(path.name)).with_suffix("").parts)
-    with _one_line_for(f"{what}: running {shown!r}"):
+    with _one_line_for(f"{what}: running {shown!r}"), _back_here():
         if relative:
             importlib.import_module(name.rpartition(".")[0])
         return _run(path, name)
@@ -123,6 +124,16 @@ def _one_line_for(what: str) -> Generator[None, None, None]:
         from lr_batch import first_line
 
         raise UsageError(f"{what} failed: {first_line(error)}") from error
+
+
+@contextlib.contextmanager
+def _back_here() -> Generator[None, None, None]:
+    """Scripts often go to the folder of their data; results belong where the command was typed."""
+    here = os.getcwd()
+    try:
+        yield
+    finally:
+        os.chdir(here)
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

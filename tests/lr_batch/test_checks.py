@@ -45,13 +45,17 @@ def test_a_micro_batch_must_be_a_whole_number(size):
         workload_of(micro_batch=size)
 
 
-@pytest.mark.parametrize("switch", ["jax_enable_x64", "jax_debug_nans", "jax_debug_infs", "jax_disable_jit"])
+SWITCHES = dict.fromkeys(("jax_enable_x64", "jax_debug_nans", "jax_debug_infs", "jax_disable_jit"), True)
+SWITCHES["jax_numpy_dtype_promotion"] = "strict"
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
 def test_switches_of_jax_are_refused_in_one_line(switch):
     study = tiny_study()
     before = getattr(jax.config, switch)
-    jax.config.update(switch, True)
+    jax.config.update(switch, SWITCHES[switch])
     try:
-        with pytest.raises(StudyError, match=f"{switch} is on: "):
+        with pytest.raises(StudyError, match=f"{switch} is (on|strict): "):
             lr_batch.check(study)
     finally:
         jax.config.update(switch, before)

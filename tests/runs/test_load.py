@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +74,12 @@ def test_one_file_is_run_once_until_it_changes(here):
     assert named_or_loaded("a", "own.py:thing") is named_or_loaded("b", "own.py:thing")
     file.write_text("thing = 'another'\n")
     assert named_or_loaded("a", "own.py:thing") == "another"
+
+
+def test_a_file_that_goes_to_another_folder_leaves_the_command_where_it_was(here, tmp_path):
+    (here / "away.py").write_text("import os\nos.chdir('/')\nthing = os.getcwd()\n")
+    for text in ("away.py:thing", "away:thing"):
+        assert named_or_loaded("workload", text) == "/" and Path.cwd() == here.resolve()
 
 
 WRONG = {
