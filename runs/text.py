@@ -20,6 +20,8 @@ TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u206
 def harmless(text: str) -> str:
     r"""The text with control characters, such as a terminal's escapes, written out; line breaks stay.
 
+    So are bytes of a path that are no text, which nothing could print.
+
     >>> print(harmless("a\x1b[31mb"))
     a\x1b[31mb
     """
@@ -27,7 +29,7 @@ def harmless(text: str) -> str:
 
 
 def _acts(character: str) -> bool:
-    return character in TURNING or (unicodedata.category(character) == "Cc" and character != "\n")
+    return character in TURNING or (unicodedata.category(character) in ("Cc", "Cs") and character != "\n")
 
 
 def _written_out(character: str) -> str:

@@ -35,6 +35,7 @@ def test_a_hostile_name_is_written_out_and_never_obeyed(stream, monkeypatch):
 
 
 def test_ordinary_text_of_any_script_stays():
+    assert harmless("out\udcff") == r"out\udcff"
     assert harmless("größe ✓ 模型\nnext") == "größe ✓ 模型\nnext"
 
 
