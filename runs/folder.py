@@ -6,7 +6,6 @@ command, identity of the study, versions.
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections.abc import Generator, Mapping, Sequence
@@ -33,7 +32,7 @@ ARGUMENTS: ContextVar[Sequence[str]] = ContextVar("arguments", default=())
 def typed() -> str:
     """The command as a shell reads it, "" where there was none."""
     words = shlex.join(["lr-batch", *ARGUMENTS.get()]) if ARGUMENTS.get() else ""
-    return os.fsencode(words).decode(errors="backslashreplace")  # a path need not be text
+    return words.encode(errors="surrogateescape").decode(errors="backslashreplace")  # a path need not be text
 
 
 def file_name(text: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from lr_batch.engine import Checkpoint, Chunk
+from runs.folder import ARGUMENTS, typed
 from runs.store import Store, StoreError, StudyChanged
 from runs.store.rows import study_row
 from runs.write import write_atomically
@@ -217,6 +218,18 @@ def test_a_damaged_event_is_left_out(tmp_path):
     with Store(tmp_path, read_only=True) as store:
         assert store.events == ("good",)
         assert [str(bad) for bad in store.verify()] == ["events row 2 is damaged"]
+
+
+def test_a_path_that_is_no_text_is_kept_with_the_study(tmp_path):
+    """Bytes of the command line that no encoding knows, as Python hands them over."""
+    before = ARGUMENTS.set(("curve", "--out", "a\udcff", "\udcc3\udcbc"))
+    try:
+        with Store(tmp_path) as store:
+            store.describe(STUDY, command=typed())
+    finally:
+        ARGUMENTS.reset(before)
+    with Store(tmp_path) as store:
+        assert store.description.command == r"lr-batch curve --out 'a\xff' 'ü'"
 
 
 def test_what_was_typed_is_kept_with_the_study(tmp_path):
