@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from runs.curve.run import damage_lines
 from runs.store import Store, StoreError, StudyChanged
 from runs.store.study import EXTENDABLE, Description, difference, identity_part
 
 
 class Merged(NamedTuple):
-    """Trials that came in from each folder, and that were there already."""
+    """Trials that came in from each folder, and that were there already; what was damaged and left out, a line each."""
 
     added: tuple[int, ...]
     known: tuple[int, ...]
+    damage: tuple[str, ...] = ()
 
 
 def merge(folders: Sequence[Path], out: Path) -> Merged:
@@ -34,16 +36,18 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
         if changes:
             listing = "; ".join(f"{name}: {change}" for name, change in changes.items())
             raise StudyChanged(f"merge: {folder} holds another study than {folders[0]} ({listing})")
-    counts = []
+    counts, damage = [], []
     with Store(out) as store:
         before = [store.description.study] if store.description else []
         study = _joined([*before, *(one.study for one in known)])
         store.describe(study, kind="curve", command=known[0].command, extend=True)
         for folder in folders:
             with Store(folder, read_only=True) as source:
+                damage += [f"{folder}: {line.removeprefix(f'{folder}/')}" for line in damage_lines(source)]
                 rows = source.trial_rows()
                 counts.append((store.adopt(source.chunks(), rows), len(rows)))
-    return Merged(tuple(new for new, _ in counts), tuple(all_ - new for new, all_ in counts))
+    added, known_there = tuple(new for new, _ in counts), tuple(all_ - new for new, all_ in counts)
+    return Merged(added, known_there, tuple(damage))
 
 
 def _described(folder: Path) -> Description:

@@ -192,6 +192,8 @@ class Merge:
         merged = merge(self.folders, self.out)
         for folder, added, known in zip(self.folders, merged.added, merged.known, strict=True):
             print(f"{folder}: {added} trials taken over, {known} were there")
+        for line in merged.damage:
+            print(f"lr-batch: {line}", file=sys.stderr)
 
 
 @dataclasses.dataclass(frozen=True)

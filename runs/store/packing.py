@@ -90,7 +90,10 @@ def whole_parts(db: sqlite3.Connection, table: str) -> dict[int, bytes]:
     try:
         rows = db.execute(query).fetchall()
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
+        code = error.sqlite_errorcode & 0xFF
+        if code == sqlite3.SQLITE_ERROR:  # somebody has removed the table; the other one may be whole
+            return {}
+        if code != sqlite3.SQLITE_CORRUPT:
             raise
         for number in range(1, MAX_PARTS):
             with contextlib.suppress(sqlite3.DatabaseError):

@@ -13,7 +13,7 @@ from typing import Any
 
 from optim.names import counted
 from runs.store import schema
-from runs.store.connection import connect, is_damage, one_line
+from runs.store.connection import connect, is_damage, one_line, primary_code
 from runs.store.errors import StoreError
 from runs.store.packing import Connection, connected, unpacked
 from runs.store.records import TABLES, add_row, find_chunk, find_trial
@@ -177,6 +177,7 @@ def _largest(db: sqlite3.Connection, table: str, path: Path) -> int:
     bound = path.stat().st_size // MIN_ROW_BYTES
     try:
         (largest,) = db.execute(f"SELECT max(number) FROM {table}").fetchone()
-    except sqlite3.DatabaseError:
-        return bound
+    except sqlite3.DatabaseError as error:
+        # SQLite's general error: somebody has removed the table.
+        return 0 if primary_code(error) == sqlite3.SQLITE_ERROR else bound
     return min(largest or 0, bound)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import pytest
 from command_line import command
 from store_chunks import IDENTITY, make_chunk, make_result
@@ -50,6 +53,29 @@ def test_other_numbers_of_one_trial_are_told(tmp_path):
     assert rows_of(tmp_path / "all") == rows_of(folders[0])
     with Store(tmp_path / "all", read_only=True) as store:
         assert sum("came out different" in event for event in store.events) == 4
+
+
+def test_what_is_damaged_is_left_out_and_told(tmp_path, capsys):
+    one, other = stored(tmp_path / "one", [4, 8], 1), stored(tmp_path / "other", [8], 1)
+    with contextlib.closing(sqlite3.connect(one / "store.sqlite")) as db:
+        db.execute("UPDATE trials SET steps = 5 WHERE number = 1")
+        db.commit()
+    code, out, err = command(capsys, "merge", one, other, "--out", tmp_path / "all")
+    assert code == 0 and f"{one}: 7 trials taken over, 0 were there" in out
+    assert f"lr-batch: {one}: left out 1 damaged row" in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("table", ["trials", "chunks", "parts", "studies", "events"])
+def test_a_table_that_was_removed_is_rescued_like_other_damage(tmp_path, capsys, table):
+    """The rest can be read, `verify` says so, and who writes again makes the store whole."""
+    folder = stored(tmp_path / "one", [8], 1)
+    with contextlib.closing(sqlite3.connect(folder / "store.sqlite")) as db:
+        db.execute(f"DROP TABLE {table}")
+        db.commit()
+    code, out, _ = command(capsys, "verify", folder)
+    assert code == 1 and "damaged" in out
+    again = stored(folder, [8], 1)
+    assert len(rows_of(again)) == 4
 
 
 def test_what_is_not_one_study_is_refused(tmp_path, capsys):
