@@ -12,6 +12,7 @@ from typing import NamedTuple
 from runs.file_system import file_system, is_network
 
 WAL_MENDED = (3, 51, 3)  # before it two writers of one log can damage the file; lr-batch has one at a time
+IN_MEMORY = ("tmpfs", "ramfs")
 
 
 class Found(NamedTuple):
@@ -63,16 +64,32 @@ def _sqlite() -> Iterator[Found]:
 
 
 def _folder(folder: Path) -> Iterator[Found]:
+    in_the_way = _in_the_way(folder.absolute())
+    if in_the_way:
+        yield Found(in_the_way, bad=True)
+        return
     kind = file_system(folder)
     if is_network(kind):
         yield Found(
             f"{folder} lies on {kind}, a network file system: stores are written without SQLite's shared log there, "
             "which is slower; let one machine write to a folder, the lease cannot see processes of others"
         )
+    elif kind in IN_MEMORY:
+        yield Found(f"{folder} lies on {kind}, in memory: what is there is lost when the machine stops")
     else:
         yield Found(f"{folder} lies on {kind}")
     yield from _space(folder)
     yield from _links(folder)
+
+
+def _in_the_way(folder: Path) -> str | None:
+    """Why no folder can be made there, whoever may write."""
+    for path in (folder, *folder.parents):
+        if path.is_symlink() and not path.exists():
+            return f"{path}: is a link to nothing; remove it or name another folder"
+        if path.exists() and not path.is_dir():
+            return f"{path}: is no folder; name another one"
+    return None
 
 
 def _space(folder: Path) -> Iterator[Found]:

@@ -10,6 +10,7 @@ from command_line import command
 from store_chunks import IDENTITY, make_chunk, make_result
 
 from runs import file_system
+from runs.doctor import examine
 from runs.merge import merge
 from runs.store import Store, StoreError
 
@@ -112,3 +113,17 @@ def test_a_folder_that_cannot_be_written_to_needs_attention(tmp_path, monkeypatc
     )
     code, said, line = command(capsys, "doctor", tmp_path)
     assert code == 1 and "! no files or hard links can be made there" in said and "need attention" in line
+
+
+def test_what_is_in_the_way_of_a_folder_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    (tmp_path / "lost").symlink_to(tmp_path / "nothing")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    said = {
+        name: [str(line) for line in examine(tmp_path / name)][-1] for name in ("file/x", "lost", "loop/x")
+    }
+    assert said["file/x"] == f"! {tmp_path}/file: is no folder; name another one"
+    assert said["lost"] == f"! {tmp_path}/lost: is a link to nothing; remove it or name another folder"
+    assert said["loop/x"].startswith(f"! {tmp_path}/loop: is a link to nothing")
+    monkeypatch.setattr("runs.doctor.file_system", lambda path: "tmpfs")
+    assert any("in memory: what is there is lost" in line.line for line in examine(tmp_path))
