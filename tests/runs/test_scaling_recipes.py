@@ -1,0 +1,147 @@
+"""Recipes of curves under schedules, of critical batch sizes in width and goal, of rate over batch, on made-up runs."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from lr_batch import BUDGET, BatchSchedule, Curve, EngineReport, Goal, Result, log_grid
+from lr_batch.analysis.intervals import Replicates
+from lr_batch.problem.batch_schedule import Phase
+from lr_batch.problem.lengths import BUDGET as PART
+from lr_batch.problem.lengths import Length
+from runs.recipes import critical_scaling, rate_over_batch, schedule_curves
+from runs.recipes.made_up_study import hyperbola, made_up_study
+from runs.recipes.resumable import Trained
+
+SIZES = (4, 16, 64, 256, 1024)
+
+
+def made_up(knee=32.0, key=1):
+    return made_up_study(
+        1 / (1 + knee / np.array(SIZES)), key, batch_sizes=SIZES, rates=log_grid(1e-2, 8.0, 12)
+    )
+
+
+def replicates(best, spread):
+    return Replicates(np.array([best]), best + spread[:, None], np.array([[best + 0.01]]))
+
+
+def test_a_slope_is_through_points_whose_seeds_are_left_out_together():
+    """What a seed does to all points alike moves no slope; what it does to one of them does."""
+    alike, x = np.array([0.3, -0.2, -0.1]), np.log([16.0, 64.0, 256.0])
+    points = [(replicates(at, np.zeros(3)), replicates(0.5 * at, alike)) for at in x]
+    found = critical_scaling.slope(points)
+    assert found.best == pytest.approx([0.5]) and found.without[:, 0] == pytest.approx([0.5] * 3)
+    assert found.shifts.shape == (3, 1) and found.shifts[2, 0] > 0.5 > found.shifts[0, 0]
+    apart = critical_scaling.slope([*points[:2], (points[2][0], replicates(0.5 * x[2], np.zeros(3)))])
+    assert np.ptp(apart.without) > 0.05
+
+
+def test_exponents_stand_beside_the_published_ones(tmp_path, capsys, monkeypatch):
+    """Easier goals of one result lie on the same curves; two widths of equal trials give an exponent of zero."""
+    case = critical_scaling.Case("digits_mlp", (8, 32), SIZES, ("loss<0.2", "loss<0.4"))
+    monkeypatch.setattr(critical_scaling, "QUICK", (case,))
+    results = {f"digits_mlp-{width}": made_up() for width in case.widths}
+    monkeypatch.setattr(critical_scaling, "train", lambda *args: Trained(results, ()))
+    answer = critical_scaling.main(["--out", str(tmp_path), "--quick"])
+    said = capsys.readouterr().out
+    assert (
+        "loss<0.2: B_crit grows as width^0.00 (" in said or "loss<0.2: B_crit grows as width^-0.00 (" in said
+    )
+    assert "published: 0.47 in data" in said and "about flat in width" in said
+    assert len(answer["digits_mlp"]["critical"]) == 4
+    assert (
+        json.loads((tmp_path / "critical_scaling.json").read_text())["digits_mlp"]["published"]["examples"]
+        == 0.47
+    )
+    assert (tmp_path / "critical_scaling-digits_mlp.png").stat().st_size > 15_000
+
+
+def test_batch_sizes_that_take_fewer_examples_than_smaller_ones_are_found():
+    """Steps of a hyperbola, but three times as many at the smallest batch."""
+    optima = schedule_curves.best_settings(made_up())
+    (worse,) = (o for o in optima if o.batch_size == 4)
+    moved = [x + np.log(3) for x in worse.log_steps.without]
+    slow = worse._replace(
+        steps=3 * worse.steps,
+        log_steps=worse.log_steps._replace(best=worse.log_steps.best + np.log(3), without=moved),
+    )
+    (pair,) = (p for p in schedule_curves.falling({"loss<0.2": [slow, *optima[1:]]}) if p.clear)
+    assert (pair.smaller, pair.larger) == (4, 16)
+    expected = 16 * hyperbola(16) / (3 * 4 * hyperbola(4))
+    assert pair.ratio.low < expected < pair.ratio.high < 1
+    assert not any(pair.clear for pair in schedule_curves.falling({"loss<0.2": optima}))
+
+
+def test_curves_of_three_schedules_are_told_and_drawn(tmp_path, capsys, monkeypatch):
+    trained = Trained({name: made_up(key=i) for i, name in enumerate(schedule_curves.SCHEDULES, 1)}, ())
+    monkeypatch.setattr(schedule_curves, "train", lambda *args: trained)
+    monkeypatch.setattr(schedule_curves, "GOALS", ("loss<0.2",))
+    answer = schedule_curves.main(["--out", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert all(f"{name}: critical batch size" in said for name in answer)
+    assert said.count("no batch size takes clearly fewer examples") == 3
+    assert (tmp_path / "schedule_curves.png").stat().st_size > 20_000
+
+
+def run_of(size, rates, loss, seeds=2, epochs=2, batches=None):
+    """`loss(examples, rate)` of every trial, evaluated after each power of two of steps."""
+    steps = 2 ** np.arange(0, int(np.log2(1024 * epochs / size)) + 1)
+    of = lambda rate: Curve(steps, loss(np.asarray(schedule_examples(batches, size, steps), float), rate))
+    grid = [(seed, rate) for seed in range(seeds) for rate in rates]
+    return Result(
+        workload="made-up",
+        optimizer="sgd",
+        goal=Goal("loss", 0.0),
+        budget=int(steps[-1]),
+        batch_size=np.full(len(grid), size),
+        seed=np.array([seed for seed, _ in grid]),
+        hparams={"learning_rate": np.array([rate for _, rate in grid])},
+        steps_to_goal=np.full(len(grid), np.nan),
+        steps=np.full(len(grid), steps[-1]),
+        status=np.array([BUDGET] * len(grid), object),
+        curves=tuple(of(rate) for _, rate in grid),
+        engine=EngineReport(0.0, 0.0, 0, 0, "none", 1, 0.0),
+        batch_schedule=batches,
+    )
+
+
+def schedule_examples(batches, size, steps):
+    return batches.examples(size, int(steps[-1]), steps) if batches else steps * size
+
+
+def test_runs_of_equal_ratio_overlap_until_one_is_apart(tmp_path, capsys, monkeypatch):
+    """Losses fall as 1 / examples; at batch 64 they are twice as large, and small batches first halve them."""
+    case = rate_over_batch.Case("sgd", 1.0, 0.1, (4, 16, 64), (0.1, 0.4), epochs=2, seeds=2, num_rates=2)
+    fall = lambda factor: lambda examples, rate: factor * (1 + 10 * (rate - 0.1)) * 100 / examples
+    results = {
+        f"sgd-ratio-{size}": run_of(size, (0.1,), fall(2.0 if size == 64 else 1.0))
+        for size in case.batch_sizes
+    }
+    growing = BatchSchedule((Phase(Length(0.5, PART), 4.0),))
+    results["sgd-small-first"] = run_of(8, (0.1, 0.4), fall(0.5), batches=growing)
+    results["sgd-constant"] = run_of(16, (0.1, 0.4), fall(1.0))
+    monkeypatch.setattr(rate_over_batch, "QUICK", (case,))
+    monkeypatch.setattr(rate_over_batch, "train", lambda *args: Trained(results, ()))
+    answer = rate_over_batch.main(["--out", str(tmp_path), "--quick"])["sgd"]
+    assert answer["overlap_until"] == 16
+    assert answer["apart"]["64"]["best"] == pytest.approx(2.0, rel=0.01)
+    assert answer["small_first_over_constant"]["best"] == pytest.approx(0.5, rel=0.01)
+    assert answer["better"] == "small first" and answer["best_rates"] == {"small first": 0.1, "constant": 0.1}
+    assert answer["saved_examples"]["best"] == pytest.approx(0.5, abs=0.1)
+    assert "such runs overlap within 10% up to batch 16" in capsys.readouterr().out
+    assert (tmp_path / "rate_over_batch.png").stat().st_size > 10_000
+
+
+def test_as_many_steps_take_as_many_examples_in_both_arms():
+    arms = rate_over_batch.studies_of_arms(rate_over_batch.CASES[0])
+    examples = {
+        name: study.examples(study.batch_sizes[0], study.steps_at(study.batch_sizes[0]))
+        for name, study in arms.items()
+    }
+    steps = {name: study.steps_at(study.batch_sizes[0]) for name, study in arms.items()}
+    assert max(examples.values()) < 1.01 * min(examples.values())
+    assert max(steps.values()) < 1.01 * min(steps.values())
