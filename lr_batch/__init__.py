@@ -13,6 +13,7 @@ from lr_batch.analysis.best_of_trials import BestOfTrials, best_of_trials
 from lr_batch.analysis.best_settings import best_settings
 from lr_batch.analysis.cluster_plan import Cluster, ClusterPlan, PlannedRow, cluster_plan
 from lr_batch.analysis.critical_batch import TOLERANCE, CriticalBatchSize, Ratio, critical_batch_size, ratio
+from lr_batch.analysis.critical_exponents import CriticalExponents, critical_exponents
 from lr_batch.analysis.goals import CriticalAtGoal, at_goal, critical_by_goal
 from lr_batch.analysis.held_out_sizes import HeldOutSize, held_out_sizes
 from lr_batch.analysis.intervals import LEVEL, Estimate, estimate, holm
@@ -76,6 +77,7 @@ __all__ = [
     "Cluster",
     "ClusterPlan",
     "CriticalBatchSize",
+    "CriticalExponents",
     "CriticalAtGoal",
     "Curve",
     "Design",
@@ -121,6 +123,7 @@ __all__ = [
     "check",
     "cluster_plan",
     "critical_batch_size",
+    "critical_exponents",
     "critical_by_goal",
     "estimate",
     "first_line",

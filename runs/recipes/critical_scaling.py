@@ -10,11 +10,18 @@ from runs.xla_flags import set_xla_flags
 
 set_xla_flags()  # before JAX is imported
 
-import numpy as np
 
 import lr_batch
-from lr_batch import CriticalBatchSize, Estimate, Result, Study, at_goal, critical_batch_size
-from lr_batch.analysis.intervals import LEVEL, Replicates, half_widths
+from lr_batch import (
+    CriticalBatchSize,
+    CriticalExponents,
+    Estimate,
+    Result,
+    Study,
+    at_goal,
+    critical_batch_size,
+    critical_exponents,
+)
 from runs.recipes.critical_scaling_figure import draw
 from runs.recipes.resumable import Limit, parser_of, run_recipe, train
 from runs.write import plain, write_json
@@ -53,15 +60,6 @@ QUICK = (Case("digits_mlp", (8, 16), (4, 16, 64, 256), ("loss<0.5", "loss<0.8"),
 Measured = Mapping[tuple[int, str], CriticalBatchSize]  # by width and goal
 
 
-class Exponents(NamedTuple):
-    """Of the critical batch size: in width at each goal, in examples (E_min) at each width, and the means of both."""
-
-    width: dict[str, Estimate]
-    data: dict[int, Estimate]
-    mean_width: Estimate | None
-    mean_data: Estimate | None
-
-
 def main(arguments: Sequence[str] | None = None, *, quick: bool = False) -> dict[str, Any]:
     """Critical batch sizes of digits_mlp and pydoc_lm, SGD, at four widths and five goals, and their exponents.
 
@@ -85,7 +83,7 @@ def main(arguments: Sequence[str] | None = None, *, quick: bool = False) -> dict
             continue
         results = {width: trained.results[_folder(case, width)] for width in case.widths}
         found = measured(case, results)
-        exponents = exponents_of(case, found)
+        exponents = critical_exponents(found)
         answer[case.workload] = summary_of(found, exponents)
         print(*lines_of(case, found, exponents), sep="\n")
         about = f"{case.workload} · SGD · {case.seeds} seeds · 90% intervals; dashed: published power {PUBLISHED_DATA}"
@@ -128,74 +126,7 @@ def measured(case: Case, results: Mapping[int, Result]) -> Measured:
     return found
 
 
-def exponents_of(case: Case, found: Measured) -> Exponents:
-    """Slopes through all points of a goal, and through all points of a width; None where no two can be fitted."""
-    in_width, in_data = {}, {}
-    for goal in case.goals:
-        points = [(width, found[width, goal]) for width in case.widths if (width, goal) in found]
-        if len(points) > 1:
-            in_width[goal] = slope([(_constant(np.log(width), one), _value(one)) for width, one in points])
-    for width in case.widths:
-        points = [found[width, goal] for goal in case.goals if (width, goal) in found]
-        if len(points) > 1:
-            in_data[width] = slope([(_e_min(one), _value(one)) for one in points])
-    told = lambda slopes: {key: _estimate(one) for key, one in slopes.items()}
-    return Exponents(told(in_width), told(in_data), _mean(in_width), _mean(in_data))
-
-
-def _value(critical: CriticalBatchSize) -> Replicates:
-    """Log B_crit."""
-    return critical.parameters.map(lambda rows: rows[:, 1:2])
-
-
-def _e_min(critical: CriticalBatchSize) -> Replicates:
-    """Log E_min = log S_min + log B_crit."""
-    return critical.parameters.map(lambda rows: rows[:, :1] + rows[:, 1:2])
-
-
-def _constant(value: float, like: CriticalBatchSize) -> Replicates:
-    """A known number with as many replicates as the critical batch size has."""
-    return like.parameters.map(lambda rows: np.full((len(rows), 1), value))
-
-
-def slope(points: Sequence[tuple[Replicates, Replicates]]) -> Replicates:
-    """Least-squares slope of y on x through points whose studies share their seeds.
-
-    A seed is left out of all points at once. What a grid leaves open belongs to one point: the others stay.
-    """
-    of = lambda x, y: np.polyfit(x, y, 1)[0]
-    xs, ys = (np.array([point[i].best[0] for point in points]) for i in (0, 1))
-    seeds = min(len(x.without) for x, _ in points)
-    without = [
-        of(*(np.array([point[i].without[seed, 0] for point in points]) for i in (0, 1)))
-        for seed in range(seeds)
-    ]
-    shifts = [
-        of(np.where(number == np.arange(len(xs)), a[0], xs), np.where(number == np.arange(len(ys)), b[0], ys))
-        for number, (x, y) in enumerate(points)
-        for a, b in zip(x.shifts, y.shifts, strict=True)
-    ]
-    return Replicates(np.array([of(xs, ys)]), np.array(without)[:, None], np.array(shifts).reshape(-1, 1))
-
-
-def _estimate(one: Replicates, level: float = LEVEL) -> Estimate:
-    half = float(half_widths(one, level)[0])
-    best = float(one.best[0])
-    return Estimate(best, best - half, best + half)
-
-
-def _mean(slopes: Mapping[Any, Replicates]) -> Estimate | None:
-    """Mean of several slopes, seeds left out of all at once; the grid's errors as if they were one and the same."""
-    if not slopes:
-        return None
-    each = list(slopes.values())
-    best = np.mean([one.best for one in each], axis=0)
-    without = np.mean([one.without for one in each], axis=0)
-    grid = np.mean([np.sqrt(((one.shifts - one.best) ** 2).sum(axis=0)) for one in each], axis=0)
-    return _estimate(Replicates(best, without, (best + grid)[None]))
-
-
-def summary_of(found: Measured, exponents: Exponents) -> dict[str, Any]:
+def summary_of(found: Measured, exponents: CriticalExponents) -> dict[str, Any]:
     """All numbers, JSON-like."""
     told = lambda slopes: {str(key): one._asdict() for key, one in slopes.items()}
     mean = lambda one: one and one._asdict()
@@ -211,7 +142,7 @@ def summary_of(found: Measured, exponents: Exponents) -> dict[str, Any]:
     }
 
 
-def lines_of(case: Case, found: Measured, exponents: Exponents) -> list[str]:
+def lines_of(case: Case, found: Measured, exponents: CriticalExponents) -> list[str]:
     """A sentence for each critical batch size and each exponent."""
     name = case.workload
     lines = [

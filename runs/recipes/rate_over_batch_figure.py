@@ -22,9 +22,7 @@ def draw(panels: Mapping[str, Panel], path: Path) -> Figure:
     figure = style.new_figure(1.0 + 5.2 * len(panels), 5.0)
     left = 0.75 / figure.get_figwidth()
     about = "digits_mlp · training loss, geometric mean over seeds"
-    style.headline(
-        figure, "Runs of equal rate over batch overlap until the batch is too large", about, left=left
-    )
+    style.headline(figure, "Runs of equal rate over batch", about, left=left)
     width = (1.0 - left) / len(panels)
     for number, (title, panel) in enumerate(panels.items()):
         axes = style.add_axes(

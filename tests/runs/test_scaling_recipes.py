@@ -8,10 +8,6 @@ import numpy as np
 import pytest
 
 from lr_batch import BUDGET, BatchSchedule, Curve, EngineReport, Goal, Result, log_grid
-from lr_batch.analysis.intervals import Replicates
-from lr_batch.problem.batch_schedule import Phase
-from lr_batch.problem.lengths import BUDGET as PART
-from lr_batch.problem.lengths import Length
 from runs.recipes import critical_scaling, rate_over_batch, schedule_curves
 from runs.recipes.made_up_study import hyperbola, made_up_study
 from runs.recipes.resumable import Trained
@@ -23,21 +19,6 @@ def made_up(knee=32.0, key=1):
     return made_up_study(
         1 / (1 + knee / np.array(SIZES)), key, batch_sizes=SIZES, rates=log_grid(1e-2, 8.0, 12)
     )
-
-
-def replicates(best, spread):
-    return Replicates(np.array([best]), best + spread[:, None], np.array([[best + 0.01]]))
-
-
-def test_a_slope_is_through_points_whose_seeds_are_left_out_together():
-    """What a seed does to all points alike moves no slope; what it does to one of them does."""
-    alike, x = np.array([0.3, -0.2, -0.1]), np.log([16.0, 64.0, 256.0])
-    points = [(replicates(at, np.zeros(3)), replicates(0.5 * at, alike)) for at in x]
-    found = critical_scaling.slope(points)
-    assert found.best == pytest.approx([0.5]) and found.without[:, 0] == pytest.approx([0.5] * 3)
-    assert found.shifts.shape == (3, 1) and found.shifts[2, 0] > 0.5 > found.shifts[0, 0]
-    apart = critical_scaling.slope([*points[:2], (points[2][0], replicates(0.5 * x[2], np.zeros(3)))])
-    assert np.ptp(apart.without) > 0.05
 
 
 def test_exponents_stand_beside_the_published_ones(tmp_path, capsys, monkeypatch):
@@ -62,18 +43,18 @@ def test_exponents_stand_beside_the_published_ones(tmp_path, capsys, monkeypatch
 
 def test_batch_sizes_that_take_fewer_examples_than_smaller_ones_are_found():
     """Steps of a hyperbola, but three times as many at the smallest batch."""
-    optima = schedule_curves.best_settings(made_up())
-    (worse,) = (o for o in optima if o.batch_size == 4)
-    moved = [x + np.log(3) for x in worse.log_steps.without]
-    slow = worse._replace(
-        steps=3 * worse.steps,
-        log_steps=worse.log_steps._replace(best=worse.log_steps.best + np.log(3), without=moved),
+    result = made_up()
+    slow = result.batch_size == 4
+    steps = np.where(slow, 3 * result.steps_to_goal, result.steps_to_goal)
+    curves = [c._replace(steps=3 * c.steps) if s else c for c, s in zip(result.curves, slow, strict=True)]
+    changed = result._replace(
+        steps_to_goal=steps, steps=np.where(slow, 3 * result.steps, result.steps), curves=tuple(curves)
     )
-    (pair,) = (p for p in schedule_curves.falling({"loss<0.2": [slow, *optima[1:]]}) if p.clear)
+    (pair,) = (p for p in schedule_curves.falling(changed, ("loss<0.2",)) if p.clear)
     assert (pair.smaller, pair.larger) == (4, 16)
     expected = 16 * hyperbola(16) / (3 * 4 * hyperbola(4))
     assert pair.ratio.low < expected < pair.ratio.high < 1
-    assert not any(pair.clear for pair in schedule_curves.falling({"loss<0.2": optima}))
+    assert not any(pair.clear for pair in schedule_curves.falling(result, ("loss<0.2",)))
 
 
 def test_curves_of_three_schedules_are_told_and_drawn(tmp_path, capsys, monkeypatch):
@@ -121,7 +102,7 @@ def test_runs_of_equal_ratio_overlap_until_one_is_apart(tmp_path, capsys, monkey
         f"sgd-ratio-{size}": run_of(size, (0.1,), fall(2.0 if size == 64 else 1.0))
         for size in case.batch_sizes
     }
-    growing = BatchSchedule((Phase(Length(0.5, PART), 4.0),))
+    growing = BatchSchedule.read([[128, "steps", 4.0, False]])
     results["sgd-small-first"] = run_of(8, (0.1, 0.4), fall(0.5), batches=growing)
     results["sgd-constant"] = run_of(16, (0.1, 0.4), fall(1.0))
     monkeypatch.setattr(rate_over_batch, "QUICK", (case,))
