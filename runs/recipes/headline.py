@@ -101,8 +101,8 @@ def main(arguments: Sequence[str] | None = None, *, quick: bool = False) -> dict
     SGD, momentum, AdamW, Muon and SOAP on fashion_mnist_fc at nine batch sizes, 8 seeds. Of each optimizer one trial at
     its best setting is trained with the noise scales of McCandlish et al. (2018), B_simple and B_noise, and those that
     fit sign-like and spectral updates. Critical batch sizes are compared with SGD's, seeds paired.
-    A night on 2 CPU cores for each optimizer, minutes on a large GPU, SOAP longer. Where it is stopped, the same
-    command goes on. Only the short form has been run: nothing is claimed here.
+    A night on 2 CPU cores for each optimizer; one to three minutes on an H200, SOAP much longer. Where it is stopped, the
+    same command goes on. Kept, without SOAP, in `runs/results/headline`.
 
     Args:
       arguments: of the command line, see --help.
