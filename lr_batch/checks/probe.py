@@ -16,7 +16,7 @@ from lr_batch.errors import StudyError, first_line
 from lr_batch.lanes.batch_statistics import of_groups
 from lr_batch.problem.column import read_rows
 from lr_batch.problem.precision import BFLOAT16
-from lr_batch.problem.weights import mean_loss
+from lr_batch.problem.whole_set import by_example, weighted_sum
 from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
 
 ROWS = 64  # of a batch
@@ -86,7 +86,10 @@ class Probe:
     def gradient(
         self, params: PyTree, batch: PyTree, counted: Bool[np.ndarray, " m"] | None = None
     ) -> PyTree:
-        """Of the mean loss, in which the losses of examples that are not `counted` are 0."""
+        """Of the sum of weighted losses over the number of examples; those that are not `counted` have no weight.
+
+        Not over the sum of the weights, which the rows beside an example change.
+        """
         counted = np.ones(num_examples(batch), bool) if counted is None else counted
         return self._called("gradient of the loss", self._gradient, params, batch, self.keys[0], counted)
 
@@ -95,8 +98,9 @@ class Probe:
         losses = of_groups(self.workload)
 
         def loss(params, batch, key, counted):
-            those = lambda *of: jnp.where(counted, losses(*of), 0.0)
-            return mean_loss(self.workload._replace(loss=those), params, batch, key)
+            weigh = self.workload.weights or (lambda batch: jnp.ones(len(counted)))
+            weights = jnp.where(counted, by_example(weigh(batch)), 0.0)
+            return weighted_sum(losses(params, batch, key), weights) / len(counted)
 
         return OncePerShapes(jax.grad(loss))
 

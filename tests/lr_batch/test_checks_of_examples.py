@@ -147,3 +147,9 @@ def test_tokens_out_of_range_are_refused(mode, token, said):
     assert lr_batch.check(tiny_study(workload=workload_of(Bag(mode), x=x)))
     x[5, 2] = token
     refused(workload_of(Bag(mode), x=x), said)
+
+
+def test_weights_of_the_rows_beside_an_example_are_free():
+    """They change the mean over a batch, of which an example is a part, but not what the example adds to it."""
+    weights = (np.geomspace(0.01, 100, 96).astype("float32"),) * 2
+    assert lr_batch.check(tiny_study(workload=workload_of(weights=weights, loss=CROSS_ENTROPY)))
