@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runs.opened import open_folder as open
+    from runs.opened import run_study as run
     from runs.store import Store
 
-__all__ = ["Store", "open"]
+__all__ = ["Store", "open", "run"]
 
 
 def __getattr__(name: str):
@@ -21,4 +22,8 @@ def __getattr__(name: str):
         from runs.opened import open_folder
 
         return open_folder
+    if name == "run":
+        from runs.opened import run_study
+
+        return run_study
     raise AttributeError(f"module 'runs' has no attribute {name!r}")

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import html
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from lr_batch import Result
+from lr_batch import Result, Study
 from runs.curve.analysis import Analysis, analyse
 from runs.curve.figures import FIGURES
-from runs.curve.run import stored_result
+from runs.curve.outcome import write_outcome
+from runs.curve.run import run_in_folder, stored_result
 from runs.folder import kind_of
 from runs.noise.beside_curve import stored_beside
 
 
 class Opened(NamedTuple):
-    """A study of `lr-batch curve`."""
+    """A study of `lr-batch curve`: its trials, what is read off them, and the folder of its store and report."""
 
     result: Result
     analysis: Analysis
+    folder: Path | None = None
 
     def figure(self, name: str = "steps_to_goal") -> Figure:
         """One of the figures of the report, which shows itself in a notebook.
@@ -36,7 +39,7 @@ class Opened(NamedTuple):
         return f"{self.result!r}\n{self.analysis.advice}"
 
     def _repr_html_(self) -> str:
-        return self.result._repr_html_()
+        return f"{self.result._repr_html_()}<p>{html.escape(self.analysis.advice)}</p>"
 
 
 def open_folder(folder: str | os.PathLike[str]) -> Opened:
@@ -57,4 +60,22 @@ def open_folder(folder: str | os.PathLike[str]) -> Opened:
             + (f"; its studies are {inside}" if inside else "; only those of lr-batch curve can be opened")
         )
     result = stored_result(Path(folder))
-    return Opened(result, analyse(result, stored_beside(Path(folder))))
+    return Opened(result, analyse(result, stored_beside(Path(folder))), Path(folder))
+
+
+def run_study(
+    study: Study, folder: str | os.PathLike[str] | None = None, *, time_limit: float | None = None
+) -> Opened:
+    """What `lr-batch curve` does, for a study in Python: progress on stderr, a store that resumes, figures and report.
+
+    Args:
+      study: what to measure.
+      folder: where it is kept, and goes on where it was; the command's own where None.
+      time_limit: in seconds, see `lr_batch.run`.
+
+    Raises:
+      ValueError: the study cannot be trained.
+      runs.store.StoreError: the folder cannot be used or holds another study.
+    """
+    kept, result = run_in_folder(study, None if folder is None else Path(folder), time_limit=time_limit)
+    return Opened(result, write_outcome(result, kept), kept)

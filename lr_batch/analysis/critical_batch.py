@@ -87,6 +87,14 @@ class CriticalBatchSize(NamedTuple):
     notes: tuple[str, ...]
     parameters: Replicates
 
+    def __repr__(self) -> str:
+        parts = (
+            ("", self.value, self.low, self.high),
+            ("s_min ", self.s_min, self.s_min_low, self.s_min_high),
+        )
+        said = ", ".join(f"{name}{best:.3g} ({low:.3g} to {high:.3g})" for name, best, low, high in parts)
+        return f"CriticalBatchSize({said}, {'' if self.reliable else 'not '}reliable)"
+
     def curve(self, batch_size: Sequence[float] | Num[np.ndarray, " n"]) -> Band:
         """Fitted steps at any batch sizes, with their pointwise interval."""
         log_b = np.log(np.asarray(batch_size, float))

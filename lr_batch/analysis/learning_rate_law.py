@@ -94,6 +94,10 @@ class LearningRateLaw(NamedTuple):
     reliable: bool
     notes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        said = self.winner.formula if self.told else self.words
+        return f"LearningRateLaw({said}, {'' if self.reliable else 'not '}reliable)"
+
     @property
     def winner(self) -> FittedLaw:
         return next(law for law in self.ranking if law.name == self.best)

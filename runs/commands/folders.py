@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from runs.commands.options import optional
+
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
 
 
@@ -134,7 +136,10 @@ class Export:
     folder: Folder
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The file to write; its ending is the format: .csv, .json or .parquet. Of runs a new folder."""
-    format: Literal["csv", "json", "parquet", "tensorboard", "wandb", "mlflow"] | None = None
+    format: Annotated[
+        Literal["csv", "json", "parquet", "tensorboard", "wandb", "mlflow"] | None,
+        optional("{csv,json,parquet,tensorboard,wandb,mlflow}"),
+    ] = None
     """Where the ending does not say it. The last three are extras, such as pip install 'lr-batch[mlflow]'."""
     each: Literal["trial", "batch-size"] = "trial"
     """Of what a run is made: each trial, or the best trial of each batch size."""

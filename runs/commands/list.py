@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from runs.commands.options import optional
+
 if TYPE_CHECKING:
     from lr_batch import Workload
     from lr_batch.workloads import Panel
@@ -23,7 +25,7 @@ class List:
     kind: Annotated[Kind, tyro.conf.Positional]
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print them as JSON on stdout."""
-    memory: Annotated[str | None, tyro.conf.arg(metavar="WORKLOAD")] = None
+    memory: Annotated[str | None, optional("WORKLOAD")] = None
     """With optimizers: bytes of weights, gradient and optimizer state for the parameters of this workload."""
 
     def __call__(self) -> None:

@@ -1,7 +1,7 @@
 "use strict";
 // Colours of the figures as they are written, and what stands for them on a dark ground.
 const DARK = { white: "#14171c", "#1f2328": "#e6e8ec", "#6b7280": "#a3abb8", "#d9dce1": "#3a404a",
-  "#c3c8cf": "#6a7280", "#0072b2": "#4aa3ea", "#56b4e9": "#a5d8f8", "#d55e00": "#f0883e",
+  "#c3c8cf": "#6a7280", "#0072b2": "#4aa3ea", "#56b4e9": "#a5d8f8", "#d55e00": "#f0883e", "#a84300": "#f0883e",
   "rgba(0,114,178,0.15)": "rgba(86,180,233,0.22)" };
 const ROWS = 200; // of the table of trials at a time
 const byId = (id) => document.getElementById(id);
@@ -170,6 +170,7 @@ function trialsTable(trials) {
   async function all() {
     for (const [id, chart] of Object.entries(charts)) {
       await draw(id, chart);
+      performance.mark("figure"); // the first of these is when the page answers
       await new Promise((next) => setTimeout(next)); // what is clicked meanwhile comes first
     }
   }

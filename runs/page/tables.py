@@ -19,12 +19,13 @@ def cards(boxes: Iterable[str]) -> str:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, left: bool = False) -> str:
-    """Plain texts in rows; `left`: the first column has words."""
+    """Plain texts in rows; `left`: the first column has words. It scrolls where it is too wide, by the keyboard too."""
     heads = "".join(f'<th scope="col">{escape(str(heading))}</th>' for heading in headings)
     body = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
     kind = ' class="left"' if left else ""
+    label = escape(f"Table of {', '.join(map(str, filter(None, headings)))}")
     return (
-        f'<div class="scroll" tabindex="0"><table{kind}><thead><tr>{heads}</tr></thead>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table{kind}><thead><tr>{heads}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

@@ -163,7 +163,7 @@ def _mark(axes: Axes, critical: CriticalBatchSize) -> None:
             "ha": "right",
             "va": "top",
             "fontsize": 7.5,
-            "color": style.VERMILION,
+            "color": style.RUST,
         },
         path_effects=style.over_lines(),
     )

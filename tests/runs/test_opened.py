@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import runs
+from lr_batch import Study
 from runs.__main__ import DONE, USAGE, main
 
+NOTEBOOK = Path(runs.__file__).parent / "recipes" / "notebooks" / "own_model_to_advice.py"
 COMMAND = "curve digits_mlp --batch-sizes 64:512:x2 --learning-rates 0.1:2:4 --no-extend".split()
 
 
@@ -59,6 +65,45 @@ def test_stored_studies_are_compared_without_training(folders, tmp_path, monkeyp
     assert "sgd (first)" in said and "sgd (second)" in said
     assert (tmp_path / "compare_steps.png").exists()
     assert main(["report", str(tmp_path)]) == DONE
+
+
+def test_a_study_in_python_is_kept_with_its_report_and_goes_on(folders, tmp_path):
+    first = runs.open(folders[0])
+    space = {"learning_rate": sorted(set(first.result.hparams["learning_rate"].tolist()))}
+    study = Study("digits_mlp", batch_sizes=(64,), space=space, seeds=(0, 1), goal="loss<0.5", extend=False)
+    opened = runs.run(study, tmp_path / "own")
+    assert opened.folder == tmp_path / "own" and (tmp_path / "own" / "report.html").exists()
+    mine = first.result.batch_size == 64
+    np.testing.assert_allclose(opened.result.steps_to_goal, first.result.steps_to_goal[mine], rtol=1e-4)
+    assert opened.analysis.advice in opened._repr_html_() and len(repr(opened)) < 2000
+
+
+def test_what_is_read_off_is_short(folders):
+    analysis = runs.open(folders[0]).analysis
+    assert repr(analysis.critical).startswith("CriticalBatchSize(") and len(repr(analysis.critical)) < 120
+    assert repr(analysis.law).startswith("LearningRateLaw(") and len(repr(analysis.law)) < 400
+
+
+def test_the_notebook_goes_from_an_own_model_to_advice(tmp_path):
+    """As a script in a fresh folder; the slowest test here, since it is a whole study in a process of its own."""
+    cells = re.split(r"^# %%(.*)$", NOTEBOOK.read_text(), flags=re.MULTILINE)[1:]
+    kinds, texts = cells[::2], cells[1::2]
+    prose = [text for kind, text in zip(kinds, texts, strict=True) if "[markdown]" in kind]
+    assert len(prose) >= 5 and len(texts) >= 12
+    assert all(line.startswith("#") for text in prose for line in text.split("\n") if line)
+    done = subprocess.run(
+        [sys.executable, NOTEBOOK],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(NOTEBOOK.parents[3])},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (
+        "Train my_digits with sgd at batch size" in done.stdout and "trials reached the goal" in done.stdout
+    )
+    assert float(done.stdout.split()[-1]) < 0.4 and (tmp_path / "my-digits" / "report.html").exists()
 
 
 def test_what_cannot_be_compared_is_said(folders, tmp_path, capsys):

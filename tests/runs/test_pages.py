@@ -17,11 +17,15 @@ from runs.bench.report import parts_chart, peers_chart
 from runs.bench.report import write_report as write_bench
 from runs.compare.report import charts_of as compare_charts
 from runs.curve.analysis import analyse
+from runs.curve.report import write_report as write_curve
+from runs.curve.report.scaling import steps_chart
 from runs.noise.report import scale_chart
 from runs.page import Chart, Page, write_page
 from runs.page.blocks import layout, linear_axis, points, span_axis
 from runs.page.page import data_of
+from runs.page.tables import table
 from runs.page.trials import rows_of, shown
+from runs.plots.cells import cells
 from runs.regularize.report import strength_chart
 from runs.transfer.report import write_report as write_transfer
 from runs.tune.report import charts_of as tune_charts
@@ -157,14 +161,19 @@ def browser():
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> Path:
-    """A page of two figures and the trials of a small study."""
+    """A page of three figures, a table and the trials of a small study."""
     rows = shown(rows_of(synthetic_result(batch_sizes=(8, 64), seeds=2)))
     bars = [(1.0, 0.5, 1.5), None, (3.0, 2.0, None)]
     axes = span_axis("x", [1, 100]), linear_axis("y", 0, 4)
     figure = {"data": [points('line, "quoted"', [1, 10, 100], bars, "#0072B2")], "layout": layout(*axes)}
+    small = synthetic_result(batch_sizes=(4, 16, 64, 256), seeds=2)
     charts = [Chart("one", "First", "A caption.", figure), Chart("two", "Second", "Another.", figure)]
+    charts += [Chart("steps", "Third", "Of a study.", steps_chart(small, analyse(small)))]
+    sections = [("A table", table(("size", "steps"), [(8, 3)]))]
     path = tmp_path_factory.mktemp("page") / "report.html"
-    write_page(Page("A study", "of few trials", ("Use 64.",), charts=charts, rows=rows), path)
+    write_page(
+        Page("A study", "of few trials", ("Use 64.",), charts=charts, sections=sections, rows=rows), path
+    )
     return path
 
 
@@ -239,6 +248,95 @@ def test_in_a_browser_a_phone_shows_all_of_it(scheme, opened):
     assert page.locator("#two svg.main-svg").count() > 0
     drawn = page.evaluate("document.getElementById('one')._fullLayout.paper_bgcolor")
     assert (drawn == "white") == (scheme == "light")
+
+
+CONTRAST = """() => {
+  const channel = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const parts = (text) => (/rgba?\\(([^)]+)\\)/.exec(text)?.[1] ?? "0,0,0,0").split(",").map(Number);
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const opaque = ([, , , a = 1]) => a > 0.99;
+  function ground(element) {
+    for (; element; element = element.parentElement) {
+      const colour = parts(getComputedStyle(element).backgroundColor);
+      if (opaque(colour)) return colour;
+    }
+    return [255, 255, 255];
+  }
+  const found = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    const shown = element.getClientRects().length && !element.closest("script, style, noscript");
+    if (!own || !shown || element.closest(".colorbar, .hoverlayer")) continue;
+    const drawn = element instanceof SVGElement, style = getComputedStyle(element);
+    const pair = [light(parts(drawn ? style.fill : style.color)), light(ground(element))].sort((a, b) => a - b);
+    found.push([(pair[1] + 0.05) / (pair[0] + 0.05), element.textContent.trim().slice(0, 40)]);
+  }
+  return found.sort((a, b) => a[0] - b[0]);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_a_browser_every_text_stands_out_from_its_ground(scheme, opened):
+    """4.5 to 1, level AA of WCAG 2.2 for text of any size; of figures too."""
+    found = opened(1280, scheme).evaluate(CONTRAST)
+    assert len(found) > 100 and {"optimizer steps to the goal", "A study", "Use 64."} <= {
+        text for _, text in found
+    }
+    assert [pair for pair in found if pair[0] < 4.5] == []
+
+
+def test_in_a_browser_the_keyboard_reaches_everything_and_shows_where_it_is(opened):
+    page, reached = opened(), []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        said = "e => [e.id || e.textContent, getComputedStyle(e).outlineStyle, e.className]"
+        reached.append(page.evaluate(f"({said})(document.activeElement)"))
+        if reached[-1][0] == "trials-more" or reached[-1][2] is None:
+            break
+    names = [name for name, *_ in reached]
+    wanted = ["one-svg", "one-csv", "steps-svg", "trials-filter", "trials-csv", "batch_size", "status"]
+    assert [name for name in wanted if name not in names] == [] and names.index("one-svg") < names.index(
+        "one-csv"
+    )
+    assert {outline for name, outline, _ in reached if name in wanted} <= {"auto", "solid"}
+
+
+def test_in_a_browser_figures_and_tables_say_in_words_what_they_are(opened):
+    page = opened()
+    for chart in page.locator(".chart").all():
+        assert chart.get_attribute("role") == "img" and len(chart.get_attribute("aria-label")) > 10
+    for scrolls in page.locator(".scroll").all():
+        assert scrolls.get_attribute("tabindex") == "0" and scrolls.get_attribute("aria-label")
+    assert page.evaluate("document.documentElement.lang") == "en" and page.locator("main h1").count() == 1
+
+
+def default_study():
+    return synthetic_result()
+
+
+def ten_thousand_trials():
+    return synthetic_result(seeds=57)
+
+
+@pytest.mark.parametrize(("make", "megabytes"), [(default_study, 3), (ten_thousand_trials, 8)])
+def test_in_a_browser_the_first_figure_answers_within_two_seconds(make, megabytes, browser, tmp_path):
+    """Seconds of the processor on the main thread, since other work of a machine must not decide; then it stops."""
+    result = make()
+    outcome = analyse(synthetic_result(seeds=2))._replace(cells=cells(result))
+    write_curve(result, outcome, path := tmp_path / "report.html")
+    assert path.stat().st_size < megabytes * 1e6
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    processor = page.context.new_cdp_session(page)
+    processor.send("Performance.enable", {"timeDomain": "threadTicks"})
+    page.add_init_script(
+        "performance.mark = () => { document.documentElement.dataset.figure = 'drawn'; throw Error('enough'); }"
+    )
+    page.goto(path.as_uri())
+    page.wait_for_selector("html[data-figure]", timeout=240_000)
+    metrics = {one["name"]: one["value"] for one in processor.send("Performance.getMetrics")["metrics"]}
+    drawn = page.locator("#steps .points path").count()
+    page.close()
+    assert drawn > 10 and 0.1 < metrics["ThreadTime"] < 2.0, metrics
 
 
 def test_data_of_a_page_without_trials_has_no_table():

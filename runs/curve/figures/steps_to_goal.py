@@ -229,7 +229,7 @@ def _mark_critical(axes: Axes, critical: CriticalBatchSize, late: bool) -> None:
         ha="right" if late else "left",
         va="bottom" if late else "top",
         fontsize=style.SMALL,
-        color=style.VERMILION,
+        color=style.RUST,
         path_effects=style.over_lines(),
         zorder=5,
     )

@@ -163,7 +163,7 @@ def _scale(panels: list[Axes], fastest: list[FastestCurves], result: Result) -> 
             va="bottom",
             fontsize=style.SMALL,
             transform=axes.get_yaxis_transform(),
-            color=style.VERMILION,
+            color=style.RUST,
         )
     panels[0].set_ylabel(f"held-out {style.plain(result.goal.metric, 24)}", fontsize=10, color=style.INK)
     panels[1].tick_params(labelleft=False)

@@ -119,7 +119,7 @@ def _critical_marks(critical: CriticalBatchSize, left: float, right: float) -> S
         "yref": "paper",
         "text": critical_text(critical).replace("\n", "<br>"),
         "showarrow": False,
-        "font": {"color": style.VERMILION},
+        "font": {"color": style.RUST},
     }
     if critical.value > np.sqrt(left * right):
         name |= {
