@@ -24,10 +24,8 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, left: bool 
     body = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
     kind = ' class="left"' if left else ""
     label = escape(f"Table of {', '.join(map(str, filter(None, headings)))}")
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table{kind}><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    opening = f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table{kind}>'
+    return f"{opening}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def pairs(entries: Iterable[tuple[str, Any]]) -> str:
