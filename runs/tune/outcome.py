@@ -164,8 +164,13 @@ def advice(tuning: Tuning, found: Answer) -> str:
 
 
 def _others(found: Answer) -> str:
+    if not found.as_good + found.worse:
+        return "There is no other finalist."
     if not found.as_good:
-        return f"All {counted(len(found.worse), 'other finalist')} did worse by more than chance."
+        many = "The other finalist" if len(found.worse) == 1 else f"All {len(found.worse)} other finalists"
+        return f"{many} did worse by more than chance."
+    if len(found.as_good + found.worse) == 1:
+        return "The other finalist cannot be told from it: take the one that suits you, or more seeds with --confirm."
     many = f"{len(found.as_good)} of the {counted(len(found.as_good + found.worse), 'other finalist')}"
     return f"{many} cannot be told from it: take the one that suits you, or more seeds with --confirm."
 
