@@ -81,7 +81,8 @@ def trials_of(folder: Path) -> tuple[Table, tuple[str, ...]]:
     if known.kind == "regularize":
         arrays = ArrayStore(folder, read_only=True)
         damage = tuple(f"{path}: damaged; its chunk is left out and runs again" for path in arrays.damaged())
-        return [row for chunk, of in arrays.chunks() for row in _fits(known.study, chunk, of)], damage
+        rows = [row for chunk, of in arrays.chunks() for row in _fits(known.study, chunk, of)]
+        return sorted(rows, key=lambda row: (row["batch_size"], row["seed"])), damage
     with Store(folder, read_only=True) as store:
         rows, damage, fresh = store.trial_rows(), damage_lines(store), first_fresh(store.events)
     if known.kind != "tune":

@@ -20,7 +20,7 @@ def write_report(fits: Generalization, outcome: Outcome, folder: Path) -> None:
     """`report.html` in `folder`."""
     summary, rows = outcome.summary, trials_of(folder)[0]
     page = Page(
-        title=f"{summary['workload']} with {summary['optimizer']} and {summary['regularizer']}",
+        title=f"{summary['workload']} with {summary['optimizer']}: how much {summary['strength']}?",
         subtitle=f"{len(rows):,} trials of {summary['epochs']:g} epochs; intervals are over {summary['seeds']} seeds",
         advice=[sentence(fits, entry) for entry in outcome.best],
         charts=[strength_chart(summary)],

@@ -134,9 +134,15 @@ def _best_so_far(tuning: Tuning) -> Chart:
             | {"y": best[known], "line": line, "hoverinfo": "skip"}
         )
     x_axis = linear_axis("training examples spent", 0.0, float(cost[-1]) * 1.03 if len(cost) else 1.0)
-    y_axis = span_axis(escape(tuning.plan.loss_name), loss[alive])
+    y_axis = span_axis(escape(_loss_name(tuning, steps)), loss[alive])
     caption = "Each dot is a trial, in the order of the proposals. Diverged ones are left out."
     return Chart("best", "The best setting so far", caption, {"data": data, "layout": layout(x_axis, y_axis)})
+
+
+def _loss_name(tuning: Tuning, steps: np.ndarray) -> str:
+    """What is drawn; of trials that end at several steps without naming one."""
+    name = tuning.plan.loss_name
+    return name if len(np.unique(steps)) < 2 else f"{name.partition(' at step')[0]} at a trial's end"
 
 
 def _against(tuning: Tuning, index: int, column: str, rows: Rows) -> Chart:
@@ -153,8 +159,9 @@ def _against(tuning: Tuning, index: int, column: str, rows: Rows) -> Chart:
         data.append(markers("diverged", at[~alive], top, hover[~alive], **crosses))
     places, texts = zip(*unit_ticks(dimension), strict=True)
     x_axis = linear_axis(f"{escape(name)} ({scale_of(dimension)})", -0.03, 1.03)
+    y_axis = span_axis(escape(_loss_name(tuning, np.array([row["steps"] for row in rows]))), loss[alive])
     x_axis |= {"tickvals": places, "ticktext": [escape(text) for text in texts]}
-    chart = {"data": data, "layout": layout(x_axis, span_axis(escape(tuning.plan.loss_name), loss[alive]))}
+    chart = {"data": data, "layout": layout(x_axis, y_axis)}
     caption = "Every trial of the search, also those that were ended early; point at one for its setting."
     return Chart(f"against-{index}", f"The loss against {name}", caption, chart)
 
