@@ -22,7 +22,7 @@ from runs.write import plain
 
 RESULTS = Path("lr-batch-results")
 OUTCOMES = ("summary.json", "bench.json")  # what a folder of an older version may hold without a store
-KEPT_ENDINGS = (".html", ".npz", ".png", ".svg")
+KEPT_ENDINGS = (".html", ".npz", ".pdf", ".png", ".svg")
 KEPT = "interrupted; everything finished is kept, the same command goes on from there"
 
 # What was typed after `lr-batch`; empty where a function was called from Python.

@@ -26,7 +26,19 @@ class Report:
     """Of a panel's curve: lay the published points over it, as DIR/reference.png, and say how far they lie apart. On a
     stand-in or at another scale the shapes alone are compared."""
 
+    figures: Annotated[Literal["svg", "pdf"] | None, optional("{svg,pdf}")] = None
+    """Write every figure in this format too, for a paper."""
+
     def __call__(self) -> None:
+        from runs.plots import style
+
+        before = style.FURTHER.set(self.figures)
+        try:
+            self._again()
+        finally:
+            style.FURTHER.reset(before)
+
+    def _again(self) -> None:
         from runs.folder import kind_of
 
         known = kind_of(self.folder)

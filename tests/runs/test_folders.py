@@ -158,8 +158,10 @@ def test_report_of_other_kinds_answers_as_the_command_did_without_its_model(kind
     before = json.loads((here / kind / "summary.json").read_text())
     for path in [*(here / kind).glob("*.png"), here / kind / "report.html", here / "my.py"]:
         path.unlink()
-    code, out, err = command(capsys, "report", kind)
+    code, out, err = command(capsys, "report", kind, "--figures", "pdf")
     assert (code, err) == (0, ""), err
+    drawn = {path.stem: path.with_suffix(".pdf").read_bytes()[:5] for path in (here / kind).glob("*.png")}
+    assert len(drawn) >= 3 and set(drawn.values()) == {b"%PDF-"}
     after = json.loads((here / kind / "summary.json").read_text())
     strip = lambda summary: {
         name: value for name, value in summary.items() if name not in ("seconds", "trained_now")
