@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from lr_batch import BUDGET, Result, steps_of_trials
 from runs.folder import kind_of
 from runs.store import Store, StoreError
+from runs.store.database import NAME
 
 Rows = Sequence[Mapping[str, Any]]
 # Of an exported row: what stands for the row itself, or is listed once under what was run.
@@ -83,7 +85,15 @@ def provenance(folder: Path) -> list[tuple[str, Any]]:
     versions = ", ".join(f"{name} {version}" for name, version in known.versions.items())
     entries: list[tuple[str, Any]] = [("command", known.command or "called from Python")]
     entries += [("seconds of training", seconds)] if seconds else []
+    entries += [("trained last", _last_change(folder))]
     return entries + ([("versions", versions)] if versions else [])
+
+
+def _last_change(folder: Path) -> str:
+    """When a trial was last kept, as the file system has it."""
+    kept = [folder / NAME, *(folder / "chunks").glob("*.npz")]
+    newest = max(path.stat().st_mtime for path in kept if path.exists())
+    return datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def listed(seeds: Sequence[int]) -> str:
