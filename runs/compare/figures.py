@@ -137,9 +137,10 @@ def _name_series(axes: Axes, names: Sequence[str], series: Sequence[np.ndarray])
     to_fraction = axes.transData - axes.transAxes
     ends = [to_fraction.transform(points[-1, :2]) if len(points) else (1.0, -1.0) for points in series]
     heights = spread([end[1] for end in ends], _LINE)
-    for index, (name, end, height) in enumerate(zip(names, ends, heights, strict=True)):
+    shown = style.told_apart(names, 20)
+    for index, (name, end, height) in enumerate(zip(shown, ends, heights, strict=True)):
         reached = len(series[index]) > 0
-        text = style.plain(name, 20) + ("" if reached else ": no goal")
+        text = name + ("" if reached else ": no goal")
         if reached:
             _lead(axes, index, end, height)
         axes.text(

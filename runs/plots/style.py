@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.legend import Legend
 from matplotlib.patheffects import AbstractPathEffect, withStroke
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lr_batch import Result
@@ -28,7 +29,7 @@ RUST = (
     "#A84300"  # vermilion for letters, which on white need 4.5 to 1 (WCAG 2.2, level AA); vermilion has 3.9
 )
 INK, MUTED, FAINT = "#1f2328", "#6b7280", "#d9dce1"
-SMALL = 8.5
+SMALL, SMALLEST = 8.5, 7.5
 # Dots of single seeds stand this factor to the left of their batch size, clear of its error bar.
 BESIDE = 2**-0.17
 DPI = 160
@@ -72,10 +73,34 @@ def plain(text: str, width: int = 60) -> str:
     return line.replace("$", r"\$")
 
 
+def told_apart(names: Sequence[str], width: int) -> list[str]:
+    """Names cut to `width` characters: at their ends, or where that would make two the same in their middles.
+
+    >>> told_apart(["momentum, cosine", "momentum, linear"], 12), told_apart(["momentum, cosine", "sgd"], 12)
+    (['moment…osine', 'moment…inear'], ['momentum, c…', 'sgd'])
+    """
+    cut = [plain(name, width) for name in names]
+    if len({*cut}) == len({*names}):
+        return cut
+    half = width // 2
+    return [plain(n if len(n) <= width else f"{n[:half]}…{n[half + 1 - width :]}", width) for n in names]
+
+
 def headline(figure: Figure, title: str, subtitle: str, left: float = 0.105) -> None:
-    """What is drawn, and below it which study it was measured in."""
-    figure.text(left, 0.957, title, fontsize=12.5, fontweight="bold", color=INK, va="center")
-    figure.text(left, 0.908, subtitle, fontsize=9.5, color=MUTED, va="center")
+    """What is drawn, and below it which study it was measured in; smaller, then cut, where it would leave the figure."""
+    looks = {"color": INK, "fontweight": "bold", "fontsize": 12.5}
+    for height, text, look in ((0.957, title, looks), (0.908, subtitle, {"color": MUTED, "fontsize": 9.5})):
+        _fit(figure, figure.text(left, height, text, va="center", **look), 0.985 - left)
+
+
+def _fit(figure: Figure, text: Text, share: float) -> None:
+    """Makes `text` at most so wide, in parts of the figure's width."""
+    width = lambda: text.get_window_extent().width / figure.bbox.width
+    if width() > share:
+        text.set_fontsize(max(SMALLEST, text.get_fontsize() * share / width()))
+    while width() > share and len(text.get_text()) > 2:
+        kept = min(len(text.get_text()) - 2, int(len(text.get_text()) * share / width()))
+        text.set_text(text.get_text()[:kept].rstrip("\\… ") + "…")
 
 
 def study_line(result: Result) -> str:

@@ -55,17 +55,19 @@ def strength_curves(
 
 
 def weights(fits: Generalization, rows: Sequence[StrengthRow], path: str | Path | None = None) -> Figure:
-    """Norm of the weights (left) and share of weights that are exactly zero (right) against the strength."""
-    figure = style.new_figure(9.4, 4.8)
-    title = "Weights at the end of training, at the best learning rate"
-    style.headline(figure, title, f"{_subtitle(fits)} · bars: 90 % intervals", 0.08)
+    """Norm of the weights against the strength; and the share of them that are exactly zero, where any are."""
+    quantities = [(fits.weight_norm, "norm of the weights")]
+    if (fits.outcome(fits.sparsity)[fits.alive] > 0).any():
+        quantities.append((fits.sparsity, "share of weights that are zero"))
+    wide = 4.7 * len(quantities) + (2.5 if len(quantities) == 1 else 0.0)
+    figure = style.new_figure(wide, 4.8)
+    title, left = "Weights at the end of training, at the best learning rate", 0.75 / wide
+    style.headline(figure, title, f"{_subtitle(fits)} · bars: 90 % intervals", left)
+    width = 0.97 / len(quantities) - left - 0.01
     panels = [
-        style.add_axes(figure, left=left, width=0.395, bottom=0.2, height=0.65) for left in (0.08, 0.575)
+        style.add_axes(figure, left=left + 0.495 * i, width=width, bottom=0.2, height=0.65)
+        for i in range(len(quantities))
     ]
-    quantities = (
-        (fits.weight_norm, "norm of the weights"),
-        (fits.sparsity, "share of weights that are zero"),
-    )
     for axes, (curve, label) in zip(panels, quantities, strict=True):
         sizes = fits.study.batch_sizes
         for colour, shift, batch_size in zip(_colours(fits), shifts(len(sizes)), sizes, strict=True):
@@ -75,7 +77,8 @@ def weights(fits: Generalization, rows: Sequence[StrengthRow], path: str | Path 
         strength_axis(axes, fits, rows)
         axes.set_ylabel(label, fontsize=10, color=style.INK)
     panels[0].set_ylim(0.0, highest(panels[0]))
-    panels[1].set_ylim(-0.02, 1.02)
+    for axes in panels[1:]:
+        axes.set_ylim(-0.02, 1.02)
     legend(figure, panels[0])
     return style.save(figure, path)
 
@@ -218,7 +221,7 @@ def _new(fits: Generalization, title: str) -> tuple[Figure, Axes]:
 
 def _subtitle(fits: Generalization) -> str:
     study = fits.study
-    names = f"{style.plain(study.workload.name)} · {style.plain(study.optimizer_name)}"
+    names = f"{style.plain(study.workload.name, 30)} · {style.plain(study.optimizer_name, 40)}"
     return f"{names} · {fits.epochs:g} epochs · {len(study.seed_numbers)} seeds"
 
 

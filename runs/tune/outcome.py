@@ -122,7 +122,8 @@ def write_outcome(tuning: Tuning, folder: Path) -> dict[str, Any]:
     write_report(tuning, summary, advice(tuning, tuning.answer) if tuning.answer else "", folder)
     best_so_far(tuning, folder / "best_so_far.png")
     hyperparameters(tuning, folder / "hyperparameters.png")
-    parallel_coordinates(tuning, folder / "parallel_coordinates.png")
+    if len(tuning.plan.space) > 1:  # of one hyperparameter the figure above says all
+        parallel_coordinates(tuning, folder / "parallel_coordinates.png")
     if model and shares:
         if len(tuning.plan.space) > 1:  # of one hyperparameter there is nothing to compare
             draw_importance(tuning, model, shares, folder / "importance.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -75,7 +76,7 @@ def test_a_study_in_python_is_kept_with_its_report_and_goes_on(folders, tmp_path
     assert opened.folder == tmp_path / "own" and (tmp_path / "own" / "report.html").exists()
     mine = first.result.batch_size == 64
     np.testing.assert_allclose(opened.result.steps_to_goal, first.result.steps_to_goal[mine], rtol=1e-4)
-    assert opened.analysis.advice in opened._repr_html_() and len(repr(opened)) < 2000
+    assert html.escape(opened.analysis.advice) in opened._repr_html_() and len(repr(opened)) < 2000
 
 
 def test_what_is_read_off_is_short(folders):

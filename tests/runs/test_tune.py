@@ -230,7 +230,7 @@ def test_command_writes_figures_and_summary_and_resumes(tune_command, tmp_path):
     code, out, err = tune_command(*options)
     assert code == 0 and "on fresh seeds" in out and "cost" in err
     figures = sorted(path.name for path in (tmp_path / "a b").glob("*.png"))
-    assert figures == ["best_so_far.png", "hyperparameters.png", "model.png", "parallel_coordinates.png"]
+    assert figures == ["best_so_far.png", "hyperparameters.png", "model.png"]
     assert "Use learning_rate=" in out and "use this" in out
     code, out, _ = tune_command(*options, "--json")
     summary = json.loads(out)
