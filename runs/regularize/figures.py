@@ -221,7 +221,7 @@ def _new(fits: Generalization, title: str) -> tuple[Figure, Axes]:
 
 def _subtitle(fits: Generalization) -> str:
     study = fits.study
-    names = f"{style.plain(study.workload.name, 30)} · {style.plain(study.optimizer_name, 40)}"
+    names = f"{style.plain(study.workload.name, 24)} · {style.plain(study.optimizer_name, 30)}"
     return f"{names} · {fits.epochs:g} epochs · {len(study.seed_numbers)} seeds"
 
 
