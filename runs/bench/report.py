@@ -106,4 +106,6 @@ def _seconds(value: float) -> str:
 def _short(value: Any) -> Any:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {entry}" for name, entry in value.items())
+    if isinstance(value, float):
+        return float(f"{value:.3g}")
     return [_short(entry) for entry in value] if isinstance(value, list) else value

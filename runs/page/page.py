@@ -93,7 +93,7 @@ def write_page(page: Page, path: str | Path) -> None:
         title=escape(page.title),
         subtitle=escape(page.subtitle),
         style=looks.joinpath("page.css").read_text(),
-        advice="".join(f'<p class="advice">{escape(text)}</p>' for text in page.advice),
+        advice=_advice(page.advice),
         warnings="".join(f'<p class="warning">{escape(str(note))}</p>' for note in page.notes),
         cards=page.cards,
         figures="".join(map(_figure, page.charts)),
@@ -115,6 +115,11 @@ def data_of(page: Page) -> dict[str, Any]:
         "charts": {chart.name: chart.spec for chart in page.charts},
         "trials": {"columns": columns, "values": values} if columns else None,
     }
+
+
+def _advice(texts: Sequence[str]) -> str:
+    lines = "".join(f"<p>{escape(text)}</p>" for text in texts)
+    return f'<div class="advice">{lines}</div>' if lines else ""
 
 
 def _figure(chart: Chart) -> str:

@@ -87,5 +87,6 @@ def _table(summary: dict[str, Any]) -> str:
         for width, row in zip(summary["widths"], summary[name]["best"], strict=True):
             rate = f"{row['rate']['best']:.3g}" + (" (edge)" if row["edge"] else "")
             loss = "diverged" if row["loss"] is None else f"{row['loss']:.4g}"
-            rows.append((name, f"{width:,}", rate, octaves_text(row["octaves"]), loss))
+            moved = "" if width == summary["widths"][0] else octaves_text(row["octaves"])
+            rows.append((name, f"{width:,}", rate, moved, loss))
     return table(headings, rows, left=True)
