@@ -52,7 +52,7 @@ def page_of(result: Result, outcome: Analysis, folder: Path) -> Page:
         Chart(name, *(text.format(rate=result.rate_name) for text in _CAPTIONS[name]), spec)
         for name, spec in charts_of(result, outcome).items()
     ]
-    if outcome.noise and outcome.noise.get("points"):
+    if outcome.noise and len(outcome.noise.get("points", ())) > 1:
         figures.append(scale_chart(outcome.noise["points"]))
     sections = [("Steps to the goal", steps_table(summary["steps_to_goal"]))]
     sections += [("The search read in two ways", html)] if (html := protocols_table(summary)) else []
