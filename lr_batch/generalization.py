@@ -14,6 +14,7 @@ import reg
 from lr_batch.checks import check
 from lr_batch.engine.chunk import Chunk
 from lr_batch.engine.chunk_plan import ChunkPlan, Task, run_within_memory
+from lr_batch.engine.place import refuse_mesh
 from lr_batch.engine.placement import streamed
 from lr_batch.engine.terms import padded
 from lr_batch.engine.workers import Once, Program, run_tasks, worker_devices
@@ -151,6 +152,7 @@ def generalize(
         raise ValueError(f"generalization: {what} is of studies that lr_batch.run trains; leave it out")
     if not (np.isfinite(epochs) and epochs > 0):
         raise ValueError(f"generalize: epochs must be above 0, got {epochs!r}")
+    refuse_mesh("generalize", study)
     began = time.monotonic()
     runner = _Runner(study, epochs, store, width)
     done: list[tuple[Chunk, Arrays]] = []

@@ -31,6 +31,7 @@ from lr_batch.problem.evaluation_share import read_growth, read_share
 from lr_batch.problem.goal import parse_goal
 from lr_batch.problem.groups import in_use, with_statistics
 from lr_batch.problem.lengths import MAX_STEPS, Length, parse_budget, steps_within
+from lr_batch.problem.mesh_shape import MeshShape, check_division, read_mesh
 from lr_batch.problem.precision import FLOAT32, in_precision
 from lr_batch.problem.reaching import AVERAGE, RULES
 from lr_batch.problem.regularized import RegularizedOptimizer, check_regularizer
@@ -89,8 +90,8 @@ class Study:
         "recomputed", the moments of 1,024 training examples at each evaluation. None for the workload's own; it then
         holds that, or None where the model has none.
       group_size: examples that such a model normalises together, of which batch sizes are multiples; None as before.
-      augment: what happens to pictures in training, such as "crop:4,flip" or "none", see
-        `lr_batch.problem.augmentation`; None for the workload's own. It then holds the name of what is in use, or None.
+      augment: of pictures in training, such as "crop:4,flip" or "none"; None for the workload's own. It holds what is in use.
+      mesh: of devices that each chunk is spread over, such as "lane=4,data=2"; None for one, or as few as hold a trial.
       design: a search through ranges instead of the grid, as `hparam.search_design` makes it; `space` then holds one
         value of each further name, and afterwards also both ends of each range.
 
@@ -120,6 +121,7 @@ class Study:
     statistics: str | None
     group_size: int | None
     augment: str | None
+    mesh: MeshShape | None
     notes: tuple[str, ...] = dataclasses.field(init=False)
 
     def __init__(
@@ -146,13 +148,14 @@ class Study:
         group_size: int | None = None,
         follow: bool = False,
         augment: Augmentation | str | None = None,
+        mesh: MeshShape | str | None = None,
     ):
         put = lambda name, value: object.__setattr__(self, name, value)  # frozen after this
         given = augmented("study", with_statistics(as_workload(workload), statistics, group_size), augment)
-        put("workload", in_precision(given, precision))
-        own = self.workload
-        said = {"precision": precision, "reached": reached, "extend": extend, **in_use(own)}
-        for name, value in said.items():
+        put("workload", own := in_precision(given, precision))
+        plain = {"precision": precision, "reached": reached, "extend": extend, "slack": read_slack(slack)}
+        made = {"mesh": read_mesh(mesh), "lanes": read_lanes(own.lanes if lanes is None else lanes)}
+        for name, value in {**plain, **made, **in_use(own)}.items():
             put(name, value)
         put("optimizer", as_optimizer(optimizer))
         put("regularizer", as_regularizer(regularizer))
@@ -165,9 +168,7 @@ class Study:
         whole("budget in steps", steps_within(self.budget, sizes[0]), low=1, high=MAX_STEPS)
         put("batch_schedule", read_batch_schedule(batch_schedule, sizes, examples))
         put("design", check_design(design))
-        listed = self._default_space() if space is None else space
-        listed = with_ranges(listed, self.design.searched.axes) if self.design else listed
-        read, listed = read_schedule(schedule, listed, examples)
+        read, listed = read_schedule(schedule, self._listed(space), examples)
         put("schedule", read)
         check_names(self.optimizer, self.regularizer, read, listed)
         axes, repeated_values = read_space(listed)
@@ -175,10 +176,8 @@ class Study:
         check_groups(self.trained_batch_sizes, own)
         put("space", axes)
         put("notes", about_repeated(again, repeated_values))
-        put("lanes", read_lanes(own.lanes if lanes is None else lanes))
         put("evaluation_growth", read_growth(evaluation_growth, reached))
         put("evaluation_share", read_share(evaluation_share, own, self.goal, RULES[reached]))
-        put("slack", read_slack(slack))
         put("follow", read_follow(follow, bool(design)))
         self._check_size()
         self._check_settings()
@@ -281,8 +280,10 @@ class Study:
         """Settings that a search proposes, with what all of them share, in the order of the space."""
         return [{name: one.get(name, self.space[name][0]) for name in self.space} for one in searched]
 
-    def _default_space(self) -> Mapping[str, Sequence[float]]:
-        return {**self.optimizer.space, **(self.regularizer.space if self.regularizer else {})}
+    def _listed(self, space: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        if space is None:
+            space = {**self.optimizer.space, **(self.regularizer.space if self.regularizer else {})}
+        return with_ranges(space, self.design.searched.axes) if self.design else space
 
     def _check_settings(self) -> None:
         steps = {size: self.steps_at(size) for size in self.batch_sizes}
@@ -292,6 +293,7 @@ class Study:
         check_shapes("study", self.workload, self.goal)
 
     def _check_size(self) -> None:
+        check_division(self.mesh, self.trained_batch_sizes, self.workload.group)
         fewer = "fewer trials" if self.design else "a coarser grid"
         check_num_trials(self.num_trials, len(self.batch_sizes), self.num_settings, fewer)
         if self.design:  # which refuses rungs that are longer than the shortest budget

@@ -14,16 +14,19 @@ from lr_batch.engine.cadence import cadence_at, counted_costs
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.chunk_plan import ChunkPlan, HandOut, Task, is_out_of_memory, run_within_memory
 from lr_batch.engine.memory import chunk_memory
+from lr_batch.engine.mesh_choice import with_mesh
+from lr_batch.engine.place import Place, devices_of, places
 from lr_batch.engine.programs import ADVANCE, START, Programs
 from lr_batch.engine.step_cost import rows_worth_a_step
 from lr_batch.engine.task_run import engine_of, run_task
-from lr_batch.engine.workers import run_tasks, worker_devices
+from lr_batch.engine.workers import run_tasks
 from lr_batch.problem.column import about_damaged
 from lr_batch.result import BUDGET, EngineReport, Result, Trial, cell_of, longest_trials, place
 from lr_batch.rounds import Round, rounds_of
+from lr_batch.run_arguments import check_run
 from lr_batch.study import Study
 from lr_batch.tally import Progress, Tally
-from optim.arguments import explain_arguments, type_of
+from optim.arguments import explain_arguments
 
 
 class Compilation(NamedTuple):
@@ -31,9 +34,6 @@ class Compilation(NamedTuple):
 
     width: int
     program: str
-
-
-MOST_WORKERS = 1024
 
 
 @explain_arguments
@@ -70,21 +70,10 @@ def run(
       StudyError: if a check of `lr_batch.check` fails, or the model, loss or optimizer cannot be compiled.
       ValueError: for early stopping, which would end trials by another rule than the race.
     """
-    if not isinstance(study, Study):
-        raise ValueError(
-            f"run: study must be a Study, got {type_of(study)}; make one by lr_batch.Study(workload)"
-        )
-    if workers is not None and not 1 <= workers <= MOST_WORKERS:
-        raise ValueError(f"run: workers must be from 1 to {MOST_WORKERS}, got {workers}")
-    if study.regularizer and study.regularizer.stop:
-        raise ValueError(
-            f"run: {study.regularizer.name} ends trials, and so does the race to the goal; measure it with "
-            "lr_batch.generalize or lr-batch regularize"
-        )
-    if time_limit is not None and not time_limit > 0:
-        raise ValueError(f"run: time_limit must be above 0 seconds, got {time_limit!r}")
+    check_run(study, width=width, workers=workers, time_limit=time_limit, handed_out=hand_out is not None)
     on_chunk = on_chunk or (lambda progress: None)
-    sweep = _Sweep(study, store, on_chunk, worker_devices(workers), programs or Programs(), width)
+    study = study if hand_out else with_mesh(study)
+    sweep = _Sweep(study, store, on_chunk, places(study.mesh, workers), programs or Programs(), width)
     sweep.hand_out = hand_out
     if time_limit is not None:
         sweep.deadline = sweep.began + time_limit
@@ -99,7 +88,7 @@ class _Sweep:
         study: Study,
         store: ChunkStore | None,
         on_chunk: Callable,
-        devices: Sequence[jax.Device],
+        devices: Sequence[Place],
         programs: Programs,
         width: int | None,
     ):
@@ -188,7 +177,7 @@ class _Sweep:
             self.tally.accept(task.chunk, known)
         return isinstance(known, ChunkResult)
 
-    def _run_task(self, task: Task | Compilation, device: jax.Device, emit: Callable) -> list[Task]:
+    def _run_task(self, task: Task | Compilation, device: Place, emit: Callable) -> list[Task]:
         """In a worker's thread. Returns the two halves of a chunk that did not fit into memory."""
         if self._is_late():
             return []
@@ -197,7 +186,7 @@ class _Sweep:
             return []
         return run_within_memory(task, lambda task: self._train(task, device, emit), self._note_halves)
 
-    def _compile(self, wanted: Compilation, device: jax.Device) -> None:
+    def _compile(self, wanted: Compilation, device: Place) -> None:
         try:
             engine_of(self.study, wanted.width, self.plan.execution, self.programs).prepare(
                 device, wanted.program
@@ -206,7 +195,7 @@ class _Sweep:
             if not is_out_of_memory(error):  # which the chunks that need the program meet again
                 raise
 
-    def _train(self, task: Task, device: jax.Device, emit: Callable) -> None:
+    def _train(self, task: Task, device: Place, emit: Callable) -> None:
         outcome = run_task(
             self.study,
             task,
@@ -257,13 +246,14 @@ class _Sweep:
 
     def _engine_report(self) -> EngineReport:
         seconds = time.monotonic() - self.began
+        devices = [device for place in self.devices for device in devices_of(place)]
         compiled = self.programs.compile_seconds[self.compiled_before :]
         return EngineReport(
             seconds=seconds,
             compile_seconds=sum(compiled),
             programs_compiled=len(compiled),
             examples=self.tally.trained_examples,
-            device=f"{len(self.devices)} x {self.devices[0].device_kind}",
+            device=f"{len(devices)} x {devices[0].device_kind}",
             chunk_width=self.plan.width,
             trials_per_second=self.tally.trained_trials / seconds,
             events=tuple(self.events),

@@ -18,6 +18,7 @@ from lr_batch.engine import (
     ChunkResult,
     HandOut,
     Task,
+    refuse_mesh,
     run_tasks,
     run_within_memory,
     worker_devices,
@@ -50,6 +51,7 @@ class Trainer:
     ):
         self.plan, self.store, self.hand_out = plan, store, hand_out
         self.devices = worker_devices(workers)
+        refuse_mesh("tune", plan.study)
         check(plan.study, to_goal=plan.to_goal)
         chunk_plan = ChunkPlan.of(plan.study, useful=plan.width, kept=width)
         self.chunk_plan = chunk_plan._replace(identity=plan.trial_identity(chunk_plan.identity))

@@ -12,6 +12,7 @@ from lr_batch.checks import optimizer as optimizers
 from lr_batch.checks.probe import Probe
 from lr_batch.errors import StudyError
 from lr_batch.problem.goal import check_direction
+from lr_batch.problem.mesh_shape import check_devices
 from lr_batch.study import Study
 from optim.arguments import explain_arguments
 
@@ -34,6 +35,7 @@ def check(study: Study, *, to_goal: bool = True) -> tuple[str, ...]:
       StudyError: one line: what is wrong, what is allowed, the way out.
     """
     switches.check_switches(study.precision)
+    check_devices(study.mesh)
     parts = _parts(study)
     key = repr((*map(id, parts), study.schedule, study.space, study.goal, study.seeds, study.budget, to_goal))
     if key not in _passed:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
-from lr_batch.checks.probe import ROWS, Probe, spread, take
+from lr_batch.checks.probe import Probe, spread, take
 from lr_batch.errors import StudyError
 from lr_batch.problem.statistics import AVERAGED, RECOMPUTED
 from lr_batch.problem.workload import PyTree, num_examples
@@ -51,7 +51,7 @@ def check_independent(probe: Probe) -> list[str]:
 
 def is_noisy(probe: Probe) -> bool:
     """Whether the training loss depends on the key of the step."""
-    batch = take(probe.workload.train_data, spread(probe.workload.train_data, ROWS))
+    batch = take(probe.workload.train_data, spread(probe.workload.train_data, probe.rows))
     return any(
         not np.array_equal(*(probe.loss(params, batch, key) for key in probe.keys), equal_nan=True)
         for params in probe.params
@@ -64,7 +64,7 @@ def _check_rows(
     total = num_examples(data)
     if total < 2:
         return
-    rows, others, odd = _rows_among_others(data)
+    rows, others, odd = _rows_among_others(data, probe.rows)
     for params in probe.params:
         together = values_of(params, take(data, rows))
         _compare(
@@ -76,10 +76,10 @@ def _check_rows(
 
 
 def _rows_among_others(
-    data: PyTree,
+    data: PyTree, count: int
 ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Bool[np.ndarray, " m"]]:
-    """Rows, the same with others in every second place, and which places these are."""
-    total, rows = num_examples(data), spread(data, ROWS)
+    """At most `count` rows, the same with others in every second place, and which places these are."""
+    total, rows = num_examples(data), spread(data, count)
     odd = np.arange(len(rows)) % 2 == 1
     return rows, np.where(odd, (rows + max(1, total // 3)) % total, rows), odd
 
@@ -87,7 +87,7 @@ def _rows_among_others(
 def _check_gradients(probe: Probe) -> None:
     """A loss that is independent of other rows may have a gradient that is not: `stop_gradient`, `jax.custom_vjp`."""
     data, params = probe.workload.train_data, probe.params[1]
-    rows, others, odd = _rows_among_others(data)
+    rows, others, odd = _rows_among_others(data, probe.rows)
     batch = take(data, rows)
     even = probe.gradient(params, batch, ~odd)
     parts = even, probe.gradient(params, batch, odd)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
-from lr_batch.checks.probe import ROWS, Probe, spread, take
+from lr_batch.checks.probe import Probe, spread, take
 from lr_batch.errors import StudyError
 from lr_batch.problem.column import is_streamed
 from lr_batch.problem.weights import WEIGHTS
@@ -105,7 +105,7 @@ def _with(probe: Probe, side: str, value: int, other: int) -> np.ndarray:
     """Losses of examples that have `value`, with `other` in its place; NaN counts as a number of its own."""
     data = _looked_at(probe.workload.train_data)
     has = ((np.asarray(data[side]) == value) & _counts(data, side)).reshape(len(data[side]), -1).any(axis=1)
-    rows = np.resize(np.flatnonzero(has), len(spread(data, ROWS)))
+    rows = np.resize(np.flatnonzero(has), len(spread(data, probe.rows)))
     batch = take(data, rows)
     batch = {**batch, side: np.where(batch[side] == value, other, batch[side]).astype(batch[side].dtype)}
     losses = probe.loss(probe.params[1], batch, probe.keys[0])

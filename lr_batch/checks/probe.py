@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
@@ -20,6 +21,9 @@ from lr_batch.problem.whole_set import by_example, weighted_sum
 from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
 
 ROWS = 64  # of a batch
+# What such a batch may have of numbers: of larger examples, such as 224 x 224 x 3 pixels, it has `FEW`, since the
+# activations of all lie in memory at once (ResNet-50: 190 MB of an example, and a trial's batches are of 32).
+NUMBERS, FEW = 500_000, 8
 NUDGE = 0.1  # of parameters, relative and absolute, away from zeros and other special points
 # A quarter of the time to compile; what is computed may differ in the last bits.
 QUICKLY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
@@ -55,6 +59,12 @@ class Probe:
         self.keys = [jax.random.key(number) for number in (1, 2)]
         functions = (workload.init, of_groups(workload), workload.evaluate)
         self._init, self._loss, self._evaluate = map(OncePerShapes, functions)
+
+    @cached_property
+    def rows(self) -> int:
+        """Of a batch."""
+        of_an_example = sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(self.workload.train_data))
+        return max(FEW, min(ROWS, NUMBERS // max(1, of_an_example)))
 
     def init(self, seed: int) -> PyTree:
         """Parameters before the first step, as a lane starts from them."""

@@ -8,13 +8,13 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from lr_batch.checks.probe import ROWS, Probe, blocks, spread, take
+from lr_batch.checks.probe import Probe, blocks, spread, take
 from lr_batch.checks.whole_set import value_over
 from lr_batch.errors import StudyError
 from lr_batch.problem.goal import better
 from lr_batch.problem.workload import Goal, PyTree, num_examples
 
-TRAINING_ROWS = 4_096  # of which the loss is computed
+TRAINING_BATCHES = 64  # of which the loss is computed
 SEEDS = 8  # whose initial parameters are evaluated
 CAUSE = "check labels, indices and targets, no learning rate mends it"
 
@@ -22,10 +22,10 @@ CAUSE = "check labels, indices and targets, no learning rate mends it"
 def check_training_loss(probe: Probe) -> list[str]:
     """Raises StudyError where a training loss or a gradient is not finite, or all gradients are zero."""
     data, params = probe.workload.train_data, probe.params[0]
-    rows = spread(data, TRAINING_ROWS)
-    values = [probe.loss(params, take(data, part), probe.keys[0]) for part in blocks(rows, ROWS)]
+    rows = spread(data, TRAINING_BATCHES * probe.rows)
+    values = [probe.loss(params, take(data, part), probe.keys[0]) for part in blocks(rows, probe.rows)]
     _check_finite(probe, "loss", "training", rows, np.concatenate(values)[: len(rows)])
-    batch = take(data, spread(data, ROWS))
+    batch = take(data, spread(data, probe.rows))
     gradients = [jax.tree.leaves_with_path(probe.gradient(params, batch)) for params in probe.params]
     for path, leaf in gradients[0]:
         if not np.isfinite(np.asarray(leaf, np.float32)).all():
@@ -78,7 +78,7 @@ def _value_at(probe: Probe, metric: str, params: PyTree, values: Mapping[str, np
 def _held_out(
     probe: Probe, params: PyTree, rows: Int[np.ndarray, " n"]
 ) -> dict[str, Float[np.ndarray, "n ..."]]:
-    parts = [probe.metrics(params, take(probe.workload.eval_data, part)) for part in blocks(rows, ROWS)]
+    parts = [probe.metrics(params, take(probe.workload.eval_data, part)) for part in blocks(rows, probe.rows)]
     return {name: np.concatenate([part[name] for part in parts])[: len(rows)] for name in parts[0]}
 
 

@@ -12,6 +12,8 @@ from lr_batch.engine.execution_choice import choose_execution
 from lr_batch.engine.expected_steps import expected_steps
 from lr_batch.engine.identity import Identity, program_hash
 from lr_batch.engine.memory import chunk_memory, chunk_width
+from lr_batch.engine.mesh_choice import with_mesh
+from lr_batch.engine.place import Place, devices_of, places, refuse_mesh
 from lr_batch.engine.products import Product, products
 from lr_batch.engine.programs import Engine, Programs
 from lr_batch.engine.segments import Source, gather_lanes, run_segment, segment_cadence
@@ -47,6 +49,7 @@ __all__ = [
     "Checkpoint",
     "ChunkPlan",
     "MicroBatch",
+    "Place",
     "Product",
     "Program",
     "Programs",
@@ -62,6 +65,7 @@ __all__ = [
     "chunk_memory",
     "chunk_width",
     "crossing_step",
+    "devices_of",
     "epoch_order",
     "evaluation_steps",
     "expected_steps",
@@ -75,8 +79,10 @@ __all__ = [
     "micro_batches_of",
     "over_lanes",
     "padded",
+    "places",
     "products",
     "program_hash",
+    "refuse_mesh",
     "restored",
     "run_chunk",
     "run_segment",
@@ -87,5 +93,6 @@ __all__ = [
     "shuffled",
     "state_axes",
     "terms_of",
+    "with_mesh",
     "worker_devices",
 ]

@@ -15,6 +15,7 @@ from lr_batch.engine.chunk import Chunk, ChunkResult
 from lr_batch.engine.execution_choice import choose_execution
 from lr_batch.engine.identity import Identity
 from lr_batch.engine.memory import chunk_width
+from lr_batch.problem.mesh_shape import ALONE, read_mesh
 from lr_batch.study import Study
 from optim.names import counted
 
@@ -37,9 +38,12 @@ class Task(NamedTuple):
 
     def halves(self) -> list[Task]:
         """The same trials in chunks of half the width; none where a single trial was too large."""
-        if self.width == 1:
+        rows = (
+            read_mesh(self.chunk.identity.mesh or None) or ALONE
+        ).lane  # of devices, with as many lanes each
+        if self.width == rows:
             return []
-        width = -(-self.width // 2)
+        width = -(-self.width // (2 * rows)) * rows
         narrow = self.chunk._replace(identity=self.chunk.identity._replace(width=width))
         cuts = [slice(start, start + width) for start in range(0, len(narrow.settings), width)]
         return [

@@ -1,4 +1,4 @@
-"""Runs one chunk on one device, in slices, so that it can report and be resumed."""
+"""Runs one chunk on its place, in slices, so that it can report and be resumed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from jaxtyping import Int
 from lr_batch.engine.chunk import Checkpoint, Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.chunk_status import ChunkStatus
 from lr_batch.engine.feed import Feed
+from lr_batch.engine.place import Place, devices_of, kind_of
 from lr_batch.engine.programs import ADVANCE, START, Engine
 from lr_batch.lanes.race import Carry, Terms
 from lr_batch.problem.workload import PyTree
@@ -24,7 +25,7 @@ CHECKPOINT_SECONDS = 60.0  # what a killed run may lose of a chunk
 
 def run_chunk(
     engine: Engine,
-    device: jax.Device,
+    device: Place,
     chunk: Chunk,
     terms: Terms,
     *,
@@ -37,7 +38,7 @@ def run_chunk(
 
     Args:
       engine: of the chunk's workload, optimizer and width.
-      device: to run on.
+      device: to run on, or a mesh of several.
       chunk: the plan; no more settings than the engine's width.
       terms: see `Terms`; `terms.hparams` are padded to the width.
       first: best known steps to goal at this batch size and seed; the race is against it too.
@@ -103,9 +104,7 @@ def _timed_slice(feed: Feed, carry: Carry, stop: int) -> tuple[Carry, float | No
     return carry, (time.monotonic() - began) / steps if steps else None
 
 
-def rows(
-    carry: Carry, chunk: Chunk, terms: Terms, width: int, device: jax.Device, seconds: float
-) -> ChunkResult:
+def rows(carry: Carry, chunk: Chunk, terms: Terms, width: int, device: Place, seconds: float) -> ChunkResult:
     """The outcome of a finished chunk, without the lanes that only filled the width."""
     lanes, evals, step = len(chunk.settings), int(carry.evals), int(carry.draw.step)
     steps_to_goal = np.asarray(carry.steps_to_goal[:lanes], np.float64)
@@ -118,8 +117,8 @@ def rows(
         eval_steps=np.asarray(terms.cadence[:evals]),
         values=np.asarray(carry.values[:evals, :lanes], np.float32),
         width=width,
-        device=device.device_kind,
-        precision=products_precision(device),
+        device=kind_of(device),
+        precision=products_precision(devices_of(device)[0]),
         seconds=seconds,
     )
 

@@ -15,6 +15,7 @@ from lr_batch.engine.memory import chunk_memory
 from lr_batch.engine.programs import Engine
 from lr_batch.engine.terms import terms_of
 from lr_batch.lanes.execution import block_size
+from lr_batch.problem.mesh_shape import ALONE
 from lr_batch.problem.workload import AUTO, BLOCKS, MAP, VMAP
 from lr_batch.study import Study
 
@@ -36,8 +37,13 @@ def choose_execution(study: Study, width: int) -> str:
       study: what is to be measured.
       width: lanes of a chunk.
     """
+    width = max(1, width // (study.mesh or ALONE).lane)  # of a row of devices
     if study.lanes != AUTO:
         return study.lanes
+    if (
+        study.mesh and width == 1
+    ):  # nothing to be batched; and what is spread may be too large to be timed here
+        return VMAP
     if _has_grouped_convolutions(study):
         return _measured(study, width)
     if jax.default_backend() != "cpu":
@@ -62,7 +68,7 @@ def _has_grouped_convolutions(study: Study) -> bool:
 def _measured(study: Study, width: int) -> str:
     device = jax.local_devices()[0]
     batch_size = study.batch_sizes[len(study.batch_sizes) // 2]
-    middle = dataclasses.replace(study, batch_sizes=(batch_size,))
+    middle = dataclasses.replace(study, batch_sizes=(batch_size,), mesh=None)
     settings = study.as_trained(study.settings[:1], batch_size)
     terms = terms_of(
         settings, width, batch_size=middle.batch_table(batch_size), cadence=np.array([0, STEPS], np.int32)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from lr_batch.data.read_ahead import ReadAhead
+from lr_batch.engine.place import Place, everywhere
 from lr_batch.engine.windows import Windows
 from lr_batch.lanes.race import Carry, Terms
 
@@ -24,7 +25,7 @@ class Feed:
 
     waited = 0.0
 
-    def __init__(self, engine: Engine, device: jax.Device, terms: Terms):
+    def __init__(self, engine: Engine, device: Place, terms: Terms):
         self.engine, self.device, self.terms = engine, device, terms
 
     def __enter__(self) -> Feed:
@@ -35,14 +36,15 @@ class Feed:
 
     def advance(self, carry: Carry, stop: int) -> Carry:
         """Trains and evaluates up to evaluation number `stop`, or the end of the race. Uses up `carry`."""
-        args = jax.device_put((carry, self.terms, np.int32(stop)), self.device)
-        return self.engine.advanced(self.device, *args, self.engine.data(self.device))
+        carry = self.engine.placed(self.device, carry)
+        args = jax.device_put((self.terms, np.int32(stop)), everywhere(self.device))
+        return self.engine.advanced(self.device, carry, *args, self.engine.data(self.device))
 
 
 class StreamedFeed(Feed):
     """The same where examples are streamed: the host counts the steps, the device trains a window of them at a time."""
 
-    def __init__(self, engine: Engine, device: jax.Device, terms: Terms, carry: Carry):
+    def __init__(self, engine: Engine, device: Place, terms: Terms, carry: Carry):
         super().__init__(engine, device, terms)
         cadence, sizes = np.asarray(terms.cadence), np.asarray(terms.batch_size)
         first, last = int(carry.draw.step), int(cadence[int(terms.num_evals) - 1])
@@ -52,7 +54,7 @@ class StreamedFeed(Feed):
         data, augment = engine.workload.train_data, engine.workload.augment
         self._ahead = ReadAhead(lambda number: self.windows.read(number, data, augment), self.windows.count)
         self._data = engine.data(device)
-        self.terms = jax.device_put(terms, device)
+        self.terms = jax.device_put(terms, everywhere(device))
 
     def __exit__(self, *exception: object) -> None:
         self._ahead.close()
@@ -62,14 +64,15 @@ class StreamedFeed(Feed):
         return self._ahead.waited
 
     def advance(self, carry: Carry, stop: int) -> Carry:
-        carry = jax.device_put(carry, self.device)
+        carry = self.engine.placed(self.device, carry)
+        place = everywhere(self.device)
         evals, step, running = int(carry.evals), int(carry.draw.step), bool(carry.running)
         while running and evals < stop:
             goal = int(self._cadence[evals])
             begins, ends = (self.windows.begins(number) for number in (self._number, self._number + 1))
             if self._train is None or (step == ends and goal > step):
                 jax.block_until_ready(carry)  # so that waiting for data is told from waiting for the device
-                self._train, self._number = jax.device_put(self._ahead.next(), self.device), self._number + 1
+                self._train, self._number = jax.device_put(self._ahead.next(), place), self._number + 1
                 begins, ends = (self.windows.begins(number) for number in (self._number, self._number + 1))
             steps = min(goal, ends) - step
             carry = self._trained(carry, steps, step, begins)
@@ -80,6 +83,6 @@ class StreamedFeed(Feed):
 
     def _trained(self, carry: Carry, steps: int, step: int, begins: int) -> Carry:
         offset = self.windows.examples_before(step) - self.windows.examples_before(begins)
-        counts = jax.device_put((np.int32(steps), np.int32(offset)), self.device)
+        counts = jax.device_put((np.int32(steps), np.int32(offset)), everywhere(self.device))
         data = self._data._replace(train=self._train)
         return self.engine.advanced(self.device, carry, self.terms, *counts, data)

@@ -49,6 +49,7 @@ class Identity(NamedTuple):
       precision: of the training.
       statistics, group_size: of a model with batch statistics; see `Study`.
       augment: what happens to the inputs of the training, by name; None for nothing.
+      mesh: of devices that a chunk is spread over; "" for one device.
       segment: the `steps` at which a search ends a trial before its budget; with what it `continues`, of a trial that
         is trained in several segments, see `hparam.tuning`.
     """
@@ -75,6 +76,7 @@ class Identity(NamedTuple):
     statistics: str = AVERAGED
     group_size: int = GROUP
     augment: str | None = None
+    mesh: str = ""
 
     def share(self, lanes: int) -> float:
         """The part of the time of a full chunk that one of so many lanes takes: where all are batched they take it all,
@@ -105,6 +107,7 @@ class Identity(NamedTuple):
             statistics=study.statistics or AVERAGED,
             group_size=study.group_size or GROUP,
             augment=study.augment,
+            mesh=str(study.mesh) if study.mesh and study.mesh.devices > 1 else "",
         )
 
     def described(self) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from lr_batch.lanes.execution import block_size
 from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
 from lr_batch.lanes.lane import Draw, make_lane
 from lr_batch.lanes.micro_batch import micro_batches_of
+from lr_batch.problem.mesh_shape import ALONE, MeshShape
 from lr_batch.problem.workload import AUTO, PyTree, num_examples
 from lr_batch.study import Study
 from optim.memory import num_bytes
@@ -44,6 +45,7 @@ class ChunkMemory(NamedTuple):
       evaluation: the same of an evaluation: activations of one block of held-out examples.
       shared: the order of examples, and what is computed from examples alone.
       data: training and held-out examples, which the chunks of a device share; windows of them where they are streamed.
+      rows: of devices that share out the lanes; all bytes are those of one device.
     """
 
     params: int
@@ -52,27 +54,33 @@ class ChunkMemory(NamedTuple):
     evaluation: int
     shared: int
     data: int
+    rows: int = 1
 
     def lane(self, width: int, execution: str) -> float:
         """Bytes of each of `width` lanes; a block of them works on a copy."""
+        width //= self.rows
         together = width if execution == AUTO else block_size(width, execution)
         copied = 0 if together == width else self.kept
         return self.kept + (copied + max(self.step, self.evaluation)) * together / width
 
     def chunk(self, width: int, execution: str) -> int:
         """Bytes of a chunk without the data."""
-        return self.shared + round(width * self.lane(width, execution))
+        return self.shared + round(width // self.rows * self.lane(width, execution))
 
 
-@once_per_program("trained_batch_sizes", "budget", "evaluation_growth", "streamed")
+@once_per_program("trained_batch_sizes", "budget", "evaluation_growth", "streamed", "mesh")
 def chunk_memory(study: Study) -> ChunkMemory:
     """Of a chunk at the study's largest micro-batch. Nothing is compiled."""
-    workload = study.workload
-    largest = micro_batches_of(study.trained_batch_sizes, workload.micro_batch, workload.group)[-1:]
-    lane = make_lane(workload, study.lane_optimizer, study.goal.metric, largest)
+    workload, mesh = study.workload, study.mesh or ALONE
+    group = workload.group * mesh.data
+    largest = micro_batches_of(study.trained_batch_sizes, workload.micro_batch, group)[-1]
+    share = largest._replace(examples=largest.examples // mesh.data)  # of each device
+    lane = make_lane(workload, study.lane_optimizer, study.goal.metric, [share])
     one, hparams = jnp.int32(1), dict.fromkeys(study.space, jnp.float32(0))
     state = jax.eval_shape(lane.init, hparams, one, jnp.bool_(True))
     train, held_out = _shapes(workload.train_data), _shapes(in_blocks(workload.eval_data, EVAL_BLOCK))
+    block = jax.tree.map(lambda leaf: _share_of_rows(leaf, mesh.data), held_out)
+    kept = _size((state, hparams))
     if study.streamed:
         train = window_shapes(workload.train_data, window_rows(workload, study.trained_batch_sizes))
     first = lambda: (
@@ -80,14 +88,15 @@ def chunk_memory(study: Study) -> ChunkMemory:
     )
     draw = jax.eval_shape(first)
     step = _working(lane.step, hparams, state, draw, one, train)
-    evaluation = _working(lambda hparams, *args: lane.evaluate(*args), hparams, state, *held_out)
+    evaluation = _working(lambda hparams, *args: lane.evaluate(*args), hparams, state, *block)
     return ChunkMemory(
         params=_size(state.params),
-        kept=_size((state, hparams)) + 4 * len(cadence_of(study)),
+        kept=kept // (mesh.data if mesh.spread else 1) + 4 * len(cadence_of(study)),
         step=step[0],
         evaluation=evaluation[0],
         shared=_size(draw) + max(step[1], evaluation[1]),
         data=_size(train) * (WINDOWS if study.streamed else 1) + _size(held_out),
+        rows=mesh.lane,
     )
 
 
@@ -102,20 +111,30 @@ def chunk_width(study: Study, *, useful: int | None = None, budget: float | None
     Raises:
       StudyError: not even one lane fits into all the memory that a worker on this machine has.
     """
-    useful = min(MAX_WIDTH, len(study.settings)) if useful is None else useful
     need = chunk_memory(study)
+    rows = need.rows
+    useful = min(rows * MAX_WIDTH, len(study.settings)) if useful is None else useful
     if budget is None:
         _refuse_too_large(study, need)
-        budget = memory_budget()
-    widths = range(useful, 1, -1)
-    return next((width for width in widths if need.chunk(width, study.lanes) + need.data <= budget), 1)
+        budget = memory_budget(study.mesh)
+    widths = range(-(-useful // rows) * rows, rows, -rows)  # each row of devices has as many lanes
+    return next((width for width in widths if need.chunk(width, study.lanes) + need.data <= budget), rows)
 
 
-def memory_budget() -> float:
-    """Bytes for each worker: its share of the memory of an accelerator, or of what this process may use."""
-    devices = worker_devices()
-    whole = _accelerator_bytes(devices[0]) or memory_limit().bytes
-    return SHARE * whole / devices.count(devices[0])
+def memory_budget(mesh: MeshShape | None = None) -> float:
+    """Bytes for each device of a worker: its share of the memory of an accelerator, or of what this process may use."""
+    device, sharing = sharing_memory(mesh)
+    whole = _accelerator_bytes(device) or memory_limit().bytes
+    return SHARE * whole / sharing
+
+
+def sharing_memory(mesh: MeshShape | None) -> tuple[jax.Device, int]:
+    """The first device, and how many share its memory: workers on one CPU, or the devices that a CPU is cut into."""
+    if mesh is None or mesh.devices == 1:
+        devices = worker_devices()
+        return devices[0], devices.count(devices[0])
+    devices = jax.local_devices()
+    return devices[0], len(devices) if devices[0].platform == "cpu" else 1
 
 
 def _accelerator_bytes(device: jax.Device) -> int | None:
@@ -124,11 +143,11 @@ def _accelerator_bytes(device: jax.Device) -> int | None:
 
 def _refuse_too_large(study: Study, need: ChunkMemory) -> None:
     """An accelerator reports that its memory is full. Elsewhere the kernel ends the process, or the machine swaps."""
-    devices = worker_devices()
-    if _accelerator_bytes(devices[0]):
+    device, workers = sharing_memory(study.mesh)
+    if _accelerator_bytes(device):
         return
-    limit, workers = memory_limit(), devices.count(devices[0])
-    lane = need.chunk(1, study.lanes) + need.data
+    limit = memory_limit()
+    lane = need.chunk(need.rows, study.lanes) + need.data
     if lane > limit.bytes / workers:
         raise StudyError(
             f"{study.workload.name} with {study.optimizer_name}: one trial needs about {lane / 1e6:,.0f} MB with "
@@ -144,6 +163,13 @@ def _working(function: Callable, hparams: PyTree, state: PyTree, *shared: PyTree
     # slices of the examples: it is computed once for all lanes.
     of_everything = live_bytes(lambda own, _: function(*own), (hparams, state, *shared), ())
     return of_a_lane, of_everything - of_a_lane
+
+
+def _share_of_rows(leaf: jax.ShapeDtypeStruct, devices: int) -> jax.ShapeDtypeStruct:
+    """What one device computes of the rows of a block, where they can be divided."""
+    blocks, rows, *rest = leaf.shape
+    share = rows if rows % devices else rows // devices
+    return jax.ShapeDtypeStruct((blocks, share, *rest), leaf.dtype)
 
 
 def _shapes(tree: PyTree) -> PyTree:

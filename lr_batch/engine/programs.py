@@ -17,6 +17,7 @@ from lr_batch.engine.cadence import reads_parts
 from lr_batch.engine.feed import Feed, StreamedFeed
 from lr_batch.engine.memo import program_key
 from lr_batch.engine.memory import chunk_memory
+from lr_batch.engine.place import Place, devices_of, everywhere, of_lanes, within
 from lr_batch.engine.windows import window_rows, window_shapes
 from lr_batch.engine.workers import Once, Program
 from lr_batch.lanes.batch_statistics import sample_rows
@@ -26,6 +27,7 @@ from lr_batch.lanes.micro_batch import micro_batches_of
 from lr_batch.lanes.race import Carry, Data, Terms, make_advance, make_start, state_axes
 from lr_batch.lanes.streamed_race import make_streamed_advance
 from lr_batch.problem.column import is_streamed, read_rows
+from lr_batch.problem.mesh_shape import ALONE, MeshShape
 from lr_batch.problem.statistics import RECOMPUTED
 from lr_batch.problem.workload import VMAP, PyTree, Workload, num_examples
 from lr_batch.study import Study
@@ -57,6 +59,7 @@ class Engine:
       tuned: whether the compiler for a GPU tries out kernels.
       phases: rows of the table of a batch size that changes; 0 where none does.
       in_parts: whether evaluations may read a part of the held-out rows; the program is smaller without.
+      mesh: of the devices of a chunk; of one device where nothing is said.
     """
 
     def __init__(
@@ -73,10 +76,12 @@ class Engine:
         execution: str = VMAP,
         tuned: bool = True,
         in_parts: bool = True,
+        mesh: MeshShape = ALONE,
     ):
         self.workload, self.optimizer, self.metric = workload, optimizer, metric
         self.hparams, self.width, self.max_evals = tuple(hparams), width, max_evals
-        self.micro_batches = micro_batches_of(batch_sizes, workload.micro_batch, workload.group)
+        self.mesh, group = mesh, workload.group * mesh.data  # examples of every device, in whole groups
+        self.micro_batches = micro_batches_of(batch_sizes, workload.micro_batch, group)
         self.execution, self.tuned, self.in_parts, self.phases = execution, tuned, in_parts, phases
         self.streamed = is_streamed(workload.train_data)
         if self.streamed:
@@ -87,9 +92,9 @@ class Engine:
         self._tracing = (
             threading.Lock()
         )  # one program after the other: two at once would delay both compilations
-        self._lane_axes = Once()
+        self._lane_axes, self._shapes = Once(), Once()
         self._programs: dict[tuple, Once] = {}
-        self._data: dict[jax.Device, Once] = {}
+        self._data: dict[Place, Once] = {}
 
     @classmethod
     def of(cls, study: Study, width: int, execution: str, *, max_evals: int) -> Engine:
@@ -106,47 +111,49 @@ class Engine:
             execution=execution,
             tuned=chunk_memory(study).chunk(width, execution) > UNTUNED_BYTES,
             in_parts=reads_parts(study),
+            mesh=study.mesh or ALONE,
         )
 
-    def prepare(self, device: jax.Device, name: str) -> None:
+    def prepare(self, device: Place, name: str) -> None:
         """Compiles the program "start" or "advance" ahead of its use."""
         self._program(device, name)
 
     def start(
-        self, device: jax.Device, terms: Terms, seed: int, valid: Bool[np.ndarray, " lanes"], first: float
+        self, device: Place, terms: Terms, seed: int, valid: Bool[np.ndarray, " lanes"], first: float
     ) -> Carry:
         """The chunk before its first step; see `make_start`."""
-        args = jax.device_put((terms.hparams, np.int32(seed), valid, np.float32(first)), device)
+        args = (terms.hparams, np.int32(seed), valid, np.float32(first))
+        args = jax.device_put(args, everywhere(device))
         return self._program(device, START)(*args)
 
-    def advance(self, device: jax.Device, carry: Carry, terms: Terms, stop: int) -> Carry:
+    def advance(self, device: Place, carry: Carry, terms: Terms, stop: int) -> Carry:
         """Trains and evaluates up to evaluation number `stop`, or the end of the race. Uses up `carry`."""
         with self.feed(device, carry, terms) as feed:
             return feed.advance(carry, stop)
 
-    def feed(self, device: jax.Device, carry: Carry, terms: Terms) -> Feed:
+    def feed(self, device: Place, carry: Carry, terms: Terms) -> Feed:
         """What takes a chunk on from `carry`, several times; a context."""
         return StreamedFeed(self, device, terms, carry) if self.streamed else Feed(self, device, terms)
 
-    def advanced(self, device: jax.Device, *args: Any) -> Carry:
+    def advanced(self, device: Place, *args: Any) -> Carry:
         """What the program "advance" returns."""
         return self._program(device, ADVANCE)(*args)
 
-    def planned_bytes(self, device: jax.Device) -> int:
-        """Memory of a chunk as the compiler plans it, without the data."""
+    def planned_bytes(self, device: Place) -> int:
+        """Memory of a chunk on each of its devices as the compiler plans it, without the data."""
         plan: Any = self._program(device, ADVANCE).compiled.memory_analysis()
         held = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
         data = sum(leaf.nbytes for leaf in jax.tree.leaves(self.data(device)))
         return held - plan.alias_size_in_bytes - data
 
-    def data(self, device: jax.Device) -> Data:
+    def data(self, device: Place) -> Data:
         """The workload's arrays on `device`."""
 
         def put():
             blocks, mask = in_blocks(self.workload.eval_data, EVAL_BLOCK)
             order = shuffled(num_examples(self.workload.eval_data))
             train = () if self.streamed else self.workload.train_data
-            return jax.device_put(Data(train, blocks, mask, order, self._sample()), device)
+            return jax.device_put(Data(train, blocks, mask, order, self._sample()), everywhere(device))
 
         with self._lock:
             once = self._data.setdefault(device, Once())
@@ -159,12 +166,12 @@ class Engine:
             return ()
         return read_rows(self.workload.train_data, sample_rows(self.workload, statistics).ravel())
 
-    def _program(self, device: jax.Device, name: str) -> Program:
+    def _program(self, device: Place, name: str) -> Program:
         def compile_it():
             began = time.monotonic()
-            with self._tracing:
+            with self._tracing, within(device):
                 lowered = {START: self._lower_start, ADVANCE: self._lower_advance}[name](device)
-            program = Program(lowered, self._compiler_options(device.platform, name))
+            program = Program(lowered, self._compiler_options(devices_of(device)[0].platform, name))
             self.compile_seconds.append(time.monotonic() - began)
             return program
 
@@ -177,16 +184,19 @@ class Engine:
             return QUICKLY_COMPILED if name == START else {}
         return UNTUNED if platform == "gpu" and not self.tuned else {}
 
-    def _lower_start(self, device: jax.Device) -> jax.stages.Lowered:
-        return jax.jit(self._start()).lower(*_on(device, self._start_shapes()))
+    def _lower_start(self, device: Place) -> jax.stages.Lowered:
+        start = jax.jit(self._start(), out_shardings=self._shardings(device))
+        return start.lower(*_on(everywhere(device), self._start_shapes()))
 
-    def _lower_advance(self, device: jax.Device) -> jax.stages.Lowered:
+    def _lower_advance(self, device: Place) -> jax.stages.Lowered:
         lane = make_lane(
             self.workload, self.optimizer, self.metric, self.micro_batches, streamed=self.streamed
         )
         make = make_streamed_advance if self.streamed else make_advance
-        advance = jax.jit(make(lane, self.axes, self.execution, in_parts=self.in_parts), donate_argnums=0)
-        carry = jax.eval_shape(self._start(), *self._start_shapes())
+        function = make(lane, self.axes, self.execution, in_parts=self.in_parts)
+        placed = self._shardings(device)
+        advance = jax.jit(function, donate_argnums=0, out_shardings=placed)
+        carry = jax.tree.map(_on, placed, self._carry_shapes())
         count, number = _shape(jnp.int32), _shape(jnp.float32)
         cadence = _shape(jnp.int32, self.max_evals)
         reads, weights = _shape(jnp.int32, self.max_evals, 2), _shape(jnp.float32, self.max_evals, 3)
@@ -194,15 +204,28 @@ class Engine:
         batch = _shape(jnp.int32, self.phases, 2) if self.phases else count
         terms = Terms(self._start_shapes()[0], batch, cadence, count, reads, weights, number, flag, number)
         if not self.streamed:
-            return advance.lower(*_on(device, (carry, terms, count, self.data(device))))
+            return advance.lower(carry, *_on(everywhere(device), (terms, count, self.data(device))))
         window = window_shapes(self.workload.train_data, self.window_rows)
         data = self.data(device)._replace(train=window)
-        return advance.lower(*_on(device, (carry, terms, count, count, data)))
+        return advance.lower(carry, *_on(everywhere(device), (terms, count, count, data)))
 
     def _start(self) -> Callable[..., Carry]:
         lane = make_lane(self.workload, self.optimizer, self.metric)
         examples = None if self.streamed else num_examples(self.workload.train_data)
         return make_start(lane, self.axes, examples, self.max_evals)
+
+    def placed(self, device: Place, carry: Carry) -> Carry:
+        """A chunk in flight on its devices: what lies there already stays."""
+        return jax.device_put(carry, self._shardings(device))
+
+    def _shardings(self, device: Place) -> Any:
+        """Where each part of a chunk in flight lies, a prefix of its tree."""
+        lanes = of_lanes(device, self.axes, self._carry_shapes().lanes, spread=self.mesh.spread)
+        places: Any = dict.fromkeys(Carry._fields, everywhere(device)) | {"lanes": lanes}
+        return Carry(**places)
+
+    def _carry_shapes(self) -> Carry:
+        return self._shapes.get(lambda: jax.eval_shape(self._start(), *self._start_shapes()))
 
     def _start_shapes(self) -> tuple:
         hparams = dict.fromkeys(self.hparams, _shape(jnp.float32, self.width))
@@ -234,7 +257,7 @@ class Programs:
         data = tuple(
             map(id, jax.tree.leaves((workload.train_data, workload.eval_data)))
         )  # which the engine keeps
-        key = (program_key(study), data, sizes, width, execution, max_evals, reads_parts(study))
+        key = (program_key(study), data, sizes, study.mesh, width, execution, max_evals, reads_parts(study))
         with self._lock:
             if key not in self._engines:
                 self._engines[key] = Engine.of(study, width, execution, max_evals=max_evals)
@@ -250,7 +273,6 @@ def _shape(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
-def _on(device: jax.Device, tree: PyTree) -> PyTree:
-    """Shapes of what lies on `device`."""
-    place = jax.sharding.SingleDeviceSharding(device)
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree)
+def _on(sharding: jax.sharding.Sharding, tree: PyTree) -> PyTree:
+    """Shapes of what lies there."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import jax
 import numpy as np
 
 from lr_batch.engine.cadence import cadence_at, cadence_of
@@ -12,6 +11,7 @@ from lr_batch.engine.chunk import ChunkResult, ChunkStore
 from lr_batch.engine.chunk_plan import Task
 from lr_batch.engine.chunk_run import run_chunk
 from lr_batch.engine.chunk_status import ChunkStatus
+from lr_batch.engine.place import Place
 from lr_batch.engine.programs import Engine, Programs
 from lr_batch.engine.terms import terms_of
 from lr_batch.lanes.race import Terms
@@ -22,7 +22,7 @@ from lr_batch.study import Study
 def run_task(
     study: Study,
     task: Task,
-    device: jax.Device,
+    device: Place,
     programs: Programs,
     *,
     store: ChunkStore | None = None,

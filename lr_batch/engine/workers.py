@@ -74,8 +74,8 @@ def worker_devices(workers: int | None = None) -> tuple[jax.Device, ...]:
 
 def run_tasks(
     tasks: Sequence[Any],
-    run: Callable[[Any, jax.Device, Callable[[Any], None]], list],
-    devices: Sequence[jax.Device],
+    run: Callable[[Any, Any, Callable[[Any], None]], list],
+    devices: Sequence[Any],
 ) -> Iterator[Any]:
     """Yields what `run(task, device, emit)` emits, in the caller's thread, as it comes.
 

@@ -20,6 +20,7 @@ from lr_batch.lanes.batch_statistics import (
 )
 from lr_batch.lanes.draw import Draw, Window
 from lr_batch.lanes.evaluation import weights_of
+from lr_batch.lanes.mesh import apart
 from lr_batch.lanes.micro_batch import MicroBatch, cheapest
 from lr_batch.problem.whole_set import by_example, weighted_sum
 from lr_batch.problem.workload import PyTree, Workload
@@ -56,7 +57,7 @@ def batch_pass(
 
     def micro_loss(params, index, micro_batch):
         number = index * micro_batch + jnp.arange(micro_batch)
-        rows = draw.rows(number)  # masked rows beyond the end read the last one
+        rows = apart(draw.rows(number))  # masked rows beyond the end read the last one
         batch = jax.tree.map(lambda leaf: leaf[rows], data)
         losses, moments = losses_and_moments(params, batch, index, number)
         valid = number < batch_size

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from lr_batch.lanes.held_out_blocks import part_rows
+from lr_batch.lanes.mesh import apart
 from lr_batch.problem.whole_set import MEAN, Metric
 from lr_batch.problem.workload import PyTree, Workload
 
@@ -26,7 +27,7 @@ def metrics_over_blocks(
     metrics = {name: _metric(workload, name) for name in names}
 
     def add_block(states, block):
-        batch, valid = block
+        batch, valid = apart(block)
         values, weights = workload.evaluate(params, batch), weights_of(workload, batch, valid)
         added = {
             name: metric.accumulate(states[name], *_arguments(workload, name, values[name]), weights)
@@ -56,7 +57,7 @@ def metric_over_part(
 
     def add_rows(index, state):
         place = index * size + jnp.arange(size)
-        chosen = order[(first + place) % order.shape[0]]
+        chosen = apart(order[(first + place) % order.shape[0]])
         batch = jax.tree.map(lambda leaf: leaf[chosen], rows)
         values = workload.evaluate(params, batch)[name]
         weights = weights_of(workload, batch, place < number)

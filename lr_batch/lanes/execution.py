@@ -3,7 +3,7 @@
 `vmap` turns the small products of many lanes into few large ones. It turns a convolution into a grouped
 one, whose backward pass on a CPU runs at a hundredth of the speed of plain ones; there one
 lane after the other is better. In between are blocks of a few lanes, whose operands stay in a CPU's cache. Blocks in
-which no lane is alive can be left out.
+which no lane is alive can be left out. Over a mesh each row of devices executes its own lanes in this way.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
+from lr_batch.lanes.mesh import over_rows
 from lr_batch.problem.workload import MAP, VMAP, PyTree
 
 BLOCK = 4  # lanes
@@ -43,7 +44,7 @@ def over_lanes(
     """
     together = jax.vmap(function, in_axes=in_axes, out_axes=out_axes)
     if execution == VMAP:
-        return together
+        return over_rows(together, in_axes, out_axes)
 
     def block_by_block(*args):
         mapped = zip(jax.tree.leaves(args), _flat_axes(in_axes, args), strict=True)
@@ -74,7 +75,7 @@ def over_lanes(
             outputs = (args[updated], *outputs[1:])
         return jax.lax.fori_loop(0, lanes // size, one_block, outputs)
 
-    return block_by_block
+    return over_rows(block_by_block, in_axes, out_axes)
 
 
 def _left_out(together: Callable, own: tuple, out_axes: Any, outputs: PyTree, updated: int | None) -> PyTree:

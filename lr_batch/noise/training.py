@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from lr_batch.analysis.intervals import LEVEL
 from lr_batch.checks import check
+from lr_batch.engine.place import refuse_mesh
 from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks
 from lr_batch.lanes.lane import Draw, Lane, LaneState, make_lane
 from lr_batch.lanes.micro_batch import micro_batches_of
@@ -118,6 +119,7 @@ def noise_along_training(
 def _check(study: Study) -> int:
     """The batch size of a study of one trial."""
     refuse_augmentation("noise scale", study.workload)
+    refuse_mesh("noise scale", study)
     group = study.workload.group
     if study.batch_sizes == (group,):
         whole = "one example" if group == 1 else f"the {group} examples that are normalised together"

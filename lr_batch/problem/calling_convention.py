@@ -139,7 +139,8 @@ def moving_of(
         return None
     key = jax.random.key(0)
     refuse_averages_in_training(lambda averages: call(params, averages, x, key)[0], moving)
-    shares = shares_of(lambda averages: call(params, averages, x, key)[1], moving)
+    after = lambda averages, params, x, key: call(params, averages, x, key)[1]
+    shares = shares_of(after, moving, params, x, key)
     return Moving(
         moving,
         call,

@@ -120,11 +120,11 @@ def with_state(
         apply = lambda params, x, key, **further: run(params, {}, x, key, further)[0]
         return Model(init, apply, dropout_of(apply), call.switches)
 
-    def before_and_after():
+    def before_and_after(key, x):  # arguments: as constants of the program they would take minutes to fold
         params, before = init(key, x), state_of(key)
         return params, before, run(params, before, x, key, {})[1]
 
-    params, state, after = jax.device_get(jax.jit(before_and_after)())
+    params, state, after = jax.device_get(jax.jit(before_and_after)(key, x))
     moving = split_state(lambda x: run(params, state, x, key, {})[1], state, after, x)
 
     def apply(params, x, key, **further):

@@ -78,8 +78,13 @@ def leaves_of_the_batch(after: Callable, x: Any) -> set[str]:
     return {name for name, moves in by_path(batched_leaves(after, (0,), (two,))).items() if moves}
 
 
-def shares_of(after: Callable[[Averages], Averages], initial: Averages) -> dict[str, float]:
+def shares_of(after: Callable[..., Averages], initial: Averages, *others: PyTree) -> dict[str, float]:
     """1 - k of each average, measured: `after` is called with the averages moved by one and by two units.
+
+    Args:
+      after: `(averages, *others) -> averages`.
+      initial: averages to begin with.
+      others: what else it takes, such as parameters: as constants of the program they would take minutes to fold.
 
     Raises:
       ValueError: where what is returned is no running average a <- k a + (1 - k) x with 0 <= k < 1.
@@ -88,12 +93,10 @@ def shares_of(after: Callable[[Averages], Averages], initial: Averages) -> dict[
         if not jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating):
             raise _no_average(name)
     compiled = jax.jit(after)
-    returned = jax.device_get(compiled(initial))
+    returned = jax.device_get(compiled(initial, *others))
     unit = {name: np.float32(1 + np.abs(leaf).max()) for name, leaf in returned.items()}
-    moved = [
-        jax.device_get(compiled({name: np.asarray(leaf) + n * unit[name] for name, leaf in initial.items()}))
-        for n in (1, 2)
-    ]
+    by_units = lambda n: {name: np.asarray(leaf) + n * unit[name] for name, leaf in initial.items()}
+    moved = [jax.device_get(compiled(by_units(n), *others)) for n in (1, 2)]
     shares = {}
     for name in initial:
         kept = [

@@ -102,6 +102,10 @@ class StudyOptions:
         None
     )
     """How trials are executed: all at once, in blocks, or one by one. Default: the workload's, mostly auto."""
+    mesh: Annotated[str | None, optional("lane=N,data=N")] = None
+    """Spread each chunk over several devices: its lanes along the one axis, the examples of every batch along the other;
+    with state=spread also parameters and optimizer state of a trial. Default: one device a chunk, or as few as hold a
+    trial that is too large for one."""
 
     device: Annotated[str | None, optional("cpu|gpu:0")] = None
     """Where to train: cpu, gpu for all of them, gpu:0 for one. Default: what JAX finds."""
@@ -171,6 +175,7 @@ class StudyOptions:
             extend=self.extend,
             follow=self.follow,
             lanes=self.lanes,
+            mesh=self.mesh,
         )
         _refuse_stopping(study)
         return dataclasses.replace(study, follow=True) if self._follows(study) else study

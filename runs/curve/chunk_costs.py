@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from lr_batch import Study, num_examples
-from lr_batch.engine import Engine, Terms, cadence_at, terms_of, worker_devices
+from lr_batch.engine import Engine, Place, Terms, cadence_at, devices_of, places, terms_of
 
 STEPS = 2  # timed in each round
 # Rounds go on for so long, and there are so many at least: what else the machine does evens out over many of them.
@@ -27,8 +27,8 @@ class Cost(NamedTuple):
 
 def measured(study: Study, engine: Engine, batch_size: int) -> Cost:
     """The cost of one chunk at a batch size, while all workers train such chunks: they share memory and caches."""
-    devices = worker_devices()
-    workers = devices if devices[0].platform == "cpu" else devices[:1]
+    workers = places(study.mesh)
+    workers = workers if devices_of(workers[0])[0].platform == "cpu" else workers[:1]
     terms = _terms(study, engine, batch_size)
     _round(engine, workers[0], terms)  # compiles
     with ThreadPoolExecutor(len(workers)) as pool:
@@ -48,7 +48,7 @@ def _terms(study: Study, engine: Engine, batch_size: int) -> Terms:
     return terms_of(first, engine.width, batch_size=batch, cadence=cadence, max_evals=engine.max_evals)
 
 
-def _rounds(engine: Engine, device: jax.Device, terms: Terms) -> list[list[float]]:
+def _rounds(engine: Engine, device: Place, terms: Terms) -> list[list[float]]:
     """Seconds of rounds that take `SECONDS` together, of at least `ROUNDS`."""
     rows: list[list[float]] = []
     while len(rows) < ROUNDS or sum(map(sum, rows)) < SECONDS:
@@ -56,7 +56,7 @@ def _rounds(engine: Engine, device: jax.Device, terms: Terms) -> list[list[float
     return rows
 
 
-def _round(engine: Engine, device: jax.Device, terms: Terms) -> list[float]:
+def _round(engine: Engine, device: Place, terms: Terms) -> list[float]:
     """Seconds to each of the evaluations."""
     carry = jax.block_until_ready(engine.start(device, terms, 0, np.ones(engine.width, bool), np.inf))
     row = []

@@ -11,7 +11,7 @@ import numpy as np
 
 from hparam import SEARCHES
 from lr_batch import Programs, Study, check
-from lr_batch.engine import ChunkPlan, cadence_of, chunk_memory, worker_devices
+from lr_batch.engine import ChunkPlan, cadence_of, chunk_memory, places, with_mesh
 from optim.names import counted, listed
 from runs.curve import pilot
 from runs.curve.chunk_costs import measured, seconds_of
@@ -43,6 +43,7 @@ def print_dry_run(study: Study, stream: IO[str]) -> None:
     """Trials, chunks, width, memory, programs, and the time; nothing is kept."""
     say = Printer(stream)
     check(study)
+    study = with_mesh(study)
     plan = planned(study)
     need = chunk_memory(study)
     followed = "; of these the best rate is followed through less than half" if study.follow else ""
@@ -103,7 +104,7 @@ def planned(study: Study) -> ChunkPlan:
 def forecast(study: Study, plan: ChunkPlan, programs: Programs | None = None) -> Forecast:
     """Measures a few steps and evaluations at every batch size, and adds up what all trials take: to their budgets, and
     to where races are likely to end."""
-    programs, devices = programs or Programs(), worker_devices()
+    programs, devices = programs or Programs(), places(study.mesh)
     engine = programs.engine(study, plan.width, plan.execution, max_evals=len(cadence_of(study)))
     costs = {size: measured(study, engine, size) for size in study.trained_batch_sizes}
     per_seed = -(-study.num_settings // plan.width)

@@ -8,11 +8,10 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from lr_batch import Programs, Study, planned_chunks
-from lr_batch.engine import ChunkPlan, ChunkResult, Task, expected_steps, run_task, run_tasks, worker_devices
+from lr_batch.engine import ChunkPlan, ChunkResult, Place, Task, expected_steps, places, run_task, run_tasks
 from runs.curve.chunk_costs import Cost, seconds_of
 
 SECONDS = 20.0  # after which races that have not ended are given up
@@ -41,13 +40,13 @@ def raced(
     tasks = {size: plan.tasks(size, study.seed_numbers[0], study.settings) for size in ends(study)}
     is_late = lambda: time.monotonic() >= deadline
 
-    def train(task: Task, device: jax.Device, emit: Callable[[Any], None]) -> list[Task]:
+    def train(task: Task, device: Place, emit: Callable[[Any], None]) -> list[Task]:
         rows = None if is_late() else run_task(study, task, device, programs, is_late=is_late)
         emit((task.chunk.batch_size, rows))
         return []
 
     found: dict[int, list[ChunkResult]] = defaultdict(list)
-    for size, rows in run_tasks(sum(tasks.values(), []), train, worker_devices()):
+    for size, rows in run_tasks(sum(tasks.values(), []), train, places(study.mesh)):
         found[size] += [rows] if rows is not None else []
     return {
         size: Raced(max(float(rows.steps.max()) for rows in own), sum(rows.seconds for rows in own))

@@ -35,6 +35,7 @@ from lr_batch.engine import (
     choose_execution,
     chunk_width,
     program_hash,
+    with_mesh,
 )
 from optim.names import counted
 from runs.cache import remembered
@@ -109,7 +110,7 @@ def run_in_folder(
             if hand_out is not None:
                 hand_out.trained_on = hand_out.trained_on or store.device
             result = run(
-                with_lanes(study, chunks),
+                with_lanes(with_mesh(as_spread_before(study, chunks)), chunks),
                 chunks,
                 progress,
                 width=width,
@@ -175,6 +176,13 @@ def with_lanes(study: Study, store: Store | Borrowing) -> Study:
     return dataclasses.replace(study, lanes=made[0])
 
 
+def as_spread_before(study: Study, store: Store | Borrowing) -> Study:
+    """The study over as many devices as the chunks of this folder, where it does not say over how many."""
+    made = {json.loads(chunk.identity).get("mesh") for chunk in store.chunks()} if study.mesh is None else ()
+    before = sorted(filter(None, made))
+    return dataclasses.replace(study, mesh=before[0]) if before else study
+
+
 def known_width(store: Store | Borrowing) -> int | None:
     """Lanes of the widest chunk stored, since memory may have cut others in half; None where there is no chunk."""
     return max((json.loads(chunk.identity)["width"] for chunk in store.chunks()), default=None)
@@ -185,6 +193,7 @@ def remembered_choice(study: Study) -> str:
     if study.lanes != AUTO:
         return study.lanes
     key = " ".join([program_hash(study), jax.local_devices()[0].device_kind, str(len(study.settings))])
+    key += f" {study.mesh}" if study.mesh else ""
     return remembered(key, lambda: choose_execution(study, chunk_width(study)))
 
 

@@ -13,6 +13,7 @@ from tiny import tiny_study, tiny_workload
 
 import lr_batch
 from lr_batch import StudyError
+from lr_batch.checks.probe import Probe
 
 
 def test_a_study_in_order_passes_quickly_and_says_what_was_checked():
@@ -69,3 +70,11 @@ def test_slips_of_the_keyboard_are_one_line():
     goal = tiny_study(goal=lr_batch.Goal("loss", cast(float, np.float32(0.25)))).goal
     assert type(goal.threshold) is float
     assert lr_batch.run(tiny_study(goal=goal, batch_sizes=(4,), seeds=1, budget=3)).num_trials == 4
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows"), [((64,), 64), ((32, 32, 3), 64), ((96, 96, 3), 18), ((224, 224, 3), 8)]
+)
+def test_batches_that_are_tried_are_smaller_where_examples_are_large(shape, rows):
+    x = np.broadcast_to(np.float32(0), (100, *shape))
+    assert Probe(tiny_workload(train_data={"x": x, "y": np.zeros(100, np.int32)})).rows == rows

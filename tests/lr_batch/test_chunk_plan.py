@@ -138,7 +138,7 @@ def test_what_is_missing_is_cut_where_memory_allows_fewer_lanes_now(monkeypatch)
     for chunk, _ in [*kept.values()]:
         if chunk.batch_size == 6:
             del kept[chunk.id]
-    monkeypatch.setattr("lr_batch.engine.memory.memory_budget", lambda: 1.0)
+    monkeypatch.setattr("lr_batch.engine.memory.memory_budget", lambda mesh: 1.0)
     cut = lr_batch.run(study, kept, width=4)
     assert kept.widths() == [1] * 8 + [4] * 2
     assert "memory allows 1 lane now, finished chunks have 4" in cut.engine.events

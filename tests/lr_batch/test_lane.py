@@ -1,5 +1,7 @@
 """One trial against a loop written by hand."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -74,6 +76,23 @@ def test_batch_is_split_as_is_cheapest(batch_size, rows):
     jax.block_until_ready(jax.jit(value_and_grad)({"w": jnp.ones((5, 3))}))
     jax.effects_barrier()
     assert seen == rows
+
+
+def test_batch_of_65536_is_the_same_in_micro_batches_as_in_one():
+    """1,024 sums one after the other in float32; the last one of 65,535 has a masked row."""
+    workload, rng, size = tiny_workload(), np.random.default_rng(0), 65_536
+    x, y = rng.normal(size=(size, 5)).astype(np.float32), rng.integers(3, size=size).astype(np.int32)
+    draw, params = Draw.first(jnp.int32(0), size), {"w": jnp.asarray(rng.normal(size=(5, 3)), jnp.float32)}
+    data = {"x": jnp.asarray(x), "y": jnp.asarray(y)}
+
+    @partial(jax.jit, static_argnums=1)
+    def of_batch(batch_size, micro_batch):
+        return batch_value_and_grad(workload, draw, batch_size, (micro_batch,), data)(params)
+
+    for batch_size in (size, size - 1):
+        whole = of_batch(jnp.int32(batch_size), MicroBatch(size, repeated=False))
+        parts = of_batch(jnp.int32(batch_size), MicroBatch(64))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), parts, whole)
 
 
 def test_value_of_a_batch_can_be_differentiated():

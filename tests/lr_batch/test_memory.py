@@ -119,7 +119,9 @@ def test_width_that_memory_allows_changes_no_answer(monkeypatch):
     """Two lanes at a time instead of four."""
     study, seen = tiny_study(batch_sizes=(4,), slack=float("inf")), []
     wide, need = lr_batch.run(study), chunk_memory(study)
-    monkeypatch.setattr("lr_batch.engine.memory.memory_budget", lambda: need.chunk(2, "vmap") + need.data)
+    monkeypatch.setattr(
+        "lr_batch.engine.memory.memory_budget", lambda mesh: need.chunk(2, "vmap") + need.data
+    )
     narrow = lr_batch.run(study, on_chunk=seen.append)
     assert narrow.engine.chunk_width == seen[0].width == 2 and wide.engine.chunk_width == 4
     assert seen[0].lane_bytes == need.lane(2, "vmap")

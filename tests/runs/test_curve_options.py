@@ -54,6 +54,20 @@ def test_a_dry_run_says_what_would_be_trained_and_trains_nothing(capsys, tmp_pat
     assert not (tmp_path / "o").exists() and not (tmp_path / "lr-batch-results").exists()
 
 
+@pytest.mark.parametrize(
+    ("mesh", "message"),
+    [
+        ("lane=3,data=0", "mesh must look like lane=4,data=2"),
+        ("data=3", "data=3 of the mesh does not divide batch size 4"),
+        ("lane=7", "mesh lane=7,data=1 takes 7 devices, and the"),
+    ],
+)
+def test_a_mesh_that_does_not_divide_is_one_line(capsys, tmp_path, mesh, message):
+    code, out, err = command(capsys, *SMALL, "--mesh", mesh, "--out", "o")
+    assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
+    assert not (tmp_path / "o").exists()
+
+
 @pytest.mark.skipif(jax.default_backend() == "gpu", reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_one_line(capsys, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # put back afterwards
@@ -105,7 +119,7 @@ def two_workers(monkeypatch):
     """Steps of a second, of 2 s and of 4 s at batch sizes 8, 16 and 32; evaluations that cost nothing."""
     cost = {8: 1.0, 16: 2.0, 32: 4.0}
     monkeypatch.setattr(dry_run, "measured", lambda study, engine, size: Cost(cost[size], 0.0))
-    monkeypatch.setattr(dry_run, "worker_devices", lambda: (jax.devices()[0],) * 2)
+    monkeypatch.setattr(dry_run, "places", lambda mesh: (jax.devices()[0],) * 2)
 
 
 def dry(**options):

@@ -94,7 +94,7 @@ def test_a_study_begun_with_other_memory_finds_its_chunks(kind, first, then, her
         words[words.index(name) + 1] = value
     widths: list[int] = []
     for budget in (first, then):
-        monkeypatch.setattr("lr_batch.engine.memory.memory_budget", lambda budget=budget: budget)
+        monkeypatch.setattr("lr_batch.engine.memory.memory_budget", lambda mesh, budget=budget: budget)
         code, _, err = command(capsys, *words)
         assert code == 0, err
         widths = widths or chunk_widths(here / "begun")
