@@ -90,7 +90,7 @@ class Study:
         "recomputed", the moments of 1,024 training examples at each evaluation. None for the workload's own; it then
         holds that, or None where the model has none.
       group_size: examples that such a model normalises together, of which batch sizes are multiples; None as before.
-      augment: of pictures in training, such as "crop:4,flip" or "none"; None for the workload's own. It holds what is in use.
+      augment: of pictures in training, such as "crop:4,flip" or "none"; None for the workload's own; then that.
       mesh: of devices that each chunk is spread over, such as "lane=4,data=2"; None for one, or as few as hold a trial.
       design: a search through ranges instead of the grid, as `hparam.search_design` makes it; `space` then holds one
         value of each further name, and afterwards also both ends of each range.
