@@ -35,7 +35,7 @@ ROOMS = [
     {"generalization"},
     {"analysis"},
     {"extension", "following", "forecast", "noise", "search_loss"},
-    {"rounds", "tally"},
+    {"rounds", "run_arguments", "tally"},
     {"sweep"},
     {"proposal"},
     {"__init__"},
