@@ -22,7 +22,13 @@ Decorated = TypeVar("Decorated", bound=Callable)
 LISTS = (tuple, list, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
 OF_PYTHON = (TypeError, AttributeError, LookupError, OverflowError, ValueError)
 # How the ValueErrors begin that nobody raises on purpose.
-NOBODYS = ("The truth value of an", "setting an array element", "could not convert string to float")
+NOBODYS = (
+    "The truth value of an",
+    "setting an array element",
+    "could not convert string to float",
+    "invalid literal for int()",
+    "dictionary update sequence",
+)
 TOO_OPEN = (Any, object, inspect.Parameter.empty)
 WORDS = {
     float: "a number",
@@ -127,7 +133,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if hasattr(kind, "dtypes"):  # an array of jaxtyping
         return hasattr(value, "shape")
     if kind in LISTS:
-        listed = hasattr(value, "__iter__") and not isinstance(value, str | bytes)
+        scalar = getattr(value, "ndim", 1) == 0
+        listed = hasattr(value, "__iter__") and not scalar and not isinstance(value, str | bytes)
         read_again = isinstance(value, collections.abc.Collection | np.ndarray)
         of_one_kind = len(inner) == 1 and read_again
         return listed and (not of_one_kind or all(_fits(one, inner[0]) for one in value))

@@ -21,7 +21,8 @@ import numpy as np
 import scipy  # loads scipy.special at its first use
 from jaxtyping import Float
 
-from lr_batch.analysis.rate_fit import SD_MAX, SD_MIN, SD_START, Costs, costs_of, seed_weights
+from lr_batch.analysis.rate_costs import Costs, costs_of
+from lr_batch.analysis.rate_fit import SD_MAX, SD_MIN, SD_START, seed_weights
 from lr_batch.analysis.rate_shapes import NUM_SHAPES, basin
 
 MODELS = 256  # drawn

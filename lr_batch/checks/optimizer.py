@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -14,8 +13,9 @@ import numpy as np
 import optax
 
 import optim
+from lr_batch.checks.not_built import cannot_be_built
 from lr_batch.checks.probe import OncePerShapes, nudged
-from lr_batch.errors import StudyError, first_line
+from lr_batch.errors import StudyError
 from lr_batch.lanes.lane import Draw, make_lane
 from lr_batch.problem.depends import batched_leaves
 from lr_batch.problem.workload import PyTree, num_examples
@@ -23,16 +23,11 @@ from lr_batch.study import Study
 from optim.arguments import type_of
 
 NUMBER = jax.ShapeDtypeStruct((), jnp.float32)
-TRACED = (
-    "hyperparameters are traced, so that trials share a program: no if, no float(); see lr_batch.SCHEDULES for a "
-    "schedule that takes a traced peak"
-)
 ROUNDS = 4  # of a step, until what depends on a hyperparameter stays the same
 STEPS = 16  # that are taken at several values of a hyperparameter
 LATE = 1_000_000  # steps, by when every warm-up and decay has ended
 RATE = "learning_rate"
 ADDRESS = re.compile("0x[0-9a-f]+")  # in memory, of functions
-FURTHER = re.compile(r"unexpected keyword argument '(value|grad|value_fn|grad_fn)'")
 APART = 1e-3  # times the lowest rate: where updates are clipped, a small one is not
 
 
@@ -205,7 +200,7 @@ class Toy:
         except StudyError:
             raise
         except (Exception, SystemExit) as error:
-            raise StudyError(_cannot_be_built(self.optimizer, list(self.hparams), error)) from error
+            raise StudyError(cannot_be_built(self.optimizer, list(self.hparams), error)) from error
 
 
 def _bytes_of(const: Any) -> bytes:
@@ -273,49 +268,3 @@ def _check_alike(what: str, than: str, new: PyTree, old: PyTree, *, dtypes: bool
         wrong = a.dtype != b.dtype if dtypes else not jnp.can_cast(a.dtype, b.dtype, "same_kind")
         if wrong:
             raise StudyError(f"{what} {name} is {a.dtype}, {than} {b.dtype}: it must keep it")
-
-
-def _cannot_be_built(optimizer: Any, names: list[str], error: BaseException) -> str:
-    """What the user's factory failed with, where, and the way out."""
-    said = f"{optimizer.name} cannot be built: {first_line(error)}"
-    if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
-        return (
-            f"{said}; searched are {', '.join(names)}: use one of these names, or set {error.args[0]!r} too"
-        )
-    if isinstance(error, jax.errors.ConcretizationTypeError | jax.errors.TracerArrayConversionError):
-        return f"{said}; {TRACED}"
-    if isinstance(error, jax.errors.TracerIntegerConversionError):
-        return f"{said}; {TRACED}"
-    if isinstance(error, AttributeError):
-        return f"{said}; it is given the model's parameters as they are (not in pairs, as optax.lookahead wants them)"
-    if FURTHER.search(said):
-        return (
-            f"{said}; updates are called with value, grad, value_fn and grad_fn by name: let it take **extra "
-            "(optim.sam does, optax.contrib.sam does not)"
-        )
-    if _takes_rate(optimizer.make):
-        call = f"lambda hparams: {optimizer.name}(hparams['learning_rate'])"
-        return f"{said}; an optimizer is a function of hyperparameters by name: write {call}"
-    if not _takes_one(optimizer.make):
-        return f"{said}; it is called with one argument, the hyperparameters by name"
-    return said
-
-
-def _takes_one(make: Callable) -> bool:
-    try:
-        inspect.signature(make).bind({})
-    except TypeError:
-        return False
-    except ValueError:  # a function of C, whose arguments are not known
-        pass
-    return True
-
-
-def _takes_rate(make: Callable) -> bool:
-    """Whether a function looks like one of Optax's own, `(learning_rate, ...) -> transformation`."""
-    try:
-        first = next(iter(inspect.signature(make).parameters), "")
-    except (TypeError, ValueError):
-        return False
-    package = (getattr(make, "__module__", "") or "").partition(".")[0]
-    return first in ("learning_rate", "lr", "step_size") or package == "optax"

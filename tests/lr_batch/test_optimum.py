@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import log_ndtr
 
-from lr_batch.analysis import rate_fit, rate_shapes
+from lr_batch.analysis import rate_costs, rate_fit, rate_shapes
 from lr_batch.analysis.best_settings import best_settings
 from lr_batch.analysis.censoring import censored_mean
 from lr_batch.result import BUDGET, DIVERGED, Result
@@ -156,8 +156,8 @@ def test_level_of_a_seed_is_the_maximum_of_its_tobit_likelihood():
     center, shape, sd = 57, 5, 0.2
     value, slope = rate_shapes.basins(cells.log_rate - rate_fit._centers(cells)[center])
     value, slope = value[shape], slope[shape]
-    shift = np.minimum(rate_fit.SHIFT_SD * np.maximum(slope, 0.0), 0.5)
-    lane_sd = np.sqrt(sd**2 + shift**2 + (rate_fit.MISFIT * value) ** 2)
+    shift = np.minimum(rate_costs.SHIFT_SD * np.maximum(slope, 0.0), 0.5)
+    lane_sd = np.sqrt(sd**2 + shift**2 + (rate_costs.MISFIT * value) ** 2)
     levels = np.linspace(-1, 1, 8001)
     gap = (np.where(np.isnan(log_steps), log_bound, log_steps) - levels[:, None] - value) / lane_sd
     log_likelihood = np.where(np.isnan(log_steps), log_ndtr(-gap), -0.5 * gap**2).sum(1)
