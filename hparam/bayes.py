@@ -50,7 +50,7 @@ def bayes(space: Space, initial: int | None = None, explore: float = 0.1) -> Sea
       explore: fraction in [0, 1] of a batch that goes where the model knows least.
     """
     initial = 2 * (len(space) + 1) if initial is None else initial
-    if initial < 2:
+    if not initial >= 2:
         raise ValueError(f"bayes: initial must be >= 2, got {initial}")
     if not 0 <= explore <= 1:
         raise ValueError(f"bayes: explore must be in [0, 1], got {explore:g}")

@@ -10,6 +10,7 @@ import numpy as np
 
 import optim
 from lr_batch.grid import in_float32
+from optim.arguments import shown
 
 # A million trials of the smallest network is a day on two cores. More is a slip of the keyboard.
 MAX_TRIALS = 1_000_000
@@ -34,7 +35,7 @@ def whole(field: str, value: Any, low: int, high: float = math.inf) -> int:
     is_number = isinstance(value, int | float | np.integer) and not isinstance(value, bool)
     if not is_number or value != value // 1 or not low <= value <= high:
         allowed = f"from {low} to {high:,}" if math.isfinite(high) else f">= {low}"
-        raise ValueError(f"study: {field} must be a whole number {allowed}, got {value!r}")
+        raise ValueError(f"study: {field} must be a whole number {allowed}, got {shown(value)}")
     return int(value)
 
 
@@ -97,9 +98,9 @@ def number(name: str, value: Any) -> float:
     try:
         read = float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"study: {name} must be numbers, got {value!r}") from None
+        raise ValueError(f"study: {name} must be numbers, got {shown(value)}") from None
     if not math.isfinite(read):
-        raise ValueError(f"study: {name} must be finite, got {value!r}")
+        raise ValueError(f"study: {name} must be finite, got {shown(value)}")
     return read
 
 

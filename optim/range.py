@@ -164,7 +164,7 @@ class FloatType(NamedTuple):
             return None
         try:
             dtype = None if isinstance(value, (jax.Array, np.ndarray)) else jnp.dtype(value)
-        except TypeError:
+        except (TypeError, ValueError):
             dtype = None
         if dtype is None or not jnp.issubdtype(dtype, jnp.inexact):
             raise ValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from optim.arguments import explain_arguments
+from optim.arguments import explain_arguments, shown
 from reg.applied import Applied, Key, LossFn, PyTree, Scalar, where_active
 
 
@@ -47,6 +47,9 @@ def class_losses(
     >>> print(jnp.exp(-losses).T.round(2))
     [[0.25 0.75]]
     """
+
+    if not isinstance(batch, Mapping):
+        raise ValueError(f"class_losses: batch must be a mapping with the labels y, got {shown(batch)}")
 
     def with_label(label):
         return loss_fn(params, {**batch, "y": jnp.full_like(batch["y"], label)}, key)

@@ -83,6 +83,8 @@ class Make(NamedTuple):
             if key not in self.hparams:
                 raise ValueError(f"{self.name}: {unknown('hyperparameter', key, self.hparams)}")
             self.hparams[key].check(self.name, key, value)
+        if RATE in self.factory.hyperparameters and RATE not in values:
+            raise ValueError(f"{self.name}: needs the learning rate too, as {RATE!r}")
         full = {key: valid.default for key, valid in self.hparams.items()} | own
         rate = {RATE: values[RATE]} if RATE in self.factory.hyperparameters else {}
         return {self.arguments[key]: value for key, value in full.items()} | rate

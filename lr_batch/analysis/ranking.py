@@ -49,6 +49,8 @@ def ranking(
       step_cost: name -> batch size -> what one step costs, > 0: 1 for steps, the batch size for examples.
       level: coverage of the intervals, in (0, 1).
     """
+    if not studies:
+        raise ValueError("ranking: needs at least one study, got none")
     logs: dict[str, Replicates] = {}
     rows = []
     for name, optima in studies.items():

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from lr_batch.problem.column import arrays_of, columns_of
 from lr_batch.problem.mixing import uniforms
 from lr_batch.problem.workload import PyTree, Workload
+from optim.arguments import shown
 from optim.names import unknown
 
 Pictures = Float[np.ndarray, "m height width channels"]
@@ -169,6 +170,10 @@ def augmented(owner: str, workload: Workload, given: Any) -> Workload:
       ValueError: in one line, where there is no such augmentation, or the inputs are no pictures.
     """
     own = workload.augment
+    if own is not None and not isinstance(own, Augmentation):
+        raise ValueError(
+            f"{workload.name}: augment must be a lr_batch.Augmentation or None, got {shown(own)}"
+        )
     if given is None or (own and own.name == getattr(given, "name", given)):
         return workload
     wanted = read_augmentation(owner, given)

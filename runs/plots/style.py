@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,8 @@ def plain(text: str, width: int = 60) -> str:
 def told_apart(names: Sequence[str], width: int) -> list[str]:
     """Names cut to `width` characters: at their ends, or where that would make two the same in their middles.
 
-    >>> told_apart(["momentum, cosine", "momentum, linear"], 12), told_apart(["momentum, cosine", "sgd"], 12)
-    (['moment…osine', 'moment…inear'], ['momentum, c…', 'sgd'])
+    >>> told_apart(["momentum, cosine", "momentum, constant"], 12), told_apart(["momentum, cosine", "sgd"], 12)
+    (['moment…osine', 'moment…stant'], ['momentum, c…', 'sgd'])
     """
     cut = [plain(name, width) for name in names]
     if len({*cut}) == len({*names}):
@@ -90,7 +91,8 @@ def headline(figure: Figure, title: str, subtitle: str, left: float = 0.105) -> 
     """What is drawn, and below it which study it was measured in; smaller, then cut, where it would leave the figure."""
     looks = {"color": INK, "fontweight": "bold", "fontsize": 12.5}
     for height, text, look in ((0.957, title, looks), (0.908, subtitle, {"color": MUTED, "fontsize": 9.5})):
-        _fit(figure, figure.text(left, height, text, va="center", **look), 0.985 - left)
+        with _any_script():
+            _fit(figure, figure.text(left, height, text, va="center", **look), 0.985 - left)
 
 
 def _fit(figure: Figure, text: Text, share: float) -> None:
@@ -272,10 +274,16 @@ def save(figure: Figure, path: str | Path | None) -> Figure:
     return figure
 
 
+@contextlib.contextmanager
+def _any_script() -> Generator[None]:
+    """A name in a script that the font lacks is drawn as boxes: ugly, but no reason to fail."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
 def _drawn(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
-    with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "lr-batch"}):
-        # A name in a script that the font lacks is drawn as boxes: ugly, but no reason to fail.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+    with _any_script(), matplotlib.rc_context({"svg.hashsalt": "lr-batch"}):
         figure.savefig(buffer, format=kind, dpi=DPI, **OPTIONS.get(kind, {}))
     return buffer.getvalue()

@@ -101,7 +101,7 @@ def readers(folder: Path, draw: random.Random) -> str:
 
 def two_studies(folder: Path, draw: random.Random) -> str:
     """Two processes hand out the same chunks through one folder; one worker delivers. Both get all, each once."""
-    with mock.patch.multiple(hand_out, WATCH_SECONDS=0.05, of_study=lambda study, sources: {}):
+    with mock.patch.multiple(hand_out, WATCH_SECONDS=0.05, of_study=lambda *study: {}):
         return _handed_out_twice(folder, draw)
 
 
