@@ -26,7 +26,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from hparam.space import Settings, Space, rows
-from optim.arguments import explain_arguments, type_of
+from optim.arguments import explain_arguments, shown, type_of
 
 Key = jax.Array
 
@@ -105,6 +105,8 @@ class State(NamedTuple):
 
     @property
     def told(self) -> list[Segment]:
+        if not isinstance(self.segments, Mapping):
+            raise ValueError(f"state: segments must be a mapping from ids, got {shown(self.segments)}")
         return [segment for segment in self.segments.values() if segment.told]
 
 
