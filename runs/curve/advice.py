@@ -98,10 +98,10 @@ def _saved(critical: CriticalBatchSize, batch_size: float) -> float:
 def _without_the_curve(critical: CriticalBatchSize) -> list[str]:
     """Where linear scaling ends, and slopes between neighbours: what holds whatever the form."""
     until, slopes = critical.measured.linear_until, critical.measured.slopes
-    saved = [f"{row.smaller:,} to {row.larger:,} saves {_saving(row)}" for row in slopes]
+    changed = [f"{row.smaller:,} to {row.larger:,} by {_change(row)}" for row in slopes]
     return [
         f"Up to a batch of {batch_estimate(until, critical.range)}, steps stay within {TOLERANCE:.0%} of linear "
-        f"scaling. Measured, going from batch {', '.join(saved)} of the steps.",
+        f"scaling. As measured, the number of steps changes from batch {', from '.join(changed)}.",
     ]
 
 
@@ -114,7 +114,7 @@ def _saving(row: Slope) -> str:
 def _change(row: Slope) -> str:
     """The same with its sign: more steps are positive."""
     best, low, high = (_factor(row, slope) - 1.0 for slope in row.slope)
-    return f"{best:+.0%} ({low:+.0%} to {high:+.0%})"
+    return f"{best:+,.0%} ({low:+,.0%} to {high:+,.0%})"
 
 
 def _factor(row: Slope, slope: float) -> float:

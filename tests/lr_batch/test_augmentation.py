@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -223,6 +224,9 @@ def test_only_pictures_and_only_what_trains_in_windows():
         augmented("study", tiny_workload(), "flip")
     with pytest.raises(ValueError, match="generalize: trains on examples as they are.*--augment none"):
         lr_batch.generalize(study(augment="flip"), 1)
+    flipped = study(augment="flip").workload
+    with pytest.raises(ValueError, match="measure_noise_scale: trains on examples as they are"):
+        lr_batch.measure_noise_scale(flipped, flipped.init(jax.random.key(0)), jax.random.key(1))
     one = study(augment="flip", space={"learning_rate": (0.1,)})
     with pytest.raises(ValueError, match="noise scale: trains on examples as they are"):
         lr_batch.noise_along_training(one)
