@@ -183,6 +183,11 @@ def bars(middle: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return np.clip([middle - low, high - middle], 0.0, longest)
 
 
+def estimates(axes: Axes, x: Any, best: Any, low: Any, high: Any, **look: Any) -> None:
+    """Points with their intervals; `look` as for `Axes.errorbar`."""
+    axes.errorbar(x, best, yerr=bars(best, low, high), markersize=5, **look)
+
+
 def legend_of_panels(
     figure: Figure | SubFigure,
     handles: Sequence[Artist],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lr_batch import Result
+from lr_batch import Estimate, Optimum, Result
 from runs.curve.analysis import Analysis
 from runs.plots import style
 
@@ -56,52 +56,42 @@ def draw(outcomes: Outcomes, noise: Mapping[str, Mapping[str, Any]], path: Path)
 
 
 def _points(axes: Axes, name: str, rows: Sequence[tuple[float, ...]]) -> None:
-    x, best, low, high = np.array(rows).T
     colour, marker = LOOKS[name]
-    axes.errorbar(
-        x,
-        best,
-        yerr=style.bars(best, low, high),
-        fmt=marker,
-        color=colour,
-        markersize=5,
-        elinewidth=0.9,
-        label=name,
-    )
+    x, *ends = np.array(rows).T
+    style.estimates(axes, x, *ends, fmt=marker, color=colour, elinewidth=0.9, label=name)
 
 
 def _rates(axes: Axes, outcomes: Outcomes) -> None:
-    series = {
-        name: [(o.batch_size, *o.learning_rate) for o in outcome.optima if o.learning_rate]
-        for name, (_, outcome) in outcomes.items()
-    }
-    _axes(axes, "best learning rate", outcomes, [rows for rows in series.values() if rows])
+    series = _series(axes, "best learning rate", outcomes, lambda optimum: optimum.learning_rate)
     for name, rows in series.items():
-        if rows:
-            _points(axes, name, rows)
-        law = outcomes[name][1].law
-        if law:
+        if law := outcomes[name][1].law:
             batch = np.geomspace(rows[0][0], rows[-1][0], 60)
             axes.plot(batch, law.rate(batch), color=LOOKS[name][0], linewidth=1.3)
 
 
 def _steps(axes: Axes, outcomes: Outcomes) -> None:
+    for name in _series(axes, "optimizer steps to the goal", outcomes, lambda optimum: optimum.estimate):
+        if critical := outcomes[name][1].critical:
+            colour, at = LOOKS[name][0], np.array([critical.value])
+            batch = np.geomspace(*critical.range, 60)
+            axes.plot(batch, critical.curve(batch).steps, color=colour, linewidth=1.3)
+            axes.plot(at, critical.curve(at).steps, "|", color=colour, markersize=15, markeredgewidth=2)
+
+
+def _series(
+    axes: Axes, label: str, outcomes: Outcomes, of: Callable[[Optimum], Estimate | None]
+) -> dict[str, list[tuple[float, ...]]]:
+    """Draws an estimate of every optimizer against the batch size; rows (batch size, best, low, high) of those that have
+    any."""
     series = {
-        name: [(o.batch_size, *o.estimate) for o in outcome.optima if o.estimate]
+        name: [(optimum.batch_size, *estimate) for optimum in outcome.optima if (estimate := of(optimum))]
         for name, (_, outcome) in outcomes.items()
     }
-    _axes(axes, "optimizer steps to the goal", outcomes, [rows for rows in series.values() if rows])
+    series = {name: rows for name, rows in series.items() if rows}
+    _axes(axes, label, outcomes, list(series.values()))
     for name, rows in series.items():
-        if rows:
-            _points(axes, name, rows)
-        critical = outcomes[name][1].critical
-        if critical:
-            batch = np.geomspace(*critical.range, 60)
-            axes.plot(batch, critical.curve(batch).steps, color=LOOKS[name][0], linewidth=1.3)
-            at = np.array([critical.value])
-            axes.plot(
-                at, critical.curve(at).steps, "|", color=LOOKS[name][0], markersize=15, markeredgewidth=2
-            )
+        _points(axes, name, rows)
+    return series
 
 
 def _axes(axes: Axes, label: str, outcomes: Outcomes, series: Sequence[Sequence[tuple[float, ...]]]) -> None:

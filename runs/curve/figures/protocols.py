@@ -115,15 +115,5 @@ def _points(
     if not len(x):
         return
     best, low, high = np.array(estimates, float).T
-    axes.errorbar(
-        x,
-        best,
-        yerr=style.bars(best, low, high),
-        fmt=marker,
-        color=colour,
-        markersize=5,
-        capsize=3,
-        elinewidth=1.3,
-        label=label,
-        zorder=3,
-    )
+    look = {"fmt": marker, "color": colour, "capsize": 3, "elinewidth": 1.3, "label": label, "zorder": 3}
+    style.estimates(axes, x, best, low, high, **look)
