@@ -26,15 +26,23 @@ class CriticalExponents(NamedTuple):
 def critical_exponents(
     found: Mapping[tuple[int, str], CriticalBatchSize], *, level: float = LEVEL
 ) -> CriticalExponents:
-    """Slopes of log B_crit over all widths of a goal, and against log E_min over all goals of a width.
+    """Slopes of log B_crit over all widths of a goal, and against log E_min over all goals of a width: p and q of
+    B_crit ~ width^p and B_crit ~ E_min^q, both in examples.
 
     Seeds are left out one at a time of all points at once, so that what they do to all alike cancels: the studies share
     their seeds.
 
     Args:
-      found: (width, goal) -> the critical batch size, each of as many seeds.
+      found: (width, goal) -> the critical batch size, all of the same seeds; widths above 0.
       level: coverage of the intervals, in (0, 1).
+
+    Raises:
+      ValueError: where seeds differ, since they are left out of all points at once.
+
+    Source: q is 0.47 and p about 0 in Zhang et al. (2024), "How does critical batch size scale in pre-training?".
     """
+    if len({tuple(one.seeds) for one in found.values()}) > 1:
+        raise ValueError("critical_exponents: all critical batch sizes must be of the same seeds")
     in_width, in_data = {}, {}
     for goal in dict.fromkeys(goal for _, goal in found):
         points = [

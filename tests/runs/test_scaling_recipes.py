@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+import lr_batch
 from lr_batch import BUDGET, BatchSchedule, Curve, EngineReport, Goal, Result, log_grid
 from runs.recipes import critical_scaling, rate_over_batch, schedule_curves
 from runs.recipes.made_up_study import hyperbola, made_up_study
@@ -126,3 +127,11 @@ def test_as_many_steps_take_as_many_examples_in_both_arms():
     steps = {name: study.steps_at(study.batch_sizes[0]) for name, study in arms.items()}
     assert max(examples.values()) < 1.01 * min(examples.values())
     assert max(steps.values()) < 1.01 * min(steps.values())
+
+
+def test_exponents_of_other_seeds_are_refused():
+    one = lr_batch.critical_batch_size(made_up())
+    with pytest.raises(
+        ValueError, match="critical_exponents: all critical batch sizes must be of the same seeds"
+    ):
+        lr_batch.critical_exponents({(8, "loss<1"): one, (16, "loss<1"): one._replace(seeds=(7, 8, 9, 10))})
