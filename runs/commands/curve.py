@@ -31,7 +31,8 @@ class Curve:
     optimizer: Annotated[str | None, optional("OPTIMIZER")] = None
     """A name of `lr-batch list optimizers`, or FILE.py:NAME for your own
     hparams -> optax.GradientTransformation. Default: sgd. A published panel, such as cifar10_resnet8, is trained as
-    published where neither this nor schedule, regularizer, search or values are given."""
+    published where neither this nor schedule, regularizer, search, space or values are given; --trials and the other
+    options of a search change its search alone."""
     schedule: Annotated[str | None, optional("SCHEDULE")] = None
     """A name of `lr-batch list schedules`: how the rate goes on from its peak, the learning rate. Its lengths and
     factors are given by --set. Default: constant."""
@@ -52,9 +53,9 @@ class Curve:
         """With the recipe of a panel, where nothing is said of how it is trained."""
         from lr_batch.workloads import recipe_of
 
-        given = (self.optimizer, self.schedule, self.regularizer, self.search)
-        given_of_study = (self.study.learning_rates, self.study.set)
-        if (*given, *given_of_study) != (None, None, None, SearchOptions(), None, ()):
+        names = (self.optimizer, self.schedule, self.regularizer, self.search.search)
+        values = (self.study.learning_rates, self.study.set or None, self.search.space or None)
+        if any(given is not None for given in (*names, *values)):
             return self
         if (recipe := recipe_of(self.study.workload)) is None:
             return self
@@ -63,7 +64,12 @@ class Curve:
             optimizer=recipe.optimizer,
             schedule=recipe.schedule,
             regularizer=recipe.regularizer,
-            search=SearchOptions(search="quasi_random", space=recipe.space, trials=recipe.trials),
+            search=dataclasses.replace(
+                self.search,
+                search="quasi_random",
+                space=recipe.space,
+                trials=recipe.trials if self.search.trials is None else self.search.trials,
+            ),
         )
 
     def _run(self) -> None:

@@ -17,6 +17,7 @@ from runs import stand_ins
 from runs.__main__ import main
 from runs.commands.curve import Curve
 from runs.commands.options import StudyOptions
+from runs.commands.search_options import SearchOptions
 from runs.stand_ins import MAKERS, prepare_stand_in
 
 
@@ -172,12 +173,21 @@ def test_panel_is_trained_as_published_where_nothing_is_said(name):
         Curve(StudyOptions("cifar10_resnet8"), schedule="constant"),
         Curve(StudyOptions("cifar10_resnet8", learning_rates="0.1,0.2")),
         Curve(StudyOptions("cifar10_resnet8", set=("momentum=0.9",))),
+        Curve(StudyOptions("cifar10_resnet8"), search=SearchOptions(search="random")),
+        Curve(StudyOptions("cifar10_resnet8"), search=SearchOptions(space=("learning_rate=log(0.1,1)",))),
         Curve(StudyOptions("digits_mlp")),
         Curve(StudyOptions("mnist_fc-1024")),
     ],
 )
 def test_what_is_said_is_what_is_trained(said):
     assert said._as_published() is said
+
+
+def test_size_of_the_search_may_be_said_alone():
+    fewer = SearchOptions(trials=9, search_seed=3)
+    said = Curve(StudyOptions("cifar10_resnet8"), search=fewer)._as_published()
+    assert (said.optimizer, said.search.search, len(said.search.space)) == ("nesterov", "quasi_random", 4)
+    assert (said.search.trials, said.search.search_seed) == (9, 3)
 
 
 def test_recipes_are_searches_that_can_be_run(folder, capsys):
