@@ -13,15 +13,18 @@ def loss_of(
 ) -> float:
     """The metric at the end, or the steps to the goal; infinite where the trial diverged.
 
-    The metric is negative where more of it is better. A trial that came to its end on the wrong side of the goal
-    counts as budget * (1 + distance from the goal): more than any that reached it, and the more the farther away
-    it was, so that a search is drawn towards the goal.
+    The metric is negative where more of it is better. A trial that came to its end without reaching the goal counts
+    as budget * (1 + distance of its last evaluation from the goal): no less than any that reached it, and the more the
+    farther away it was, so that a search is drawn towards the goal. The distance is 0 where the last evaluation lies
+    beyond the goal, as it may where the average of the metric decides.
     """
     if status == DIVERGED:
         return float("inf")
     if status == REACHED:
         return float(steps_to_goal)
-    return budget * (1 + goal.sign * (value - goal.threshold)) if to_goal else goal.sign * value
+    if not to_goal:
+        return goal.sign * value
+    return budget * (1 + max(goal.sign * (value - goal.threshold), 0.0))
 
 
 def stored_loss(

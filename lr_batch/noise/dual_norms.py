@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 
 from lr_batch.analysis.intervals import LEVEL, Estimate, estimate
 from lr_batch.noise.examples import batch_losses, sample
+from lr_batch.problem.augmentation import refuse_augmentation
 from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
 from optim.arguments import explain_arguments
 
@@ -64,7 +65,17 @@ def norm_scales(workload: Workload, params: PyTree, key: Key, level: float = LEV
     """All scales of `workload` at `params`, from the same draws.
 
     G and the draws are over the training set, or over 16,384 rows of it, evenly spaced; the Hessian over 4,096.
+
+    Args:
+      workload: its `loss` and `train_data` are used.
+      params: where the gradients are taken.
+      key: for the draws and the loss.
+      level: coverage of the intervals, in (0, 1).
+
+    Raises:
+      ValueError: in one line: examples that are augmented, or a gradient that is zero or not finite.
     """
+    refuse_augmentation("norm_scales", workload)
     data, group = sample(workload, MOST_ROWS), workload.group
     size = max(EXAMPLES // group, 1) * group
     gradient = jax.jit(_gradient(workload, key))

@@ -243,7 +243,8 @@ def _square_norms(
 def _average(study: Study, blocks: list[_Block]) -> float:
     """The metric averaged in log step, by which the goal is reached."""
     steps = np.array([block.step for block in blocks])
-    return float(averaged(steps, np.array([block.metric for block in blocks]), study.time_constant)[-1])
+    values = np.array([block.metric for block in blocks])
+    return float(averaged(steps, values, study.time_constant, study.goal.metric)[-1])
 
 
 def _stretches(blocks: list[_Block]) -> list[_Block]:

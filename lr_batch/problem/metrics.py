@@ -80,7 +80,7 @@ def fitting_metrics(
     if getattr(outputs, "shape", (0, None))[1:] not in (y.shape[1:], (*y.shape[1:], 1)):
         return found
     columns, pair = int(np.prod(y.shape[1:])), two_labels(_some(train["y"]))
-    if pair and (columns == 1 or parts):
+    if pair and (columns == 1 or (parts and held_out[WEIGHTS].shape == y.shape)):
         found["error"] = wrong_of_two(loss, pair)
     if pair_of(y) and (y == 1).any():
         found["average_precision"] = average_precision(len(y), columns)
@@ -119,7 +119,7 @@ def _some(targets: Any) -> Any:
 
 
 def two_labels(targets: Any) -> tuple[int, int] | None:
-    """The two labels of a binary problem, or None: one label alone may be either."""
+    """The two labels of a binary problem, 0 and 1 where all are 1; None where the targets are no such labels."""
     return pair_of(targets) if targets.dtype.kind in "iub" else None
 
 

@@ -75,7 +75,7 @@ PERPLEXITY = Metric(_two_zeros, _add_to_mean, _perplexity)  # exp(mean loss), of
 
 def _add_squares(state, outputs, y, weights):
     squares = jnp.square(_columns(outputs) - _columns(y))
-    spread = weights.reshape(len(weights), -1)  # of each example, or of each number
+    spread = _of_columns(weights, squares.shape[1])
     squares = squares.mean(axis=1, keepdims=True) if spread.shape[1] == 1 else squares
     return state[0] + weighted_sum(squares, spread), state[1] + jnp.sum(spread)
 
@@ -137,7 +137,7 @@ def average_precision(rows: int, columns: int) -> Metric:
     def accumulate(state, outputs, y, weights):
         count, *kept = state
         outputs = _columns(outputs)
-        weights = jnp.broadcast_to(weights.reshape(len(weights), -1), outputs.shape)
+        weights = jnp.broadcast_to(_of_columns(weights, columns), outputs.shape)
         counts = jnp.any(weights > 0, axis=1)
         places = jnp.where(counts, count + jnp.cumsum(counts) - 1, rows)  # beyond the end: dropped
         new = (outputs, (_columns(y) == 1) * weights, weights)
@@ -163,6 +163,14 @@ def ranked_precision(
     precision = jnp.where(taken > 0, last(found) / jnp.where(taken > 0, taken, 1.0), 0.0)
     # NaN ranks somewhere; the lane that makes it has diverged.
     return jnp.where(jnp.isnan(scores).any(), jnp.nan, jnp.sum(hits * precision) / jnp.sum(hits))
+
+
+def _of_columns(weights: Float[AnyArray, "n ..."], columns: int) -> Float[AnyArray, "n weights"]:
+    """One weight of each example, or those of all numbers of its target, whose parts may be vectors."""
+    parts = weights.reshape(len(weights), -1)
+    if parts.shape[1] in (1, columns):
+        return parts
+    return jnp.repeat(parts, columns // parts.shape[1], axis=1)
 
 
 def _columns(values: Any) -> Float[Array, "n columns"]:

@@ -2,9 +2,11 @@
 
 import numpy as np
 import optax
+import pytest
 
 import hparam
 import lr_batch
+from hparam.tuning.loss import loss_of
 
 
 def test_a_search_from_python_leaves_nothing_behind(capsys, tmp_path, monkeypatch):
@@ -35,3 +37,13 @@ def test_a_search_from_python_leaves_nothing_behind(capsys, tmp_path, monkeypatc
     assert 1e-3 <= best.setting["learning_rate"] <= 1.0 and best.mean < 0.5 * float((y**2).mean())
     assert tuning.trained_steps == (8 + 4 * 2) * 20
     assert capsys.readouterr() == ("", "") and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "goal, value",
+    [(lr_batch.Goal("perplexity", 40.0), 38.0), (lr_batch.Goal("accuracy", 0.9, above=True), 0.95)],
+)
+def test_what_missed_the_goal_never_counts_less_than_what_reached_it(goal, value):
+    """The last evaluation may lie beyond a goal that the average of the metric has not reached."""
+    loss = lambda status, steps, last: loss_of(status, steps, last, goal, budget=100, to_goal=True)
+    assert loss(lr_batch.BUDGET, np.nan, value) == 100 >= loss(lr_batch.REACHED, 99.5, value)

@@ -10,7 +10,8 @@ import pytest
 import lr_batch
 from lr_batch import Goal, Study, Workload, measure_noise_scale, noise_along_training, norm_scales
 from lr_batch.noise.scale import ratio_of_means
-from lr_batch.noise.training import parts_of
+from lr_batch.noise.training import _average, _Block, parts_of
+from lr_batch.problem.reaching import averaged
 
 MEAN, SD = np.array([1.0, 0.5, 0.0]), np.array([2.0, 3.0, 4.0])
 
@@ -144,3 +145,20 @@ def test_no_gradient_is_said():
     flat = bowl(sd=np.zeros(3))
     with pytest.raises(ValueError, match="the gradient over the training set is zero"):
         norm_scales(flat, {"w": jnp.asarray(MEAN, jnp.float32)}, jax.random.key(0))
+
+
+def test_the_goal_is_reached_by_the_same_average_as_in_a_sweep():
+    """A perplexity is averaged in its logarithm."""
+    losses = bowl()
+    named = lambda params, batch: {"perplexity": losses.evaluate(params, batch)["loss"]}
+    study = one_trial(losses._replace(evaluate=named, goal=Goal("perplexity", 2.0)))
+    steps, values = np.array([1, 2, 3]), np.array([20_000.0, 10.0, 5.0])
+    blocks = [_Block(step, value, 0.0, 0.0, 1) for step, value in zip(steps, values, strict=True)]
+    expected = averaged(steps, values, study.time_constant, "perplexity")[-1]
+    assert _average(study, blocks) == pytest.approx(expected)
+
+
+def test_augmented_examples_are_not_measured_as_they_are():
+    pictures = bowl()._replace(augment=lr_batch.Augmentation("own", 1, lambda x, draws: x))
+    with pytest.raises(ValueError, match="norm_scales: trains on examples as they are"):
+        norm_scales(pictures, {"w": jnp.full(3, 5.0)}, jax.random.key(1))

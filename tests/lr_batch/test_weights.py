@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from sklearn.metrics import average_precision_score
 from tiny import sgd
 
 import lr_batch
@@ -152,3 +153,29 @@ def test_a_loss_that_is_averaged_before_its_weights_is_refused():
         ValueError, match=r"loss must return one value for each weight, \(2, 6\) for 2 examples"
     ):
         text(loss=lambda outputs, y: CROSS_ENTROPY(outputs, y).mean(-1))
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_metrics_of_parts_that_are_vectors_weigh_the_parts(binary):
+    """Targets [n, 6, 2] with a weight for each of the 6."""
+    y = rng.normal(size=(N, LENGTH, 2)).astype("float32")
+    y = (y > 0).astype("int32") if binary else y
+    model = (
+        lambda key: {"w": jnp.ones((5, 12)) / 9},
+        lambda params, x: (x @ params["w"]).reshape(-1, LENGTH, 2),
+    )
+    squares = lambda outputs, y: jnp.square(outputs - y).mean(axis=-1)
+    weights = USED.astype("float32")
+    workload = lr_batch.from_arrays(
+        model, train=(X, y), held_out=(X, y), loss=squares, goal="loss<0.1", weights=(weights, weights)
+    )
+    blocks, mask = in_blocks(workload.eval_data, 16)
+    name = "average_precision" if binary else "rmse"
+    value = metrics_over_blocks(workload, {"w": jnp.ones((5, 12)) / 9}, (name,), blocks, mask)[name]
+    outputs = (X @ np.ones((5, 12), "float32") / 9).reshape(N, LENGTH, 2)
+    spread = np.repeat(weights[..., None], 2, axis=-1).ravel()
+    if binary:
+        truth = average_precision_score(y.ravel(), outputs.ravel(), sample_weight=spread)
+    else:
+        truth = np.sqrt(np.average(np.square(outputs - y).ravel(), weights=spread))
+    assert float(value) == pytest.approx(truth, rel=1e-5)
