@@ -10,7 +10,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from lr_batch.workloads.layers import Dense
-from lr_batch.workloads.patch_conv import PatchConv, max_pool
+from lr_batch.workloads.patch_conv import PatchConv, max_pool, mean_pool
 
 
 class SmallCNN(nn.Module):
@@ -23,6 +23,7 @@ class SmallCNN(nn.Module):
       hidden: widths of the dense layers between convolutions and logits.
       dropout: share of hidden units dropped in training.
       head_init: initializer of the logits' weights.
+      shrink: side of the blocks of pixels of which the means are taken first.
     """
 
     filters: Sequence[int]
@@ -31,11 +32,13 @@ class SmallCNN(nn.Module):
     hidden: Sequence[int] = ()
     dropout: float = 0.0
     head_init: nn.initializers.Initializer = nn.initializers.he_normal()
+    shrink: int = 1
 
     @nn.compact
     def __call__(
         self, x: Float[Array | np.ndarray, "m height width channels"], deterministic: bool
     ) -> Float[Array, "m classes"]:
+        x = mean_pool(x, self.shrink)
         for features in self.filters:
             x = max_pool(jax.nn.relu(PatchConv(features, (self.kernel, self.kernel))(x)))
         x = x.reshape(len(x), -1)

@@ -60,11 +60,11 @@ PANEL = Panel(
     {
         "base": Scale(LSTM(VOCAB), (128,), 43_032_576, GOAL, SIZES, BUDGET, 64, "int32", VOCAB),
         TINY: Scale(
-            LSTM(NUM_TOKENS, 64, 32),
-            (32,),
-            35_458,
-            Goal("loss", 2.6),
-            powers_of_2(4, 1_024),
+            LSTM(NUM_TOKENS, 32, 16),
+            (16,),
+            13_250,
+            Goal("loss", 2.8),
+            powers_of_2(2, 256),
             10_000,
             256,
             "int32",
@@ -84,6 +84,6 @@ def lm1b_lstm(scale: str = "base") -> Workload:
     """Panel (i): LSTM on the One Billion Word Benchmark; goal: held-out cross entropy below 3.9 nats a token.
 
     Args:
-      scale: "base" (2,048 units) or "tiny" (64 units, sequences of 32 bytes).
+      scale: "base" (2,048 units) or "tiny" (32 units, sequences of 16 bytes).
     """
     return PANEL.workload(scale)

@@ -148,10 +148,20 @@ def patches(
 def max_pool(
     x: Float[Array | np.ndarray, "m height width channels"],
 ) -> Float[Array, "m rows columns channels"]:
-    """Maximum over blocks of 2x2 pixels; both sizes must be even.
+    """Maximum over blocks of 2x2 pixels; a last row or column without a second one is left out.
 
     `nn.max_pool` runs backward through a scatter, which is slow on CPU.
     """
-    top, bottom = x[:, 0::2], x[:, 1::2]
-    tallest = jnp.maximum(top, bottom)
-    return jnp.maximum(tallest[:, :, 0::2], tallest[:, :, 1::2])
+    height, width = (size // 2 * 2 for size in x.shape[1:3])
+    tallest = jnp.maximum(x[:, 0:height:2], x[:, 1:height:2])
+    return jnp.maximum(tallest[:, :, 0:width:2], tallest[:, :, 1:width:2])
+
+
+def mean_pool(
+    x: Float[Array | np.ndarray, "m height width channels"], side: int
+) -> Float[Array | np.ndarray, "m rows columns channels"]:
+    """Mean over blocks of side x side pixels, which both sizes must be multiples of."""
+    if side == 1:
+        return x
+    rows, columns = (size // side for size in x.shape[1:3])
+    return x.reshape(len(x), rows, side, columns, side, -1).mean(axis=(2, 4))

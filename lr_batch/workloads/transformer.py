@@ -89,10 +89,10 @@ def _scale(name: str, batch_sizes: tuple[int, ...], budget: int) -> Scale:
 
 _TINY = Scale(
     Transformer(NUM_TOKENS, 32, 2, 2, 64),
-    (32,),
+    (16,),
     25_152,
-    Goal("loss", 2.6),
-    powers_of_2(4, 1_024),
+    Goal("loss", 2.9),
+    powers_of_2(2, 256),
     10_000,
     256,
     "int32",
@@ -123,7 +123,7 @@ def lm1b_transformer(scale: str = "base") -> Workload:
 
     Args:
       scale: "base" (width 512, 6 layers), "shallow" (2 layers), "narrow_shallow" (width 256, 2 layers), "wide"
-        (width 1,024) or "tiny" (width 32, 2 layers, sequences of 32 bytes).
+        (width 1,024) or "tiny" (width 32, 2 layers, sequences of 16 bytes).
     """
     return LM1B.workload(scale)
 

@@ -121,7 +121,7 @@ def test_loss_starts_at_that_of_guessing(name):
     size = panel.scale(TINY)
     x, y, chance = rng.uniform(size=(2, *size.inputs)), np.arange(2), np.log(10)
     if size.dtype == "int32":
-        x, y, chance = np.arange(64).reshape(2, 32), np.arange(64).reshape(2, 32) + 1, np.log(NUM_TOKENS)
+        x, y, chance = np.arange(32).reshape(2, 16), np.arange(32).reshape(2, 16) + 1, np.log(NUM_TOKENS)
     if panel.data == "open_images_v4":
         y, chance = np.eye(10, dtype=np.int32)[:2], 10 * np.log(2)
     keywords = Call.of(size.model.__call__, inputs=1).keywords(None)

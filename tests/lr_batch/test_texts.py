@@ -190,7 +190,7 @@ def test_panels_read_prepared_texts(folder):
     assert data_state("lm1b") == "prepared"
     tiny = PANELS["lm1b_transformer"].workload("tiny")
     assert tiny.name == "lm1b_transformer-tiny" and not tiny.stand_in and len(tiny.eval_data["x"]) == 9
-    assert tiny.train_data["x"].shape == (60, 32) and int(tiny.train_data["x"][0][0]) == 256
+    assert tiny.train_data["x"].shape == (60, 16) and int(tiny.train_data["x"][0][0]) == 256
     with pytest.raises(
         ValueError, match="no vocabulary of 32768 .*: lr-batch data prepare lm1b --vocabulary 32768"
     ):
@@ -213,7 +213,7 @@ def test_c4_is_read_from_its_files_of_json(empty):
     folder = prepare("c4", empty, pieces=PIECES)
     assert folder == empty / "tfds" / "c4" / "en" / "3.1.0" and data_state("c4") == "prepared"
     assert {text.decode() for text in _raw(folder)} == {*sentences(1, 40)}
-    assert PANELS["common_crawl_transformer"].workload("tiny").eval_data["x"].shape == (5, 32)
+    assert PANELS["common_crawl_transformer"].workload("tiny").eval_data["x"].shape == (5, 16)
 
 
 def test_texts_of_ones_own_are_cut_at_empty_lines_and_the_last_are_held_out(empty):

@@ -15,7 +15,7 @@ from lr_batch.workloads import WORKLOADS
 from lr_batch.workloads.digits import read_digits
 from lr_batch.workloads.noisy_quadratic import noisy_quadratic, random_signs
 from lr_batch.workloads.noisy_quadratic_theory import curvature, expected_loss
-from lr_batch.workloads.patch_conv import PatchConv, lane_by_lane, max_pool, of_patches
+from lr_batch.workloads.patch_conv import PatchConv, lane_by_lane, max_pool, mean_pool, of_patches
 from lr_batch.workloads.pydoc_lm import CharTransformer, load_topics
 
 
@@ -137,9 +137,16 @@ def test_convolution_lane_by_lane_is_never_grouped():
     assert not re.search(r"group_count=(?!1\b)", text)
 
 
-def test_max_pool_equals_flax():
-    x = jax.random.normal(jax.random.key(0), (2, 4, 6, 3))
+@pytest.mark.parametrize("size", [(4, 6), (5, 7)])
+def test_max_pool_equals_flax(size):
+    x = jax.random.normal(jax.random.key(0), (2, *size, 3))
     np.testing.assert_array_equal(max_pool(x), nn.max_pool(x, (2, 2), (2, 2)))
+
+
+def test_mean_pool_equals_flax():
+    x = jax.random.normal(jax.random.key(0), (2, 6, 9, 2))
+    np.testing.assert_allclose(mean_pool(x, 3), nn.avg_pool(x, (3, 3), (3, 3)), rtol=1e-6, atol=1e-7)
+    assert mean_pool(x, 1) is x
 
 
 def test_transformer_does_not_look_ahead():
