@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import html
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
 from lr_batch import Result, Study
 from runs.curve.analysis import Analysis, analyse
-from runs.curve.figures import FIGURES
+from runs.curve.figures import FIGURES, SEARCH_FIGURES, draw_into
 from runs.curve.outcome import write_outcome
 from runs.curve.run import run_in_folder, stored_result
 from runs.folder import kind_of
@@ -29,11 +30,32 @@ class Opened(NamedTuple):
         """One of the figures of the report, which shows itself in a notebook.
 
         Args:
-          name: steps_to_goal, learning_rate, heatmap, training_curves or goals.
+          name: steps_to_goal, learning_rate, heatmap, training_curves or goals; of a search also protocols or ranges.
         """
-        if name not in FIGURES:
-            raise ValueError(f"figure: must be one of {', '.join(FIGURES)}, got {name!r}")
-        return FIGURES[name](self.result, self.analysis)
+        return self._figures(name)[name](self.result, self.analysis)
+
+    def draw(self, name: str, axes: Any) -> Any:
+        """Draws one of the figures into axes of your own; `legend()` of the first of them names what is drawn.
+
+        Args:
+          name: as in `figure`.
+          axes: of matplotlib; two for training_curves and protocols, one for each range for ranges.
+
+        Returns:
+          `axes`, with the study for the title of the first.
+
+        Raises:
+          ValueError: `name` is none of these, or the figure has another number of panels.
+        """
+        self._figures(name)
+        draw_into(axes, name, self.result, self.analysis)
+        return axes
+
+    def _figures(self, name: str) -> dict[str, Callable[..., Figure]]:
+        known = FIGURES | (SEARCH_FIGURES if self.result.searched else {})
+        if name not in known:
+            raise ValueError(f"figure: must be one of {', '.join(known)}, got {name!r}")
+        return known
 
     def __repr__(self) -> str:
         return f"{self.result!r}\n{self.analysis.advice}"

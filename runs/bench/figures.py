@@ -125,7 +125,7 @@ def _draw_parts(axes: Axes, rows: list[Mapping[str, float]]) -> None:
         label="a step's share of the bound",
     )
     sizes = [row["batch_size"] for row in rows]
-    axes.set_xticks(places, style.spaced_labels(sizes, (places + 0.5) / len(rows)))
+    axes.set_xticks(places, style.spaced_labels(sizes, (places + 0.5) / len(rows), style.inches(axes)))
     axes.set_xlabel("batch size (examples)", fontsize=10, color=style.INK)
     axes.set_ylabel("share of the engine's time", fontsize=10, color=style.INK)
     axes.set_ylim(0.0, 1.03 * max(1.0, *(row["share_of_bound"] for row in rows)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import textwrap
 import warnings
 from collections.abc import Generator, Sequence
 from contextvars import ContextVar
@@ -34,8 +35,7 @@ SMALL, SMALLEST = 8.5, 7.5
 # Dots of single seeds stand this factor to the left of their batch size, clear of its error bar.
 BESIDE = 2**-0.17
 DPI = 160
-# Width of one character of a tick label over the width of the axes.
-_CHARACTER = 0.0135
+_CHARACTER = 0.084  # width of one of a tick label, in inches
 
 
 class ShownFigure(Figure):
@@ -57,14 +57,19 @@ def new_figure(width: float = 7.2, height: float = 4.8) -> Figure:
 def add_axes(
     figure: Figure, left: float = 0.105, bottom: float = 0.125, width: float = 0.865, height: float = 0.725
 ) -> Axes:
-    """Axes in fractions of the figure, with two spines and a faint grid below the data."""
+    """Axes in fractions of the figure."""
     axes = figure.add_axes((left, bottom, width, height))
+    dress(axes)
+    return axes
+
+
+def dress(axes: Axes) -> None:
+    """The looks of all axes: two spines, and a faint grid below the data."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(MUTED)
     axes.tick_params(which="both", color=MUTED, labelcolor=INK, labelsize=9)
     axes.grid(True, color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
-    return axes
 
 
 def plain(text: str, width: int = 60) -> str:
@@ -117,20 +122,28 @@ def batch_axis(axes: Axes, batch_sizes: Sequence[int] | np.ndarray) -> None:
     low, high = np.log2(sizes[0]) - 0.5, np.log2(sizes[-1]) + 0.5
     axes.set_xscale("log", base=2)
     axes.set_xlim(2**low, 2**high)
-    axes.set_xticks(sizes, spaced_labels(sizes, (np.log2(sizes) - low) / (high - low)))
+    places = (np.log2(sizes) - low) / (high - low)
+    axes.set_xticks(sizes, spaced_labels(sizes, places, inches(axes)))
     axes.set_xticks([], minor=True)
     axes.set_xlabel("batch size (examples)", fontsize=10, color=INK)
 
 
-def spaced_labels(values: Sequence[float] | np.ndarray, positions: Sequence[float] | np.ndarray) -> list[str]:
+def inches(axes: Axes) -> float:
+    """Width of the axes, on paper."""
+    return axes.get_position().width * axes.figure.get_figwidth()
+
+
+def spaced_labels(
+    values: Sequence[float] | np.ndarray, positions: Sequence[float] | np.ndarray, width: float = 6.2
+) -> list[str]:
     """`values` as text, empty where the text would touch the last one to the left.
 
-    `positions` are fractions of the axis, ascending.
+    `positions` are fractions of the axis, ascending; `width` is its length in inches.
     """
-    labels, end = [], -1.0
+    labels, end, character = [], -1.0, _CHARACTER / width
     for value, position in zip(values, positions, strict=True):
         text = f"{value}"
-        half = (len(text) + 1) * _CHARACTER / 2
+        half = (len(text) + 1) * character / 2
         fits = position - half >= end
         labels.append(text if fits else "")
         end = position + half if fits else end
@@ -253,11 +266,16 @@ def note(axes: Axes, text: str) -> None:
     )
 
 
+def broken(axes: Axes, *lines: str) -> str:
+    """Lines of small text, broken where they would leave the axes."""
+    width = max(20, int(inches(axes) / 0.0575))
+    return "\n".join(textwrap.fill(line, width) for line in lines)
+
+
 def remark(axes: Axes, text: str) -> None:
-    """One line in the lower left corner that qualifies the figure."""
-    axes.text(
-        0.015, 0.045, plain(text, 110), transform=axes.transAxes, fontsize=SMALL, color=RUST, va="bottom"
-    )
+    """A line in the lower left corner that qualifies the figure."""
+    text = broken(axes, plain(text, 110))
+    axes.text(0.015, 0.045, text, transform=axes.transAxes, fontsize=SMALL, color=RUST, va="bottom")
 
 
 # A format in which every figure is written beside its own, such as "pdf" for a paper.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import runs
 from lr_batch import Study
@@ -37,6 +38,46 @@ def test_a_folder_is_opened_with_what_the_report_says(folders):
     assert opened.figure("heatmap")._repr_png_().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="must be one of steps_to_goal"):
         opened.figure("heat")
+
+
+def test_two_studies_are_drawn_into_one_figure_of_the_users(folders, tmp_path):
+    first, second = map(runs.open, folders)
+    figure = Figure(figsize=(11, 12), layout="constrained")
+    grid = figure.subplots(3, 2)
+    names = ("steps_to_goal", "learning_rate", "heatmap")
+    for column, opened in enumerate((first, second)):
+        for axes, name in zip(grid[:, column], names, strict=True):
+            assert opened.draw(name, axes) is axes
+            assert axes.get_title(loc="left") == "digits_mlp · sgd"
+            assert len(axes.legend(fontsize=7).get_texts()) >= 2
+    figure.savefig(tmp_path / "both.png")
+    for axes, opened in zip(grid[0], (first, second), strict=True):
+        steps = [row.steps for row in opened.analysis.optima]
+        np.testing.assert_array_equal(axes.containers[0].lines[0].get_ydata(), steps)
+    assert figure.axes == list(grid.ravel()) and not figure.legends and not figure.texts
+
+
+def test_what_an_own_figure_shows_is_what_the_figure_shows(folders):
+    opened = runs.open(folders[0])
+    for name, panels in (("steps_to_goal", 1), ("heatmap", 1), ("training_curves", 2), ("goals", 1)):
+        given = Figure(figsize=(8, 5)).subplots(1, panels, squeeze=False)[0]
+        opened.draw(name, given)
+        for mine, theirs in zip(given, opened.figure(name).axes, strict=True):
+            assert mine.dataLim.bounds == theirs.dataLim.bounds and mine.get_xlim() == theirs.get_xlim()
+            labels = [axes.get_legend_handles_labels()[1] for axes in (mine, theirs)]
+            assert labels[0] == labels[1] and mine.get_xlabel() == theirs.get_xlabel()
+
+
+def test_axes_that_do_not_fit_are_refused(folders):
+    opened, axes = runs.open(folders[0]), Figure().subplots(1, 3)
+    for wrong, name, said in (
+        (axes, "training_curves", "training_curves has 2 panels, give as many axes, got 3"),
+        (axes, "heatmap", "heatmap has one panel"),
+        ("axes", "heatmap", "must be matplotlib axes"),
+        (axes[0], "protocols", "must be one of steps_to_goal"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            opened.draw(name, wrong)
 
 
 def test_a_result_is_short_and_a_table(folders):

@@ -2,6 +2,7 @@
 
 from runs.curve.figures.goals import goals
 from runs.curve.figures.heatmap import heatmap
+from runs.curve.figures.into_axes import draw_into
 from runs.curve.figures.learning_rate import learning_rate
 from runs.curve.figures.protocols import protocols
 from runs.curve.figures.ranges import ranges
@@ -15,6 +16,7 @@ SEARCH_FIGURES = {draw.__name__: draw for draw in (protocols, ranges)}
 __all__ = [
     "FIGURES",
     "SEARCH_FIGURES",
+    "draw_into",
     "goals",
     "heatmap",
     "learning_rate",

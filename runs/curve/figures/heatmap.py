@@ -11,8 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Rectangle
 
 from lr_batch import Result
 from runs.curve.analysis import Analysis
@@ -45,25 +44,32 @@ def heatmap(result: Result, outcome: Analysis, path: str | Path | None = None) -
     """
     figure = style.new_figure(7.2, 5.2)
     axes = style.add_axes(figure, bottom=0.2, height=0.645, width=0.755)
-    axes.grid(False)
     style.headline(
         figure, f"Steps to the goal, by {result.rate_name} and batch size", style.study_line(result)
     )
+    draw_heatmap(axes, result, outcome)
+    style.legend_below(axes)
+    return style.save(figure, path)
+
+
+def draw_heatmap(axes: Axes, result: Result, outcome: Analysis) -> None:
+    """The same into given axes; the scale of the colours takes some room at their right."""
+    axes.grid(False)
     style.batch_axis(axes, result.batch_size)
     if "learning_rate" not in result.hparams:
         style.note(axes, "the learning rate was not varied in this study")
-        return style.save(figure, path)
+        return
     table = outcome.cells
     grid = rate_grid(table)
     style.log_axis(axes.yaxis, result.rate_name, grid.edges[0], grid.edges[-1])
     edges = geometric_edges(table.batch_sizes.astype(float))
     axes.set_xlim(edges[0], edges[-1])
-    _draw_steps(figure, axes, edges, grid)
-    style.legend_below(axes, _draw_failures(axes, edges, grid) + _mark_best(axes, table.batch_sizes, grid))
-    return style.save(figure, path)
+    _draw_steps(axes, edges, grid)
+    _draw_failures(axes, edges, grid)
+    _mark_best(axes, table.batch_sizes, grid)
 
 
-def _draw_steps(figure: Figure, axes: Axes, edges: np.ndarray, grid: RateGrid) -> None:
+def _draw_steps(axes: Axes, edges: np.ndarray, grid: RateGrid) -> None:
     reached = np.ma.masked_invalid(np.where(np.isfinite(grid.steps), grid.steps, np.nan))
     if reached.count() == 0:
         style.note(axes, "no setting reached the goal at any batch size")
@@ -79,30 +85,28 @@ def _draw_steps(figure: Figure, axes: Axes, edges: np.ndarray, grid: RateGrid) -
         edgecolors="white",
         linewidth=0.4,
     )
-    scale = figure.add_axes((0.875, 0.2, 0.02, 0.645))
-    figure.colorbar(mesh, cax=scale)
+    scale = axes.inset_axes((1.02, 0.0, 0.0265, 1.0))
+    axes.figure.colorbar(mesh, cax=scale)
     style.log_axis(scale.yaxis, "steps to the goal (median over seeds)", low, high)
     scale.tick_params(labelsize=style.SMALL)
 
 
-def _draw_failures(axes: Axes, edges: np.ndarray, grid: RateGrid) -> list[Patch]:
-    """Fills the cells without a number; returns the legend of the kinds that occur."""
-    handles = []
+def _draw_failures(axes: Axes, edges: np.ndarray, grid: RateGrid) -> None:
+    """Fills the cells without a number."""
     for outcome, looks in _LOOKS.items():
         where = np.argwhere(grid.outcome == outcome)
         if len(where) == 0:
             continue
         boxes = cell_boxes(where, edges, grid)
         axes.add_collection(PolyCollection(boxes, linewidth=0, **looks), autolim=False)
-        handles.append(Patch(label=CELL_LABELS[outcome], linewidth=0.5, **looks))
-    return handles
+        axes.add_patch(Rectangle((0, 0), 0, 0, linewidth=0.5, label=CELL_LABELS[outcome], **looks))
 
 
-def _mark_best(axes: Axes, batch_sizes: np.ndarray, grid: RateGrid) -> list[Line2D]:
+def _mark_best(axes: Axes, batch_sizes: np.ndarray, grid: RateGrid) -> None:
     """Rings the fastest rate of every batch size that reached the goal."""
     reached = np.isfinite(grid.steps.min(axis=0))
     if not reached.any():
-        return []
+        return
     rates = grid.rates[np.argmin(grid.steps, axis=0)]
     looks = {"marker": "o", "markersize": 7, "markerfacecolor": "white", "markeredgecolor": style.INK}
-    return axes.plot(batch_sizes[reached], rates[reached], linestyle="", label="fastest rate", **looks)
+    axes.plot(batch_sizes[reached], rates[reached], linestyle="", label="fastest rate", **looks)

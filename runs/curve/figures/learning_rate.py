@@ -30,10 +30,17 @@ def learning_rate(result: Result, outcome: Analysis, path: str | Path | None = N
     figure = style.new_figure(7.2, 5.2)
     axes = style.add_axes(figure, bottom=0.2, height=0.645)
     style.headline(figure, f"Best {result.rate_name} against batch size", style.study_line(result))
+    draw_learning_rate(axes, result, outcome)
+    style.legend_below(axes)
+    return style.save(figure, path)
+
+
+def draw_learning_rate(axes: Axes, result: Result, outcome: Analysis) -> None:
+    """The same into given axes."""
     style.batch_axis(axes, result.batch_size)
     if "learning_rate" not in result.hparams:
         style.note(axes, "the learning rate was not varied in this study")
-        return style.save(figure, path)
+        return
     grid = rate_grid(outcome.cells)
     optima = [row for row in outcome.optima if row.learning_rate]
     style.log_axis(axes.yaxis, result.rate_name, grid.edges[0] / 1.25, grid.edges[-1] * 1.25)
@@ -50,8 +57,6 @@ def learning_rate(result: Result, outcome: Analysis, path: str | Path | None = N
         _draw_law(axes, outcome.law)
     elif optima:
         style.remark(axes, f"no law: {outcome.why}")
-    style.legend_below(axes)
-    return style.save(figure, path)
 
 
 def _shade_unmeasured(axes: Axes, grid: RateGrid) -> None:
@@ -143,11 +148,11 @@ def _draw_law(axes: Axes, law: LearningRateLaw) -> None:
     )
     axes.text(
         0.985,
-        0.09,
-        f"{style.plain(law.words)}\n{exponents_text(law)}",
+        0.045,
+        style.broken(axes, style.plain(law.words), exponents_text(law)),
         transform=axes.transAxes,
         ha="right",
-        va="center",
+        va="bottom",
         fontsize=style.SMALL,
         color=style.BLUE,
     )

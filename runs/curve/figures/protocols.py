@@ -19,14 +19,20 @@ BESIDE = 2**0.12  # the two readings stand this factor to either side of their b
 def protocols(result: Result, outcome: Analysis, path: str | Path | None = None) -> Figure:
     """Left: steps of both readings, and of the chosen trial with other seeds. Right: the best effective rate with its
     law, or the best rate where no momentum was searched. Written to `path` if given."""
-    assert outcome.protocols
     figure = style.new_figure(11.0, 5.0)
     style.headline(figure, "A search read in two ways", style.study_line(result), left=0.065)
     left = style.add_axes(figure, left=0.065, bottom=0.2, width=0.41, height=0.63)
     right = style.add_axes(figure, left=0.565, bottom=0.2, width=0.41, height=0.63)
-    _draw_steps(left, result, outcome)
-    _draw_rates(right, result, outcome)
+    draw_protocols((left, right), result, outcome)
+    for axes in (left, right):
+        style.legend_below(axes)
     return style.save(figure, path)
+
+
+def draw_protocols(panels: Sequence[Axes], result: Result, outcome: Analysis) -> None:
+    """The same into two given axes."""
+    _draw_steps(panels[0], result, outcome)
+    _draw_rates(panels[1], result, outcome)
 
 
 def _draw_steps(axes: Axes, result: Result, outcome: Analysis) -> None:
@@ -66,7 +72,6 @@ def _draw_steps(axes: Axes, result: Result, outcome: Analysis) -> None:
         "o",
         "minimum of a smooth surface",
     )
-    style.legend_below(axes)
 
 
 def _draw_rates(axes: Axes, result: Result, outcome: Analysis) -> None:
@@ -95,7 +100,6 @@ def _draw_rates(axes: Axes, result: Result, outcome: Analysis) -> None:
         _draw_law(axes, law)
     else:
         style.remark(axes, f"no law: {outcome.protocols.refusal if effective else outcome.why}")
-    style.legend_below(axes)
 
 
 def _draw_law(axes: Axes, law: LearningRateLaw) -> None:

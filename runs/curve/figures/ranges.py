@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from lr_batch import CHOICE, Axis, Result
 from runs.curve.analysis import Analysis
@@ -27,34 +27,43 @@ def ranges(result: Result, outcome: Analysis, path: str | Path | None = None) ->
     height = TOP + ROW * rows + BELOW
     figure = style.new_figure(10.4, height)
     style.headline(figure, "Settings that were tried, and the best ones", style.study_line(result), left=0.08)
-    near = _near(result)
-    for number, name in enumerate(names):
+    panels = []
+    for number in range(len(names)):
         row, column = divmod(number, COLUMNS)
-        axes = style.add_axes(
-            figure,
-            left=0.08 + 0.49 * column,
-            bottom=(BELOW + ROW * (rows - 1 - row) + 0.5) / height,
-            width=0.41,
-            height=(ROW - 0.8) / height,
-        )
-        _draw(axes, result, outcome, name, result.searched.axes[name], near)
-    style.legend_of_panels(figure, _legend(), 4, height=0.25 / height)
+        panels += [
+            style.add_axes(
+                figure,
+                left=0.08 + 0.49 * column,
+                bottom=(BELOW + ROW * (rows - 1 - row) + 0.5) / height,
+                width=0.41,
+                height=(ROW - 0.8) / height,
+            )
+        ]
+    draw_ranges(panels, result, outcome)
+    style.legend_of_panels(figure, panels[0].get_legend_handles_labels()[0], 4, height=0.25 / height)
     return style.save(figure, path)
 
 
-def _legend() -> list[Line2D]:
+def draw_ranges(panels: Sequence[Axes], result: Result, outcome: Analysis) -> None:
+    """The same into given axes, one for each range."""
+    assert result.searched
+    near = _near(result)
+    for axes, (name, axis) in zip(panels, result.searched.axes.items(), strict=True):
+        _draw(axes, result, outcome, name, axis, near)
+    _name_looks(panels[0])
+
+
+def _name_looks(axes: Axes) -> None:
+    """Nothing that is seen, but what a legend says of all panels."""
     looks = (
         ("tried", "o", style.FAINT, style.FAINT),
         (f"reached the goal within {NEAR:g} times the fewest steps", "o", style.SKY, style.SKY),
         ("best of the surface", "D", style.BLUE, style.BLUE),
         ("best, at the end of the range", "D", style.BLUE, "white"),
     )
-    return [
-        Line2D(
-            [], [], linestyle="", marker=marker, color=colour, markerfacecolor=face, markersize=5, label=label
-        )
-        for label, marker, colour, face in looks
-    ]
+    for label, marker, colour, face in looks:
+        look = {"linestyle": "", "markerfacecolor": face, "markersize": 5}
+        axes.plot([], [], marker=marker, color=colour, label=label, **look)
 
 
 def _near(result: Result) -> np.ndarray:

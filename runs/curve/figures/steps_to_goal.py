@@ -21,6 +21,7 @@ _REGIMES = (
     ("#e6ecf1", "diminishing returns", "diminishing"),
     ("#f4e3d7", "maximal data parallelism", "maximal"),
 )
+_CHARACTER = 0.0735  # inches, of a regime's name
 
 
 def steps_to_goal(result: Result, outcome: Analysis, path: str | Path | None = None) -> Figure:
@@ -32,6 +33,15 @@ def steps_to_goal(result: Result, outcome: Analysis, path: str | Path | None = N
     figure = style.new_figure(7.2, 5.2)
     axes = style.add_axes(figure, bottom=0.2, height=0.63)
     style.headline(figure, "Steps to the goal against batch size", style.study_line(result))
+    draw_steps_to_goal(axes, result, outcome)
+    style.legend_below(axes)
+    if path is not None:
+        style.save(figure, Path(path).with_suffix(".svg"))
+    return style.save(figure, path)
+
+
+def draw_steps_to_goal(axes: Axes, result: Result, outcome: Analysis) -> None:
+    """The same into given axes; the names of the regimes stand in a strip above them."""
     optima, critical = outcome.optima, outcome.critical
     style.batch_axis(axes, result.batch_size)
     style.log_axis(axes.yaxis, "optimizer steps to the goal", *steps_range(optima, critical))
@@ -43,10 +53,6 @@ def steps_to_goal(result: Result, outcome: Analysis, path: str | Path | None = N
         style.remark(axes, f"no critical batch size: {outcome.why}")
     if outcome.noise:
         _draw_noise_scale(axes, outcome.noise)
-    style.legend_below(axes)
-    if path is not None:
-        style.save(figure, Path(path).with_suffix(".svg"))
-    return style.save(figure, path)
 
 
 def seed_points(optima: Sequence[Optimum]) -> np.ndarray:
@@ -256,7 +262,7 @@ def _name_regimes(axes: Axes, critical: CriticalBatchSize, left: float, right: f
     for start, end, (colour, *names) in zip(bounds, bounds[1:], _REGIMES, strict=False):
         axes.axvspan(start, end, 1.012, 1.05, color=colour, linewidth=0, clip_on=False)
         share = np.log(end / start) / np.log(right / left)
-        name = next((name for name in names if 0.0118 * len(name) < share), "")
+        name = next((name for name in names if _CHARACTER * len(name) < share * style.inches(axes)), "")
         axes.text(
             np.sqrt(start * end),
             1.03,

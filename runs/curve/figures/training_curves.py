@@ -13,8 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Rectangle
 
 from lr_batch import Curve, Result
 from lr_batch.engine import averaged
@@ -73,17 +72,23 @@ def training_curves(result: Result, outcome: Analysis, path: str | Path | None =
     panels = [style.add_axes(figure, left=left, width=0.37) for left in (0.07, 0.49)]
     title = f"Training at the fastest rate: held-out {style.plain(result.goal.metric, 24)}"
     style.headline(figure, title, style.study_line(result), 0.07)
+    draw_training_curves(panels, result, outcome)
+    _legend(figure, panels[0])
+    return style.save(figure, path)
+
+
+def draw_training_curves(panels: Sequence[Axes], result: Result, outcome: Analysis) -> None:
+    """The same into two given axes: against steps and against examples."""
     fastest = fastest_curves(result, outcome.cells)
     if not fastest:
         style.note(panels[0], "no batch size has a setting that reached the goal")
-        figure.delaxes(panels[1])
-        return style.save(figure, path)
+        panels[1].set_axis_off()
+        return
     colours = batch_colours(len(fastest))
     _draw_curves(panels[0], fastest, colours, lambda size, steps: steps, result.goal.threshold)
     _draw_curves(panels[1], fastest, colours, result.examples, result.goal.threshold)
     _scale(panels, fastest, result)
-    _legend(figure, fastest, colours)
-    return style.save(figure, path)
+    _name_lines(panels[0], fastest, colours)
 
 
 def batch_colours(num: int) -> list[str]:
@@ -137,7 +142,7 @@ def median_seed(entry: FastestCurves) -> int:
     return int(np.argsort(entry.steps_to_goal)[(len(entry.curves) - 1) // 2])
 
 
-def _scale(panels: list[Axes], fastest: list[FastestCurves], result: Result) -> None:
+def _scale(panels: Sequence[Axes], fastest: list[FastestCurves], result: Result) -> None:
     """The same metric range in both panels; the goal as a line across."""
     low, high, log = metric_range(
         [
@@ -183,15 +188,18 @@ def metric_range(curves: Sequence[Curve], threshold: float) -> tuple[float, floa
     return float(values.min()) - margin, float(values.max()) + margin, False
 
 
-def _legend(figure: Figure, fastest: list[FastestCurves], colours: list[str]) -> None:
-    handles = [
-        Line2D([], [], color=colour, linewidth=2, label=f"{entry.batch_size}  at {_rate(entry)}")
-        for entry, colour in zip(fastest, colours, strict=True)
-    ]
-    handles += [
-        Line2D([], [], color=style.MUTED, linewidth=1.6, label="median seed"),
-        Patch(color=style.MUTED, alpha=0.2, linewidth=0, label="all seeds"),
-    ]
+def _name_lines(axes: Axes, fastest: list[FastestCurves], colours: list[str]) -> None:
+    """Nothing that is seen, but what a legend says of the lines, which are one artist."""
+    for entry, colour in zip(fastest, colours, strict=True):
+        axes.plot([], [], color=colour, linewidth=2, label=f"{entry.batch_size}  at {_rate(entry)}")
+    axes.plot([], [], color=style.MUTED, linewidth=1.6, label="median seed")
+    axes.add_patch(Rectangle((0, 0), 0, 0, color=style.MUTED, alpha=0.2, linewidth=0, label="all seeds"))
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles = axes.get_legend_handles_labels()[0]
+    if not handles:
+        return
     figure.legend(
         handles=handles,
         title="batch size, rate",
