@@ -87,8 +87,9 @@ def refuse_unknown(name: str, arguments: Sequence[str], commands: Mapping[str, t
     for option in _options_in(arguments):
         if option in known[name] or option in HELP:
             continue
-        near = difflib.get_close_matches(option, known[name], n=1, cutoff=0.75)
         others = [command for command, has in known.items() if option in has]
+        # A name that another command has is meant as it stands, unless it is a letter away from one of this command.
+        near = difflib.get_close_matches(option, known[name], n=1, cutoff=0.9 if others else 0.75)
         hint = f"lr-batch {name} --help lists those it has"
         if near:
             hint = f"did you mean {near[0]}?"

@@ -136,7 +136,8 @@ def test_what_a_file_names_is_one_line_in_transfer_too(words, capsys, here):
 COMMANDS = {
     "curv": "unknown command 'curv'; did you mean 'curve'",
     "--foo": "--foo is no command; begin with one of check, ",
-    "tune --batch-schedule x2@5epochs": "tune has no option --batch-schedule; did you mean --schedule.$",
+    "tune --batch-schedule x2@5epochs": "tune has no option --batch-schedule; it is one of curve, compare",
+    "tune --config x": "tune has no option --config; it is one of curve, compare",
     "curve --config x": "--config: 'x' cannot be read: No such file or directory$",
     "curve --conf x": "curve has no option --conf; did you mean --config",
     "curve --workload digits_mlp": "curve has no option --workload",

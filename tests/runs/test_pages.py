@@ -239,6 +239,27 @@ def test_in_a_browser_a_point_says_what_it_is_and_figures_are_saved(opened):
     assert svg.startswith("<svg") and svg.rstrip().endswith("</svg>")
 
 
+def test_in_a_browser_a_figure_zooms_where_the_pointer_drags_and_back_at_a_double_click(opened):
+    page = opened()
+    seen = lambda: page.evaluate(
+        "['xaxis', 'yaxis'].map((name) => document.getElementById('one')._fullLayout[name].range.map(Number))"
+    )
+    whole, box = seen(), page.locator("#one .nsewdrag").bounding_box()
+    at = lambda across, up: (box["x"] + across * box["width"], box["y"] + (1 - up) * box["height"])
+    page.mouse.move(*at(0.25, 0.5))
+    page.mouse.down()
+    page.mouse.move(*at(0.75, 0.9), steps=4)
+    page.mouse.up()
+    page.wait_for_selector("#one .zoomlayer path", state="detached")
+    (left, right), (low, high) = whole
+    inside = [[left + share * (right - left) for share in (0.25, 0.75)]]
+    inside += [[low + share * (high - low) for share in (0.5, 0.9)]]
+    assert np.allclose(seen(), inside, atol=0.02 * max(right - left, high - low))
+    page.mouse.dblclick(*at(0.5, 0.5))
+    page.wait_for_function("(whole) => document.getElementById('one')._fullLayout.xaxis.range[0] === whole[0][0]", arg=whole)
+    assert seen() == whole
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_in_a_browser_a_phone_shows_all_of_it(scheme, opened):
     page = opened(390, scheme)
@@ -320,7 +341,10 @@ def ten_thousand_trials():
 
 @pytest.mark.parametrize(("make", "megabytes"), [(default_study, 3), (ten_thousand_trials, 8)])
 def test_in_a_browser_the_first_figure_answers_within_two_seconds(make, megabytes, browser, tmp_path):
-    """Seconds of the processor on the main thread, since other work of a machine must not decide; then it stops."""
+    """Seconds of the processor on the main thread, since other work of a machine must not decide; then it stops.
+
+    With `-s` it says after how many seconds of a clock, which on an idle machine are the same or a little more.
+    """
     result = make()
     outcome = analyse(synthetic_result(seeds=2))._replace(cells=cells(result))
     write_curve(result, outcome, path := tmp_path / "report.html")
@@ -329,14 +353,19 @@ def test_in_a_browser_the_first_figure_answers_within_two_seconds(make, megabyte
     processor = page.context.new_cdp_session(page)
     processor.send("Performance.enable", {"timeDomain": "threadTicks"})
     page.add_init_script(
-        "performance.mark = () => { document.documentElement.dataset.figure = 'drawn'; throw Error('enough'); }"
+        "performance.mark = () => {"
+        " document.documentElement.dataset.figure = performance.now(); throw Error('enough'); }"
     )
     page.goto(path.as_uri())
     page.wait_for_selector("html[data-figure]", timeout=240_000)
     metrics = {one["name"]: one["value"] for one in processor.send("Performance.getMetrics")["metrics"]}
     drawn = page.locator("#steps .points path").count()
+    seconds = float(page.locator("html").get_attribute("data-figure") or "nan") / 1000
+    print(
+        f"{make.__name__}: {seconds:.2f} s to the first figure, of the processor {metrics['ThreadTime']:.2f}"
+    )
     page.close()
-    assert drawn > 10 and 0.1 < metrics["ThreadTime"] < 2.0, metrics
+    assert drawn > 10 and 0.1 < metrics["ThreadTime"] < 2.0 and seconds > 0.1, metrics
 
 
 def test_data_of_a_page_without_trials_has_no_table():
