@@ -256,7 +256,8 @@ def test_in_a_browser_a_figure_zooms_where_the_pointer_drags_and_back_at_a_doubl
     inside += [[low + share * (high - low) for share in (0.5, 0.9)]]
     assert np.allclose(seen(), inside, atol=0.02 * max(right - left, high - low))
     page.mouse.dblclick(*at(0.5, 0.5))
-    page.wait_for_function("(whole) => document.getElementById('one')._fullLayout.xaxis.range[0] === whole[0][0]", arg=whole)
+    left_again = "(left) => document.getElementById('one')._fullLayout.xaxis.range[0] === left"
+    page.wait_for_function(left_again, arg=left)
     assert seen() == whole
 
 
