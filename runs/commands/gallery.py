@@ -12,6 +12,7 @@ from runs.commands.options import optional
 
 if TYPE_CHECKING:
     from runs.gallery.entry import Entry
+    from runs.gallery.make import Made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,14 +34,18 @@ class Gallery:
         from runs.gallery.make import made, make
         from runs.gallery.page import PAGE, write_page
         from runs.gallery.registry import ENTRIES, LEFT_OUT
+        from runs.progress import duration
 
         folder = self.out or RESULTS / ("gallery-quick" if self.quick else "gallery")
         chosen = self._chosen()
         folder.mkdir(parents=True, exist_ok=True)
+        found: dict[str, Made] = {}
         for entry, figure in make(chosen, folder, quick=self.quick):
             print(f"{entry.name}: {entry.said(figure.numbers)}\n", flush=True)
             found = {each.name: kept for each in ENTRIES if (kept := made(each, folder))}
             write_page(ENTRIES, found, folder, LEFT_OUT)
+        taken = sum(figure.seconds or 0.0 for figure in found.values())
+        print(f"{len(found)} of {len(ENTRIES)} figures, made in {duration(taken)}")
         print((folder / PAGE).resolve())
 
     def _chosen(self) -> list[Entry]:

@@ -10,6 +10,7 @@ import importlib.util
 import io
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,12 +26,13 @@ WORK = "work"  # folder of what the recipes leave beside their figures, such as 
 
 
 class Made(NamedTuple):
-    """A figure that is made: what its caption says, of which version, and what it ran with."""
+    """A figure that is made: what its caption says, of which version, what it ran with and in how many seconds."""
 
     numbers: dict[str, Kept]
     version: str
     quick: bool
     made_with: str
+    seconds: float | None = None
 
 
 def make(entries: Sequence[Entry], folder: Path, *, quick: bool = False) -> Iterator[tuple[Entry, Made]]:
@@ -67,7 +69,7 @@ def made(entry: Entry, folder: Path, *, quick: bool | None = None) -> Made | Non
 
 def made_now(entry: Entry, folder: Path, *, quick: bool) -> Made:
     """Runs the recipe; the record is written last, since it says that all is there."""
-    now = version(entry, quick)
+    now, began = version(entry, quick), time.monotonic()
     out = folder / WORK / f"{entry.recipe.rpartition('.')[2]}-{now[:8]}"
     out.parent.mkdir(parents=True, exist_ok=True)
     target = out / entry.figure if entry.figure else out.with_suffix(".png")
@@ -75,7 +77,7 @@ def made_now(entry: Entry, folder: Path, *, quick: bool) -> Made:
         result = importlib.import_module(entry.recipe).main(str(out if entry.figure else target), quick=quick)
     jax.clear_caches()  # the programs of thirty recipes are not needed at once
     numbers = {name: kept(number) for name, number in entry.numbers(result).items()}
-    done = Made(numbers, now, quick, made_with())
+    done = Made(numbers, now, quick, made_with(), round(time.monotonic() - began, 1))
     write_atomically(folder / f"{entry.name}.png", small_png(target))
     write_atomically(folder / f"{entry.name}.json", json_text(done._asdict()).encode())
     return done

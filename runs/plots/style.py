@@ -130,7 +130,7 @@ def batch_axis(axes: Axes, batch_sizes: Sequence[int] | np.ndarray) -> None:
 
 def inches(axes: Axes) -> float:
     """Width of the axes, on paper."""
-    return axes.get_position().width * axes.figure.get_figwidth()
+    return axes.get_position().width * axes.figure.bbox.width / axes.figure.dpi
 
 
 def spaced_labels(

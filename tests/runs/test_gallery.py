@@ -172,6 +172,8 @@ def test_one_real_figure_and_the_page_from_the_command_line(tmp_path, capsys):
     assert main(words) == 0
     out = capsys.readouterr().out
     assert "0.923 with gradient descent (theory 0.923)" in out and out.endswith("index.html\n")
+    seconds = json.loads((tmp_path / "gradient_paths.json").read_text())["seconds"]
+    assert seconds > 0 and "1 of 21 figures, made in " in out
     assert 'id="gradient_paths"' in (tmp_path / "index.html").read_text()
     assert main(["gallery", "--only", "gradient_path", "--out", str(tmp_path)]) == 2
     assert "did you mean 'gradient_paths'" in capsys.readouterr().err
