@@ -17,7 +17,9 @@ from typing import Any
 from lr_batch.engine import fingerprint
 from runs.store import Store, StoreError, StudyChanged
 from runs.store.database import NAME
+from runs.store.errors import BadFolder
 from runs.store.study import Description
+from runs.workers.folder import MARKER
 from runs.write import plain
 
 RESULTS = Path("lr-batch-results")
@@ -61,6 +63,8 @@ def results(
       KeyboardInterrupt: saying what is kept.
     """
     _refuse_undescribed(folder)
+    if (folder / MARKER).exists():
+        raise BadFolder(f"{folder}: is a folder of workers (--workers-dir); name another --out")
     try:
         with Store(folder) as store:
             store.describe(plain(study), kind=kind, command=typed(), extend=extend)

@@ -1,25 +1,26 @@
-"""How well workers are kept busy: chunks that sleep for the seconds that real ones took, on 1 to 8 plain processes.
+"""How well workers are kept busy: chunks that sleep for the seconds that real ones took, on 1 to 8 workers.
 
-    python -m runs.recipes.worker_scaling --out runs/results/worker_scaling
+    python -m runs.recipes.worker_scaling --out runs/results/worker_scaling                       plain processes
+    python -m runs.recipes.worker_scaling --out runs/results/worker_scaling --ray --ceiling 0     slots of a Ray cluster
 
-The folder, the claims, the results and the waiting are the real ones; only the training is a sleep, so that two cores
-can play eight machines. The seconds are those of the chunks of `lr-batch curve`, two studies' worth of them, the
-longest first. Efficiency is the time slept over workers times elapsed time: expect over 0.9 at 8 workers. Then the
-ceiling: chunks that take no time at all. Five minutes.
+Only the training is a sleep, see `runs.recipes.sleepers`. The seconds are those of the chunks of `lr-batch curve`, two
+studies' worth of them, the longest first. Efficiency is the time slept over workers times elapsed time: expect over 0.9
+at 8 workers. Then the ceiling: chunks that take no time at all. What the study's own process needs for each of them is
+told in processor time too, which other work on the machine hardly changes. Five minutes for each kind of worker, and
+ten for the ceiling.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
+import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from runs.recipes import sleepers
 from runs.write import write_json
 
 if TYPE_CHECKING:
@@ -40,29 +41,19 @@ MEASURED = (
     (2.85, 4.29, 5.72, 3.57),  # 512
     (5.84, 7.45, 6.98, 14.1),  # 1024
 )
-SLEPT, STUDIES, WORKERS, CEILING = 0.5, 2, (1, 2, 4, 8), 5000
+SLEPT, STUDIES, WORKERS, CEILING = 0.5, 2, (1, 2, 4, 8), 100_000
+KINDS = {"rows": "plain processes", "ray_rows": "slots of a Ray cluster"}  # of workers, in the summary
 
 
-def sleeper(folder: Path) -> None:
-    """A worker without JAX: sleeps as long as a chunk's first setting says, and delivers made-up rows."""
-    from runs.workers import documents
-    from runs.workers.folder import WorkFolder
-    from runs.workers.pulse import Pulse
+class Taken(NamedTuple):
+    """Seconds until the rows of all chunks were in, and those of the processor that the study's own process took."""
 
-    shared, study = WorkFolder(folder), os.getppid()
-    rows = documents.read(folder / "rows.json")
-    with Pulse(shared, {}) as pulse:
-        while os.getppid() == study:
-            for name in shared.waiting():
-                said = shared.specification(name)
-                if said is not None and shared.take(name, pulse.claim):
-                    time.sleep(said["settings"][0]["seconds"])
-                    shared.deliver(said["chunk"], pulse.token, {**rows, "chunk": said["chunk"]})
-            time.sleep(0.01)
+    seconds: float
+    cpu_seconds: float
 
 
-def elapsed(durations: Sequence[float], workers: int) -> float:
-    """Seconds until the rows of all chunks are in, from when all workers wait."""
+def taken(durations: Sequence[float], workers: int, *, ray: bool = False) -> Taken:
+    """From when all workers wait."""
     from lr_batch import Study
     from runs.workers import documents
     from runs.workers.folder import WorkFolder
@@ -71,22 +62,14 @@ def elapsed(durations: Sequence[float], workers: int) -> float:
 
     with tempfile.TemporaryDirectory() as scratch:
         shared = WorkFolder(Path(scratch))
-        tasks = _tasks(durations)
-        documents.write_surely(shared.path / "rows.json", _rows(tasks[0].chunk))
-        call = [sys.executable, "-m", __spec__.name, "--sleeper", "--out", scratch]
-        sleeping = [subprocess.Popen(call) for _ in range(workers)]
-        try:
-            while len(list(shared.workers())) < workers:
-                time.sleep(0.01)
-            began = time.monotonic()
-            handed = FolderHandOut(shared, Sources("digits_mlp", "sgd"))
-            count = sum(1 for _ in handed(Study("digits_mlp"), tasks, lambda *_: None, lambda: False))
+        tasks, study = _tasks(durations), Study("digits_mlp")
+        documents.write_surely(shared.path / sleepers.ROWS, _rows(tasks[0].chunk))
+        handed = FolderHandOut(shared, Sources("digits_mlp", "sgd"))
+        with sleepers.sleeping(shared.path, workers, ray=ray):
+            began, cpu_began = time.monotonic(), time.process_time()
+            count = sum(1 for _ in handed(study, tasks, lambda *_: None, lambda: False))
             assert count == len(durations)
-            return time.monotonic() - began
-        finally:
-            for process in sleeping:
-                process.terminate()
-                process.wait()
+            return Taken(time.monotonic() - began, time.process_time() - cpu_began)
 
 
 def _tasks(durations: Sequence[float]):
@@ -116,19 +99,46 @@ def _rows(chunk: Chunk) -> dict[str, Any]:
     return of_rows(chunk, rows)
 
 
-def draw(rows: list[dict[str, float]], ceiling: float, path: Path) -> None:
+def efficiencies(workers: Sequence[int], *, ray: bool) -> list[dict[str, float]]:
+    durations = [SLEPT * seconds for size in MEASURED for seconds in size] * STUDIES
+    rows = []
+    for count in workers:
+        seconds = taken(durations, count, ray=ray).seconds
+        rows.append({"workers": count, "seconds": seconds, "efficiency": sum(durations) / count / seconds})
+        kind = "of Ray's slots" if ray else "workers"
+        print(f"{count} {kind}: {seconds:.1f} s, efficiency {rows[-1]['efficiency']:.3f}", flush=True)
+    return rows
+
+
+def ceiling(chunks: int) -> dict[str, float]:
+    """How many chunks a second a study takes in, if they take no time."""
+    took = taken([0.0] * chunks, 4)
+    found = {
+        "ceiling_chunks": chunks,
+        "ceiling_per_second": chunks / took.seconds,
+        "ceiling_per_cpu_second": chunks / took.cpu_seconds,
+    }
+    print("at most {ceiling_per_second:.0f} chunks a second, ".format(**found), end="")
+    print("{ceiling_per_cpu_second:.0f} a second of the study's processor".format(**found), flush=True)
+    return found
+
+
+def draw(summary: Mapping[str, Any], path: Path) -> None:
     from runs.plots.style import add_axes, headline, new_figure, save
 
     figure = new_figure()
     axes = add_axes(figure)
-    axes.plot([row["workers"] for row in rows], [row["efficiency"] for row in rows], "o-")
+    for key, label in KINDS.items():
+        if rows := summary.get(key):
+            axes.plot(
+                [row["workers"] for row in rows], [row["efficiency"] for row in rows], "o-", label=label
+            )
     axes.axhline(0.9, color="0.6", linewidth=0.8, linestyle="--")
     axes.set(xlabel="workers", ylabel="time slept / (workers x elapsed)", ylim=(0, 1.05))
-    headline(
-        figure,
-        "How busy workers are kept",
-        f"the study itself takes in {ceiling:.0f} chunks a second at most",
-    )
+    axes.legend(loc="lower left", frameon=False)
+    per_second = summary.get("ceiling_per_cpu_second")
+    taken_in = f"the study itself takes in {per_second:.0f} chunks a second of its processor"
+    headline(figure, "How busy workers are kept", taken_in if per_second else "")
     save(figure, path)
 
 
@@ -136,32 +146,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the result")
-    parser.add_argument("--workers", type=int, nargs="+", default=WORKERS)
-    parser.add_argument("--ceiling", type=int, default=CEILING, help="chunks that take no time")
-    parser.add_argument("--sleeper", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the result; what is there is kept")
+    parser.add_argument("--workers", type=int, nargs="*", default=WORKERS, help="none: the ceiling alone")
+    parser.add_argument(
+        "--ray", action="store_true", help="slots of a Ray cluster, instead of plain processes"
+    )
+    parser.add_argument(
+        "--ceiling", type=int, default=CEILING, help="chunks that take no time; 0: not measured"
+    )
     given = parser.parse_args()
-    if given.sleeper:
-        return sleeper(given.out)
     given.out.mkdir(parents=True, exist_ok=True)
-    durations = [SLEPT * seconds for size in MEASURED for seconds in size] * STUDIES
-    rows = []
-    for workers in given.workers:
-        seconds = elapsed(durations, workers)
-        rows.append(
-            {"workers": workers, "seconds": seconds, "efficiency": sum(durations) / workers / seconds}
-        )
-        print(f"{workers} workers: {seconds:.1f} s, efficiency {rows[-1]['efficiency']:.3f}", flush=True)
-    ceiling = given.ceiling / elapsed([0.0] * given.ceiling, 4)
-    print(f"at most {ceiling:.0f} chunks a second, over {given.ceiling} chunks")
-    summary = {
-        "chunks": len(durations),
-        "slept": sum(durations),
-        "rows": rows,
-        "ceiling_chunks": given.ceiling,
-    }
-    write_json(given.out / "summary.json", {**summary, "ceiling_per_second": ceiling})
-    draw(rows, ceiling, given.out / "efficiency.png")
+    path = given.out / "summary.json"
+    summary = json.loads(path.read_text()) if path.exists() else {}
+    if given.workers:
+        durations = [SLEPT * seconds for size in MEASURED for seconds in size] * STUDIES
+        summary |= {"chunks": len(durations), "slept": sum(durations)}
+        summary["ray_rows" if given.ray else "rows"] = efficiencies(given.workers, ray=given.ray)
+    if given.ceiling:
+        summary |= ceiling(given.ceiling)
+    write_json(path, summary)
+    draw(summary, given.out / "efficiency.png")
 
 
 if __name__ == "__main__":

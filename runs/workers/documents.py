@@ -37,9 +37,10 @@ def decoded(data: bytes, where: str) -> dict[str, Any]:
     try:
         document = json.loads(data)
         given = document.pop(CHECKSUM)
+        whole = given == _checksum(document)
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError, IndexError):
         raise Damaged(f"{where}: damaged, it is not what was written") from None
-    if given != _checksum(document):
+    if not whole:
         raise Damaged(f"{where}: damaged, its checksum does not hold")
     return document
 
@@ -68,6 +69,13 @@ def write_quickly(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def _write(path: Path, document: Mapping[str, Any], *, synced: bool) -> None:
+    try:
+        _write_once(path, document, synced=synced)
+    except FileNotFoundError:  # a study took the file for that of a process that was killed, and removed it
+        _write_once(path, document, synced=synced)
+
+
+def _write_once(path: Path, document: Mapping[str, Any], *, synced: bool) -> None:
     temporary = write_temporary(path.parent, document, synced=synced)
     try:
         os.replace(temporary, path)

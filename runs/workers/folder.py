@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import stat
 from collections.abc import Collection, Iterator, Mapping
@@ -32,6 +33,7 @@ CHUNKS, CLAIMS, RESULTS, DEAD = "chunks", "claims", "results", "dead"
 LANES, ENDS, WORKERS = "lanes", "ends", "workers"
 FOLDERS = (CHUNKS, CLAIMS, RESULTS, DEAD, LANES, ENDS, WORKERS)
 ENDING = ".json"
+NAME = re.compile(r"\d{6,}-([0-9a-f]+)\.json")  # see `name_of`
 
 
 class WorkFolder:
@@ -125,11 +127,22 @@ class WorkFolder:
     # The worker's side.
 
     def specification(self, name: str) -> dict[str, Any] | None:
-        """The chunk of a name of `waiting`; None where it is finished, or its file is not whole."""
+        """The chunk of a name of `waiting`; None where it is finished, or its file is not whole.
+
+        Such a file is removed, which its study notices and puts the chunk up again: otherwise all would wait for ever.
+        """
+        path = self.path / CHUNKS / name
         try:
-            return documents.read(self.path / CHUNKS / name)
-        except (FileNotFoundError, Damaged):
+            said = documents.read(path)
+            if said.get("chunk") == id_of(name):
+                return said
+        except FileNotFoundError:
             return None
+        except Damaged:
+            pass
+        if NAME.fullmatch(name):  # what somebody else has laid there stays
+            _remove(path)
+        return None
 
     def take(self, name: str, claim: Mapping[str, Any]) -> bool:
         """Claims a chunk. False where another worker has it, or it was finished since `waiting` named it.
@@ -145,6 +158,10 @@ class WorkFolder:
             return False
         return True
 
+    def is_asked(self, chunk: str) -> bool:
+        """Whether a study still wants the rows of a chunk, or wanted them when it ended."""
+        return any(id_of(name) == chunk for name in _names(self.path / CHUNKS))
+
     def holds(self, chunk: str, worker: str) -> bool:
         """Whether a claim is still this worker's: it may have been taken for dead."""
         try:
@@ -158,8 +175,15 @@ class WorkFolder:
             _remove(self._claim(chunk))
 
     def deliver(self, chunk: str, worker: str, result: Mapping[str, Any]) -> None:
-        """Writes a result, which then survives anything, and ends the claim."""
+        """Writes a result, which then survives anything, and ends the claim.
+
+        Nothing stays of a chunk that nobody asks for any more: another worker has finished it meanwhile. A study removes
+        the specification before the result, so one of both sees what the other has done.
+        """
         documents.write_surely(self._result(chunk), result)
+        if not self.is_asked(chunk):
+            self.discard_result(chunk)
+            self.discard_lanes(chunk)
         self.give_back(chunk, worker)
 
     def lanes(self, chunk: str) -> Path:
@@ -201,6 +225,8 @@ class WorkFolder:
             return True
         except FileExistsError:
             return temporary.stat().st_nlink == 2  # NFS may make the link, lose its answer and ask again
+        except FileNotFoundError:  # removed by a study, see `documents`
+            return False
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
                 raise
@@ -254,10 +280,11 @@ def _prepare(path: Path) -> None:
 
 
 def _refuse_strangers(path: Path) -> None:
-    if path.stat().st_mode & stat.S_IWOTH:
-        raise NotAWorkFolder(
-            f"{path}: everybody may write to it, and what is in it names code to run; chmod o-w it"
-        )
+    for folder in (path, *(path / name for name in FOLDERS)):
+        if folder.exists() and folder.stat().st_mode & stat.S_IWOTH:
+            raise NotAWorkFolder(
+                f"{folder}: everybody may write to it, and what is in it names code to run; chmod o-w it"
+            )
     if not (path / MARKER).exists():
         foreign = [name for name in os.listdir(path) if name not in FOLDERS]
         foreign = [name for name in foreign if not name.startswith(".lr-batch-")]

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jax
+
 from lr_batch import Study, StudyError
 from lr_batch.engine import Chunk, ChunkResult, Task, halved
 from runs.workers.errors import Damaged
@@ -78,7 +80,9 @@ class FolderHandOut:
 
     def terms(self) -> Terms:
         """What workers must be."""
-        return Terms() if self.allow_mixed else Terms(versions(), self.trained_on)
+        if self.allow_mixed:
+            return Terms(platform=jax.default_backend())
+        return Terms(versions(), self.trained_on)
 
     def accepted(self, rows: ChunkResult) -> ChunkResult | None:
         """The rows, marked where they are of another kind; None where they must not be mixed with the others."""
@@ -192,7 +196,8 @@ class _Round:
         living = self._living()
         claims = dict(self.folder.claims())
         for chunk in [chunk for chunk in self.out if chunk in claims]:
-            if claims[chunk].get("worker") not in living and self.folder.bury(chunk):
+            lost = claims[chunk].get("worker") not in living and self.owner.watch.has_lost(claims[chunk])
+            if lost and self.folder.bury(chunk):
                 self._again(self.out[chunk], "its worker died")
         there = {id_of(name) for name in self.folder.waiting()} | {*self.folder.delivered()}
         for chunk in [chunk for chunk in self.out if chunk not in there]:

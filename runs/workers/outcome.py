@@ -16,6 +16,7 @@ from runs.workers.folder import FORMAT
 
 KINDS = {"steps_to_goal": "<f8", "steps": "<i8", "eval_steps": "<i8", "values": "<f4"}
 MAX_ARRAY = 2**30  # bytes
+DIED = "died"  # in a document without rows: what the process, its device or its machine has died of
 
 
 def of_rows(chunk: Chunk, rows: ChunkResult) -> dict[str, Any]:
@@ -32,8 +33,8 @@ def of_failure(chunk: str, said: str, *, memory: bool = False) -> dict[str, Any]
 
 
 def of_death(chunk: str, said: str) -> dict[str, Any]:
-    """The document of a chunk whose process died, by whoever has noticed it."""
-    return {"format": FORMAT, "chunk": chunk, "died": said}
+    """The document of a chunk whose process or device died, by whoever has noticed it."""
+    return {"format": FORMAT, "chunk": chunk, DIED: said}
 
 
 def rows_of(chunk: Chunk, document: Mapping[str, Any]) -> ChunkResult:

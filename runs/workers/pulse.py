@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from runs.process import Owner, host, is_alive, this_process
+from runs.process import Owner, has_ended, this_process
 from runs.workers import documents
 from runs.workers.folder import WorkFolder
 
@@ -70,7 +70,9 @@ class Watch:
 
     def __init__(self, folder: WorkFolder, patience: float = PATIENCE):
         self._folder, self._patience = folder, patience
-        self._seen: dict[str, tuple[int, float]] = {}  # last change of the file, and when that was noticed
+        # Last change of the file, None where there was none, and when that was noticed.
+        self._seen: dict[str, tuple[int | None, float]] = {}
+        self._dead: set[str] = set()
 
     def is_dead(self, worker: str, said: Mapping[str, Any]) -> bool:
         """Whether a worker has ended, or has not been heard of for too long; `said` is what its file holds."""
@@ -78,11 +80,24 @@ class Watch:
             change = self._folder.worker_file(worker).stat().st_mtime_ns
         except FileNotFoundError:
             return True
+        if self._is_over(worker, said, change):
+            self._dead.add(worker)
+            return True
+        self._dead.discard(worker)
+        return False
+
+    def has_lost(self, claim: Mapping[str, Any]) -> bool:
+        """Whether a claim is that of a dead worker, or of one without a file for too long: over a network a file that
+        is new, or was removed and written again, may be seen long after the claim."""
+        worker = str(claim.get("worker") or "")
+        return not worker or worker in self._dead or self._is_over(worker, claim, None)
+
+    def _is_over(self, worker: str, said: Mapping[str, Any], change: int | None) -> bool:
         if _ended_here(said):
             return True
-        before, noticed = self._seen.get(worker, (None, 0.0))
         now = time.monotonic()
-        if change != before:
+        before, noticed = self._seen.setdefault(worker, (change, now))
+        if change is not None and change != before:
             self._seen[worker] = (change, now)
             return False
         return now - noticed > self._patience
@@ -91,7 +106,6 @@ class Watch:
 def _ended_here(said: Mapping[str, Any]) -> bool:
     """Processes of this machine can be seen, and need no patience."""
     try:
-        owner = Owner(int(said["pid"]), str(said["started"]), str(said["host"]), "")
+        return has_ended(Owner(int(said["pid"]), str(said["started"]), str(said["host"]), ""))
     except (KeyError, TypeError, ValueError):
         return False
-    return owner.host == host() and not is_alive(owner)

@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def train(said: dict[str, Any], on_gpu: bool) -> bytes:
     import jax
 
     from runs.workers.errors import Damaged, Unfit
-    from runs.workers.outcome import of_failure
+    from runs.workers.outcome import DIED, of_failure
 
     devices = jax.local_devices()
     try:
@@ -44,7 +45,10 @@ def train(said: dict[str, Any], on_gpu: bool) -> bytes:
         job = _trainer().job(said, devices[0])
     except (Damaged, Unfit) as error:
         return documents.encoded(of_failure(said["chunk"], f"on Ray: {error}"))
-    return documents.encoded(_trainer().document(job, devices[0]) or {})
+    document = _trainer().document(job, devices[0]) or {}
+    if DIED in document:  # Ray takes another process, and tells
+        os._exit(1)
+    return documents.encoded(document)
 
 
 _trainers: list[Any] = []
@@ -60,9 +64,15 @@ def _trainer() -> Any:
 
 
 class Bridge:
-    """Keeps Ray's slots busy with chunks of a folder."""
+    """Keeps Ray's slots busy with chunks of a folder.
 
-    def __init__(self, ray: Any, folder: WorkFolder):
+    Args:
+      ray: connected to a cluster.
+      folder: where chunks wait.
+      train: what Ray's processes call with a specification, and whether they have a GPU.
+    """
+
+    def __init__(self, ray: Any, folder: WorkFolder, train: Callable[[dict[str, Any], bool], bytes] = train):
         self.ray, self.folder = ray, folder
         self.on_gpu = ray.cluster_resources().get("GPU", 0) >= 1
         kind = {"num_gpus": 1} if self.on_gpu else {}

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax
+
 from hparam.tuning.plan import trial_identity
 from hparam.tuning.segments import Origin
 from lr_batch import BatchSchedule, Goal, Length, Schedule, Study
@@ -16,7 +18,7 @@ from runs.workers import sources
 from runs.workers.errors import Damaged, Unfit
 from runs.workers.folder import FORMAT
 
-OF_VERSION = ("jax", "program")  # parts of an identity that differ between versions of JAX
+OF_VERSION, OF_PLATFORM = ("jax", "program"), ("program",)  # parts of an identity that differ between them
 # Fields of a study that are written in a way of their own, that the chunk has, or that only a plan needs.
 APART = {
     "workload",
@@ -56,10 +58,12 @@ class Terms(NamedTuple):
     Attributes:
       versions: of packages, as the store writes them; None for any.
       device: kind of it; None for any.
+      platform: for which the study's program was lowered; others have another one.
     """
 
     versions: str | None = None
     device: str | None = None
+    platform: str | None = None
 
 
 def of_study(study: Study, given: Sources, tuned: Tuned | None = None) -> dict[str, Any]:
@@ -170,7 +174,7 @@ def study_of(document: Mapping[str, Any], identity: Identity) -> Study:
         evaluation_growth=said["evaluation_growth"],
         evaluation_share=said["evaluation_share"],
     )
-    _refuse_another(study, identity, tuned_of(document), any_version=document["terms"]["versions"] is None)
+    _refuse_another(study, identity, tuned_of(document), document["terms"])
     return study
 
 
@@ -184,10 +188,10 @@ def refuse_unfit(terms: Mapping[str, Any], device: str) -> None:
             )
 
 
-def _refuse_another(study: Study, identity: Identity, tuned: Tuned | None, *, any_version: bool) -> None:
+def _refuse_another(study: Study, identity: Identity, tuned: Tuned | None, terms: Mapping[str, Any]) -> None:
     here = Identity.of(study, width=identity.width, execution=identity.lanes)
     here = trial_identity(here, study.goal, tuned.to_goal) if tuned else here
-    left_out = ("segment", *(OF_VERSION if any_version and here.jax != identity.jax else ()))
+    left_out = ("segment", *(_of_this_machine(here, identity, terms) if terms["versions"] is None else ()))
     differing = [
         name
         for name in Identity._fields
@@ -199,3 +203,10 @@ def _refuse_another(study: Study, identity: Identity, tuned: Tuned | None, *, an
             f"{identity.workload} with {identity.optimizer} is another study here: its {name} is "
             f"{getattr(here, name)!r}, not {getattr(identity, name)!r}"
         )
+
+
+def _of_this_machine(here: Identity, identity: Identity, terms: Mapping[str, Any]) -> tuple[str, ...]:
+    """Parts of an identity by which two machines differ though the study is the same."""
+    if here.jax != identity.jax:
+        return OF_VERSION
+    return OF_PLATFORM if terms.get("platform") != jax.default_backend() else ()

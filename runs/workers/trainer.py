@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ from runs.workers import outcome
 from runs.workers.errors import Unfit, WorkersError
 from runs.workers.specification import Tuned, refuse_unfit, study_of, task_of, tuned_of
 
+# A device or its driver that fails, which is not the chunk's fault and may go well elsewhere.
+BROKEN = re.compile(r"^(UNAVAILABLE|ABORTED|DATA_LOSS)\b|CUDA_ERROR_|hipError|NCCL")
 KEPT_LANES = 256  # of a search, at their ends, in memory
 
 
@@ -45,13 +48,17 @@ class Trainer:
           Unfit: this process must not train it, or cannot.
         """
         task = task_of(said)
-        refuse_unfit(said["terms"], device.device_kind)
-        return Job(self._study(said, task), task)
+        try:
+            refuse_unfit(said["terms"], device.device_kind)
+            return Job(self._study(said, task), task)
+        except (KeyError, TypeError) as error:  # written by another version
+            raise Unfit(f"a specification that cannot be read here: {error!r}") from error
 
     def _study(self, said: Mapping[str, Any], task: Task) -> Study | Segments:
         identity = task.chunk.identity
         any_segment = identity._replace(segment=None).described()
-        key = json.dumps([said["study"], any_segment, said["terms"]["versions"]], sort_keys=True)
+        terms = {name: value for name, value in said["terms"].items() if name != "device"}
+        key = json.dumps([said["study"], any_segment, terms], sort_keys=True)
         if key not in self._studies:
             try:
                 self._studies[key] = self._searched(study_of(said, identity), tuned_of(said))
@@ -87,9 +94,11 @@ class Trainer:
         except (OSError, StoreError, WorkersError):
             raise
         except Exception as error:
-            full = isinstance(error, jax.errors.JaxRuntimeError) and is_out_of_memory(error)
             said = f"{job.task}: {type(error).__name__}: {' '.join(str(error).split())[:500]}"
-            return outcome.of_failure(chunk.id, said, memory=full)
+            of_jax = isinstance(error, jax.errors.JaxRuntimeError)
+            if of_jax and BROKEN.search(str(error)) and not is_out_of_memory(error):
+                return outcome.of_death(chunk.id, said)
+            return outcome.of_failure(chunk.id, said, memory=of_jax and is_out_of_memory(error))
         return None if rows is None else outcome.of_rows(chunk, rows)
 
     def _rows(

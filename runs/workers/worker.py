@@ -17,6 +17,7 @@ from runs.store.checkpoint import load_checkpoint, save_checkpoint
 from runs.store.rows import versions
 from runs.workers.errors import Damaged, Unfit, WorkersError
 from runs.workers.folder import WorkFolder
+from runs.workers.outcome import DIED
 from runs.workers.pulse import Pulse
 from runs.workers.specification import search_id
 from runs.workers.trainer import Job, Trainer
@@ -185,17 +186,22 @@ class Worker:
         try:
             store = Lanes(self.folder, self.pulse.token)
             document = self.trainer.document(job, device, store=store, is_late=is_late)
+            if document is not None:
+                self.folder.deliver(chunk.id, self.pulse.token, document)
         except (OSError, StoreError, WorkersError):
             if not self.folder.holds(chunk.id, self.pulse.token):  # another has finished it meanwhile
                 return
             self.folder.give_back(chunk.id, self.pulse.token)
             raise
-        if document is None:
-            self.folder.give_back(chunk.id, self.pulse.token)
+        if document is not None:
+            self._delivered(chunk.id, document)
             return
-        self._deliver(chunk.id, document)
-        self.folder.discard_lanes(chunk.id)
+        self.folder.give_back(chunk.id, self.pulse.token)
+        if not self.folder.is_asked(chunk.id):  # lanes that were written while another finished it
+            self.folder.discard_lanes(chunk.id)
 
-    def _deliver(self, chunk: str, document: Mapping[str, Any]) -> None:
-        self.folder.deliver(chunk, self.pulse.token, document)
+    def _delivered(self, chunk: str, document: Mapping[str, Any]) -> None:
+        self.folder.discard_lanes(chunk)
+        if DIED in document:
+            raise WorkersError(f"{document[DIED]}; the chunk is left to other workers, this one ends")
         self.delivered += 1

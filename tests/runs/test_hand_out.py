@@ -84,7 +84,7 @@ def a_thief(folder, spoil):
 def test_a_chunk_that_costs_three_workers_is_given_up(model, tmp_path, spoiled):
     """By death, or by results that are not whole. Nothing loops, and the study says what is missing."""
     study, folder, said = tiny(model, batch_sizes=(4,), seeds=1), WorkFolder(tmp_path / "w"), []
-    handed = FolderHandOut(folder, Sources(f"{model}:workload", "sgd"), say=said.append)
+    handed = FolderHandOut(folder, Sources(f"{model}:workload", "sgd"), patience=0.0, say=said.append)
 
     def spoil(name):
         if spoiled:
