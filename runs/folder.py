@@ -19,7 +19,7 @@ from runs.store import Store, StoreError, StudyChanged
 from runs.store.database import NAME
 from runs.store.errors import BadFolder
 from runs.store.study import Description
-from runs.workers.folder import MARKER
+from runs.workers.layout import MARKER
 from runs.write import plain
 
 RESULTS = Path("lr-batch-results")

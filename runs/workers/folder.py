@@ -19,19 +19,14 @@ import errno
 import os
 import re
 import shutil
-import stat
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from runs.workers import documents
 from runs.workers.errors import Damaged, NotAWorkFolder
+from runs.workers.layout import CHUNKS, CLAIMS, DEAD, ENDS, LANES, RESULTS, WORKERS, prepare
 
-FORMAT = 1
-MARKER = "lr-batch-workers.json"
-CHUNKS, CLAIMS, RESULTS, DEAD = "chunks", "claims", "results", "dead"
-LANES, ENDS, WORKERS = "lanes", "ends", "workers"
-FOLDERS = (CHUNKS, CLAIMS, RESULTS, DEAD, LANES, ENDS, WORKERS)
 ENDING = ".json"
 NAME = re.compile(r"\d{6,}-([0-9a-f]+)\.json")  # see `name_of`
 
@@ -48,7 +43,7 @@ class WorkFolder:
 
     def __init__(self, path: Path):
         self.path = path
-        _prepare(path)
+        prepare(path)
 
     # The study's side.
 
@@ -122,7 +117,7 @@ class WorkFolder:
 
     def unfinished(self) -> set[Path]:
         """Files that somebody is writing at the moment, or was when it was killed."""
-        return {path for path in self.path.glob(f"*/.*{documents.UNFINISHED}")}
+        return {path for place in ("", "*/") for path in self.path.glob(f"{place}.*{documents.UNFINISHED}")}
 
     # The worker's side.
 
@@ -263,39 +258,3 @@ def _names(folder: Path) -> list[str]:
 
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
-
-
-def _prepare(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        _refuse_strangers(path)
-        for name in FOLDERS:
-            (path / name).mkdir(exist_ok=True)
-        if not (path / MARKER).exists():
-            documents.write_surely(path / MARKER, {"format": FORMAT})
-    except OSError as error:
-        raise NotAWorkFolder(
-            f"{path}: {error.strerror or error}; a writable folder that all workers see is needed"
-        ) from error
-
-
-def _refuse_strangers(path: Path) -> None:
-    for folder in (path, *(path / name for name in FOLDERS)):
-        if folder.exists() and folder.stat().st_mode & stat.S_IWOTH:
-            raise NotAWorkFolder(
-                f"{folder}: everybody may write to it, and what is in it names code to run; chmod o-w it"
-            )
-    if not (path / MARKER).exists():
-        foreign = [name for name in os.listdir(path) if name not in FOLDERS]
-        foreign = [name for name in foreign if not name.startswith(".lr-batch-")]
-        if foreign:
-            raise NotAWorkFolder(f"{path}: holds {foreign[0]}, no chunks for workers; name an empty folder")
-        return
-    try:
-        found = documents.read(path / MARKER).get("format")
-    except Damaged:
-        found = FORMAT  # its names say enough
-    if found != FORMAT:
-        raise NotAWorkFolder(
-            f"{path}: of format {found}, this lr-batch knows {FORMAT}; take the same everywhere"
-        )

@@ -12,7 +12,7 @@ import numpy as np
 from lr_batch.engine import Chunk, ChunkResult
 from runs.store.rows import check_result, versions
 from runs.workers.errors import Damaged
-from runs.workers.folder import FORMAT
+from runs.workers.layout import FORMAT
 
 KINDS = {"steps_to_goal": "<f8", "steps": "<i8", "eval_steps": "<i8", "values": "<f4"}
 MAX_ARRAY = 2**30  # bytes

@@ -19,7 +19,8 @@ from typing import Any
 from runs.interrupts import interruptible
 from runs.workers import documents
 from runs.workers.errors import WorkersError
-from runs.workers.folder import FORMAT, WorkFolder, id_of
+from runs.workers.folder import WorkFolder, id_of
+from runs.workers.layout import FORMAT
 from runs.workers.pulse import Pulse
 
 PER_SLOT = 2  # chunks that Ray has for each of its slots: one that runs and one that waits

@@ -16,7 +16,7 @@ from lr_batch.engine import Chunk, Identity, Task, fingerprint
 from runs.store.rows import versions
 from runs.workers import sources
 from runs.workers.errors import Damaged, Unfit
-from runs.workers.folder import FORMAT
+from runs.workers.layout import FORMAT
 
 OF_VERSION, OF_PLATFORM = ("jax", "program"), ("program",)  # parts of an identity that differ between them
 # Fields of a study that are written in a way of their own, that the chunk has, or that only a plan needs.

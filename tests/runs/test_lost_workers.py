@@ -298,6 +298,18 @@ def test_a_file_that_was_swept_away_before_its_rename_is_written_again(folder, m
     assert not folder.take(NAME, {"worker": "one"}) and folder.take(NAME, {"worker": "one"})
 
 
+def test_a_folder_that_another_process_is_making_is_none_of_a_stranger(tmp_path):
+    """All jobs of an array begin at once."""
+    (tmp_path / "w").mkdir()
+    documents.write_temporary(tmp_path / "w", {})
+    (tmp_path / "w" / "chunks").mkdir()
+    WorkFolder(tmp_path / "w").issue(NAME, {"chunk": CHUNK})
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".profile.part").write_text("")
+    with pytest.raises(NotAWorkFolder, match=r"holds .profile.part"):
+        WorkFolder(tmp_path / "other")
+
+
 def test_a_folder_inside_that_everybody_may_write_to_is_refused(folder):
     (folder.path / "chunks").chmod(0o777)
     with pytest.raises(NotAWorkFolder, match="chunks: everybody may write to it"):

@@ -89,5 +89,5 @@ def test_a_heartbeat_is_judged_by_its_changes_and_no_clock(tmp_path, monkeypatch
         assert watch.is_dead(beating.token, elsewhere)
         here = dict(folder.workers())[beating.token]
         assert not Watch(folder).is_dead(beating.token, here)
-        assert Watch(folder).is_dead(beating.token, {**here, "started": "before"})
+        assert Watch(folder).is_dead(beating.token, {**here, "started": f"{here['started']}0"})
     assert Watch(folder).is_dead(beating.token, here)
