@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def sleeps(rows: dict[str, Any]) -> Callable[[dict[str, Any], bool], bytes]:
 
 
 @contextlib.contextmanager
-def sleeping(folder: Path, workers: int, *, ray: bool) -> Iterator[None]:
+def sleeping(folder: Path, workers: int, *, ray: bool) -> Generator[None, None, None]:
     """So many workers of `folder`, or so many of Ray's slots, from when all of them wait for chunks."""
     call = [sys.executable, "-m", __name__, str(folder)]
     calls = [[*call, str(workers)]] if ray else [call] * workers
