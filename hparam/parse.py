@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable
 
 from hparam.dimension import Dimension, choice, integer, linear, log, log1m
 from hparam.space import Space
 from optim.arguments import explain_arguments
+from optim.names import unknown
 
 KINDS: dict[str, Callable[..., Dimension]] = {
     "linear": linear,
@@ -51,9 +51,7 @@ def _parse_dimension(text: str, earlier: dict[str, Dimension]) -> tuple[str, Dim
 
 def _make(kind: str, arguments: list[str]) -> Dimension:
     if kind not in KINDS:
-        near = difflib.get_close_matches(kind, KINDS, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"unknown kind {kind!r}{hint} (known: {', '.join(KINDS)})")
+        raise ValueError(unknown("kind", kind, KINDS))
     if "" in arguments:
         raise ValueError(f"{kind} has an empty value in ({','.join(arguments)})")
     if kind == "choice":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import itertools
 import math
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from jaxtyping import Bool, Float
 from hparam.config_hash import config_hash
 from hparam.dimension import Dimension
 from optim.arguments import explain_arguments
+from optim.names import unknown
 
 # Beyond this many cells a finite space is treated as a continuum: nobody exhausts it.
 MAX_CELLS = 100_000
@@ -102,9 +102,7 @@ class Space:
         """Raises one line that names what does not belong to this space."""
         for name in settings:
             if name not in self.dimensions:
-                near = difflib.get_close_matches(name, self.names, n=1)
-                hint = f", did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"Space: unknown {name!r}{hint} (known: {', '.join(self.names)})")
+                raise ValueError(f"Space: {unknown('dimension', name, self.names)}")
         for name, dimension in self.dimensions.items():
             if name not in settings:
                 raise ValueError(f"Space: {name} is missing")

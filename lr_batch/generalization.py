@@ -149,7 +149,7 @@ def generalize(
     refuse_augmentation("generalize", study.workload)
     if study.batch_schedule or study.design:
         what = "batch_schedule" if study.batch_schedule else "design"
-        raise ValueError(f"generalization: {what} is of studies that lr_batch.run trains; leave it out")
+        raise ValueError(f"generalize: {what} is of studies that lr_batch.run trains; leave it out")
     if not (np.isfinite(epochs) and epochs > 0):
         raise ValueError(f"generalize: epochs must be above 0, got {epochs!r}")
     refuse_mesh("generalize", study)

@@ -44,10 +44,11 @@ def as_workload(workload: Workload | str | Callable[..., Workload], **options: A
 
     Args:
       workload: a name of `lr_batch.WORKLOADS`, a `Workload`, or a function that makes one.
-      options: arguments of the function, or of that of the name, such as `width=128`.
+      options: arguments of the function, or of that of the name, such as `width=128`; none for a `Workload`.
 
     Raises:
-      ValueError: one line: an unknown name, something else than a workload, or what the function failed with.
+      ValueError: one line: an unknown name, something else than a workload, options of one that is made already,
+        or what the function failed with.
       lr_batch.data.DataNotPrepared: where the data of a name are not on this machine.
 
     >>> as_workload("digits_mlp", width=16).name
@@ -55,7 +56,9 @@ def as_workload(workload: Workload | str | Callable[..., Workload], **options: A
     """
     if isinstance(workload, str):
         return WORKLOADS[workload](**options)
-    made: Any = _called(workload, options) if callable(workload) and _makes_one(workload) else workload
+    if options and isinstance(workload, Workload):
+        raise ValueError(f"workload: {workload.name} is made already, so it takes no {', '.join(options)}")
+    made: Any = _called(workload, options) if callable(workload) else workload
     if not isinstance(made, Workload):
         raise ValueError(
             f"workload must be a name, a Workload or a function that makes one, got {_kind(made)}"
@@ -145,10 +148,6 @@ def _check_fields(workload: Workload) -> None:
                 "workload: metrics must map names to lr_batch.Metric(init, accumulate, finish), "
                 f"{name} is {shown(metric)}"
             )
-
-
-def _makes_one(workload: Any) -> bool:
-    return callable(workload) and not isinstance(workload, Workload)
 
 
 def _kind(value: Any) -> str:

@@ -20,7 +20,7 @@ def mixup(strength: Scalar) -> Applied:
 
     Zhang et al. (2018), equation 1; one l for a micro-batch, as in the authors' code. Example i is mixed with
     its neighbour in the micro-batch, whose order is random. A micro-batch of one example has no neighbour:
-    nothing happens at batch sizes 1 to 3.
+    on a CPU nothing happens at batch sizes 1 to 4.
 
     Args:
       strength: a, parameter of the Beta distribution, in [0, inf).

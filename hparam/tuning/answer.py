@@ -10,9 +10,7 @@ import scipy.special
 from jaxtyping import Float, Int
 
 from hparam.tuning.confirm import Finalist
-from lr_batch import Estimate
-
-LEVEL = 0.9
+from lr_batch import LEVEL, Estimate
 
 
 class Answer(NamedTuple):

@@ -79,7 +79,7 @@ def test_curve(
 
 def _student(reached: Sequence[Optimum]) -> float:
     """How much farther Student's tails reach than normal ones, since few seeds tell little about their spread."""
-    df = sum(o.n_reached - 1 for o in reached)
+    df = max(1, sum(o.n_reached - 1 for o in reached))
     return float(scipy.special.stdtrit(df, scipy.special.ndtr(OUTLIER_MAX)) / OUTLIER_MAX)
 
 

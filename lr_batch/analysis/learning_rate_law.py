@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from lr_batch.analysis.best_settings import best_settings
-from lr_batch.analysis.intervals import Estimate, Estimates
+from lr_batch.analysis.intervals import LEVEL, Estimate, Estimates
 from lr_batch.analysis.law_fit import (
     PRIOR_DF,
     REJECTED,
@@ -208,7 +208,7 @@ def _misfit(law: Supported, num_points: int) -> tuple[str, ...]:
 def learning_rate_law(
     result: Result,
     *,
-    level: float = 0.9,
+    level: float = LEVEL,
     resamples: int = 400,
     seed: int = 0,
     optima: Sequence[Optimum] | None = None,
@@ -228,6 +228,8 @@ def learning_rate_law(
     """
     if RATE not in result.hparams:
         raise ValueError(f"learning_rate_law: no hyperparameter {RATE!r} in {sorted(result.hparams)}")
+    if not 0 < level < 1:
+        raise ValueError(f"learning_rate_law: level must be in (0, 1), got {level}")
     if resamples < 200:
         raise ValueError(f"learning_rate_law: resamples must be >= 200, got {resamples}")
     optima = tuple(best_settings(result, level=level) if optima is None else optima)

@@ -36,9 +36,6 @@ class LeftOut(NamedTuple):
         return Replicates(np.array([self.best]), column, np.array([[self.best + self.grid_sd]]))
 
 
-MAX_LOG_STEPS = 700.0  # exp of more is infinite
-
-
 class Optimum(NamedTuple):
     """What one batch size needs at its best setting.
 
@@ -48,7 +45,7 @@ class Optimum(NamedTuple):
         where fewer than half of the seeds reached it.
       low, high: confidence interval of `steps`; NaN where a single seed allows none. Where `steps` is None,
         `low` is a lower bound (None if every trial diverged) and `high` is None.
-      examples: steps * batch_size, or None.
+      examples: of these steps, or None.
       learning_rate: best rate with its interval, or None (not reached, or not searched).
       edge: "low" or "high" where the best rate is the first or last measured one.
       others: the best values of the hyperparameters other than the rate.
@@ -206,8 +203,7 @@ def _reached_row(
         n_seeds=len(plane.seeds),
         n_reached=int(plane.reached.sum()),
         seeds=tuple(plane.seeds.tolist()),
-        # A seed that no trial bounds from above may lie beyond every float.
-        seed_steps=tuple(np.exp(np.minimum(fit.log_steps[0], MAX_LOG_STEPS)).tolist()),
+        seed_steps=tuple(np.exp(fit.log_steps[0]).tolist()),
         spread=float(spread),
         log_steps=log_steps,
         log_rate=log_rate,

@@ -8,7 +8,7 @@ import numpy as np
 import scipy  # loads scipy.special at its first use
 from jaxtyping import Float
 
-from lr_batch.analysis.censoring import LOG_SQRT_2PI
+from lr_batch.analysis.censoring import hazard
 
 SHIFT_SD = 0.1  # spread of log best rate from one seed to another
 MISFIT = 0.1  # error of a shape, as a fraction of the log steps above its minimum: near lanes decide
@@ -125,7 +125,7 @@ def _levels(hits: _Trials, misses: _Trials, fastest: np.ndarray, sd: float) -> n
     scale = misses.inside / misses.sd_of
     for _ in range(LEVEL_STEPS):
         gap = misses.gap(levels)
-        mills = np.exp(-0.5 * gap**2 - LOG_SQRT_2PI - scipy.special.log_ndtr(-gap))
+        mills = hazard(gap)
         score = (precision * hits.sd_of * hits.gap(levels)) @ hits.of_seed + (scale * mills) @ misses.of_seed
         information = known + (scale**2 * mills * (mills - gap)) @ misses.of_seed
         step = score / np.maximum(information, 1e-9)

@@ -14,9 +14,13 @@ from optim.names import unknown
 INFO = "dataset_info.json"
 
 
+def record_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if ".array_record" in path.name)
+
+
 def fingerprint(folder: Path) -> str:
     """Changes when the records do, without reading them: their names, sizes and times."""
-    stats = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if ".array_record" in path.name]
+    stats = [(path.name, path.stat()) for path in record_files(folder)]
     return hashlib.sha256(repr([(name, s.st_size, s.st_mtime_ns) for name, s in stats]).encode()).hexdigest()
 
 

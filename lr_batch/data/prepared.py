@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import re
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from lr_batch.data.hash import hash_arrays
+from lr_batch.data.opened import fingerprint, record_files
 
 FROM_FILES = ("cifar10", "fashion_mnist", "mnist")  # what is prepared from its files as published
 FROM_TEXTS = {"lm1b": "test", "c4": "validation"}  # and the split that is held out
@@ -87,12 +87,12 @@ def load_prepared(name: str) -> Mapping[str, Images]:
         format with random access. (TFDS alone would try the network for minutes.)
     """
     folder = version_folder(name)
-    fingerprint = _fingerprint(folder)
-    cached = _read_cache(folder / CACHE_NAME, fingerprint)
+    records = fingerprint(folder)
+    cached = _read_cache(folder / CACHE_NAME, records)
     if cached is not None:
         return cached
     splits = {split: _decode(f"{name}:{folder.name}", split) for split in SPLITS}
-    _write_cache(folder / CACHE_NAME, fingerprint, splits)
+    _write_cache(folder / CACHE_NAME, records, splits)
     return splits
 
 
@@ -109,14 +109,10 @@ def version_folder(name: str) -> Path:
     place = tfds_folder() / name  # below which there may be configurations, such as c4/en
     found = (place.glob(f"{depth}*.*.*/dataset_info.json") for depth in ("", "*/"))
     prepared = [info.parent for infos in found for info in infos if VERSION.fullmatch(info.parent.name)]
-    readable = [folder for folder in prepared if _records(folder)]
+    readable = [folder for folder in prepared if record_files(folder)]
     if not readable:
         raise DataNotPrepared(name)
     return max(readable, key=lambda folder: [int(part) for part in folder.name.split(".")])
-
-
-def _records(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if ".array_record" in path.name)
 
 
 def _decode(name: str, split: str) -> Images:
@@ -136,30 +132,24 @@ def _decode(name: str, split: str) -> Images:
     return Images(images.reshape(*images.shape[:3], -1), labels)
 
 
-def _fingerprint(folder: Path) -> str:
-    """Changes when the records do, without reading them: their names, sizes and times."""
-    stats = [(path.name, path.stat()) for path in _records(folder)]
-    return hashlib.sha256(repr([(name, s.st_size, s.st_mtime_ns) for name, s in stats]).encode()).hexdigest()
-
-
-def _read_cache(path: Path, fingerprint: str) -> Mapping[str, Images] | None:
+def _read_cache(path: Path, records: str) -> Mapping[str, Images] | None:
     try:
         with np.load(path) as stored:
             splits = {split: Images(stored[f"{split}_x"], stored[f"{split}_y"]) for split in SPLITS}
-            valid = str(stored["fingerprint"]) == fingerprint and str(stored["hash"]) == hash_arrays(splits)
+            valid = str(stored["fingerprint"]) == records and str(stored["hash"]) == hash_arrays(splits)
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None  # There is none, or it is damaged: the records are the data, this is a copy.
     return splits if valid else None
 
 
-def _write_cache(path: Path, fingerprint: str, splits: Mapping[str, Images]) -> None:
+def _write_cache(path: Path, records: str, splits: Mapping[str, Images]) -> None:
     arrays = {
         f"{split}_{field}": getattr(splits[split], field) for split in SPLITS for field in Images._fields
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
-            np.savez(file, fingerprint=fingerprint, hash=hash_arrays(splits), **arrays)
+            np.savez(file, fingerprint=records, hash=hash_arrays(splits), **arrays)
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)  # A folder that may not be written to costs time, nothing else.

@@ -8,7 +8,7 @@ import jax
 
 from lr_batch.engine.memo import once_per_program
 from lr_batch.engine.products import products
-from lr_batch.lanes.micro_batch import LADDERS, rungs_of
+from lr_batch.lanes.micro_batch import LADDERS, micro_batch_of
 from lr_batch.study import Study
 
 # Held-out rows evaluated in the time in which one example is differentiated, at least. Two cores of a CPU, 64 rows at
@@ -26,14 +26,9 @@ EXPENSIVE = 250_000
 def rows_worth_a_step(study: Study, batch_size: int) -> float:
     """Held-out rows that can be evaluated in the time of one step, rather too few than too many."""
     overhead = FIXED + MOVED * _parameters_per_multiplication(study)
-    own = LADDERS[
-        "cpu"
-    ]  # also on an accelerator, where small steps cost more: a study is the same everywhere
-    group = study.workload.group
-    sizes = [rung for rung in rungs_of(group, own) if rung <= study.workload.micro_batch] or [group]
-    counts = {rung: -(-batch_size // rung) for rung in sizes}
-    rung = min(sizes, key=lambda rung: counts[rung] * (rung + own.overhead))
-    return GRADIENT * counts[rung] * (rung + overhead)
+    own = LADDERS["cpu"]  # on an accelerator too, where small steps cost more: a study is the same everywhere
+    examples = micro_batch_of(batch_size, study.workload.micro_batch, study.workload.group, own)
+    return GRADIENT * -(-batch_size // examples) * (examples + overhead)
 
 
 def is_expensive(study: Study) -> bool:

@@ -49,17 +49,18 @@ def rungs_of(group: int, own: Ladder) -> tuple[int, ...]:
     return tuple(dict.fromkeys(max(1, rung // group) * group for rung in own.rungs))
 
 
-def micro_batch_of(batch_size: int, largest: int, group: int = 1) -> int:
-    """The rung of the ladder, at most `largest` and a multiple of `group`, at which a batch costs least.
+def micro_batch_of(batch_size: int, largest: int, group: int = 1, own: Ladder | None = None) -> int:
+    """The rung of a ladder, at most `largest` and a multiple of `group`, at which a batch costs least.
 
-    A batch takes as many micro-batches as it needs; the last one is filled up with masked examples.
+    A batch takes as many micro-batches as it needs; the last one is filled up with masked examples. The ladder is
+    that of the backend in use, if it is not `own`.
 
     >>> [micro_batch_of(size, 64) for size in (1, 4, 8, 64, 1000)]
     [1, 1, 16, 64, 64]
     """
-    overhead = ladder().overhead
-    fitting = [rung for rung in rungs_of(group, ladder()) if rung <= largest] or [group]
-    return min(fitting, key=lambda rung: -(-batch_size // rung) * (rung + overhead))
+    own = own or ladder()
+    fitting = [rung for rung in rungs_of(group, own) if rung <= largest] or [group]
+    return min(fitting, key=lambda rung: -(-batch_size // rung) * (rung + own.overhead))
 
 
 def micro_batches_of(batch_sizes: Sequence[int], largest: int, group: int = 1) -> tuple[MicroBatch, ...]:

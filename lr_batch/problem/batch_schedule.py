@@ -36,7 +36,7 @@ class Phase(NamedTuple):
         return round(self.size) if self.absolute else round(self.size * batch_size)
 
     def __str__(self) -> str:
-        return f"{'' if self.absolute else 'x'}{self.size:g}@{self.start.typed}"
+        return f"{'' if self.absolute else 'x'}{self.size:.10g}@{self.start.typed}"
 
 
 class BatchSchedule(NamedTuple):

@@ -208,7 +208,7 @@ def check_schedule(
         steps = schedule.in_steps(longest, batch_size, budget)
         if share * steps["warmup"] > steps[END] - (share == 1):
             raise ValueError(
-                f"{schedule.name}: warmup must be less than {'half of ' if share == 2 else ''}{END}, which is the "
+                f"{schedule.name}: warmup must be {'at most half of' if share == 2 else 'less than'} {END}, which is the "
                 f"length of warm-up and decay together; at batch size {batch_size} they are {steps['warmup']:,.0f} "
                 f"and {steps[END]:,.0f} steps"
             )

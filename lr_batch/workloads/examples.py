@@ -16,13 +16,12 @@ from lr_batch.data.prepared import (
     load_prepared,
     version_folder,
 )
-from lr_batch.data.records import records
+from lr_batch.data.records import of_pixels, records
 from lr_batch.data.stand_in import load_stand_in
 from lr_batch.data.texts import texts
 from lr_batch.data.vocabulary import BYTES
 from lr_batch.problem.column import Column, read_whole
 
-MAX_PIXEL = 255.0
 NUM_HELD_OUT = 5_000
 BEGIN, PADDING = BYTES.begin, BYTES.padding  # what a text begins with, and what fills the rest of its row
 NUM_TOKENS = BYTES.size
@@ -120,4 +119,4 @@ def next_bytes(
 
 
 def _of_pixels(images: Images) -> Arrays:
-    return images.x.astype(np.float32) / MAX_PIXEL, images.y.astype(np.int32)
+    return of_pixels(images.x), images.y.astype(np.int32)

@@ -98,7 +98,7 @@ class Panel(NamedTuple):
       data: name of its data set.
       scales: by name; the first is meant where none is asked for.
       read: `(data, inputs, on_disk=...) -> Examples`.
-      published: which choices are the paper's, as far as FACTS and the paper's figures say.
+      published: which choices are the paper's, as far as its text and figures say.
       chosen: which are ours.
       recipe: how it is trained where nothing is said; None for a grid of rates with SGD.
       loss: `(outputs, y) -> [m]`, or of each part of an example.

@@ -48,10 +48,14 @@ def rank(outcomes: Outcomes, by: By, folders: Sequence[Path]) -> Ranking:
 
 
 def _costs(one: tuple[Result, Analysis], by: By, folder: Path) -> dict[int, float]:
-    sizes = [row.batch_size for row in one[1].optima]
+    """Of one step at each batch size; where batches grow, of a step on the way to the goal."""
+    result, optima = one[0], one[1].optima
     if by == "seconds":
         return seconds_per_step(folder)
-    return {size: float(size) if by == "examples" else 1.0 for size in sizes}
+    steps = {row.batch_size: row.steps or 1.0 for row in optima}
+    if by == "steps":
+        return dict.fromkeys(steps, 1.0)
+    return {size: result.examples(size, number) / number for size, number in steps.items()}
 
 
 def seconds_per_step(folder: Path) -> dict[int, float]:

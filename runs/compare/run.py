@@ -25,8 +25,6 @@ from runs.workers.hand_out import FolderHandOut
 
 NOBODY: Mapping[str, FolderHandOut] = MappingProxyType({})
 GRID = ("space", "batch_sizes", "seeds", "extend", "follow", "trials")
-
-
 NO_TIME = 1e-3  # seconds, for the studies after a time limit: what is stored of them is read
 
 
@@ -135,10 +133,8 @@ def opened_folders(
 ) -> tuple[Path, tuple[tuple[Result, Analysis], ...]]:
     """Where the figures go, and the outcomes of folders of `lr-batch curve`.
 
-    Studies of one optimizer are told apart by the names of their folders.
-
     Raises:
-      StudyError: they are not of one workload, goal and rule of reaching it.
+      StudyError: they are not of one workload, goal and rule of reaching it, or one is named twice.
     """
     opened = [open_folder(folder) for folder in folders]
     asked = [(one.result.workload, str(one.result.goal), one.result.reached_by) for one in opened]
@@ -148,11 +144,7 @@ def opened_folders(
                 f"compare: {folders[0]} is of {', '.join(asked[0])}; {folder} of {', '.join(this)}: only studies of one "
                 "workload, goal and rule can be compared"
             )
-    names = [one.result.optimizer for one in opened]
-    shown = [
-        name if names.count(name) == 1 else f"{name} ({Path(folder).resolve().name})"
-        for name, folder in zip(names, folders, strict=True)
-    ]
+    shown = _told_apart([one.result.optimizer for one in opened], folders)
     outcomes = tuple(
         (one.result._replace(optimizer=name), one.analysis) for name, one in zip(shown, opened, strict=True)
     )
@@ -164,6 +156,19 @@ def opened_folders(
     }
     with results(folder, "compare", about):
         return folder, outcomes
+
+
+def _told_apart(names: Sequence[str], folders: Sequence[str]) -> list[str]:
+    """Studies of one optimizer with the names of their folders, or with the paths where these are the same too."""
+    ends = [f"{name} ({Path(folder).resolve().name})" for name, folder in zip(names, folders, strict=True)]
+    shown = [
+        name if names.count(name) == 1 else end if ends.count(end) == 1 else f"{name} ({folder})"
+        for name, end, folder in zip(names, ends, folders, strict=True)
+    ]
+    for name, folder in zip(shown, folders, strict=True):
+        if shown.count(name) > 1:
+            raise StudyError(f"compare: {folder} is named twice; name each folder once")
+    return shown
 
 
 def _described(studies: Mapping[str, Study]) -> tuple[dict[str, dict[str, Any]], list[str]]:

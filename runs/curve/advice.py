@@ -136,7 +136,7 @@ def _other_batches(law: LearningRateLaw) -> str:
 def _train(result: Result, optimum: Optimum, law: LearningRateLaw | None) -> str:
     steps = optimum.estimate
     assert steps is not None  # only what reached the goal is advised
-    examples = Estimate(*(optimum.batch_size * number for number in steps))
+    examples = Estimate(*(result.examples(optimum.batch_size, number) for number in steps))
     return (
         f"Train {result.workload} with {result.optimizer} at batch size {optimum.batch_size} and "
         f"{result.rate_name} {_rate(result, optimum, law)}: {result.goal} after about {count(steps.best)}"

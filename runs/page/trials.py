@@ -9,22 +9,30 @@ from typing import Any
 
 import numpy as np
 
-from lr_batch import BUDGET, Result, steps_of_trials
+from lr_batch import BUDGET, Result
 from runs.folder import kind_of
 from runs.store import Store, StoreError
 from runs.store.database import NAME
 
 Rows = Sequence[Mapping[str, Any]]
 # Of an exported row: what stands for the row itself, or is listed once under what was run.
-LEFT_OUT = ("curve_", "version.", "config_hash", "chunk", "width", "workload", "device", "precision")
+LEFT_OUT = (
+    "curve_",
+    "version.",
+    "config_hash",
+    "chunk",
+    "width",
+    "workload",
+    "device",
+    "precision",
+    "examples",
+)
 ALWAYS = ("batch_size", "seed", "status")
 
 
 def rows_of(result: Result) -> list[dict[str, Any]]:
     """The trials of a study, each as the export would have it."""
-    full = [steps_of_trials(result.budget, int(size), result.batch_schedule) for size in result.batch_size]
-    early = (result.status == BUDGET) & (result.steps < np.array(full))
-    status = np.where(early, "outpaced", result.status)
+    status = np.where((result.status == BUDGET) & ~result.spent, "outpaced", result.status)
     hparams = {name: [_value(result, name, v) for v in vs] for name, vs in result.hparams.items()}
     return [
         {
@@ -35,6 +43,7 @@ def rows_of(result: Result) -> list[dict[str, Any]]:
             "status": str(status[i]),
             "steps_to_goal": float(result.steps_to_goal[i]),
             "steps": int(result.steps[i]),
+            "examples": result.examples(int(result.batch_size[i]), int(result.steps[i])),
             f"last {result.goal.metric}": float(curve.values[-1]) if len(curve.values) else float("nan"),
         }
         for i, curve in enumerate(result.curves)
@@ -65,7 +74,7 @@ def counts(rows: Rows) -> list[tuple[str, Any]]:
     devices = sorted({str(row["device"]) for row in rows if row.get("device")})
     trained = [row for row in rows if row.get("steps") is not None]
     steps = sum(int(row["steps"]) for row in trained)
-    examples = sum(int(row["steps"]) * int(row["batch_size"]) for row in trained)
+    examples = sum(row.get("examples", int(row["steps"]) * int(row["batch_size"])) for row in trained)
     entries: list[tuple[str, Any]] = [("devices", ", ".join(devices))] if devices else []
     entries += [("trials", len(rows)), ("seeds", listed(seeds))] if rows else []
     return entries + ([("optimizer steps", steps), ("training examples", examples)] if steps else [])

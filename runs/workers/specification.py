@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -19,20 +18,6 @@ from runs.workers.errors import Damaged, Unfit
 from runs.workers.layout import FORMAT
 
 OF_VERSION, OF_PLATFORM = ("jax", "program"), ("program",)  # parts of an identity that differ between them
-# Fields of a study that are written in a way of their own, that the chunk has, or that only a plan needs.
-APART = {
-    "workload",
-    "optimizer",
-    "regularizer",
-    "schedule",
-    "batch_sizes",
-    "space",
-    "goal",
-    "budget",
-    "slack",
-}
-ELSEWHERE = {"seeds", "lanes", "extend", "follow", "notes", "design"}
-PLAIN = sorted({field.name for field in dataclasses.fields(Study)} - APART - ELSEWHERE)
 
 
 class Sources(NamedTuple):

@@ -81,7 +81,7 @@ def test_text_form_reads_back():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("lr=logg(1e-4,1)", "space: lr: unknown kind 'logg', did you mean 'log'?"),
+        ("lr=logg(1e-4,1)", "space: lr: unknown kind 'logg'; did you mean 'log'?"),
         ("lr=log(0,1)", "space: lr: log: lower bound must be > 0, got 0"),
         ("lr=log(1,0.1)", "space: lr: log: lower bound must be below the upper one, got 1 and 0.1"),
         ("lr=log(1e-4,inf)", "space: lr: log: bounds must be finite, got 0.0001 and inf"),
@@ -123,7 +123,7 @@ def test_settings_outside_the_space_are_named():
     space = Space({"lr": log(1e-4, 1)})
     with pytest.raises(ValueError, match=r"Space: lr must be in log\(0.0001,1\), got 2"):
         space.check({"lr": np.array([0.1, 2.0])})
-    with pytest.raises(ValueError, match="unknown 'lrr', did you mean 'lr'"):
+    with pytest.raises(ValueError, match="unknown dimension 'lrr'; did you mean 'lr'"):
         space.check({"lrr": np.array([0.1])})
     with pytest.raises(ValueError, match="lr is missing"):
         space.check({})

@@ -6,6 +6,7 @@ import time
 from typing import cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from checked_study import workload_of
@@ -14,6 +15,7 @@ from tiny import tiny_study, tiny_workload
 import lr_batch
 from lr_batch import StudyError
 from lr_batch.checks.probe import Probe
+from lr_batch.checks.whole_set import check_cuts
 
 
 def test_a_study_in_order_passes_quickly_and_says_what_was_checked():
@@ -78,3 +80,23 @@ def test_slips_of_the_keyboard_are_one_line():
 def test_batches_that_are_tried_are_smaller_where_examples_are_large(shape, rows):
     x = np.broadcast_to(np.float32(0), (100, *shape))
     assert Probe(tiny_workload(train_data={"x": x, "y": np.zeros(100, np.int32)})).rows == rows
+
+
+def test_a_metric_of_the_whole_set_is_tried_in_batches_as_small(monkeypatch):
+    """All activations of such a batch lie in memory at once."""
+    monkeypatch.setattr("lr_batch.checks.probe.NUMBERS", 8)
+    seen = []
+
+    def evaluate(params, batch):
+        seen.append(len(batch["y"]))
+        return {"top": (batch["y"].astype(jnp.float32), batch["y"])}
+
+    top = lr_batch.Metric(
+        init=lambda: jnp.zeros(()),
+        accumulate=lambda state, outputs, y, weights: jnp.maximum(state, (outputs * weights).max()),
+        finish=lambda state: state,
+    )
+    x = np.zeros((100, 1), np.float32)
+    data = {"x": x, "y": np.arange(100, dtype=np.int32)}
+    workload = tiny_workload(train_data=data, eval_data=data, evaluate=evaluate, metrics={"top": top})
+    assert check_cuts(Probe(workload), "top") and set(seen) == {8}

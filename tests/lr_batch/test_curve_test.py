@@ -59,3 +59,10 @@ def test_one_slow_seed_is_named():
     assert (
         sum("seed 2 at batch size 1 " in note and "seed 2 at batch size 2 " in note for note in notes) >= 36
     )
+
+
+def test_where_one_seed_of_each_batch_size_reached_the_goal_the_test_still_has_numbers():
+    """No degree of freedom is left of the seeds' spread; it counts as one."""
+    optima = _optima(np.stack([FAULTS["3x at the largest"][0]] * 2, axis=1), grid_sd=0.04)
+    test = critical_batch_size(None, optima=[row._replace(n_reached=1) for row in optima]).test
+    assert np.isfinite([test.scatter, test.outlier, test.bend]).all()

@@ -84,5 +84,10 @@ def test_workloads_are_named_given_or_made():
         lr_batch.as_workload(lambda: 7)
 
 
+def test_options_of_a_workload_that_is_made_already_are_refused():
+    with pytest.raises(ValueError, match="workload: tiny is made already, so it takes no width"):
+        lr_batch.as_workload(tiny_workload(), width=3)
+
+
 def wrong():
     return 1 / 0

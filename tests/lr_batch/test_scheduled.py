@@ -172,7 +172,7 @@ RATE = {"learning_rate": [0.1]}
             "the values of decay_steps must have one unit, got budget and",
         ),
         ("linear", {"decay_steps": [9], "warmup": [9]}, "warmup must be less than decay_steps"),
-        ("one_cycle", {"decay_steps": [9], "warmup": [5]}, "warmup must be less than half of decay_steps"),
+        ("one_cycle", {"decay_steps": [9], "warmup": [5]}, "warmup must be at most half of decay_steps"),
         ("linear", {"decay_steps": ["50examples"], "warmup": [9]}, "at batch size 6 they are 9 and 9 steps"),
         (
             "cyclic",

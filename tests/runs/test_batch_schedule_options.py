@@ -2,8 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
 from command_line import MODEL, command
+from synthetic_study import synthetic_result
+
+from lr_batch import BatchSchedule, Result, best_settings
+from runs.compare.rank import rank
+from runs.curve.advice import advice
+from runs.curve.analysis import analyse
+from runs.page.trials import counts, rows_of
 
 SMALL = "curve my.py:workload --batch-sizes 4,8 --learning-rates 0.3,1,3 --seeds 2 --no-extend --goal loss<0.6".split()
 
@@ -38,3 +46,28 @@ def test_batches_that_grow_are_told_kept_and_counted(capsys):
 def test_a_wrong_batch_schedule_is_one_line(capsys, given):
     code, out, err = command(capsys, *SMALL, "--batch-schedule", given)
     assert (code, out) == (2, "") and err.count("\n") == 1 and "batch_schedule" in err
+
+
+@pytest.fixture
+def growing() -> Result:
+    """32 examples at each step, and 64 from step 100 on: 64 n - 3,200 of n steps."""
+    schedule = BatchSchedule.read([[100, "steps", 2.0, False]])
+    return Result(**synthetic_result((32,), s_min=200.0)._asdict() | {"batch_schedule": schedule})
+
+
+def test_the_advice_counts_the_examples_of_batches_that_grow(growing):
+    (best,) = best_settings(growing)
+    assert best.steps and best.steps > 100 and best.examples == pytest.approx(64 * best.steps - 3200)
+    assert f" steps, {best.examples:,.0f} " in advice(growing, [best], None, None)
+
+
+def test_studies_are_ranked_by_the_examples_of_batches_that_grow(growing, tmp_path):
+    outcome = analyse(growing)
+    (row,) = rank([(growing, outcome)], "examples", [tmp_path]).rows
+    assert row.cost.best == pytest.approx(outcome.optima[0].examples)
+
+
+def test_a_page_counts_the_examples_of_batches_that_grow(growing):
+    told = dict(counts(rows_of(growing)))
+    wanted = np.where(growing.steps > 100, 64 * growing.steps - 3200, 32 * growing.steps)
+    assert told["training examples"] == wanted.sum() and told["optimizer steps"] == growing.steps.sum()

@@ -9,13 +9,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from synthetic_study import synthetic_result
 
 import runs
-from lr_batch import Study
+from lr_batch import Study, StudyError
 from runs.__main__ import DONE, USAGE, main
 
 NOTEBOOK = Path(runs.__file__).parent / "recipes" / "notebooks" / "own_model_to_advice.py"
@@ -184,3 +186,15 @@ def test_time_of_a_step_is_that_of_the_chunks_over_the_steps_of_their_trials(fol
         steps = sum(row.steps for row in store.trial_rows() if row.batch_size == 64)
     found = seconds_per_step(folders[0])
     assert sorted(found) == [64, 128, 256, 512] and found[64] == pytest.approx(seconds / steps)
+
+
+def test_studies_of_one_optimizer_in_folders_of_one_name_are_told_apart(tmp_path, monkeypatch):
+    from runs.compare import run
+
+    folders = [str(tmp_path / name / "sgd") for name in ("first", "second")]
+    stored = SimpleNamespace(result=synthetic_result(), analysis=None)
+    monkeypatch.setattr(run, "open_folder", lambda folder: stored)
+    _, outcomes = run.opened_folders(folders, tmp_path / "both")
+    assert [result.optimizer for result, _ in outcomes] == [f"sgd ({folder})" for folder in folders]
+    with pytest.raises(StudyError, match="is named twice"):
+        run.opened_folders([folders[0], folders[0]], tmp_path / "twice")

@@ -34,7 +34,7 @@ def optimal(
     *,
     phases: Sequence[Phase] = CONSTANT,
 ) -> OptimalRate:
-    """Best rate at every batch size, by a grid over all stable rates that closes in three times.
+    """Best rate at every batch size, by a grid over all stable rates that closes in `ZOOMS` times.
 
     With momentum, steps jump where a dip of the loss just misses the goal: the grid is denser near the
     largest stable rate, where those dips are, and the answer is the best of the rates that were tried.
