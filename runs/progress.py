@@ -97,8 +97,12 @@ def live_on(stream: IO[str] | None) -> Generator[Live | None, None, None]:
 
 
 def panel(title: str, share: float | None, lines: Sequence[str], columns: int) -> Group:
-    """One study on a terminal: its name with a bar, and what there is to say under it."""
+    """One study on a terminal: its name with a bar, and what there is to say under it.
+
+    The first of `lines` ends in the time left and is whole; the others are cut where the terminal ends.
+    """
     from rich.console import Group
+    from rich.padding import Padding
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
@@ -109,8 +113,12 @@ def panel(title: str, share: float | None, lines: Sequence[str], columns: int) -
     head.add_row(
         Text(harmless(title), overflow="ellipsis", no_wrap=True), bar, "" if share is None else f"{share:.0%}"
     )
-    said = (Text(f"  {harmless(line)}", overflow="ellipsis", no_wrap=True) for line in lines if line)
-    return Group(head, *said)
+    said = (
+        Text(harmless(line), overflow="ellipsis", no_wrap=number > 0)
+        for number, line in enumerate(lines)
+        if line
+    )
+    return Group(head, *(Padding(text, (0, 0, 0, 2)) for text in said))
 
 
 def numbers(progress: Progress) -> dict[str, Any]:

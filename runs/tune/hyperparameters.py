@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hparam.search import FULL
 from hparam.tuning.confirm import Finalist
 from hparam.tuning.importance import comparable
 from hparam.tuning.tune import Tuning
@@ -24,7 +25,8 @@ def hyperparameters(tuning: Tuning, path: str | Path | None = None) -> Figure:
     """One panel for each hyperparameter: its value across, the loss upwards; written to `path` if given.
 
     Dots are trials of one length, triangles at the upper end those beyond it, crosses those that diverged. The answer
-    on fresh seeds is the star, settings that cannot be told from it are rings.
+    on fresh seeds is the star, settings that cannot be told from it are rings. Where these were trained for longer than
+    the dots, they are lines at their values: their losses have no place among the dots'.
     """
     space = tuning.plan.space
     columns, rows = min(len(space), IN_A_ROW), -(-len(space) // IN_A_ROW)
@@ -49,14 +51,31 @@ def hyperparameters(tuning: Tuning, path: str | Path | None = None) -> Figure:
             width=(each - 0.5) / width,
             height=(HEIGHT - 0.95) / height,
         )
-        _panel(axes, tuning, i, points[:, i], loss, name if column == 0 else "")
+        marked = _confirmed(tuning)
+        if steps not in (FULL, tuning.plan.study.max_steps):
+            _at_values(axes, tuning, i, marked)
+            marked = []
+        _panel(axes, tuning, i, points[:, i], loss, marked, name if column == 0 else "")
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False, fontsize=style.SMALL)
     return style.save(figure, path)
 
 
-def _panel(axes: Axes, tuning: Tuning, index: int, at: np.ndarray, loss: np.ndarray, name: str) -> None:
-    marked = _confirmed(tuning)
+Marked = list[tuple[Finalist, dict[str, Any]]]
+
+
+def _at_values(axes: Axes, tuning: Tuning, index: int, marked: Marked) -> None:
+    """Upright lines, whatever the loss: the answer's whole, the others' dotted."""
+    for number, (finalist, _) in reversed([*enumerate(marked)]):
+        look = {"linestyle": ":", "linewidth": 1.0} if number else {"linewidth": 1.6}
+        labels = {0: "the answer, trained for longer", 1: "as good"}
+        at = _place(tuning, finalist, index)
+        axes.axvline(at, color=style.VERMILION, zorder=1, label=labels.get(number), **look)
+
+
+def _panel(
+    axes: Axes, tuning: Tuning, index: int, at: np.ndarray, loss: np.ndarray, marked: Marked, name: str
+) -> None:
     heights = [finalist.mean for finalist, _ in marked if finalist.mean is not None]
     alive = np.isfinite(loss)
     ceiling = loss_axis(axes, name, loss[alive], heights)
@@ -72,7 +91,7 @@ def _panel(axes: Axes, tuning: Tuning, index: int, at: np.ndarray, loss: np.ndar
     unit_axis(axes.xaxis, tuning, index)
 
 
-def _confirmed(tuning: Tuning) -> list[tuple[Finalist, dict[str, Any]]]:
+def _confirmed(tuning: Tuning) -> Marked:
     """The answer and what cannot be told from it, with their looks; of the latter the first has the label."""
     found = tuning.answer
     if found is None or found.reaches is None:

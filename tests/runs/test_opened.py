@@ -21,6 +21,7 @@ from lr_batch import Study, StudyError
 from runs.__main__ import DONE, USAGE, main
 
 NOTEBOOK = Path(runs.__file__).parent / "recipes" / "notebooks" / "own_model_to_advice.py"
+README = Path(runs.__file__).parents[1] / "README.md"
 COMMAND = "curve digits_mlp --batch-sizes 64:512:x2 --learning-rates 0.1:2:4 --no-extend".split()
 
 
@@ -57,6 +58,17 @@ def test_two_studies_are_drawn_into_one_figure_of_the_users(folders, tmp_path):
         steps = [row.steps for row in opened.analysis.optima]
         np.testing.assert_array_equal(axes.containers[0].lines[0].get_ydata(), steps)
     assert figure.axes == list(grid.ravel()) and not figure.legends and not figure.texts
+
+
+def test_the_readme_draws_two_studies_into_one_figure(folders, tmp_path, monkeypatch):
+    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    (block,) = (block for block in blocks if "plt.subplots" in block)
+    for name, folder in zip(("DIR-2", "DIR"), folders[::-1], strict=True):
+        block = block.replace(f"lr-batch-results/{name}", str(folder))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    exec(block, {})
+    assert (tmp_path / "both.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_what_an_own_figure_shows_is_what_the_figure_shows(folders):

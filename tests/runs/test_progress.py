@@ -5,10 +5,11 @@ import math
 import re
 
 import pytest
+from rich.console import Console
 
 from lr_batch import Best, Progress
 from runs import progress
-from runs.progress import ProgressLine, describe, describe_best
+from runs.progress import ProgressLine, describe, describe_best, panel
 
 HALF = Progress(
     chunks_done=5,
@@ -163,3 +164,14 @@ def test_without_a_terminal_the_best_is_said_where_it_has_changed(monkeypatch):
         "best so far, at batch 16: loss 0.312",
         "best so far, at batch 1024: 32 steps, 64: 812 steps, 16: loss 0.312",
     ]
+
+
+def test_who_watches_on_a_narrow_terminal_is_told_the_time_left():
+    """What a run has said is for any width; the best so far is cut."""
+    console = Console(file=io.StringIO(), width=60)
+    best = "best so far, at batch " + ", ".join(f"{2**power}: 812 steps" for power in range(10))
+    console.print(panel("study", 0.25, (describe(HALF), best), 58))
+    head, *lines = console.file.getvalue().splitlines()
+    assert head.startswith("study") and head.endswith("25%")
+    assert " ".join(map(str.strip, lines[:-1])) == describe(HALF) and len(lines) == 3
+    assert lines[-1].endswith("…") and all(line.startswith("  ") for line in lines)

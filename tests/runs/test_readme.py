@@ -99,7 +99,7 @@ def test_own_model_and_own_optimizer(folder):
     """The README's command, on a quarter of its batch sizes and rates."""
     line = next(line for line in CONSOLE if "my_model.py" in line)
     arguments = shlex.split(line)[1:]
-    small = {"1:64:x2": "4:64:x4", "1e-3:1:12": "0.01:1:4"}
+    small = {"8:512:x2": "16:256:x4", "0.01:10:12": "0.1:3:4"}
     arguments = [small.get(argument, argument) for argument in arguments]
     command = [
         sys.executable,
@@ -114,7 +114,7 @@ def test_own_model_and_own_optimizer(folder):
     ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment(), timeout=280)
     assert done.returncode == 0, done.stderr
-    assert "wine with make" in done.stdout and (folder / "out" / "steps_to_goal.png").exists()
+    assert "my_digits with make" in done.stdout and (folder / "out" / "steps_to_goal.png").exists()
 
 
 @pytest.mark.slow

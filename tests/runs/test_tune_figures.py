@@ -1,11 +1,17 @@
 """Figures of a search: round ticks, and nothing that matters off the axis."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from hparam import Space
 from hparam.dimension import choice, integer, linear, log, log1m
+from hparam.search import Segment
+from hparam.tuning.confirm import Finalist
 from runs.plots import style
 from runs.tune.figures import loss_axis, unit_ticks
+from runs.tune.hyperparameters import hyperparameters
 
 
 @pytest.mark.parametrize(
@@ -43,3 +49,26 @@ def test_the_winner_on_fresh_seeds_lies_on_the_axis(lowest):
             high
         )
         assert axes.get_ylim()[1] < 40
+
+
+@pytest.mark.parametrize(("steps", "longer"), [(0, False), (900, False), (100, True)])
+def test_the_answer_has_a_height_only_among_trials_of_its_length(steps, longer, monkeypatch):
+    """The search's own trials that end early have other losses than the answer, which is trained to the end."""
+    space = Space({"learning_rate": log(1e-3, 1.0)})
+    told = [Segment((rate,), steps=steps, loss=loss) for rate, loss in ((0.01, 0.9), (0.1, 0.5), (0.5, 0.7))]
+    best = [Finalist({"learning_rate": rate}, 0.5, np.array([0.2, 0.22])) for rate in (0.1, 0.3)]
+    study = SimpleNamespace(
+        workload=SimpleNamespace(name="w"), optimizer_name="sgd", batch_sizes=(8,), max_steps=900
+    )
+    plan = SimpleNamespace(space=space, study=study, search="asha", loss_name_at="loss at {}".format)
+    answer = SimpleNamespace(setting=best[0].setting, reaches=(0.21, 0.2, 0.22), as_good=best[1:])
+    state = SimpleNamespace(told=told)
+    monkeypatch.setattr("runs.tune.hyperparameters.comparable", lambda plan, told: (steps, told))
+    axes = hyperparameters(SimpleNamespace(plan=plan, state=state, answer=answer, finalists=best)).axes[0]
+    labels = axes.get_legend_handles_labels()[1]
+    assert (
+        ("the answer, trained for longer" in labels) == longer == ("the answer, on fresh seeds" not in labels)
+    )
+    places = [line.get_xdata()[0] for line in axes.lines]
+    assert places == (pytest.approx([np.log10(300) / 3, 2 / 3]) if longer else [])
+    assert (axes.get_ylim()[0] < 0.2) != longer
