@@ -8,8 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from hparam.asking import Asking, side_by_side
 from hparam.dimension import Dimension
 from hparam.grid import affordable_levels, grid_cells
+from hparam.lineages import population_design
 from hparam.registry import SEARCHES
 from hparam.rungs import go_on
 from hparam.search import FRESH, Key, Proposal, Search, Segment, to_proposal
@@ -50,14 +52,21 @@ def search_design(
     costs up to half as much again as going on would. A bracket that is begun is trained as a whole, so that there may
     be more than `trials`; where these are too few to fill all rungs, the best of the highest one goes on to the budget.
 
+    Population based training changes the settings of a trial while it is trained, at a half of the budget, a quarter, and
+    so on down to its `interval`; a trial is then a setting with all its changes (`lr_batch.problem.changes`), trained
+    with every seed. There are `trials` members, in populations of `size`; those that diverge are replaced by changed
+    copies of better ones, and no others are asked for. Once the best member has got to the goal nothing is exchanged any
+    more.
+
     Args:
       space: what is searched; numbers or choices between numbers.
-      search: a name of `hparam.SEARCHES`; not `population`, whose trials have no one setting.
+      search: a name of `hparam.SEARCHES`.
       trials: feasible settings at each batch size, from 1 to a million.
       seed: of the draws, from 0 to two million.
       ask: settings that a search which adapts proposes at a time.
       options: of the strategy, such as `{"levels": 4}`; `min_steps`, of the first rung, is a number of steps or a
-        `lr_batch.Length`: a part of the budget, or examples, with fewer steps at larger batches.
+        `lr_batch.Length`: a part of the budget, or examples, with fewer steps at larger batches; `interval`, of the first
+        exchange of a population, is a part of the budget.
 
     Raises:
       ValueError: one line naming what is wrong.
@@ -75,6 +84,9 @@ def search_design(
     options = {} if options is None else options
     _check(search, trials, seed, ask, options)
     strategy = SEARCHES[search]
+    axes = {name: axis_of(name, dimension) for name, dimension in space.dimensions.items()}
+    if strategy.changes:
+        return population_design(search, space, axes, trials=trials, seed=seed, options=options)
 
     def make(batch_size: int, budget: int) -> Search:
         lengths = {"max_steps": budget, FIRST_RUNG: max(1, round(budget / RUNGS))}
@@ -84,22 +96,18 @@ def search_design(
     make(1, 1_000_000)  # says what is wrong
     trials = min(trials, _num_cells(space, search, trials, options) or trials)
     details = {"seed": seed, "options": {name: str(value) for name, value in options.items()}}
-    axes = {name: axis_of(name, dimension) for name, dimension in space.dimensions.items()}
     if strategy.adapts:
         details["ask"] = ask
     at_once = ask if strategy.adapts else trials
 
+    def asking(size: int, budget: int) -> Asking:
+        key = jax.random.key(seed)
+        one = _Asking(make(size, budget), space, budget, key, trials, brackets=strategy.brackets)
+        while row := one.ask(at_once):
+            one.tell((yield row))
+
     def rounds(budgets: Mapping[int, int]) -> Rounds:
-        asking = {
-            size: _Asking(
-                make(size, budget), space, budget, jax.random.key(seed), trials, brackets=strategy.brackets
-            )
-            for size, budget in budgets.items()
-        }
-        while wanted := {size: row for size, one in asking.items() if (row := one.ask(at_once))}:
-            told = yield wanted
-            for size in wanted:
-                asking[size].tell(told[size])
+        return side_by_side({size: asking(size, budget) for size, budget in budgets.items()})
 
     return Design(Searched(search, axes, trials, details), rounds)
 
@@ -209,11 +217,7 @@ def _check(search: str, trials: int, seed: int, ask: int, options: Mapping[str, 
         raise ValueError(f"search: must be a name of hparam.SEARCHES, got {shown(search)}")
     if not isinstance(options, Mapping):
         raise ValueError(f"search: options must be a mapping from names, got {shown(options)}")
-    if SEARCHES[search].changes:
-        raise ValueError(
-            f"search: {search} changes the hyperparameters of a trial while it is trained, so that its steps to the goal "
-            f"belong to no setting and no curve can be drawn; take asha, or lr-batch tune --search {search}"
-        )
+    SEARCHES[search]  # says which names there are
     if "max_steps" in options:
         raise ValueError("search: max_steps is the budget of the study at each batch size; leave it out")
     bounds = {"trials": (trials, 1, 1_000_000), "seed": (seed, 0, 2_000_000), "ask": (ask, 1, 100_000)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 
@@ -41,6 +43,24 @@ def population(
       ValueError: one line, if an argument is out of its range.
     """
     _check(size, interval, max_steps, truncation, step=step, resample=resample)
+    exchanges = range(interval, max_steps, interval)
+    return exchanging(
+        space, exchanges, max_steps, size=size, truncation=truncation, step=step, resample=resample
+    )
+
+
+def exchanging(
+    space: Space,
+    exchanges: Sequence[int],
+    max_steps: int,
+    *,
+    size: int,
+    truncation: float,
+    step: float,
+    resample: float,
+) -> Search:
+    """The same with exchanges at any ascending steps below `max_steps`, or none."""
+    ends = (*exchanges, max_steps)
     worst = max(1, int(size * truncation))
     # At least one cell, or a whole number would never move; a choice is only drawn anew.
     dimensions = space.dimensions.values()
@@ -50,12 +70,12 @@ def population(
         """The last generation that can be told from what is known, asked or not."""
         generation: list[Segment] = []
         alive = size
-        for steps in range(interval, max_steps, interval):
+        for steps, until in zip(ends[:-1], ends[1:], strict=True):
             ranked = finished(members, steps, alive)
             if ranked is None or not np.isfinite(ranked[0][1].known_loss):
                 break
             rng = generator(jax.random.fold_in(key, cohort), steps)
-            generation = next_generation(ranked, min(steps + interval, max_steps), rng)
+            generation = next_generation(ranked, until, rng)
             alive = len(generation)
         return generation
 
@@ -82,7 +102,7 @@ def population(
             key,
             state,
             n,
-            first_rung=lambda cohort: (size, interval),
+            first_rung=lambda cohort: (size, ends[0]),
             ready=lambda cohort, members: ready(key, cohort, members),
         )
 

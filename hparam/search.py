@@ -149,7 +149,7 @@ def make_search(space: Space, plan: Callable[[Key, State, int], Wanted]) -> Sear
     def tell(state, proposal, losses):
         losses = _checked_losses(losses, len(proposal))
         space.check(proposal.settings)
-        told = [s._replace(loss=loss) for s, loss in zip(_segments(proposal), losses.tolist(), strict=True)]
+        told = [s._replace(loss=loss) for s, loss in zip(segments_of(proposal), losses.tolist(), strict=True)]
         _check_retold(space, state, proposal.id, told)
         return _merge(state, proposal.id, told)
 
@@ -208,7 +208,8 @@ def mean_losses(space: Space, state: State) -> dict[tuple[float, ...], float]:
     return {same[0].setting: float(np.mean([s.known_loss for s in same])) for same in losses.values()}
 
 
-def _segments(proposal: Proposal) -> list[Segment]:
+def segments_of(proposal: Proposal) -> list[Segment]:
+    """The rows of a proposal."""
     columns = (proposal.repeat, proposal.start, proposal.steps, proposal.continues, proposal.label)
     return [
         Segment(setting, *map(int, fields))

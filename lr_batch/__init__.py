@@ -18,6 +18,7 @@ from lr_batch.analysis.goals import CriticalAtGoal, at_goal, critical_by_goal
 from lr_batch.analysis.held_out_sizes import HeldOutSize, held_out_sizes
 from lr_batch.analysis.intervals import LEVEL, Estimate, estimate, holm
 from lr_batch.analysis.learning_rate_law import LearningRateLaw, learning_rate_law
+from lr_batch.analysis.lineages import Piece, pieces
 from lr_batch.analysis.measured_curve import Slope
 from lr_batch.analysis.optimum import Optimum
 from lr_batch.analysis.quadratic_curve import QuadraticCurve, quadratic_curve
@@ -39,6 +40,7 @@ from lr_batch.noise.scale import NoiseScale, gradient_noise_scale
 from lr_batch.noise.training import NoisePoint, TrainingNoise, noise_along_training
 from lr_batch.problem.augmentation import Augmentation
 from lr_batch.problem.batch_schedule import BatchSchedule, steps_of_trials
+from lr_batch.problem.changes import Changes
 from lr_batch.problem.from_arrays import from_arrays
 from lr_batch.problem.lengths import Length, parse_length, steps_within
 from lr_batch.problem.regularized import RegularizedOptimizer
@@ -73,6 +75,7 @@ __all__ = [
     "BestOfTrials",
     "BestStrength",
     "CHOICE",
+    "Changes",
     "ChunkStore",
     "Cluster",
     "ClusterPlan",
@@ -94,6 +97,7 @@ __all__ = [
     "NoiseScale",
     "NormScales",
     "Optimum",
+    "Piece",
     "PlannedRow",
     "Programs",
     "Proposal",
@@ -140,6 +144,7 @@ __all__ = [
     "norm_scales",
     "num_examples",
     "parse_length",
+    "pieces",
     "planned_chunks",
     "propose_goal",
     "quadratic_curve",

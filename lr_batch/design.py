@@ -71,24 +71,39 @@ class Searched(NamedTuple):
       trials: feasible settings that are wanted at each batch size; one that diverged with half of the seeds or more is
         not feasible.
       details: what else decides which settings are proposed, JSON-like: the seed of the draws, options.
+      changes: parts of the budget at which a search changes what it searched while a trial is trained, ascending; see
+        `lr_batch.problem.changes`.
     """
 
     search: str
     axes: Mapping[str, Axis]
     trials: int
     details: Mapping[str, Any] = {}
+    changes: tuple[float, ...] = ()
 
     @property
     def described(self) -> dict[str, Any]:
         """JSON-like; `read` is the inverse. The number of trials stands apart: asked for more, a search goes on."""
         axes = {name: [axis.scale, *axis.values] for name, axis in self.axes.items()}
-        return {"name": self.search, "axes": axes, **self.details}
+        changes = {"changes": list(self.changes)} if self.changes else {}
+        return {"name": self.search, "axes": axes, **changes, **self.details}
+
+    def exchanges(self, budget: int) -> dict[int, int]:
+        """The steps of a budget at which settings change, ascending, each with the number of changes made then."""
+        steps = {step_of(share, budget): number for number, share in enumerate(self.changes, 1)}
+        return {step: number for step, number in steps.items() if 0 < step < budget}
 
     @classmethod
     def read(cls, described: Mapping[str, Any], trials: int) -> Searched:
-        details = {name: value for name, value in described.items() if name not in ("name", "axes")}
+        own = ("name", "axes", "changes")
+        details = {name: value for name, value in described.items() if name not in own}
         axes = {name: Axis(scale, tuple(values)) for name, (scale, *values) in described["axes"].items()}
-        return cls(described["name"], axes, trials, details)
+        return cls(described["name"], axes, trials, details, tuple(described.get("changes", ())))
+
+
+def step_of(share: float, budget: int) -> int:
+    """The first step of what begins at a part of the budget."""
+    return round(share * budget)
 
 
 class Design(NamedTuple):

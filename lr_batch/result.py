@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float, Int
 
 from lr_batch.design import Searched
 from lr_batch.problem.batch_schedule import BatchSchedule, steps_of_trials
+from lr_batch.problem.changes import CHANGE, plain_space
+from lr_batch.problem.lengths import BUDGET as SHARE_OF_BUDGET
 from lr_batch.problem.lengths import Length
 from lr_batch.problem.reaching import reached_by
 from lr_batch.problem.scheduled import Schedule
@@ -203,9 +205,22 @@ class Result(NamedTuple):
         """What the learning rate of `hparams` is."""
         return "peak learning rate" if self.schedule else "learning rate"
 
+    @property
+    def has_rate(self) -> bool:
+        """Whether a trial has one learning rate, or one peak of it: not where a search changes settings on the way."""
+        return "learning_rate" in self.hparams and not (self.searched and self.searched.changes)
+
+    @property
+    def plain_names(self) -> tuple[str, ...]:
+        """Names of the hyperparameters, without those that they have after changes."""
+        return tuple(plain_space(self.hparams))
+
     def words(self, name: str, value: float) -> str:
         """The value of a hyperparameter, for people."""
-        length = self.schedule.length(name, value) if self.schedule else None
+        plain, _, number = name.partition(".")
+        if plain == CHANGE and number:
+            return str(Length(value, SHARE_OF_BUDGET))
+        length = self.schedule.length(plain, value) if self.schedule else None
         if length is None:
             return f"{value:.4g}" if self.searched else f"{value:g}"
         return str(length._replace(value=float(f"{length.value:.4g}")) if self.searched else length)

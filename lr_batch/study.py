@@ -26,6 +26,14 @@ from lr_batch.fields import (
 from lr_batch.grid import in_float32, product
 from lr_batch.problem.augmentation import Augmentation, augmented
 from lr_batch.problem.batch_schedule import BatchSchedule, read_batch_schedule, steps_of_trials
+from lr_batch.problem.changes import (
+    Changes,
+    ChangingOptimizer,
+    changes_of,
+    check_changes,
+    plain_space,
+    with_changes,
+)
 from lr_batch.problem.column import is_streamed
 from lr_batch.problem.evaluation_share import read_growth, read_share
 from lr_batch.problem.goal import parse_goal
@@ -170,11 +178,12 @@ class Study:
         put("design", check_design(design))
         read, listed = read_schedule(schedule, self._listed(space), examples)
         put("schedule", read)
-        check_names(self.optimizer, self.regularizer, read, listed)
+        check_names(self.optimizer, self.regularizer, read, plain_space(listed))
         axes, repeated_values = read_space(listed)
         put("batch_sizes", sizes)
         check_groups(self.trained_batch_sizes, own)
-        put("space", axes)
+        searched = self.design.searched if self.design else None
+        put("space", with_changes(axes, list(searched.axes), searched.changes) if searched else axes)
         put("notes", about_repeated(again, repeated_values))
         put("evaluation_growth", read_growth(evaluation_growth, reached))
         put("evaluation_share", read_share(evaluation_share, own, self.goal, RULES[reached]))
@@ -195,22 +204,39 @@ class Study:
         return f", {self.schedule.name} schedule" if self.schedule else ""
 
     @property
-    def lane_optimizer(self) -> optim.Optimizer | RegularizedOptimizer | ScheduledOptimizer:
-        """What a lane is built from: the optimizer, with regularizer and schedule around it if there are any."""
+    def lane_optimizer(
+        self,
+    ) -> optim.Optimizer | RegularizedOptimizer | ScheduledOptimizer | ChangingOptimizer:
+        """What a lane is built from: the optimizer, with regularizer, schedule and changes around it if there are any."""
         regularizer, schedule = self.regularizer, self.schedule
         inner = RegularizedOptimizer(self.optimizer, regularizer) if regularizer else self.optimizer
-        return ScheduledOptimizer(inner, schedule) if schedule else inner
+        inner = ScheduledOptimizer(inner, schedule) if schedule else inner
+        return ChangingOptimizer(inner, self.changes) if self.changes else inner
+
+    @property
+    def changes(self) -> Changes | None:
+        """Which hyperparameters change within a trial; None where settings stay."""
+        return changes_of(self.space)
 
     def as_trained(
         self, settings: Iterable[Mapping[str, float]], batch_size: int, budget: int | None = None
     ) -> list[Mapping[str, float]]:
-        """Settings as lanes read them: lengths of the schedule in steps, at a budget that may be another one."""
-        if not self.schedule:
-            return list(settings)
+        """Settings as lanes read them: lengths of the schedule and changes in steps, at a budget that may be another
+        one."""
         budget = self.steps_at(batch_size) if budget is None else budget
+        convert = lambda setting: self._with_lengths(setting, batch_size, budget)
+        if (changes := self.changes) is None:
+            return list(map(convert, settings))
+        return [changes.in_steps(setting, budget, convert) for setting in settings]
+
+    def _with_lengths(
+        self, setting: Mapping[str, float], batch_size: int, budget: int
+    ) -> Mapping[str, float]:
+        if not self.schedule:
+            return setting
         growing = self.batch_schedule
         steps = (lambda examples: growing.steps(batch_size, self.budget, examples)) if growing else None
-        return [self.schedule.in_steps(setting, batch_size, budget, steps) for setting in settings]
+        return self.schedule.in_steps(setting, batch_size, budget, steps)
 
     @property
     def streamed(self) -> bool:
@@ -283,11 +309,21 @@ class Study:
     def _listed(self, space: Mapping[str, Any] | None) -> Mapping[str, Any]:
         if space is None:
             space = {**self.optimizer.space, **(self.regularizer.space if self.regularizer else {})}
-        return with_ranges(space, self.design.searched.axes) if self.design else space
+        if not self.design:
+            return space
+        searched = self.design.searched
+        own = plain_space(space) if searched.changes and isinstance(space, Mapping) else space
+        return with_ranges(own, searched.axes)
 
     def _check_settings(self) -> None:
         steps = {size: self.steps_at(size) for size in self.batch_sizes}
-        check_space(self.optimizer, self.regularizer, self.schedule, self.space, steps)
+        changes = self.changes
+        for piece in (
+            [changes.piece(self.space, k) for k in range(changes.number + 1)] if changes else [self.space]
+        ):
+            check_space(self.optimizer, self.regularizer, self.schedule, piece, steps)
+        if changes:
+            check_changes(changes, self.space)
         if self.regularizer:
             check_regularizer(self.regularizer, self.optimizer, self.workload)
         check_shapes("study", self.workload, self.goal)

@@ -29,7 +29,8 @@ class BestOfTrials(NamedTuple):
       batch_size: examples per step.
       feasible, infeasible: settings; one that diverged with half of the seeds or more is not feasible.
       steps: of the fastest feasible setting, chosen for each seed, geometric mean over seeds; None where half of the
-        seeds or more reached the goal with none. The interval is a bootstrap over settings and seeds.
+        seeds or more reached the goal with none. The interval is a bootstrap over settings and seeds; over seeds alone
+        where settings change while they are trained.
       optimism: how many times as many steps the chosen setting needs with the other seeds, at least: a trial that the
         race ended counts as long as it was trained. None with a single seed.
     """
@@ -72,7 +73,9 @@ def _at(result: Result, size: int, level: float, resamples: int, rng: np.random.
     if not len(feasible) or not np.isfinite(np.median(known.min(1))):
         return BestOfTrials(size, *counts, None, None)
     num_seeds, num = known.shape
-    columns = rng.integers(num, size=(resamples, num))
+    changes = result.searched and result.searched.changes
+    # Members that descend from each other are not drawn: a bootstrap over them would say nothing.
+    columns = np.tile(np.arange(num), (resamples, 1)) if changes else rng.integers(num, size=(resamples, num))
     by = rng.integers(num_seeds, size=(resamples, num_seeds))
     best, regret = _chosen(known, spent, np.arange(num)[None], np.arange(num_seeds)[None])
     bests, regrets = _chosen(known, spent, columns, by)

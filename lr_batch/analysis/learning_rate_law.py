@@ -230,6 +230,10 @@ def learning_rate_law(
         raise ValueError(f"learning_rate_law: no hyperparameter {RATE!r} in {sorted(result.hparams)}")
     if not 0 < level < 1:
         raise ValueError(f"learning_rate_law: level must be in (0, 1), got {level}")
+    if not result.has_rate:
+        raise ValueError(
+            "learning_rate_law: the search changes settings while they are trained: none has one rate"
+        )
     if resamples < 200:
         raise ValueError(f"learning_rate_law: resamples must be >= 200, got {resamples}")
     optima = tuple(best_settings(result, level=level) if optima is None else optima)

@@ -59,6 +59,8 @@ class Optimum(NamedTuple):
       edges: name -> "low" or "high" of every searched range at whose end the best setting lies; of a grid, of every
         further hyperparameter that has several values.
       searched: whether a search proposed the settings; else they are a grid.
+      lineage: where a search changes settings while they are trained, all that the member that was fastest with the most
+        seeds had; there is no best rate then. See `lr_batch.pieces`.
     """
 
     batch_size: int
@@ -80,6 +82,7 @@ class Optimum(NamedTuple):
     log_effective_rate: LeftOut = LeftOut()
     edges: Mapping[str, str] = {}
     searched: bool = False
+    lineage: Mapping[str, float] = {}
 
     @property
     def estimate(self) -> Estimate | None:

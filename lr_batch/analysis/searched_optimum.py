@@ -22,7 +22,7 @@ MOMENTUM = "momentum"
 END, SURE = 0.02, 0.6
 
 
-class _Size(NamedTuple):
+class TrialsAt(NamedTuple):
     """Trials of one batch size; `settings` are the columns of all hyperparameters, one row for each setting."""
 
     batch_size: int
@@ -41,7 +41,7 @@ def searched_settings(result: Result, *, level: float = LEVEL) -> tuple[Optimum,
     """Best setting, and steps to the goal there, at every batch size, ascending; see `best_settings`."""
     assert result.searched
     axes = result.searched.axes
-    sizes = [_size(result, size) for size in np.unique(result.batch_size).tolist()]
+    sizes = [trials_at(result, size) for size in np.unique(result.batch_size).tolist()]
     kept = [size for size in sizes if 2 * size.heard.sum() >= len(size.seeds)]
     everyone = sorted({int(seed) for size in sizes for seed in size.seeds})
     surfaces = fit_surfaces(
@@ -58,13 +58,14 @@ def searched_settings(result: Result, *, level: float = LEVEL) -> tuple[Optimum,
     )
 
 
-def _size(result: Result, batch_size: int) -> _Size:
+def trials_at(result: Result, batch_size: int) -> TrialsAt:
+    """The trials of a search at one batch size, seeds by settings."""
     rows = np.flatnonzero(result.batch_size == batch_size)
     table = np.stack([column[rows] for column in result.hparams.values()], axis=1)
     settings, at = np.unique(table, axis=0, return_inverse=True)
     seeds, log_steps, log_bound = seeds_by_settings(result, rows, at.ravel(), len(settings))
     columns = dict(zip(result.hparams, settings.T, strict=True))
-    return _Size(
+    return TrialsAt(
         batch_size,
         columns,
         seeds,
@@ -73,7 +74,7 @@ def _size(result: Result, batch_size: int) -> _Size:
     )
 
 
-def _lanes(size: _Size, axes: Mapping[str, Axis]) -> Lanes:
+def _lanes(size: TrialsAt, axes: Mapping[str, Axis]) -> Lanes:
     """The seeds that reached the goal somewhere."""
     others = [axis.to_unit(size.settings[name]) for name, axis in axes.items() if name != RATE]
     places = np.stack(others, axis=1) if others else np.zeros((len(size.settings[RATE]), 0))
@@ -87,14 +88,14 @@ def _log_gain(momentum: np.ndarray | None) -> np.ndarray | float:
     return 0.0 if momentum is None else -np.log1p(-momentum)
 
 
-def _fastest(size: _Size) -> dict[str, float]:
+def _fastest(size: TrialsAt) -> dict[str, float]:
     """The setting that reached the goal soonest with the most seeds, or the first where none did; without its rate."""
     steps = np.where(np.isnan(size.cells.log_steps), np.inf, size.cells.log_steps)
     best = int(np.lexsort((steps.min(0), np.median(steps, axis=0)))[0])
     return {name: float(column[best]) for name, column in size.settings.items() if name != RATE}
 
 
-def _best_values(size: _Size, surface: Posterior, axes: Mapping[str, Axis]) -> dict[str, np.ndarray]:
+def _best_values(size: TrialsAt, surface: Posterior, axes: Mapping[str, Axis]) -> dict[str, np.ndarray]:
     """Value of every searched hyperparameter at the best setting of each model."""
     places = surface.models.best_others.T
     names = [name for name in axes if name != RATE]
@@ -103,7 +104,7 @@ def _best_values(size: _Size, surface: Posterior, axes: Mapping[str, Axis]) -> d
     return values | {RATE: np.exp(surface.models.best_log_rate - _log_gain(momentum))}
 
 
-def _fit(size: _Size, surface: Posterior, axes: Mapping[str, Axis]) -> RateFit:
+def _fit(size: TrialsAt, surface: Posterior, axes: Mapping[str, Axis]) -> RateFit:
     """The posterior of one batch size as a fit over its seeds; those that reached nothing have no level."""
     weights, levels = surface.weights, surface.costs.levels
     log_rates = np.log(_best_values(size, surface, axes)[RATE])
@@ -115,7 +116,7 @@ def _fit(size: _Size, surface: Posterior, axes: Mapping[str, Axis]) -> RateFit:
 
 
 def _row(
-    size: _Size,
+    size: TrialsAt,
     surface: Posterior,
     fit: RateFit,
     spread: float,
@@ -160,7 +161,7 @@ def _effective(surface: Posterior) -> LeftOut:
     )
 
 
-def _others(size: _Size, surface: Posterior, axes: Mapping[str, Axis]) -> dict[str, float]:
+def _others(size: TrialsAt, surface: Posterior, axes: Mapping[str, Axis]) -> dict[str, float]:
     """Best values of everything but the rate: the mean place of the models on its axis, or what all settings share."""
     searched = [name for name in axes if name != RATE]
     places = surface.weights[:1] @ surface.models.best_others

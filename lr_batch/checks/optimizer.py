@@ -17,6 +17,7 @@ from lr_batch.checks.not_built import cannot_be_built
 from lr_batch.checks.probe import OncePerShapes, nudged
 from lr_batch.errors import StudyError
 from lr_batch.lanes.lane import Draw, make_lane
+from lr_batch.problem.changes import plain_space
 from lr_batch.problem.depends import batched_leaves
 from lr_batch.problem.workload import PyTree, num_examples
 from lr_batch.study import Study
@@ -39,7 +40,8 @@ def check_optimizer(study: Study) -> list[str]:
     """
     own = set(study.regularizer.hparams) if study.regularizer else set()
     of_schedule = study.schedule.parameters if study.schedule else ()  # they reach whatever the rate reaches
-    names = [name for name in study.space if name not in own and name not in of_schedule]
+    space = plain_space(study.space)  # what changes within a trial is read as its first value is
+    names = [name for name in space if name not in own and name not in of_schedule]
     params = jax.eval_shape(study.workload.init, jax.random.key(0))
     toy = Toy(study, names, params)
     toy.check_shapes()
@@ -47,20 +49,28 @@ def check_optimizer(study: Study) -> list[str]:
         toy.check_pure()
     unread = [name for name in names if not toy.reaches(name)]
     if not (study.regularizer and study.regularizer.stop):  # such a rule ends training and changes no step
-        unread += [name for name in study.space if name in own and not _reaches_lane(study, name)]
+        unread += [name for name in space if name in own and not _reaches_lane(study, name)]
     if unread:
         raise StudyError(
             f"{study.optimizer_name} does not read {unread[0]} for these parameters: all its values would train the same "
             f"trial; use hparams[{unread[0]!r}] in it, or leave {unread[0]} out"
             + ("" if unread[0] != "learning_rate" else " of its chain and scale by hparams['learning_rate']")
         )
-    if study.schedule and not toy.reads_anew("learning_rate"):
-        raise StudyError(
-            f"{study.optimizer.name} keeps its first learning rate in its state, so that a schedule does not reach its "
-            "steps; build it from hparams['learning_rate'] without optax.inject_hyperparams"
-        )
+    _refuse_kept(study, toy, names)
     _refuse_vain(study, toy, names)
-    return [f"optimizer: {study.optimizer_name} reads {', '.join(study.space)}; shapes and dtypes stay"]
+    return [f"optimizer: {study.optimizer_name} reads {', '.join(space)}; shapes and dtypes stay"]
+
+
+def _refuse_kept(study: Study, toy: Toy, names: Sequence[str]) -> None:
+    """Raises StudyError where what a schedule or a change gives to every step would be read once."""
+    kept = {RATE: "a schedule"} if study.schedule else {}
+    kept |= {name: "a change" for name in (study.changes.names if study.changes else ()) if name in names}
+    for name, what in kept.items():
+        if not toy.reads_anew(name):
+            raise StudyError(
+                f"{study.optimizer.name} keeps its first {name.replace('_', ' ')} in its state, so that {what} does not "
+                f"reach its steps; build it from hparams[{name!r}] without optax.inject_hyperparams"
+            )
 
 
 def _refuse_vain(study: Study, toy: Toy, names: Sequence[str]) -> None:

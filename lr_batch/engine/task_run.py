@@ -15,6 +15,7 @@ from lr_batch.engine.place import Place
 from lr_batch.engine.programs import Engine, Programs
 from lr_batch.engine.terms import terms_of
 from lr_batch.lanes.race import Terms
+from lr_batch.problem.changes import at_evaluations
 from lr_batch.problem.workload import num_examples
 from lr_batch.study import Study
 
@@ -59,7 +60,9 @@ def race_terms(study: Study, task: Task) -> Terms:
     cadence, segment = cadence_at(study, task.chunk.batch_size), task.chunk.identity.segment
     last = segment["steps"] if segment else cadence.steps[-1]
     return terms_of(
-        study.as_trained(task.chunk.settings, task.chunk.batch_size),
+        at_evaluations(
+            study.as_trained(task.chunk.settings, task.chunk.batch_size), study.changes, cadence.steps
+        ),
         task.width,
         batch_size=study.batch_table(task.chunk.batch_size),
         cadence=cadence.steps,

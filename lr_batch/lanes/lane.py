@@ -16,13 +16,14 @@ from lr_batch.lanes.batch_statistics import make_refresh, moved
 from lr_batch.lanes.draw import Draw, Window
 from lr_batch.lanes.evaluation import metric_over_part, metrics_over_blocks
 from lr_batch.lanes.micro_batch import MicroBatch
+from lr_batch.problem.changes import ChangingOptimizer
 from lr_batch.problem.regularized import RegularizedOptimizer
 from lr_batch.problem.scheduled import ScheduledOptimizer
 from lr_batch.problem.statistics import RECOMPUTED
 from lr_batch.problem.workload import PyTree, Workload
 
 Hparams = Mapping[str, Float[Array, ""]]
-LaneOptimizer = optim.Optimizer | RegularizedOptimizer | ScheduledOptimizer
+LaneOptimizer = optim.Optimizer | RegularizedOptimizer | ScheduledOptimizer | ChangingOptimizer
 
 
 class LaneState(NamedTuple):
@@ -68,8 +69,8 @@ def make_lane(
 
     Args:
       workload: the problem.
-      optimizer: a row of the registry, or of `lr_batch.as_optimizer`; with a regularizer and a schedule around it or
-        not.
+      optimizer: a row of the registry, or of `lr_batch.as_optimizer`; with a regularizer, a schedule and changes around
+        it or not.
       metric: of `workload.evaluate`.
       micro_batches: those that a step may choose from, see `lr_batch.lanes.micro_batch`; None for the smallest.
       streamed: whether `refresh` is given the sample that it needs in the place of all training data.
@@ -155,7 +156,9 @@ def updated(
 def without_schedule(
     optimizer: LaneOptimizer,
 ) -> tuple[optim.Optimizer | RegularizedOptimizer, Callable[[Hparams, Int[Array, ""] | int], Hparams]]:
-    """The optimizer inside a schedule, and `(hparams, step) -> hparams`, which gives it its hyperparameters."""
+    """The optimizer inside schedule and changes, and `(hparams, step) -> hparams`, which gives it its hyperparameters."""
+    if isinstance(optimizer, ChangingOptimizer):
+        return without_schedule(optimizer.optimizer)[0], optimizer.at
     if isinstance(optimizer, ScheduledOptimizer):
         return optimizer.optimizer, optimizer.at
     return optimizer, lambda hparams, step: hparams

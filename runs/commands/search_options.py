@@ -34,8 +34,9 @@ class SearchOptions:
     is asked for again, up to twice as many in all. Those that stop trials early train most for a part of the budget.
     Default: 64."""
     option: Options = ()
-    """An option of the search, such as levels=5, or min_steps=5%, of the budget at each batch size, for the first rung of
-    one that ends trials early."""
+    """An option of the search, such as levels=5; min_steps=5%, of the budget at each batch size, for the first rung of
+    one that ends trials early; interval=5% for the first exchange of a population, whose later ones follow up to half of
+    the budget."""
     ask: Annotated[int | None, WHOLE, optional("INT")] = None
     """Settings that a search which learns proposes at a time. Default: 16."""
     search_seed: Annotated[int | None, WHOLE, optional("INT")] = None
@@ -92,9 +93,9 @@ class SearchOptions:
         texts, units = parse.without_units(self.space, num_examples)
         space, shared = complete_space(texts, fixed, default)
         given = self.given
-        if "min_steps" in given.get("options", {}):
-            length = parse_length("--option min_steps", given["options"]["min_steps"], num_examples)
-            given["options"] |= {"min_steps": length}
+        for name in {"min_steps", "interval"} & set(given.get("options", {})):
+            length = parse_length(f"--option {name}", given["options"][name], num_examples)
+            given["options"] |= {name: length}
         return search_design(space, str(self.search), **given), shared, units
 
 

@@ -20,6 +20,7 @@ from lr_batch import (
 )
 from optim.names import listed
 from runs.curve.law_words import exponents_text, rate_of_law
+from runs.curve.lineages import changed, lineage_words
 from runs.curve.words import batch_estimate, count, critical_batch, interval, percent
 
 
@@ -139,7 +140,7 @@ def _train(result: Result, optimum: Optimum, law: LearningRateLaw | None) -> str
     examples = Estimate(*(result.examples(optimum.batch_size, number) for number in steps))
     return (
         f"Train {result.workload} with {result.optimizer} at batch size {optimum.batch_size} and "
-        f"{result.rate_name} {_rate(result, optimum, law)}: {result.goal} after about {count(steps.best)}"
+        f"{_setting(result, optimum, law)}: {result.goal} after about {count(steps.best)}"
         f"{interval(steps.low, steps.high)} steps, {count(examples.best)}"
         f"{interval(examples.low, examples.high)} examples."
     )
@@ -165,7 +166,7 @@ def _nothing_reached(result: Result) -> str:
     return (
         f"No trial reached the goal within {_budget(result)}: raise --budget or ease --goal. The "
         f"closest ended at {result.goal.metric} {end:.3g}, with batch size {result.batch_size[best]} and "
-        f"{result.rate_name} {result.hparams['learning_rate'][best]:.3g}."
+        f"{'first ' if changed(result) else ''}{result.rate_name} {result.hparams['learning_rate'][best]:.3g}."
     )
 
 
@@ -196,6 +197,13 @@ def _other_edges(reached: Sequence[Optimum]) -> list[str]:
         f" The best {name} is the {edge}est one tried at {listed('batch size', sizes)}."
         for (name, edge), sizes in found.items()
     ]
+
+
+def _setting(result: Result, optimum: Optimum, law: LearningRateLaw | None) -> str:
+    if changed(result):
+        others = "".join(f", {name} {result.words(name, value)}" for name, value in optimum.others.items())
+        return f"{lineage_words(result, optimum)}{others}"
+    return f"{result.rate_name} {_rate(result, optimum, law)}"
 
 
 def _rate(result: Result, optimum: Optimum, law: LearningRateLaw | None) -> str:

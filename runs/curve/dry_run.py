@@ -10,7 +10,7 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from hparam import SEARCHES
-from lr_batch import Programs, Study, check
+from lr_batch import Programs, Searched, Study, check
 from lr_batch.engine import ChunkPlan, cadence_of, chunk_memory, places, with_mesh
 from optim.names import counted, listed
 from runs.curve import pilot
@@ -63,13 +63,27 @@ def print_dry_run(study: Study, stream: IO[str]) -> None:
     say(f"programs: {found.programs}, compiled in {found.compiling:.1f} s (kept for the next run)")
     say(f"time: {in_words(study, found)}; figures and report take some seconds more")
     if study.design:
-        say("not counted: settings that are tried in place of those that diverge")
-        if _has_rungs(study):
-            say(
-                f"{study.design.searched.search} trains most settings for only a part of the budget, in much less time"
-            )
+        for line in _about_search(study.design.searched):
+            say(line)
     elif study.extend:
         say("not counted: rates that are added where the best one lies on the edge of the grid (--no-extend)")
+
+
+def _about_search(searched: Searched) -> list[str]:
+    """What the time of a search leaves open, in lines."""
+    if searched.changes:
+        *first, last = (f"{share:.3g}" for share in searched.changes)
+        parts = f"{', '.join(first)} and {last}" if first else last
+        return [
+            f"{searched.search} exchanges members at {parts} of the budget and trains them from the beginning each time, "
+            "which is counted; it ends soon after the best one has got to the goal"
+        ]
+    lines = ["not counted: settings that are tried in place of those that diverge"]
+    if SEARCHES[searched.search].rungs:
+        lines.append(
+            f"{searched.search} trains most settings for only a part of the budget, in much less time"
+        )
+    return lines
 
 
 def in_words(study: Study, found: Forecast) -> str:
@@ -114,7 +128,10 @@ def forecast(study: Study, plan: ChunkPlan, programs: Programs | None = None) ->
         for _ in range(per_seed * len(study.seed_numbers))
     ]
     races = pilot.raced(study, plan, programs) if _races(study) else {}
-    together = lambda each: makespan(sorted(each, reverse=True), len(devices))
+    legs = 1.0 + (
+        sum(study.design.searched.changes) if study.design else 0.0
+    )  # of the budget, one after the other
+    together = lambda each: legs * makespan(sorted(each, reverse=True), len(devices))
     ended = {*races} == {*pilot.ends(study)}
     return Forecast(
         len(whole),

@@ -12,13 +12,12 @@ from runs.write import write_json
 
 def write_outcome(result: Result, folder: Path) -> Analysis:
     """Analyses `result` and writes summary, figures and report into `folder`."""
-    from runs.curve.figures import FIGURES, SEARCH_FIGURES
+    from runs.curve.figures import figures_of
     from runs.curve.report import write_report
 
     outcome = analyse(result, stored_beside(folder))
     write_json(folder / "summary.json", outcome.summary)
-    figures = FIGURES | (SEARCH_FIGURES if result.searched else {})
-    for name, draw in figures.items():
+    for name, draw in figures_of(result).items():
         draw(result, outcome, folder / f"{name}.png")
     write_report(result, outcome, folder / "report.html")
     return outcome

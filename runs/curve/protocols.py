@@ -18,6 +18,7 @@ from lr_batch import (
     learning_rate_law,
 )
 from runs.curve.law_words import law_summary, law_text
+from runs.curve.lineages import ABOUT, about_members, changed
 from runs.text import table
 from runs.write import plain
 
@@ -34,6 +35,8 @@ def read_protocols(result: Result, optima: Sequence[Optimum]) -> Protocols | Non
     """None where no search proposed the settings."""
     if result.searched is None:
         return None
+    if changed(result):
+        return Protocols(best_of_trials(result), None, ABOUT)
     law, refusal = None, "no momentum was searched, so the effective rate is the rate"
     effective = effective_optima(optima)
     if any(row.effective_rate for row in optima):
@@ -56,7 +59,7 @@ def effective_optima(optima: Sequence[Optimum]) -> list[Optimum]:
 
 def protocols_table(protocols: Protocols, optima: Sequence[Optimum]) -> Table:
     """One row per batch size: best of the trials with interval and optimism, minimum of the surface, effective rate."""
-    headings = ("batch", "best of", "steps", "90% interval", "optimism", "surface", "90% interval")
+    headings = (*BEST_OF, "surface", "90% interval")
     effective = any(row.effective_rate for row in optima)
     more = ("rate/(1-m)", "90% interval") if effective else ()
     rows = [
@@ -64,6 +67,14 @@ def protocols_table(protocols: Protocols, optima: Sequence[Optimum]) -> Table:
         for best, row in zip(protocols.best, optima, strict=True)
     ]
     return table((*headings, *more), rows)
+
+
+BEST_OF = ("batch", "best of", "steps", "90% interval", "optimism")
+
+
+def members_table(protocols: Protocols) -> Table:
+    """One row per batch size: best of the members, with interval and optimism."""
+    return table(BEST_OF, list(map(_cells, protocols.best)))
 
 
 def _cells(best: BestOfTrials) -> tuple[str, ...]:
@@ -95,7 +106,7 @@ def protocol_lines(result: Result, protocols: Protocols, optima: Sequence[Optimu
     assert result.searched
     lost = [best for best in protocols.best if best.infeasible]
     short = [best for best in protocols.best if best.feasible < result.searched.trials]
-    lines = []
+    lines = about_members(result, optima) if changed(result) else []
     if lost:
         listed = ", ".join(f"{best.infeasible} at {best.batch_size:,}" for best in lost)
         lines.append(f"settings that diverged with half of the seeds or more, not counted: {listed}")

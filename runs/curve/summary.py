@@ -7,6 +7,7 @@ from typing import Any
 
 from lr_batch import DIVERGED, REACHED, CriticalAtGoal, CriticalBatchSize, LearningRateLaw, Optimum, Result
 from runs.curve.law_words import law_summary
+from runs.curve.lineages import pieces_summary
 from runs.write import plain
 
 
@@ -32,7 +33,7 @@ def summarize(
             "grid_trials": result.grid_trials,
             "reached": int((result.status == REACHED).sum()),
             "diverged": int((result.status == DIVERGED).sum()),
-            "steps_to_goal": [_row(optimum) for optimum in optima],
+            "steps_to_goal": [_row(optimum) | pieces_summary(result, optimum) for optimum in optima],
             "critical_batch_size": critical and _critical(critical),
             "regimes": critical
             and {name: limit._asdict() for name, limit in critical.regimes._asdict().items()},

@@ -10,7 +10,8 @@ from rich.table import Table
 from lr_batch import CriticalAtGoal, CriticalBatchSize, LearningRateLaw, Optimum, Result
 from runs.curve.analysis import Analysis
 from runs.curve.law_words import exponents_text, formula_text
-from runs.curve.protocols import protocol_lines, protocols_table
+from runs.curve.lineages import HEADING, changed, lineage_table
+from runs.curve.protocols import Protocols, members_table, protocol_lines, protocols_table
 from runs.curve.words import batch_estimate, count, critical_batch, interval, noise_words, trials
 from runs.text import Printer, table
 
@@ -23,11 +24,7 @@ def print_outcome(result: Result, outcome: Analysis, stream: IO[str]) -> None:
     say(f"\n{title}, goal: held-out {result.goal} ({result.reached_by})")
     say(steps_table(result, outcome.optima, others=varying and not result.searched))
     if outcome.protocols:
-        say("\nThe best of the trials, and the minimum of a smooth surface through all of them:")
-        say(protocols_table(outcome.protocols, outcome.optima))
-        if varying:
-            say("Best settings of the surface, beside the rate:")
-            say(settings_table(result, outcome.optima))
+        _print_search(say, result, outcome, outcome.protocols, varying)
         for line in protocol_lines(result, outcome.protocols, outcome.optima):
             say(line)
         say("")
@@ -48,6 +45,22 @@ def print_outcome(result: Result, outcome: Analysis, stream: IO[str]) -> None:
     say(f"\n{outcome.advice}")
 
 
+def _print_search(
+    say: Printer, result: Result, outcome: Analysis, protocols: Protocols, varying: bool
+) -> None:
+    if changed(result):
+        say("\nThe best of the members, each a setting with all its changes:")
+        say(members_table(protocols))
+        say(HEADING)
+        say(lineage_table(result, outcome.optima))
+        return
+    say("\nThe best of the trials, and the minimum of a smooth surface through all of them:")
+    say(protocols_table(protocols, outcome.optima))
+    if varying:
+        say("Best settings of the surface, beside the rate:")
+        say(settings_table(result, outcome.optima))
+
+
 def goals_table(goals: Sequence[CriticalAtGoal]) -> Table:
     """One row per goal: critical batch size with interval, fewest steps, fewest examples."""
     return table(
@@ -65,8 +78,12 @@ def _goal_cells(entry: CriticalAtGoal) -> tuple[str, ...]:
 def steps_table(result: Result, optima: Sequence[Optimum], *, others: bool = False) -> Table:
     """One row per batch size: steps with interval, examples, best rate with interval, edge, best `others`."""
     best = "best peak rate" if result.schedule else "best rate"
-    headings = ("batch", "steps", "90% interval", "examples", best, "90% interval", "seeds", "edge")
-    rows = [(*_cells(row), *((_settings(result, row),) if others else ())) for row in optima]
+    rate = () if changed(result) else (best, "90% interval")
+    headings = ("batch", "steps", "90% interval", "examples", *rate, "seeds", *(("edge",) if rate else ()))
+    cells = [_cells(row) if rate else _cells(row)[:4] + _cells(row)[6:7] for row in optima]
+    rows = [
+        (*row, *((_settings(result, one),) if others else ())) for row, one in zip(cells, optima, strict=True)
+    ]
     return table((*headings, "with") if others else headings, rows)
 
 

@@ -70,7 +70,7 @@ def at_best_setting(study: Study, result: Result) -> Study:
     except ValueError:
         wanted = math.sqrt(reached[0].batch_size * reached[-1].batch_size)
     row = min(reached, key=lambda row: abs(math.log(row.batch_size / wanted)))
-    setting = dict(row.others)
+    setting = {**row.others, **row.lineage}
     if row.learning_rate:
         setting["learning_rate"] = float(f"{row.learning_rate.best:.3g}")
     space = {name: (setting.get(name, values[0]),) for name, values in study.space.items()}

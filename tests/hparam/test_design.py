@@ -9,6 +9,7 @@ from hparam import Space, choice, integer, log, log1m, search_design
 from lr_batch import CHOICE, DIVERGED, Axis, Length, Searched, Study, best_of_trials, run
 
 SPACE = Space({"learning_rate": log(1e-3, 10), "momentum": log1m(0, 0.999)})
+FEW = Space({"learning_rate": choice(0.1, 0.2, 0.3)})
 
 
 def drive(design, loss, sizes=(8, 64)):
@@ -151,7 +152,60 @@ def test_a_study_trains_what_the_search_proposes_with_what_is_fixed():
     assert study.num_trials == 5 * len(study.batch_sizes) * 4
 
 
+def generations(loss, **options):
+    """Rounds of a population of five at one batch size with a budget of 320 steps, at exchanges of 40, 80 and 160."""
+    options = {"size": 5, "interval": 0.125, "truncation": 0.4} | options
+    rounds, told, asked = (
+        search_design(SPACE, "population", options=options, trials=5).rounds({8: 320}),
+        None,
+        [],
+    )
+    while (row := next_of(rounds, told)) is not None:
+        asked.append(row)
+        told = {8: np.array([loss(i, one) for i, one in enumerate(row)])}
+    return asked
+
+
+def next_of(rounds, told):
+    try:
+        return rounds.send(told)[8]
+    except StopIteration:
+        return None
+
+
+def pieces_of(one):
+    """The learning rates of a member, piece by piece."""
+    return [one.setting[name] for name in ("learning_rate", *(f"learning_rate.{i}" for i in (1, 2, 3)))]
+
+
+def test_the_worst_of_a_population_become_changed_copies_of_the_best():
+    asked = generations(lambda i, one: 10.0 + i)
+    assert [{one.steps for one in row} for row in asked] == [{40}, {80}, {160}, {None}]
+    assert {one.setting["change.2"] for row in asked for one in row} == {0.25}
+    for number, (before, after) in enumerate(zip(asked, asked[1:], strict=False), 1):
+        assert [one.setting for one in after[:3]] == [one.setting for one in before[:3]]  # the best go on
+        for child in after[3:]:
+            parents = [one for one in before[:2] if pieces_of(one)[:number] == pieces_of(child)[:number]]
+            assert parents and all(pieces_of(one)[number] != pieces_of(child)[number] for one in parents)
+            assert len(set(pieces_of(child)[number:])) == 1  # the last change goes on
+
+
+def test_members_that_diverge_are_replaced_and_those_left_are_trained_once_the_best_is_at_the_goal():
+    """Of five the first lives; log 90 is a median of 90 steps to the goal, which is before the exchange at 160."""
+    first = generations(lambda i, one: 10.0 if i == 0 else np.inf)[1]
+    assert len(first) == 5 and len({pieces_of(one)[0] for one in first}) == 1
+    asked = generations(
+        lambda i, one: np.inf if i == 4 else math.log(90 + i) if one.steps == 160 else 10.0 + i
+    )
+    assert [{one.steps for one in row} for row in asked] == [{40}, {80}, {160}, {None}]
+    assert [one.setting for one in asked[3]] == [one.setting for one in asked[2][:4]]
+    assert [len(row) for row in generations(lambda i, one: np.inf)] == [5]
+
+
 def test_what_was_searched_is_read_back_from_the_store():
+    members = search_design(SPACE, "population", trials=20, options={"size": 8}).searched
+    assert Searched.read(members.described, members.trials) == members
+    assert (members.trials, members.changes) == (24, (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2))
     space = Space({"learning_rate": log(1e-3, 10), "width": choice(4, 2, 8), "n": integer(1, 9)})
     searched = search_design(space, "bayes", trials=7, seed=3, ask=4).searched
     assert Searched.read(searched.described, 7) == searched
@@ -169,7 +223,14 @@ def test_an_axis_is_its_own_inverse(scale, values):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"search": "population"}, "population changes the hyperparameters of a trial while"),
+        (
+            {"search": "population", "options": {"interval": 5}},
+            "interval must be a part of the budget up to 50%",
+        ),
+        ({"search": "population", "options": {"interval": 0.6}}, "interval must be a part of the budget"),
+        ({"search": "population", "options": {"size": 1}}, "size must be >= 2, got 1"),
+        ({"search": "population", "options": {"min_steps": 9}}, "population has no option 'min_steps'"),
+        ({"search": "population", "space": FEW}, "begins with 64 different settings, got a space of 3"),
         ({"search": "asha", "options": {"max_steps": 9}}, "max_steps is the budget of the study"),
         ({"search": "asha", "options": {"eta": 1}}, "eta must be >= 2"),
         ({"search": "sobol"}, "unknown search 'sobol'"),

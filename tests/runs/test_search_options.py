@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from command_line import MODEL, command
 
@@ -113,6 +114,40 @@ def test_a_search_with_rungs_trains_the_best_for_longer_to_the_same_numbers(here
     assert code == 0 and "none is trained again" in err
 
 
+def test_a_population_says_what_its_fastest_members_were_trained_with(here, capsys):
+    words = [{"quasi_random": "population", "loss<0.6": "loss<0.3"}.get(word, word) for word in SEARCH]
+    words = [*words, *"--option size=4 --option interval=10% --budget 100 --out o".split()]
+    code, out, err = command(capsys, *words)
+    assert code == 0, err
+    for said in (
+        "best of",
+        "from step",
+        "no place on a smooth surface",
+        "none has one rate",
+        "Train tiny with momentum",
+    ):
+        assert said in out, said
+    assert "surface  " not in out and "best rate" not in out
+    files = {file.name for file in (here / "o").iterdir()}
+    assert "lineages.png" in files and not {"protocols.png", "ranges.png", "learning_rate.png"} & files
+    code, again, err = command(capsys, *words, "--json")
+    assert code == 0 and "none is trained again" in err
+    summary, result = json.loads(again), stored_result("o")
+    assert summary["search"]["changes"] == [0.125, 0.25, 0.5] and summary["search"]["trials"] == 8
+    for row in summary["steps_to_goal"]:
+        names = ["learning_rate", "learning_rate.1", "learning_rate.2", "learning_rate.3"]
+        of = np.flatnonzero(result.batch_size == row["batch_size"])
+        lineage = [tuple(result.hparams[name][i] for name in names) for i in of]
+        assert len(set(lineage)) > 8 and any(len(set(rates)) > 1 for rates in lineage)
+        shown = [piece["learning_rate"] for piece in row["pieces"]]
+        assert shown[0] in {rates[0] for rates in lineage} and set(shown) <= {
+            rate for one in lineage for rate in one
+        }
+    code, report, _ = command(capsys, "report", "o")
+    assert code == 0 and report.split("from step")[1][:300] == out.split("from step")[1][:300]
+    assert "The fastest members" in (here / "o" / "report.html").read_text()
+
+
 def test_a_search_is_written_down_and_read_back(here, capsys):
     code, _, err = command(capsys, *SEARCH, *MOMENTUM, "--save-config", "s.toml", "--dry-run")
     assert code == 0, err
@@ -136,7 +171,10 @@ def test_two_optimizers_are_compared_by_a_search(here, capsys):
     [
         (["--space", "learning_rate=log(0.1,1)"], "--space belongs to a search; name one"),
         (["--trials", "9"], "--trials belongs to a search"),
-        (["--search", "population"], "population changes the hyperparameters of a trial"),
+        (
+            ["--search", "population", "--option", "interval=5"],
+            "interval must be a part of the budget up to 50%",
+        ),
         (["--search", "asha", "--option", "min_steps=3weeks"], "min_steps must be"),
         (["--search", "asha", "--option", "min_steps=9000000"], "min_steps must be at most the budget"),
         (["--search", "sobol"], "unknown search 'sobol'"),

@@ -56,8 +56,8 @@ def draw_heatmap(axes: Axes, result: Result, outcome: Analysis) -> None:
     """The same into given axes; the scale of the colours takes some room at their right."""
     axes.grid(False)
     style.batch_axis(axes, result.batch_size)
-    if "learning_rate" not in result.hparams:
-        style.note(axes, "the learning rate was not varied in this study")
+    if not result.has_rate:
+        style.note(axes, "no trial has one learning rate: it changes while it is trained")
         return
     table = outcome.cells
     grid = rate_grid(table)

@@ -38,8 +38,8 @@ def learning_rate(result: Result, outcome: Analysis, path: str | Path | None = N
 def draw_learning_rate(axes: Axes, result: Result, outcome: Analysis) -> None:
     """The same into given axes."""
     style.batch_axis(axes, result.batch_size)
-    if "learning_rate" not in result.hparams:
-        style.note(axes, "the learning rate was not varied in this study")
+    if not result.has_rate:
+        style.note(axes, "no trial has one learning rate: it changes while it is trained")
         return
     grid = rate_grid(outcome.cells)
     optima = [row for row in outcome.optima if row.learning_rate]

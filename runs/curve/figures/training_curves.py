@@ -214,4 +214,5 @@ def _legend(figure: Figure, axes: Axes) -> None:
 
 
 def _rate(entry: FastestCurves) -> str:
-    return f"{entry.setting['learning_rate']:.2g}" if "learning_rate" in entry.setting else "fixed"
+    first = " first" if "change.1" in entry.setting else ""
+    return f"{entry.setting['learning_rate']:.2g}{first}" if "learning_rate" in entry.setting else "fixed"

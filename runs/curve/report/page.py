@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lr_batch import Result
 from runs.curve.analysis import Analysis
+from runs.curve.lineages import HEADING, changed
 from runs.curve.report.heatmap import heatmap_chart
 from runs.curve.report.scaling import rate_chart, steps_chart
 from runs.curve.report.tables import (
     critical_cards,
     engine_entries,
+    members_table,
+    pieces_table,
     protocols_table,
     steps_table,
     study_entries,
@@ -55,7 +60,7 @@ def page_of(result: Result, outcome: Analysis, folder: Path) -> Page:
     if outcome.noise and len(outcome.noise.get("points", ())) > 1:
         figures.append(scale_chart(outcome.noise["points"]))
     sections = [("Steps to the goal", steps_table(summary["steps_to_goal"]))]
-    sections += [("The search read in two ways", html)] if (html := protocols_table(summary)) else []
+    sections += _of_search(result, summary)
     return Page(
         title=f"{result.workload} with {result.optimizer}",
         subtitle=f"{trials(result)} to the goal {result.goal}",
@@ -74,9 +79,17 @@ def page_of(result: Result, outcome: Analysis, folder: Path) -> Page:
     )
 
 
+def _of_search(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The tables of a search; none of a grid."""
+    if changed(result):
+        best, pieces = members_table(summary["best_of_trials"]), pieces_table(summary["steps_to_goal"])
+        return [("The fastest members", best), (HEADING.rstrip(":"), pieces)]
+    return [("The search read in two ways", html)] if (html := protocols_table(summary)) else []
+
+
 def charts_of(result: Result, outcome: Analysis) -> dict[str, Spec]:
     """The figures by the names of their captions; those of the rate only where it was varied."""
     charts = {"steps": steps_chart(result, outcome)}
-    if "learning_rate" in result.hparams:
+    if result.has_rate:
         charts |= {"rate": rate_chart(result, outcome), "heatmap": heatmap_chart(result, outcome)}
     return charts | {"training": training_chart(result, outcome)}

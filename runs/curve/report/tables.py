@@ -86,24 +86,44 @@ def protocols_table(summary: Mapping[str, Any]) -> str:
     rows = summary.get("best_of_trials")
     if not rows:
         return ""
-    heads = (
-        "batch size",
-        "feasible",
-        "fastest trial",
-        "interval",
-        "optimism",
-        "interval",
-        "surface",
-        "interval",
-    )
+    heads = (*BEST_OF, "surface", "interval")
     return table(
         heads, [_readings(row, surface) for row, surface in zip(rows, summary["steps_to_goal"], strict=True)]
     )
 
 
+BEST_OF = ("batch size", "feasible", "fastest trial", "interval", "optimism", "interval")
+
+
+def members_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The best of the trials alone, where a search changes settings while they are trained."""
+    return table(BEST_OF, list(map(_best_of, rows)))
+
+
+def pieces_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the fastest member of each row of the summary's `steps_to_goal` was trained with, piece by piece."""
+    lines = [(row["batch_size"], piece) for row in rows for piece in row.get("pieces", ())]
+    names = [name for name in (lines[0][1] if lines else {}) if name != "from_step"]
+    return table(
+        ("batch size", "from step", *names),
+        [
+            [f"{size:,}", f"{piece['from_step']:,}", *(f"{piece[name]:.4g}" for name in names)]
+            for size, piece in lines
+        ],
+    )
+
+
 def _readings(row: Mapping[str, Any], surface: Mapping[str, Any]) -> list[str]:
-    steps, more = row["steps"], row["optimism"]
     never = surface["steps"] is None
+    return [
+        *_best_of(row),
+        "never" if never else count(surface["steps"]),
+        "" if never else _span(surface["low"], surface["high"]),
+    ]
+
+
+def _best_of(row: Mapping[str, Any]) -> list[str]:
+    steps, more = row["steps"], row["optimism"]
     return [
         f"{row['batch_size']:,}",
         f"{row['feasible']} of {row['feasible'] + row['infeasible']}",
@@ -111,8 +131,6 @@ def _readings(row: Mapping[str, Any], surface: Mapping[str, Any]) -> list[str]:
         "" if steps is None else _span(steps["low"], steps["high"]),
         "" if more is None else f"{more['best']:.2f}",
         "" if more is None else _span(more["low"], more["high"], "{:.2f}".format),
-        "never" if never else count(surface["steps"]),
-        "" if never else _span(surface["low"], surface["high"]),
     ]
 
 
@@ -123,7 +141,7 @@ def study_entries(summary: Mapping[str, Any], result: Result) -> list[tuple[str,
     entries = [(name, summary[name]) for name in names]
     entries.insert(2, ("goal", f"{result.goal} ({result.reached_by})"))
     entries += [("batch sizes", ", ".join(map(str, sizes))), ("seeds", listed(seeds.tolist()))]
-    return entries + [(name, _values(result, name)) for name in result.hparams]
+    return entries + [(name, _values(result, name)) for name in result.plain_names]
 
 
 def _values(result: Result, name: str) -> str:
