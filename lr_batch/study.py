@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 import optim
 import reg
-from lr_batch.design import Design, check_design, with_ranges
+from lr_batch.design import Design, check_design
 from lr_batch.fields import (
     about_repeated,
     check_num_trials,
@@ -26,24 +26,18 @@ from lr_batch.fields import (
 from lr_batch.grid import in_float32, product
 from lr_batch.problem.augmentation import Augmentation, augmented
 from lr_batch.problem.batch_schedule import BatchSchedule, read_batch_schedule, steps_of_trials
-from lr_batch.problem.changes import (
-    Changes,
-    ChangingOptimizer,
-    changes_of,
-    check_changes,
-    plain_space,
-    with_changes,
-)
+from lr_batch.problem.changes import changes_of, in_steps, searched_space, with_changes
 from lr_batch.problem.column import is_streamed
 from lr_batch.problem.evaluation_share import read_growth, read_share
 from lr_batch.problem.goal import parse_goal
 from lr_batch.problem.groups import in_use, with_statistics
+from lr_batch.problem.lane_optimizer import LaneOptimizer, lane_optimizer
 from lr_batch.problem.lengths import MAX_STEPS, Length, parse_budget, steps_within
 from lr_batch.problem.mesh_shape import MeshShape, check_division, read_mesh
 from lr_batch.problem.precision import FLOAT32, in_precision
 from lr_batch.problem.reaching import AVERAGE, RULES
-from lr_batch.problem.regularized import RegularizedOptimizer, check_regularizer
-from lr_batch.problem.scheduled import Schedule, ScheduledOptimizer, read_schedule
+from lr_batch.problem.regularized import check_regularizer
+from lr_batch.problem.scheduled import Schedule, read_schedule
 from lr_batch.problem.shapes import check_groups, check_shapes
 from lr_batch.problem.space import check_names, check_space
 from lr_batch.problem.workload import Goal, Workload, num_examples, read_lanes
@@ -178,12 +172,11 @@ class Study:
         put("design", check_design(design))
         read, listed = read_schedule(schedule, self._listed(space), examples)
         put("schedule", read)
-        check_names(self.optimizer, self.regularizer, read, plain_space(listed))
+        check_names(self.optimizer, self.regularizer, read, listed)
         axes, repeated_values = read_space(listed)
         put("batch_sizes", sizes)
         check_groups(self.trained_batch_sizes, own)
-        searched = self.design.searched if self.design else None
-        put("space", with_changes(axes, list(searched.axes), searched.changes) if searched else axes)
+        put("space", with_changes(axes, self.design.searched if self.design else None))
         put("notes", about_repeated(again, repeated_values))
         put("evaluation_growth", read_growth(evaluation_growth, reached))
         put("evaluation_share", read_share(evaluation_share, own, self.goal, RULES[reached]))
@@ -204,39 +197,19 @@ class Study:
         return f", {self.schedule.name} schedule" if self.schedule else ""
 
     @property
-    def lane_optimizer(
-        self,
-    ) -> optim.Optimizer | RegularizedOptimizer | ScheduledOptimizer | ChangingOptimizer:
+    def lane_optimizer(self) -> LaneOptimizer:
         """What a lane is built from: the optimizer, with regularizer, schedule and changes around it if there are any."""
-        regularizer, schedule = self.regularizer, self.schedule
-        inner = RegularizedOptimizer(self.optimizer, regularizer) if regularizer else self.optimizer
-        inner = ScheduledOptimizer(inner, schedule) if schedule else inner
-        return ChangingOptimizer(inner, self.changes) if self.changes else inner
-
-    @property
-    def changes(self) -> Changes | None:
-        """Which hyperparameters change within a trial; None where settings stay."""
-        return changes_of(self.space)
+        return lane_optimizer(self.optimizer, self.regularizer, self.schedule, changes_of(self.space))
 
     def as_trained(
         self, settings: Iterable[Mapping[str, float]], batch_size: int, budget: int | None = None
     ) -> list[Mapping[str, float]]:
-        """Settings as lanes read them: lengths of the schedule and changes in steps, at a budget that may be another
-        one."""
-        budget = self.steps_at(batch_size) if budget is None else budget
-        convert = lambda setting: self._with_lengths(setting, batch_size, budget)
-        if (changes := self.changes) is None:
-            return list(map(convert, settings))
-        return [changes.in_steps(setting, budget, convert) for setting in settings]
-
-    def _with_lengths(
-        self, setting: Mapping[str, float], batch_size: int, budget: int
-    ) -> Mapping[str, float]:
-        if not self.schedule:
-            return setting
+        """Settings as lanes read them: lengths and changes in steps, at a budget that may be another one."""
+        budget, schedule = self.steps_at(batch_size) if budget is None else budget, self.schedule
         growing = self.batch_schedule
         steps = (lambda examples: growing.steps(batch_size, self.budget, examples)) if growing else None
-        return self.schedule.in_steps(setting, batch_size, budget, steps)
+        lengths = lambda one: schedule.in_steps(one, batch_size, budget, steps) if schedule else one
+        return in_steps(settings, changes_of(self.space), budget, lengths)
 
     @property
     def streamed(self) -> bool:
@@ -309,21 +282,11 @@ class Study:
     def _listed(self, space: Mapping[str, Any] | None) -> Mapping[str, Any]:
         if space is None:
             space = {**self.optimizer.space, **(self.regularizer.space if self.regularizer else {})}
-        if not self.design:
-            return space
-        searched = self.design.searched
-        own = plain_space(space) if searched.changes and isinstance(space, Mapping) else space
-        return with_ranges(own, searched.axes)
+        return searched_space(space, self.design.searched) if self.design else space
 
     def _check_settings(self) -> None:
         steps = {size: self.steps_at(size) for size in self.batch_sizes}
-        changes = self.changes
-        for piece in (
-            [changes.piece(self.space, k) for k in range(changes.number + 1)] if changes else [self.space]
-        ):
-            check_space(self.optimizer, self.regularizer, self.schedule, piece, steps)
-        if changes:
-            check_changes(changes, self.space)
+        check_space(self.optimizer, self.regularizer, self.schedule, self.space, steps)
         if self.regularizer:
             check_regularizer(self.regularizer, self.optimizer, self.workload)
         check_shapes("study", self.workload, self.goal)

@@ -17,7 +17,7 @@ from lr_batch.checks.not_built import cannot_be_built
 from lr_batch.checks.probe import OncePerShapes, nudged
 from lr_batch.errors import StudyError
 from lr_batch.lanes.lane import Draw, make_lane
-from lr_batch.problem.changes import plain_space
+from lr_batch.problem.changes import changes_of, plain_space
 from lr_batch.problem.depends import batched_leaves
 from lr_batch.problem.workload import PyTree, num_examples
 from lr_batch.study import Study
@@ -63,8 +63,8 @@ def check_optimizer(study: Study) -> list[str]:
 
 def _refuse_kept(study: Study, toy: Toy, names: Sequence[str]) -> None:
     """Raises StudyError where what a schedule or a change gives to every step would be read once."""
-    kept = {RATE: "a schedule"} if study.schedule else {}
-    kept |= {name: "a change" for name in (study.changes.names if study.changes else ()) if name in names}
+    kept, changes = {RATE: "a schedule"} if study.schedule else {}, changes_of(study.space)
+    kept |= {name: "a change" for name in (changes.names if changes else ()) if name in names}
     for name, what in kept.items():
         if not toy.reads_anew(name):
             raise StudyError(

@@ -15,7 +15,7 @@ from lr_batch.engine.place import Place
 from lr_batch.engine.programs import Engine, Programs
 from lr_batch.engine.terms import terms_of
 from lr_batch.lanes.race import Terms
-from lr_batch.problem.changes import at_evaluations
+from lr_batch.problem.changes import at_evaluations, changes_of
 from lr_batch.problem.workload import num_examples
 from lr_batch.study import Study
 
@@ -61,7 +61,9 @@ def race_terms(study: Study, task: Task) -> Terms:
     last = segment["steps"] if segment else cadence.steps[-1]
     return terms_of(
         at_evaluations(
-            study.as_trained(task.chunk.settings, task.chunk.batch_size), study.changes, cadence.steps
+            study.as_trained(task.chunk.settings, task.chunk.batch_size),
+            changes_of(study.space),
+            cadence.steps,
         ),
         task.width,
         batch_size=study.batch_table(task.chunk.batch_size),

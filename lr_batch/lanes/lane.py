@@ -16,14 +16,13 @@ from lr_batch.lanes.batch_statistics import make_refresh, moved
 from lr_batch.lanes.draw import Draw, Window
 from lr_batch.lanes.evaluation import metric_over_part, metrics_over_blocks
 from lr_batch.lanes.micro_batch import MicroBatch
-from lr_batch.problem.changes import ChangingOptimizer
+from lr_batch.problem.lane_optimizer import ChangingOptimizer, LaneOptimizer
 from lr_batch.problem.regularized import RegularizedOptimizer
 from lr_batch.problem.scheduled import ScheduledOptimizer
 from lr_batch.problem.statistics import RECOMPUTED
 from lr_batch.problem.workload import PyTree, Workload
 
 Hparams = Mapping[str, Float[Array, ""]]
-LaneOptimizer = optim.Optimizer | RegularizedOptimizer | ScheduledOptimizer | ChangingOptimizer
 
 
 class LaneState(NamedTuple):

@@ -6,16 +6,13 @@ A setting says it all: `learning_rate` holds up to the part `change.1` of the bu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-import optim
-from lr_batch.design import step_of
-from lr_batch.problem.regularized import RegularizedOptimizer
-from lr_batch.problem.scheduled import ScheduledOptimizer
+from lr_batch.design import Searched, step_of, with_ranges
 from optim.range import Range
 
 CHANGE = "change"
@@ -76,18 +73,6 @@ class Changes(NamedTuple):
         return now
 
 
-class ChangingOptimizer(NamedTuple):
-    """An optimizer, with regularizer and schedule around it or not, whose hyperparameters change within a trial."""
-
-    optimizer: optim.Optimizer | RegularizedOptimizer | ScheduledOptimizer
-    changes: Changes
-
-    def at(self, hparams: Mapping[str, Any], step: Any) -> dict[str, Any]:
-        """What the optimizer's factory receives at a step."""
-        now = self.changes.at(hparams, step)
-        return self.optimizer.at(now, step) if isinstance(self.optimizer, ScheduledOptimizer) else now
-
-
 def changes_of(space: Mapping[str, Any]) -> Changes | None:
     """The changes that the names of a space say; None where settings stay."""
     number = 0
@@ -104,12 +89,37 @@ def plain_space(space: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_changes(
-    space: Mapping[str, tuple[float, ...]], names: Sequence[str], shares: Sequence[float]
+    space: Mapping[str, tuple[float, ...]], searched: Searched | None
 ) -> dict[str, tuple[float, ...]]:
-    """The space whose `names` change at `shares` of the budget; itself where there are none."""
-    pieces = range(1, len(shares) + 1)
-    further = {later(name, piece): space[name] for name in names for piece in pieces}
-    return {**space, **further, **{later(CHANGE, piece): (shares[piece - 1],) for piece in pieces}}
+    """The space with the names and parts of the budget of the changes that a search makes."""
+    if not searched or not searched.changes:
+        return dict(space)
+    changes = Changes(tuple(searched.axes), len(searched.changes))
+    pieces = range(1, changes.number + 1)
+    further = {later(name, piece): space[name] for name in changes.names for piece in pieces}
+    return {
+        **space,
+        **further,
+        **{name: (share,) for name, share in zip(changes.starts, searched.changes, strict=True)},
+    }
+
+
+def searched_space(space: Any, searched: Searched) -> Any:
+    """The space beside a search with the ends of its ranges, as `with_ranges`; names of its changes are made again."""
+    own = plain_space(space) if searched.changes and isinstance(space, Mapping) else space
+    return with_ranges(own, searched.axes)
+
+
+def pieces_of(changes: Changes | None, space: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What the space is in each piece, by plain names."""
+    return [changes.piece(space, number) for number in range(changes.number + 1)] if changes else [space]
+
+
+def in_steps(
+    settings: Iterable[Mapping[str, float]], changes: Changes | None, budget: int, convert: Steps
+) -> list[Mapping[str, float]]:
+    """Settings with changes in steps, and their lengths as `convert` makes them."""
+    return [changes.in_steps(one, budget, convert) if changes else convert(one) for one in settings]
 
 
 def check_changes(changes: Changes, space: Mapping[str, Sequence[float]]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import optim
 import reg
 from lr_batch.fields import check_settings
+from lr_batch.problem.changes import changes_of, check_changes, pieces_of, plain_space
 from lr_batch.problem.scheduled import PARAMETERS, Schedule, check_schedule
 from optim.names import listed, unknown
 
@@ -29,7 +30,7 @@ def check_names(
     if optimizer.further or not isinstance(space, Mapping):  # which is refused with its values
         return
     known = {**optimizer.hparams, **(schedule.ranges if schedule else {})}
-    for name in space:
+    for name in plain_space(space):
         if name not in known and name not in own:
             raise ValueError(
                 unknown(f"hyperparameter of {_owner(optimizer, schedule)}", name, known) + _belongs_to(name)
@@ -73,6 +74,20 @@ def check_space(
     Raises:
       ValueError: in one line.
     """
+    changes = changes_of(space)
+    for piece in pieces_of(changes, space):
+        _check_piece(optimizer, regularizer, schedule, piece, steps)
+    if changes:
+        check_changes(changes, space)
+
+
+def _check_piece(
+    optimizer: optim.Optimizer,
+    regularizer: reg.Regularizer | None,
+    schedule: Schedule | None,
+    space: Mapping[str, Sequence[float]],
+    steps: Mapping[int, int],
+) -> None:
     own = regularizer.hparams if regularizer else {}
     rest = {name: values for name, values in space.items() if name not in own}
     ranges = {**optimizer.hparams, **(schedule.ranges if schedule else {})}
