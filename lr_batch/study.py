@@ -58,7 +58,8 @@ class Study:
       optimizer: a name of `optim.OPTIMIZERS` or a function `hparams -> optax.GradientTransformation`; what such a
         function may say of itself, `as_optimizer` tells. It holds a row of the registry after construction.
       batch_sizes: whole numbers from 1 to the number of training examples.
-      space: hyperparameter -> its values, one or more; `learning_rate` must be among them.
+      space: hyperparameter -> its values, one or more; `learning_rate` must be among them. With `change.1`, a part of the
+        budget, `learning_rate.1` holds from there on, and so on; see `lr_batch.problem.changes`.
       seeds: how many, at least 1, or a list of them, from 0 to 2**31 - 1; 4 is 0, 1, 2, 3. Trials of one
         seed share initial parameters and the order of examples.
       goal: held-out metric, direction and threshold, as a `Goal` or like "loss<0.2", "accuracy>0.95".

@@ -32,7 +32,7 @@ class SearchOptions:
     trials: Annotated[int | None, WHOLE, optional("INT")] = None
     """Feasible settings of --search at each batch size, each with every seed: one that diverges with half of the seeds
     is asked for again, up to twice as many in all. Those that stop trials early train most for a part of the budget.
-    Default: 64."""
+    Of population: its members, 16 to a population (--option size=16). Default: 64."""
     option: Options = ()
     """An option of the search, such as levels=5; min_steps=5%, of the budget at each batch size, for the first rung of
     one that ends trials early; interval=5% for the first exchange of a population, whose later ones follow up to half of

@@ -47,9 +47,8 @@ def test_a_trial_takes_the_rate_of_each_piece_from_the_evaluation_at_which_it_be
         )
         way = np.cumsum([0.0, *rates[piece]])
         np.testing.assert_allclose(trial.curve.values, way[steps], rtol=1e-5)
-    other = dataclasses.replace(
-        study, space=SPACE | {"learning_rate": (0.7,), "change.1": (0.1,)}, batch_sizes=(8,)
-    )
+    moved = SPACE | {"learning_rate": (0.7,), "change.1": (0.1,), "change.2": (0.9,)}
+    other = dataclasses.replace(study, space=moved)
     lr_batch.run(other, programs=programs)
     assert len(programs.compile_seconds) == 2  # start and advance, whatever changes when
 
