@@ -136,6 +136,10 @@ def test_the_answer_is_the_fastest_member_of_each_seed_and_the_pieces_of_one():
     )
     assert row.learning_rate is None and row.others == {}
     assert lr_batch.pieces(result, row) == ((0, {"learning_rate": 1.0}), (26, {"learning_rate": 2.0}))
+    at_once = row._replace(
+        lineage=CHANGES.setting([{"learning_rate": rate} for rate in (1.0, 2.0, 4.0)], (0.25, 0.26))
+    )
+    assert lr_batch.pieces(result, at_once) == ((0, {"learning_rate": 1.0}), (26, {"learning_rate": 4.0}))
     (best,) = lr_batch.best_of_trials(result)
     assert best.steps.best == pytest.approx(row.steps) and best.feasible == 3
     assert 59.99 < best.steps.low and best.steps.high < 64.01  # the bootstrap is over seeds alone
