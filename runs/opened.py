@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from lr_batch import Result, Study
 from runs.curve.analysis import Analysis, analyse
-from runs.curve.figures import FIGURES, SEARCH_FIGURES, draw_into
+from runs.curve.figures import draw_into, figures_of
 from runs.curve.outcome import write_outcome
 from runs.curve.run import run_in_folder, stored_result
 from runs.folder import kind_of
@@ -30,7 +30,8 @@ class Opened(NamedTuple):
         """One of the figures of the report, which shows itself in a notebook.
 
         Args:
-          name: steps_to_goal, learning_rate, heatmap, training_curves or goals; of a search also protocols or ranges.
+          name: steps_to_goal, learning_rate, heatmap, training_curves or goals; of a search also protocols or ranges; of
+            a population lineages in the place of all of a rate.
         """
         return self._figures(name)[name](self.result, self.analysis)
 
@@ -39,7 +40,7 @@ class Opened(NamedTuple):
 
         Args:
           name: as in `figure`.
-          axes: of matplotlib; two for training_curves and protocols, one for each range for ranges.
+          axes: of matplotlib; two for training_curves and protocols, one for each range for ranges and lineages.
 
         Returns:
           `axes`, with the study for the title of the first.
@@ -52,7 +53,7 @@ class Opened(NamedTuple):
         return axes
 
     def _figures(self, name: str) -> dict[str, Callable[..., Figure]]:
-        known = FIGURES | (SEARCH_FIGURES if self.result.searched else {})
+        known = figures_of(self.result)
         if name not in known:
             raise ValueError(f"figure: must be one of {', '.join(known)}, got {name!r}")
         return known

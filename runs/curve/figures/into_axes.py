@@ -12,6 +12,7 @@ from runs.curve.analysis import Analysis
 from runs.curve.figures.goals import draw_goals
 from runs.curve.figures.heatmap import draw_heatmap
 from runs.curve.figures.learning_rate import draw_learning_rate
+from runs.curve.figures.lineages import draw_lineages
 from runs.curve.figures.protocols import draw_protocols
 from runs.curve.figures.ranges import draw_ranges
 from runs.curve.figures.steps_to_goal import draw_steps_to_goal
@@ -24,7 +25,12 @@ ONE_PANEL = {
     "heatmap": draw_heatmap,
     "goals": draw_goals,
 }
-SEVERAL = {"training_curves": draw_training_curves, "protocols": draw_protocols, "ranges": draw_ranges}
+SEVERAL = {
+    "training_curves": draw_training_curves,
+    "protocols": draw_protocols,
+    "ranges": draw_ranges,
+    "lineages": draw_lineages,
+}
 TITLE_PAD = 15.0  # points: above the strip of regimes, and at one height beside it
 
 
@@ -46,7 +52,7 @@ def _panels(axes: Any, name: str, result: Result) -> list[Axes]:
     if not all(isinstance(one, Axes) for one in given):
         raise ValueError(f"axes: must be matplotlib axes, such as plt.subplots() makes, got {axes!r}")
     wanted = 1 if name in ONE_PANEL else 2
-    if name == "ranges" and result.searched:
+    if name in ("ranges", "lineages") and result.searched:
         wanted = len(result.searched.axes)
     if len(given) != wanted:
         panels = "one panel" if wanted == 1 else f"{wanted} panels"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from lr_batch import Axis, Optimum, Result, pieces
 from runs.curve.analysis import Analysis
@@ -23,31 +23,36 @@ def lineages(result: Result, outcome: Analysis, path: str | Path | None = None) 
     """One panel for each hyperparameter that changed: its value from step to step, up to the goal, which a dot marks.
     Written to `path` if given."""
     assert result.searched
-    names, reached = list(result.searched.axes), [row for row in outcome.optima if row.steps is not None]
-    rows, columns = -(-len(names) // COLUMNS), min(COLUMNS, len(names))
-    height, width = TOP + ROW * rows + BELOW, 5.2 * columns
-    figure = style.new_figure(width, height)
+    number = len(result.searched.axes)
+    rows, columns = -(-number // COLUMNS), min(COLUMNS, number)
+    height = TOP + ROW * rows + BELOW
+    figure = style.new_figure(5.2 * columns, height)
     style.headline(
         figure, "What the fastest members were trained with", style.study_line(result), LEFT / columns
     )
-    colours = batch_colours(len(reached))
-    for number, name in enumerate(names):
-        row, column = divmod(number, COLUMNS)
-        axes = style.add_axes(
+    panels = [
+        style.add_axes(
             figure,
-            left=(LEFT + column) / columns,
-            bottom=(BELOW + ROW * (rows - 1 - row) + 0.55) / height,
+            left=(LEFT + place % COLUMNS) / columns,
+            bottom=(BELOW + ROW * (rows - 1 - place // COLUMNS) + 0.55) / height,
             width=0.81 / columns,
             height=(ROW - 0.85) / height,
         )
-        _draw(axes, result, reached, colours, name, result.searched.axes[name])
-    handles = [
-        Line2D([], [], color=colour, marker="o", markersize=4, label=f"batch size {row.batch_size:,}")
-        for row, colour in zip(reached, colours, strict=True)
+        for place in range(number)
     ]
+    draw_lineages(panels, result, outcome)
+    handles, _ = panels[0].get_legend_handles_labels()
     if handles:
         style.legend_of_panels(figure, handles, min(len(handles), 3 * columns), height=0.25 / height)
     return style.save(figure, path)
+
+
+def draw_lineages(panels: Sequence[Axes], result: Result, outcome: Analysis) -> None:
+    """The same into given axes, one for each hyperparameter."""
+    assert result.searched
+    reached = [row for row in outcome.optima if row.steps is not None]
+    for axes, (name, axis) in zip(panels, result.searched.axes.items(), strict=True):
+        _draw(axes, result, reached, batch_colours(len(reached)), name, axis)
 
 
 def _draw(
@@ -67,8 +72,8 @@ def _draw(
         return style.note(axes, "no batch size reached the goal")
     for row, colour in zip(reached, colours, strict=True):
         steps, shown = _staircase(result, row, name, from_one)
-        axes.plot(steps, shown, color=colour, linewidth=1.6, drawstyle="steps-post", alpha=0.9)
-        axes.plot(steps[-1], shown[-1], "o", color=colour, markersize=5)
+        look = {"linewidth": 1.6, "drawstyle": "steps-post", "alpha": 0.9, "marker": "o", "markersize": 5}
+        axes.plot(steps, shown, color=colour, markevery=[-1], label=f"batch size {row.batch_size:,}", **look)
 
 
 def _staircase(result: Result, row: Optimum, name: str, from_one: bool) -> tuple[np.ndarray, np.ndarray]:
