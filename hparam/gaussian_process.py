@@ -92,7 +92,6 @@ def _fit_kernel(points, targets, known, seed: int):
     with warnings.catch_warnings():
         # A parameter at its bound, or a line search that ends early, is a fit as good as any.
         warnings.simplefilter("ignore")
-        fitted: Any = regressor.fit(
-            points, targets
-        ).kernel_  # the sum of `kernel`, which scikit-learn does not declare
+        # The sum of `kernel`, which scikit-learn does not declare
+        fitted: Any = regressor.fit(points, targets).kernel_
     return fitted.k1, float(fitted.k2.noise_level)

@@ -26,9 +26,8 @@ RATE = "learning_rate"
 # Half widths of the windows in log rate, of the first seed and of the others: three and two to three rates of a default
 # grid on either side. `python -m runs.recipes.ridge_window` has what they cost and how far answers move.
 FIRST, OTHERS = 1.75, 1.4
-ALIKE = (
-    0.15  # log steps: rates that need no more than this above the fewest have a say in where the best one is
-)
+# Log steps: rates that need no more than this above the fewest have a say in where the best one is
+ALIKE = 0.15
 
 
 class Followed(NamedTuple):

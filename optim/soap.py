@@ -155,9 +155,8 @@ def scale_by_soap(
 
     def update_fn(updates, state, params=None):
         del params
-        first = (
-            state.count == 0
-        )  # sets the bases alone: moments and parameters rest, and Adam counts from the next
+        # Sets the bases alone: moments and parameters rest, and Adam counts from the next
+        first = state.count == 0
         adam_count = jnp.maximum(state.count, 1)
         stats = jax.tree.map(accumulate, updates, state.stats)
         mu = jax.tree.map(lambda m, g: jnp.where(first, m, b1 * m + (1 - b1) * g), state.mu, updates)

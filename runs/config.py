@@ -50,9 +50,8 @@ def with_config(words: Sequence[str], known: Collection[str]) -> list[str]:
             raise UsageError(f"{place}: {name} is typed, not read from a file")
         if name != POSITIONAL and option not in known:
             names = [POSITIONAL, *(word[2:] for word in known if not word.startswith("--no-"))]
-            from optim.names import (
-                unknown,  # `optim` imports JAX, and `lr-batch --help` should not wait for it
-            )
+            # `optim` imports JAX, and `lr-batch --help` should not wait for it.
+            from optim.names import unknown
 
             raise UsageError(f"{place}: {unknown('key', name, names)}")
         if typed & {option, f"--no-{name}"} and option not in REPEATABLE:

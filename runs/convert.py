@@ -17,10 +17,8 @@ from runs.pictures import Encoded, write_pictures
 
 INFO = "dataset_info.json"
 TFRECORD, ARRAY_RECORD = "tfrecord", "array_record"
-LENGTH, CHECKSUM = (
-    8,
-    4,
-)  # bytes before a record: its length and a checksum of that; after it: one of the record
+# Bytes before a record: its length and a checksum of that; after it: one of the record
+LENGTH, CHECKSUM = 8, 4
 POLYNOMIAL = 0x82F63B78  # of CRC-32C (Castagnoli), reflected
 
 

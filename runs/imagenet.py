@@ -11,9 +11,8 @@ from pathlib import Path
 from runs.pictures import Encoded
 
 TRAIN, VALIDATION = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
-FACTS = (
-    "datasets/imagenet2012"  # of TFDS: names of the classes, and the labels of the pictures that are held out
-)
+# Of TFDS: names of the classes, and the labels of the pictures that are held out
+FACTS = "datasets/imagenet2012"
 
 
 def has_archives(folder: Path) -> bool:

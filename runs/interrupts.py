@@ -25,9 +25,8 @@ def interruptible() -> Generator[None, None, None]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal count
-        if within(
-            frame, "<frozen importlib"
-        ):  # C++ libraries that are half loaded do not survive an exception
+        # C++ libraries that are half loaded do not survive an exception
+        if within(frame, "<frozen importlib"):
             stop_now("interrupted")
         if within(frame, "_xla_gc_callback"):  # Python ignores exceptions there
             threading.Timer(PAUSE, os.kill, (os.getpid(), number)).start()
@@ -45,10 +44,8 @@ def interruptible() -> Generator[None, None, None]:
     try:
         yield
     finally:
-        for (
-            number,
-            handler,
-        ) in before.items():  # once interrupted, whatever comes while the process ends ends it
+        # Once interrupted, whatever comes while the process ends ends it
+        for number, handler in before.items():
             signal.signal(number, (lambda *_: stop_now()) if count else handler)
 
 

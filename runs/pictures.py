@@ -15,13 +15,8 @@ from lr_batch.data import DAMAGED_SHARE, tfds_folder
 from optim.names import counted
 
 TRAIN, VALIDATION = "train", "validation"
-SPLITS = {
-    TRAIN: TRAIN,
-    VALIDATION: VALIDATION,
-    "valid": VALIDATION,
-    "val": VALIDATION,
-    "test": "test",
-}  # by folder
+# By folder
+SPLITS = {TRAIN: TRAIN, VALIDATION: VALIDATION, "valid": VALIDATION, "val": VALIDATION, "test": "test"}
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 HELD_OUT_EVERY = 10  # picture of a class, at least one, where no folder holds any out
 VERSION = "1.0.0"

@@ -24,9 +24,8 @@ from lr_batch.analysis.scaling_curve import log_steps
 from optim.arguments import explain_arguments
 
 PER_OCTAVE = 8  # batch sizes that are tried
-PREDICTED = (
-    16  # times the largest measured batch size: the farthest for which the error of a prediction is known
-)
+# Times the largest measured batch size: the farthest for which the error of a prediction is known
+PREDICTED = 16
 LogSteps = Callable[[np.ndarray], Replicates]
 Edge = Literal["low", "high"]
 

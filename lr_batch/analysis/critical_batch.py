@@ -159,9 +159,8 @@ def _notes(critical: Estimate, optima: Sequence[Optimum], entering: Sequence[int
     coarse = [o for o in optima if o.steps is not None and o.log_steps.grid_sd > GRID_MAX]
     if coarse:
         where = listed("batch size", [o.batch_size for o in coarse])
-        largest = max(
-            o.log_steps.grid_sd for o in coarse
-        )  # without bound where only one rate reached the goal
+        # Without bound where only one rate reached the goal
+        largest = max(o.log_steps.grid_sd for o in coarse)
         known = f"known to {np.expm1(largest):.0%} only" if largest < 1.0 else "hardly known"
         notes.append(
             f"too few settings were tried at {where}: steps at the best one are {known}; ask for more trials"

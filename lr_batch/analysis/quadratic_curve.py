@@ -27,9 +27,8 @@ from optim.arguments import explain_arguments
 ALPHAS = (0.5, 0.75, 1.0, 1.5, 2.0)
 DIM, GOAL = 1000, 0.03  # curvatures; loss at the goal over that at the start
 ALPHA_SD = 0.5  # of the normal prior on log alpha around the spectrum of Zhang et al.
-BEYOND = (
-    64.0  # how far above the largest batch size, and a tenth of it below the smallest, b_crit is looked for
-)
+# How far above the largest batch size, and a tenth of it below the smallest, b_crit is looked for
+BEYOND = 64.0
 MIN_POINTS = 3
 _X = np.arange(-16.0, 16.01, 0.25) * np.log(2.0)  # log (B / b_crit) of the table
 _ZOOMS, _HALF = 7, 2  # grids of 2 * _HALF + 1 values each way, closing in

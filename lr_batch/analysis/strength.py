@@ -73,9 +73,8 @@ def best_strengths(fits: Generalization, *, level: float = LEVEL) -> tuple[BestS
 
 def _best(fits: Generalization, batch_size: int, level: float) -> BestStrength:
     held_out, grid = fits.cost(fits.held_out), strengths(fits)
-    costs = np.array(
-        [_chosen_values(held_out[_cells(fits, batch_size, s)]) for s in grid]
-    )  # [strengths seeds]
+    # [strengths seeds]
+    costs = np.array([_chosen_values(held_out[_cells(fits, batch_size, s)]) for s in grid])
     best = int(np.argmin(_means(costs)))
     worse = [estimate(_difference(row, costs[best]), level).low > 0 for row in costs]
     alike = [strength for strength, is_worse in zip(grid, worse, strict=True) if not is_worse]

@@ -210,8 +210,7 @@ def _lane_sd(sd: float, found: Sequence[Models], lanes: Sequence[Lanes]) -> floa
     for models, one in zip(found, lanes, strict=True):
         costs = costs_of(*models.above(one.log_rate, one.others), one.log_steps, one.log_bound, sd)
         chi_sq += float(costs.chi_sq.sum(-1).mean())
-        fitted = (
-            len(one.log_steps) + 2 + 3 * one.others.shape[1]
-        )  # at most: what is not told by the lanes is not fitted
+        # At most: what is not told by the lanes is not fitted
+        fitted = len(one.log_steps) + 2 + 3 * one.others.shape[1]
         free += max(np.isfinite(one.log_steps).sum() - fitted, 0)
     return float(np.clip(sd * np.sqrt(chi_sq / free), SD_MIN, SD_MAX)) if free > 4 else sd

@@ -29,9 +29,8 @@ def check_labels(probe: Probe) -> list[str]:
         return []
     said = []
     if _integers(data["y"]):
-        labels = np.asarray(data["y"])[
-            _counts(data, "y")
-        ]  # what weighs nothing, such as padding, may be anything
+        # What weighs nothing, such as padding, may be anything
+        labels = np.asarray(data["y"])[_counts(data, "y")]
         _check_targets(probe, labels, data["y"].ndim)
         said.append(f"labels: {labels.min()} to {labels.max()}, each with a loss of its own")
     if _integers(data["x"]):

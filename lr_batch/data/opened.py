@@ -40,13 +40,10 @@ def builder_of(folder: Path) -> Any:
         raise ValueError(
             f"records: {folder} is in the format {kind}, in which no record can be read on its own"
         )
-    if re.fullmatch(
-        r"\d+\.\d+\.\d+", folder.name
-    ):  # a place in a folder of data sets, which says what it should hold
-        above = (
-            folder.absolute().parent.name,
-            folder.absolute().parents[1].name,
-        )  # the first may be a config
+    # A place in a folder of data sets, which says what it should hold
+    if re.fullmatch(r"\d+\.\d+\.\d+", folder.name):
+        # The first may be a config
+        above = (folder.absolute().parent.name, folder.absolute().parents[1].name)
         if holds[1] != folder.name or holds[0] not in above:
             raise ValueError(
                 f"records: {folder} holds {holds[0]} {holds[1]}, not what its place says; prepare it again, or move it"

@@ -154,9 +154,8 @@ class RecordSource:
     def _note(self, row: int, error: Exception) -> None:
         with self._lock:
             self.damaged[row] = first_line(error)
-            many = len(self.damaged) > max(
-                1.0, DAMAGED_SHARE * self._seen
-            )  # one alone says nothing of a share
+            # One alone says nothing of a share
+            many = len(self.damaged) > max(1.0, DAMAGED_SHARE * self._seen)
         if many:
             raise TooManyDamaged(
                 f"records: {self.about_damaged()}; more than {DAMAGED_SHARE:.1%} of {self.folder}: prepare it again"

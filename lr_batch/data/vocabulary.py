@@ -17,9 +17,8 @@ from lr_batch.errors import first_line
 
 TEXT = "text"  # feature
 NUM_BYTES = 256
-PADDING, BEGIN, END, UNKNOWN = range(
-    4
-)  # of subwords; of bytes what begins and what fills a row comes behind them
+# Of subwords; of bytes what begins and what fills a row comes behind them
+PADDING, BEGIN, END, UNKNOWN = range(4)
 FEWEST, MOST = 300, 2**20  # pieces: all bytes are among them, so that every text can be written
 CHARACTERS = 10_000_000  # of the training split, in its order, that pieces are learnt from
 LONGEST = 2**20  # bytes of a text that is learnt from

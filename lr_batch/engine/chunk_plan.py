@@ -38,9 +38,8 @@ class Task(NamedTuple):
 
     def halves(self) -> list[Task]:
         """The same trials in chunks of half the width; none where a single trial was too large."""
-        rows = (
-            read_mesh(self.chunk.identity.mesh or None) or ALONE
-        ).lane  # of devices, with as many lanes each
+        # Of devices, with as many lanes each
+        rows = (read_mesh(self.chunk.identity.mesh or None) or ALONE).lane
         if self.width == rows:
             return []
         width = -(-self.width // (2 * rows)) * rows

@@ -40,9 +40,8 @@ def choose_execution(study: Study, width: int) -> str:
     width = max(1, width // (study.mesh or ALONE).lane)  # of a row of devices
     if study.lanes != AUTO:
         return study.lanes
-    if (
-        study.mesh and width == 1
-    ):  # nothing to be batched; and what is spread may be too large to be timed here
+    # Nothing to be batched; and what is spread may be too large to be timed here
+    if study.mesh and width == 1:
         return VMAP
     if _has_grouped_convolutions(study):
         return _measured(study, width)

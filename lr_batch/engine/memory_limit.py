@@ -14,10 +14,8 @@ from typing import NamedTuple
 OWN_BYTES = 0.4e9
 COMPILER_BYTES = 0.25e9  # addresses that compilation maps beside what is mapped already
 GROUPS = "sys/fs/cgroup"
-V1, V2 = (
-    ("memory.limit_in_bytes",),
-    ("memory.max", "memory.high"),
-)  # above "high" a process is slowed down until it nearly stops
+# Above "high" a process is slowed down until it nearly stops
+V1, V2 = ("memory.limit_in_bytes",), ("memory.max", "memory.high")
 
 
 class MemoryLimit(NamedTuple):

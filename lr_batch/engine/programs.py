@@ -89,9 +89,8 @@ class Engine:
         self.window_rows = window_rows(workload, batch_sizes)
         self.compile_seconds: list[float] = []  # one entry a program
         self._lock = threading.Lock()
-        self._tracing = (
-            threading.Lock()
-        )  # one program after the other: two at once would delay both compilations
+        # One program after the other: two at once would delay both compilations
+        self._tracing = threading.Lock()
         self._lane_axes, self._shapes = Once(), Once()
         self._programs: dict[tuple, Once] = {}
         self._data: dict[Place, Once] = {}
@@ -254,9 +253,8 @@ class Programs:
         workload = study.workload
         micro_batches = micro_batches_of(study.trained_batch_sizes, workload.micro_batch, workload.group)
         sizes = (micro_batches, study.batch_phases, workload.augment)
-        data = tuple(
-            map(id, jax.tree.leaves((workload.train_data, workload.eval_data)))
-        )  # which the engine keeps
+        # Which the engine keeps
+        data = tuple(map(id, jax.tree.leaves((workload.train_data, workload.eval_data))))
         key = (program_key(study), data, sizes, study.mesh, width, execution, max_evals, reads_parts(study))
         with self._lock:
             if key not in self._engines:

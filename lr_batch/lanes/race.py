@@ -77,9 +77,8 @@ def state_axes(lane: Lane, hparams: Sequence[str], train_data: PyTree) -> LaneSt
 
     def step(per_lane, state):
         one = jnp.int32(1)
-        data = jax.tree.map(
-            lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), train_data
-        )  # a shape: nothing is run
+        # A shape: nothing is run
+        data = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), train_data)
         state = lane.step(per_lane[0], state, Draw.first(one, num_examples(train_data)), one, data)
         return lane.refresh(state, data) if lane.refresh else state
 

@@ -27,9 +27,8 @@ def batched_leaves(fn: Callable, in_axes: tuple, args: tuple) -> PyTree:
 
     mapped = jax.vmap(lambda *xs: probe(fn(*xs)), in_axes=in_axes, axis_size=2)
     outputs = jax.eval_shape(mapped, *args)
-    return (
-        seen[0] if seen else jax.tree.map(lambda _: False, outputs)
-    )  # no rule is asked where nothing differs
+    # No rule is asked where nothing differs
+    return seen[0] if seen else jax.tree.map(lambda _: False, outputs)
 
 
 def depends_on(fn: Callable, argument: PyTree, *others: PyTree) -> bool:

@@ -114,9 +114,8 @@ def from_arrays(
     train_data, eval_data = with_weights(_held(weights), train_data, eval_data)
     goal, rows = parse_goal(goal), jnp.asarray(train_data["x"][:ROWS])
     as_pure, own = _model(model, rows), checked_metrics(metrics)
-    first = jnp.asarray(
-        train_data["x"][:1]
-    )  # cut here: a slice that is traced would be part of every program
+    # Cut here: a slice that is traced would be part of every program
+    first = jnp.asarray(train_data["x"][:1])
     params = shapes_of("from_arrays", "the model's init", as_pure.init, jax.random.key(0), first)
     outputs = shapes_of("from_arrays", "the model", lambda params: as_pure.apply(params, rows, None), params)
     all_metrics = {**fitting_metrics(loss, outputs, train_data, eval_data), "loss": loss, **own}

@@ -30,13 +30,8 @@ STREAMS = (
     "mask",
     "gumbel",
 )
-STATE = (
-    "state",
-    "states",
-    "batch_stats",
-    "model_state",
-    "net_state",
-)  # names of the second argument of an `apply`
+# Names of the second argument of an `apply`
+STATE = ("state", "states", "batch_stats", "model_state", "net_state")
 RECORDED = "intermediates"  # what `sow` leaves behind: written by a call, never read
 
 

@@ -58,9 +58,8 @@ def check_regularizer(regularizer: reg.Regularizer, optimizer: optim.Optimizer, 
         lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), leaf.dtype), workload.train_data
     )
     jax.eval_shape(loss, params, rows, jax.random.key(0))
-    if (
-        regularizer.needs_classes and classes is not None
-    ):  # where they are missing, tracing the loss has raised already
+    # Where they are missing, tracing the loss has raised already
+    if regularizer.needs_classes and classes is not None:
         two = jax.tree.map(lambda leaf: leaf[:2], workload.train_data)
         start = jax.jit(workload.init)(jax.random.key(0))
         reg.check_cross_entropy(regularizer.name, workload.loss, start, two, classes)

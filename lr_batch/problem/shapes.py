@@ -39,9 +39,8 @@ def check_shapes(owner: str, workload: Workload, goal: Goal) -> None:
     train, held_out = _rows(workload.train_data), _rows(workload.eval_data)
     loss = shapes_of(owner, "the model with its loss", workload.loss, params, train, key)
     _check_per_example(owner, "loss", loss)
-    if not jnp.issubdtype(
-        loss.dtype, jnp.floating
-    ):  # its gradient would be zero, and nothing would be trained
+    # Its gradient would be zero, and nothing would be trained
+    if not jnp.issubdtype(loss.dtype, jnp.floating):
         raise ValueError(f"{owner}: loss must return floating-point numbers, got {loss.dtype}")
     start = jax.eval_shape(workload.before_training, key)
     metrics = shapes_of(owner, "the model with its metrics", workload.evaluate, start, held_out)

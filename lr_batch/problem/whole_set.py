@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-LARGEST_LOSS = (
-    80.0  # nats; its exponential is finite in float32, so that a high loss is not taken for a divergence
-)
+# Nats; its exponential is finite in float32, so that a high loss is not taken for a divergence
+LARGEST_LOSS = 80.0
 
 
 AnyArray = Any  # of NumPy, or of JAX

@@ -13,9 +13,8 @@ from lr_batch.workloads.examples import NUM_TOKENS, read_text
 from lr_batch.workloads.layers import lookup
 from lr_batch.workloads.panel import NESTEROV, TINY, Panel, Scale, powers_of_2
 
-LOGIT_VARIANCE = (
-    0.1  # of the first step: with 1, as tied tables usually have it, the loss starts 0.5 too high
-)
+# Of the first step: with 1, as tied tables usually have it, the loss starts 0.5 too high
+LOGIT_VARIANCE = 0.1
 
 
 class Transformer(nn.Module):

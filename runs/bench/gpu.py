@@ -38,11 +38,8 @@ from runs.bench.work import Work
 from runs.write import write_json
 from runs.xla_flags import set_xla_flags
 
-PRECISIONS = (
-    "float32",
-    "TF32_TF32_F32",
-    "BF16_BF16_F32",
-)  # of products of float32 matrices, as JAX calls them
+# Of products of float32 matrices, as JAX calls them
+PRECISIONS = ("float32", "TF32_TF32_F32", "BF16_BF16_F32")
 CHECKED = Work(batch_sizes="8:512:x8", learning_rates="0.02:1:6", seeds=1, budget=2_000)
 TIMED = Work()
 PANEL_B = Work("fashion_mnist_simple_cnn", "momentum", "16:4096:x4", "1e-3:0.1:8", seeds=1, budget=10_000)

@@ -111,9 +111,8 @@ class StudyOptions:
     """Where to train: cpu, gpu for all of them, gpu:0 for one. Default: what JAX finds."""
 
     def __post_init__(self) -> None:
-        if (
-            self.scale is not None and ":" not in self.workload
-        ):  # one name from here on, which workers read too
+        # One name from here on, which workers read too
+        if self.scale is not None and ":" not in self.workload:
             object.__setattr__(self, "workload", f"{self.workload}-{self.scale}")
             object.__setattr__(self, "scale", None)
 

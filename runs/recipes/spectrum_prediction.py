@@ -17,9 +17,8 @@ from runs.write import write_json
 
 RESULTS = Path(__file__).parents[1] / "results"
 WORKLOADS = ("noisy_quadratic", "digits_mlp", "digits_cnn", "fashion_mnist_fc", "pydoc_lm")
-NORMAL = (
-    1.645  # half of a 90 % interval in standard errors; the summaries do not say how many seeds a row has
-)
+# Half of a 90 % interval in standard errors; the summaries do not say how many seeds a row has
+NORMAL = 1.645
 LEAST_ERROR = 0.02
 
 

@@ -11,11 +11,8 @@ from runs.export import Exported, trials_of
 from runs.store import StoreError
 from runs.trackers.run import BY_BATCH_SIZE, BY_TRIAL, Run, runs_of
 
-TRACKERS = {
-    "tensorboard": "tensorboardX",
-    "wandb": "wandb",
-    "mlflow": "mlflow",
-}  # extra: package that it brings
+# Extra: package that it brings
+TRACKERS = {"tensorboard": "tensorboardX", "wandb": "wandb", "mlflow": "mlflow"}
 EACH = (BY_TRIAL, BY_BATCH_SIZE)
 
 

@@ -130,9 +130,8 @@ class _Round:
         finally:
             for chunk in self.out:
                 self.folder.withdraw(self.names[chunk])
-            for path in (
-                self.unfinished & self.folder.unfinished()
-            ):  # since this began: of processes that were killed
+            # Since this began: of processes that were killed
+            for path in self.unfinished & self.folder.unfinished():
                 path.unlink(missing_ok=True)
 
     def _top_up(self) -> None:
