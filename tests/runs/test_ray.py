@@ -54,6 +54,7 @@ class Cluster:
 
     def __init__(self, process):
         self.process, self.address = process, process.stdout.readline().strip()
+        assert self.address, "no cluster: Ray gives its nodes half a minute to begin"
 
     def kill_the_first_at_work(self, folder):
         """Returns at once; one that was killed before has been replaced."""
