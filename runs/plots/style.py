@@ -268,7 +268,7 @@ def note(axes: Axes, text: str) -> None:
 
 def broken(axes: Axes, *lines: str) -> str:
     """Lines of small text, broken where they would leave the axes."""
-    width = max(20, int(inches(axes) / 0.0575))
+    width = max(20, int(inches(axes) / 0.0595))
     return "\n".join(textwrap.fill(line, width) for line in lines)
 
 

@@ -179,6 +179,14 @@ def test_law_and_its_exponent_are_shown(study):
     np.testing.assert_allclose(line.get_ydata(), law.rate(line.get_xdata()))
 
 
+def test_laws_that_cannot_be_told_apart_are_all_named(study):
+    result, outcome = study
+    several = outcome.law._replace(laws=outcome.law.ranking[:4])
+    figure = learning_rate(result, outcome._replace(law=several))
+    assert len(several.words) > 110 and several.words in written(figure).replace("\n", " ")
+    assert overlaps(figure) == []
+
+
 def test_cells_are_medians_over_seeds_with_failures_infinite():
     result = synthetic_result(batch_sizes=(4, 64), budget=3000)
     table = cells(result)

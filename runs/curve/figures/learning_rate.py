@@ -149,7 +149,7 @@ def _draw_law(axes: Axes, law: LearningRateLaw) -> None:
     axes.text(
         0.985,
         0.045,
-        style.broken(axes, style.plain(law.words), exponents_text(law)),
+        style.broken(axes, style.plain(law.words, 200), exponents_text(law)),
         transform=axes.transAxes,
         ha="right",
         va="bottom",
