@@ -87,9 +87,7 @@ def _panel(axes: Axes, name: str, training: Training) -> None:
     axes.set_xticks(np.linspace(0, len(training.rate), 3))
     axes.set_title(name, fontsize=9.5, loc="left", pad=4, color=style.INK)
     text = "{:.3f} ({:.3f} to {:.3f})".format(*training.mean(LAST))
-    axes.text(
-        0.97, 0.9, text, transform=axes.transAxes, ha="right", fontsize=style.SMALL, color=style.RUST
-    )
+    axes.text(0.97, 0.9, text, transform=axes.transAxes, ha="right", fontsize=style.SMALL, color=style.RUST)
 
 
 if __name__ == "__main__":

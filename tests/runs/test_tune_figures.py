@@ -1,5 +1,6 @@
-"""Figures of a search: round ticks, and nothing that matters off the axis."""
+"""What a search shows: how far it is, figures with round ticks, and nothing that matters off the axis."""
 
+import io
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from hparam.tuning.confirm import Finalist
 from runs.plots import style
 from runs.tune.figures import loss_axis, unit_ticks
 from runs.tune.hyperparameters import hyperparameters
+from runs.tune.live import LiveBest
 
 
 @pytest.mark.parametrize(
@@ -72,3 +74,18 @@ def test_the_answer_has_a_height_only_among_trials_of_its_length(steps, longer, 
     places = [line.get_xdata()[0] for line in axes.lines]
     assert places == (pytest.approx([np.log10(300) / 3, 2 / 3]) if longer else [])
     assert (axes.get_ylim()[0] < 0.2) != longer
+
+
+def test_time_left_is_that_of_what_is_trained_now(monkeypatch):
+    """Two rounds are stored, each of the others takes 10 s for a twelfth of the search."""
+    clock = iter([0.0, 0.01, 10.01, 20.01])
+    monkeypatch.setattr("runs.tune.live.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("runs.tune.live.ranked", lambda plan, state: [])
+    plan = SimpleNamespace(trials=12, study=SimpleNamespace(max_steps=100))
+    said, told = io.StringIO(), []
+    live = LiveBest(plan, said, tell=lambda lines, share, numbers: told.append((share, numbers["left"])))
+    for spent in (100, 200, 300, 400):
+        live(SimpleNamespace(told=[]), spent)
+    assert told == [(1 / 12, None), (2 / 12, None), (3 / 12, pytest.approx(90)), (4 / 12, pytest.approx(80))]
+    assert [line.count("left") for line in said.getvalue().splitlines()] == [0, 0, 1, 1]
+    assert "about 1 min 20 s left of the search; all diverged" in said.getvalue()
