@@ -63,7 +63,7 @@ PANEL = Panel(
             LSTM(NUM_TOKENS, 32, 16),
             (16,),
             13_250,
-            Goal("loss", 2.8),
+            Goal("loss", 2.6),
             powers_of_2(2, 256),
             10_000,
             256,

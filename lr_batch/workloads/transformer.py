@@ -90,7 +90,7 @@ _TINY = Scale(
     Transformer(NUM_TOKENS, 32, 2, 2, 64),
     (16,),
     25_152,
-    Goal("loss", 2.9),
+    Goal("loss", 2.8),
     powers_of_2(2, 256),
     10_000,
     256,
