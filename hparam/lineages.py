@@ -41,7 +41,9 @@ def population_design(
             f"search: {search} begins with {members:,} different settings, got a space of {len(cells):,}: ask for fewer "
             "trials or take another search"
         )
-    details = {"seed": seed, "options": {name: str(value) for name, value in options.items()}}
+    # With its size, since another population is another search.
+    told = {name: str(value) for name, value in {**options, "size": size}.items()}
+    details = {"seed": seed, "options": told}
     shares = shares_from(first_share(options.get(FIRST, FIRST_SHARE)))
     searched = Searched(search, axes, members, details, shares)
     given = {"size": size, "truncation": 0.2, "step": 0.1, "resample": 0.25} | rest

@@ -19,6 +19,7 @@ from lr_batch import (
     learning_rate_law,
 )
 from runs.curve.advice import advice
+from runs.curve.lineages import about_members, changed
 from runs.curve.protocols import Protocols, protocols_summary, read_protocols
 from runs.curve.summary import goal_row, summarize
 from runs.plots.cells import Cells, cells
@@ -66,6 +67,7 @@ def analyse(result: Result, noise: Mapping[str, Any] | None = None) -> Analysis:
     summary = summarize(result, optima, critical, law, refusals)
     summary |= {"advice": said, "critical_batch_size_by_goal": plain(list(map(goal_row, goals)))}
     summary |= protocols_summary(result, protocols) | _noise_entry(noise)
+    summary["notes"] = [*summary["notes"], *(about_members(result, optima) if changed(result) else [])]
     return Analysis(
         optima, critical, law, tuple(refusals), cells(result), said, summary, goals, protocols, noise
     )

@@ -51,8 +51,9 @@ def _print_search(
     if changed(result):
         say("\nThe best of the members, each a setting with all its changes:")
         say(members_table(protocols))
-        say(HEADING)
-        say(lineage_table(result, outcome.optima))
+        if any(row.steps is not None for row in outcome.optima):
+            say(HEADING)
+            say(lineage_table(result, outcome.optima))
         return
     say("\nThe best of the trials, and the minimum of a smooth surface through all of them:")
     say(protocols_table(protocols, outcome.optima))

@@ -134,6 +134,10 @@ def test_a_population_says_what_its_fastest_members_were_trained_with(here, caps
     assert code == 0 and "none is trained again" in err
     summary, result = json.loads(again), stored_result("o")
     assert summary["search"]["changes"] == [0.125, 0.25, 0.5] and summary["search"]["trials"] == 8
+    assert any("no place on a smooth surface" in note for note in summary["notes"])
+    more = [word if word != "size=4" else "size=5" for word in words]
+    code, _, err = command(capsys, *more, "--add")
+    assert code == 2 and "searched.options.size" in err  # another population is another search
     for row in summary["steps_to_goal"]:
         names = ["learning_rate", "learning_rate.1", "learning_rate.2", "learning_rate.3"]
         of = np.flatnonzero(result.batch_size == row["batch_size"])

@@ -83,7 +83,7 @@ def _of_search(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, st
     """The tables of a search; none of a grid."""
     if changed(result):
         best, pieces = members_table(summary["best_of_trials"]), pieces_table(summary["steps_to_goal"])
-        return [("The fastest members", best), (HEADING.rstrip(":"), pieces)]
+        return [("The fastest members", best), *([(HEADING.rstrip(":"), pieces)] if pieces else [])]
     return [("The search read in two ways", html)] if (html := protocols_table(summary)) else []
 
 

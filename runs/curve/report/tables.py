@@ -101,9 +101,12 @@ def members_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def pieces_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What the fastest member of each row of the summary's `steps_to_goal` was trained with, piece by piece."""
+    """What the fastest member of each row of the summary's `steps_to_goal` was trained with, piece by piece; empty where
+    none reached the goal."""
     lines = [(row["batch_size"], piece) for row in rows for piece in row.get("pieces", ())]
-    names = [name for name in (lines[0][1] if lines else {}) if name != "from_step"]
+    if not lines:
+        return ""
+    names = [name for name in lines[0][1] if name != "from_step"]
     return table(
         ("batch size", "from step", *names),
         [
