@@ -31,7 +31,7 @@ from lr_batch.design import CHOICE, Asked, Axis, Design, Rounds, Searched
 from lr_batch.engine.chunk import ChunkStore
 from lr_batch.engine.placement import streamed
 from lr_batch.engine.programs import Programs
-from lr_batch.errors import StudyError, first_line
+from lr_batch.errors import StudyError
 from lr_batch.generalization import ArrayStore, Generalization, generalize
 from lr_batch.grid import log_grid
 from lr_batch.noise.dual_norms import NormScales, norm_scales
@@ -56,6 +56,7 @@ from lr_batch.study import Study
 from lr_batch.sweep import run
 from lr_batch.tally import Best, Progress
 from lr_batch.workloads import WORKLOADS
+from optim.users_error import first_line
 
 __version__ = "0.1.0"
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from optim.arguments import type_of
+from optim.functions import check_functions
 
 Settings = Sequence[Mapping[str, float]]
 
@@ -127,6 +128,8 @@ def check_design(design: Any) -> Design | None:
     """Refuses what is no design."""
     if not isinstance(design, Design | None):
         raise ValueError(f"study: design must be what hparam.search_design returns, got {type_of(design)}")
+    if design is not None:
+        check_functions("study: design", Design, design._asdict())
     return design
 
 

@@ -15,6 +15,7 @@ from lr_batch.resolve import as_optimizer, as_workload
 from lr_batch.result import DIVERGED, Result
 from lr_batch.study import Study
 from lr_batch.sweep import run
+from lr_batch.tally import Progress
 from optim.arguments import explain_arguments
 
 EPOCHS = 20  # of the training, within the workload's budget
@@ -47,7 +48,11 @@ class Proposal(NamedTuple):
 
 @explain_arguments
 def propose_goal(
-    workload, optimizer="sgd", *, metric: str | None = None, on_chunk: Callable | None = None
+    workload,
+    optimizer="sgd",
+    *,
+    metric: str | None = None,
+    on_chunk: Callable[[Progress], None] | None = None,
 ) -> Proposal:
     """Trains every default rate at the workload's middle batch size and reads off a goal.
 

@@ -9,12 +9,13 @@ import optax
 
 import optim
 import reg
-from lr_batch.errors import first_line
 from lr_batch.problem.statistics import Statistics
 from lr_batch.problem.whole_set import Metric
 from lr_batch.problem.workload import Workload
 from lr_batch.workloads import WORKLOADS
-from optim.arguments import shown, type_of
+from optim.arguments import explain_arguments, shown, type_of
+from optim.functions import check_functions
+from optim.users_error import first_line
 
 # Attributes by which a user's function says more of itself, and what they must be.
 HOOKS: dict[str, Any] = {
@@ -67,6 +68,7 @@ def as_workload(workload: Workload | str | Callable[..., Workload], **options: A
     return made
 
 
+@explain_arguments
 def as_optimizer(optimizer: optim.Optimizer | str | Callable[[Mapping[str, Any]], Any]) -> optim.Optimizer:
     """The registry's row of `optimizer`, or a row around a user's own function.
 
@@ -89,7 +91,7 @@ def as_optimizer(optimizer: optim.Optimizer | str | Callable[[Mapping[str, Any]]
     if isinstance(optimizer, str):
         return optim.OPTIMIZERS[optimizer]
     if isinstance(optimizer, optim.Optimizer):
-        return optimizer
+        return _checked(optimizer)
     if not callable(optimizer):
         wrap = (
             "; wrap it as `lambda hparams: ...`"
@@ -103,16 +105,23 @@ def as_optimizer(optimizer: optim.Optimizer | str | Callable[[Mapping[str, Any]]
     said = {hook: getattr(optimizer, hook) for hook in HOOKS if getattr(optimizer, hook, None) is not None}
     name = said.pop("name", getattr(optimizer, "__name__", "custom"))
     _check_hooks(name, {"name": name, **said})
-    return optim.Optimizer(
-        name=name,
-        make=optimizer if isinstance(optimizer, Hashable) else optimizer.__call__,
-        hparams=said.pop("hparams", {"learning_rate": optim.Range(low=0.0, low_open=True)}),
-        space=said.pop("space", optim.OPTIMIZERS["sgd"].space),
-        paper="",
-        further=getattr(optimizer, "hparams", None) is None,
-        eval_params=said.pop("eval_params", optim.eval_params),
-        **said,
+    return _checked(
+        optim.Optimizer(
+            name=name,
+            make=optimizer if isinstance(optimizer, Hashable) else optimizer.__call__,
+            hparams=said.pop("hparams", {"learning_rate": optim.Range(low=0.0, low_open=True)}),
+            space=said.pop("space", optim.OPTIMIZERS["sgd"].space),
+            paper="",
+            further=getattr(optimizer, "hparams", None) is None,
+            eval_params=said.pop("eval_params", optim.eval_params),
+            **said,
+        )
     )
+
+
+def _checked(optimizer: optim.Optimizer) -> optim.Optimizer:
+    check_functions(f"optimizer {optimizer.name}", optim.Optimizer, optimizer._asdict())
+    return optimizer
 
 
 def as_regularizer(regularizer: reg.Regularizer | str | None) -> reg.Regularizer | None:
@@ -126,6 +135,8 @@ def as_regularizer(regularizer: reg.Regularizer | str | None) -> reg.Regularizer
     if not isinstance(regularizer, reg.Regularizer | None):
         kind = type(regularizer).__name__
         raise ValueError(f"study: regularizer must be a name or a reg.Regularizer, got {kind}")
+    if regularizer is not None:
+        check_functions(f"regularizer {regularizer.name}", reg.Regularizer, regularizer._asdict())
     return regularizer
 
 
@@ -148,6 +159,8 @@ def _check_fields(workload: Workload) -> None:
                 "workload: metrics must map names to lr_batch.Metric(init, accumulate, finish), "
                 f"{name} is {shown(metric)}"
             )
+        check_functions(f"workload: {name}", Metric, metric._asdict())
+    check_functions("workload", Workload, workload._asdict())
 
 
 def _kind(value: Any) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from optim.arguments import explain_arguments, shown
+from optim.users_error import calling
 from reg.applied import Applied, Key, LossFn, PyTree, Scalar, where_active
 
 
@@ -47,14 +48,17 @@ def class_losses(
     >>> print(jnp.exp(-losses).T.round(2))
     [[0.25 0.75]]
     """
-
-    if not isinstance(batch, Mapping):
-        raise ValueError(f"class_losses: batch must be a mapping with the labels y, got {shown(batch)}")
+    _check_batch("class_losses", batch)
 
     def with_label(label):
         return loss_fn(params, {**batch, "y": jnp.full_like(batch["y"], label)}, key)
 
     return jax.vmap(with_label)(jnp.arange(num_classes))
+
+
+def _check_batch(owner: str, batch: PyTree) -> None:
+    if not (isinstance(batch, Mapping) and "y" in batch):
+        raise ValueError(f"{owner}: batch must be a mapping with the labels y, got {shown(batch)}")
 
 
 def of_class_losses(
@@ -88,12 +92,19 @@ def check_cross_entropy(owner: str, loss_fn: LossFn, params: PyTree, batch: PyTr
       owner: who needs it, for the message.
       loss_fn, params, batch, num_classes: as in `class_losses`.
 
+    Raises:
+      ValueError: also where the loss cannot be computed.
+
     >>> square = lambda params, batch, key: (batch["x"] - batch["y"]) ** 2
     >>> check_cross_entropy("focal", square, None, {"x": jnp.zeros(1), "y": jnp.zeros(1, int)}, 2)
     Traceback (most recent call last):
     ValueError: focal: needs a cross-entropy loss; the probabilities of this one sum to 1.37
     """
-    losses = jax.jit(lambda: class_losses(loss_fn, params, batch, jax.random.key(0), num_classes))()
+    _check_batch(owner, batch)
+    losses = calling(
+        f"{owner}: loss_fn(params, batch, key), with each of the labels 0 to {num_classes - 1} in batch['y'],",
+        jax.jit(lambda: class_losses(loss_fn, params, batch, jax.random.key(0), num_classes)),
+    )
     total = np.exp(-np.asarray(losses, float)).sum(axis=0)
     if not np.allclose(total, 1.0, atol=1e-3):
         raise ValueError(

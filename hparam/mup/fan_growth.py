@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -85,11 +84,6 @@ def _ruled(rule: FansRule, name: str, narrow: tuple[int, ...], wide: tuple[int, 
     if rule is default_fans:
         return Fans(*rule(name, narrow, wide))
     owner = getattr(rule, "__name__", "the rule")
-    if not _takes_three(rule):
-        raise ValueError(
-            f"fans: {owner} must take three arguments, the name of a parameter and its shapes at both widths, as "
-            "hparam.default_fans does"
-        )
     try:
         fans = Fans(*map(float, rule(name, narrow, wide)))
     except Exception as error:
@@ -97,16 +91,6 @@ def _ruled(rule: FansRule, name: str, narrow: tuple[int, ...], wide: tuple[int, 
     if not all(0 < growth < math.inf for growth in fans):
         raise ValueError(f"fans: growth must be above 0 and finite, got {tuple(fans)} for {name!r}")
     return fans
-
-
-def _takes_three(rule: FansRule) -> bool:
-    try:
-        inspect.signature(rule).bind("", (), ())
-    except TypeError:
-        return False
-    except ValueError:  # built in, without a signature
-        return True
-    return True
 
 
 def check_readout(owner: str, growth: PyTree, rule: FansRule) -> None:

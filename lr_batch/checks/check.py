@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from lr_batch.checks import examples, labels, start, switches, whole_set
+from lr_batch.checks import augmentation, examples, labels, pure, start, switches, whole_set
 from lr_batch.checks import optimizer as optimizers
 from lr_batch.checks.probe import Probe
 from lr_batch.errors import StudyError
@@ -55,6 +55,8 @@ def _checked(study: Study, to_goal: bool) -> tuple[str, ...]:
     check_direction(study.workload.name, study.goal)
     said = optimizers.check_optimizer(study)
     probe = Probe(study.workload)
+    said += pure.check_pure(probe)
+    said += augmentation.check_augmentation(probe)
     said += start.check_training_loss(probe)
     said += labels.check_labels(probe)
     said += examples.check_independent(probe)
@@ -66,6 +68,6 @@ def _checked(study: Study, to_goal: bool) -> tuple[str, ...]:
 def _parts(study: Study) -> tuple:
     workload, optimizer = study.workload, study.optimizer
     functions = (workload.init, workload.loss, workload.evaluate, optimizer.make, optimizer.eval_params)
-    functions += (workload.weights, workload.statistics and workload.statistics.train)
+    functions += (workload.weights, workload.statistics and workload.statistics.train, workload.augment)
     functions += tuple(part for metric in workload.metrics.values() for part in metric)
     return (*functions, study.regularizer, *jax.tree.leaves((workload.train_data, workload.eval_data)))

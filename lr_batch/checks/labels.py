@@ -36,7 +36,7 @@ def check_labels(probe: Probe) -> list[str]:
     if _integers(data["x"]):
         _check_tokens(probe, data["x"])
         said.append(
-            f"tokens: {data['x'].min()} to {data['x'].max()}, none read from the wrong end of a table"
+            f"whole numbers of x: {data['x'].min()} to {data['x'].max()}, none read from the wrong end of a table"
         )
     return said
 

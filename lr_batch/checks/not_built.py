@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from lr_batch.errors import first_line
+from optim.users_error import first_line
 
 TRACED = (
     "hyperparameters are traced, so that trials share a program: no if, no float(); see lr_batch.SCHEDULES for a "
@@ -39,19 +39,7 @@ def cannot_be_built(optimizer: Any, names: list[str], error: BaseException) -> s
     if _takes_rate(optimizer.make):
         call = f"lambda hparams: {optimizer.name}(hparams['learning_rate'])"
         return f"{said}; an optimizer is a function of hyperparameters by name: write {call}"
-    if not _takes_one(optimizer.make):
-        return f"{said}; it is called with one argument, the hyperparameters by name"
     return said
-
-
-def _takes_one(make: Callable) -> bool:
-    try:
-        inspect.signature(make).bind({})
-    except TypeError:
-        return False
-    except ValueError:  # a function of C, whose arguments are not known
-        pass
-    return True
 
 
 def _takes_rate(make: Callable) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -15,6 +14,7 @@ import optax
 import optim
 from lr_batch.checks.not_built import cannot_be_built
 from lr_batch.checks.probe import OncePerShapes, nudged
+from lr_batch.checks.pure import differs
 from lr_batch.errors import StudyError
 from lr_batch.lanes.lane import Draw, make_lane
 from lr_batch.problem.changes import changes_of, plain_space
@@ -28,7 +28,6 @@ ROUNDS = 4  # of a step, until what depends on a hyperparameter stays the same
 STEPS = 16  # that are taken at several values of a hyperparameter
 LATE = 1_000_000  # steps, by when every warm-up and decay has ended
 RATE = "learning_rate"
-ADDRESS = re.compile("0x[0-9a-f]+")  # in memory, of functions
 APART = 1e-3  # times the lowest rate: where updates are clipped, a small one is not
 
 
@@ -47,6 +46,7 @@ def check_optimizer(study: Study) -> list[str]:
     toy.check_shapes()
     if study.optimizer not in optim.OPTIMIZERS.values():
         toy.check_pure()
+        toy.check_descent()
     unread = [name for name in names if not toy.reaches(name)]
     if not (study.regularizer and study.regularizer.stop):  # such a rule ends training and changes no step
         unread += [name for name in space if name in own and not _reaches_lane(study, name)]
@@ -100,11 +100,13 @@ class Toy:
         updates, opt_state = self.update(hparams, params, opt_state)
         return optax.apply_updates(params, updates), opt_state
 
-    def update(self, hparams: Mapping[str, Any], params: PyTree, opt_state: Any) -> Any:
+    def update(
+        self, hparams: Mapping[str, Any], params: PyTree, opt_state: Any, grads: PyTree | None = None
+    ) -> Any:
         value = lambda params, grad_fn=None: sum(
             jnp.sum(jnp.square(leaf)).astype(jnp.float32) for leaf in jax.tree.leaves(params)
         )
-        grads = jax.tree.map(jnp.sin, params)
+        grads = jax.tree.map(jnp.sin, params) if grads is None else grads
         tx = optax.with_extra_args_support(self._transformation(hparams))
         extra = {"value": value(params), "grad": grads, "value_fn": value, "grad_fn": jax.grad(value)}
         stepped = tx.update(grads, opt_state, params, **extra)
@@ -116,19 +118,27 @@ class Toy:
 
     def check_pure(self) -> None:
         """A number that Python draws or counts is built into the program: the same one at every step."""
-        first, again = (self._program() for _ in range(2))
-        if first != again:
+        if differs(
+            lambda hparams, params: self.step(hparams, self.init(hparams, params)), self.hparams, self.params
+        ):
             raise StudyError(
                 f"{self.optimizer.name} builds other steps each time it is called: what Python draws or counts is one "
                 "number for the whole training; keep keys and counters in the state, as optax.add_noise does"
             )
 
-    def _program(self) -> tuple[str, list[bytes]]:
-        """Start and step as JAX traces them, and the constants in them."""
-        closed = jax.make_jaxpr(lambda hparams, params: self.step(hparams, self.init(hparams, params)))(
-            self.hparams, self.params
-        )
-        return ADDRESS.sub("", str(closed.jaxpr)), [_bytes_of(const) for const in closed.consts]
+    def check_descent(self) -> None:
+        """A gradient that is passed on as it is would be added to its parameter: uphill, at rate 1."""
+        _, opt_state = jax.eval_shape(self.init, self.hparams, self.params)
+        updates = lambda hparams, opt_state, params, grads: self.update(hparams, params, opt_state, grads)[0]
+        program = jax.make_jaxpr(updates)(self.hparams, opt_state, self.params, self.params).jaxpr
+        leaves = jax.tree.leaves_with_path(self.params)
+        for (path, _), update in zip(leaves, program.outvars, strict=True):
+            if any(update is gradient for gradient in program.invars[-len(leaves) :]):
+                raise StudyError(
+                    f"{self.optimizer.name}: its update of {_name_of(path)} is the gradient as it is, which is added: "
+                    "training goes uphill there; optax.masked and optax.identity pass gradients on, freeze what is not "
+                    "trained by optax.multi_transform and optax.set_to_zero"
+                )
 
     def check_shapes(self) -> None:
         """Updates must have the shapes of the parameters, and the state must keep its own."""
@@ -213,11 +223,6 @@ class Toy:
             raise StudyError(cannot_be_built(self.optimizer, list(self.hparams), error)) from error
 
 
-def _bytes_of(const: Any) -> bytes:
-    is_key = jnp.issubdtype(const.dtype, jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(const) if is_key else const).tobytes()
-
-
 def _equal(one: PyTree, other: PyTree) -> bool:
     """Bit for bit, NaN being a value of its own."""
     pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
@@ -267,12 +272,16 @@ def _reaches_lane(study: Study, name: str) -> bool:
     return _reaches(init, step, lane.outcome, two, rest, shapes)
 
 
+def _name_of(path: tuple) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/") or "the parameters"
+
+
 def _check_alike(what: str, than: str, new: PyTree, old: PyTree, *, dtypes: bool) -> None:
     """Raises StudyError where two trees differ in structure, shapes or dtypes."""
     if jax.tree.structure(new) != jax.tree.structure(old):
         raise StudyError(f"{what} the parameters is another tree than {than}: return one leaf for each")
     for (path, a), b in zip(jax.tree.leaves_with_path(new), jax.tree.leaves(old), strict=True):
-        name = jax.tree_util.keystr(path, simple=True, separator="/") or "the parameters"
+        name = _name_of(path)
         if a.shape != b.shape:
             raise StudyError(f"{what} {name} has shape {a.shape}, {than} {b.shape}: it must keep it")
         wrong = a.dtype != b.dtype if dtypes else not jnp.can_cast(a.dtype, b.dtype, "same_kind")

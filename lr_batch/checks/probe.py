@@ -13,12 +13,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from lr_batch.compiled import compiled
-from lr_batch.errors import StudyError, first_line
+from lr_batch.errors import StudyError
 from lr_batch.lanes.batch_statistics import of_groups
 from lr_batch.problem.column import read_rows
 from lr_batch.problem.precision import BFLOAT16
 from lr_batch.problem.whole_set import by_example, weighted_sum
 from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
+from optim.users_error import first_line
 
 ROWS = 64  # of a batch
 # What such a batch may have of numbers: of larger examples, such as 224 x 224 x 3 pixels, it has `FEW`, since the

@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lr_batch.errors import first_line
 from optim.names import unknown
+from optim.users_error import first_line
 
 INFO = "dataset_info.json"
 

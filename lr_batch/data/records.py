@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Int
 
 from lr_batch.data.opened import builder_of, fingerprint, opened
-from lr_batch.errors import first_line
 from lr_batch.problem.column import Column
 from optim.arguments import explain_arguments
 from optim.names import counted, unknown
+from optim.users_error import first_line
 
 MAX_PIXEL = 255.0
 DAMAGED_SHARE = 1e-3  # of the records that were read: with more the data are another data set

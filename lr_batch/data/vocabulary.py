@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lr_batch.data.opened import builder_of, opened
-from lr_batch.errors import first_line
+from optim.users_error import first_line
 
 TEXT = "text"  # feature
 NUM_BYTES = 256

@@ -11,13 +11,14 @@ import jax.numpy as jnp
 
 from lr_batch.data import data_hash
 from lr_batch.engine.memo import once_per_program
-from lr_batch.errors import StudyError, first_line
+from lr_batch.errors import StudyError
 from lr_batch.lanes.execution import block_size
 from lr_batch.lanes.lane import Draw, make_lane
 from lr_batch.problem.precision import FLOAT32
 from lr_batch.problem.statistics import AVERAGED, GROUP
 from lr_batch.problem.workload import num_examples
 from lr_batch.study import Study
+from optim.users_error import first_line
 
 
 class Identity(NamedTuple):

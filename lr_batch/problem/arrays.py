@@ -11,6 +11,7 @@ import numpy as np
 
 from lr_batch.problem.column import Column
 from optim.arguments import type_of
+from optim.users_error import calling
 
 EXACT = 2**24  # up to here float32 holds every whole number
 LOST = 0.01  # of a column's spread: more must not be rounded away
@@ -57,7 +58,7 @@ def checked_array(what: str, array: Any) -> Any:
             f"from_arrays: {what} has {np.ma.count_masked(array)} masked values, which would be trained on as if they "
             "were there; fill them or leave their rows out"
         )
-    array = np.asarray(array)
+    array = calling(f"from_arrays: {what} as an array of NumPy", np.asarray, array)
     is_number = jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool
     if array.ndim == 0 or len(array) == 0 or not is_number or array.dtype.kind == "c":
         raise ValueError(

@@ -18,6 +18,7 @@ from lr_batch.problem.column import arrays_of, columns_of
 from lr_batch.problem.mixing import uniforms
 from lr_batch.problem.workload import PyTree, Workload
 from optim.arguments import shown
+from optim.functions import check_functions
 from optim.names import unknown
 
 Pictures = Float[np.ndarray, "m height width channels"]
@@ -120,7 +121,7 @@ KINDS: dict[str, Callable[[str], Augmentation]] = {"crop": _padding, "flip": _fl
 
 
 def read_augmentation(owner: str, given: Any) -> Augmentation | None:
-    """Of text such as "crop:4,flip", one behind the other; None for "none" and for nothing.
+    """Of text such as "crop:4,flip", one behind the other; None for "none" and for None.
 
     Raises:
       ValueError: in one line, with what there is.
@@ -134,7 +135,7 @@ def read_augmentation(owner: str, given: Any) -> Augmentation | None:
         raise ValueError(
             f"{owner}: augment must be text such as 'crop:4,flip' or an Augmentation, got {type(given).__name__}"
         )
-    if given in ("", NONE):
+    if given == NONE:
         return None
     return in_turn([_read(owner, part) for part in given.split(",")])
 
@@ -174,6 +175,9 @@ def augmented(owner: str, workload: Workload, given: Any) -> Workload:
         raise ValueError(
             f"{workload.name}: augment must be a lr_batch.Augmentation or None, got {shown(own)}"
         )
+    for one in (own, given):
+        if isinstance(one, Augmentation):
+            check_functions(f"{owner}: augmentation {one.name}", Augmentation, one._asdict())
     if given is None or (own and own.name == getattr(given, "name", given)):
         return workload
     wanted = read_augmentation(owner, given)

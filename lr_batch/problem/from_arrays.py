@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lr_batch.errors import first_line
 from lr_batch.problem.arrays import check_rows_alike, checked_data
 from lr_batch.problem.augmentation import Augmentation, augmented
 from lr_batch.problem.calling_convention import Model, refuse_silent_dropout
@@ -18,12 +17,13 @@ from lr_batch.problem.goal import parse_goal
 from lr_batch.problem.groups import check_mode, checked_group
 from lr_batch.problem.metrics import PerExample, checked_metrics, evaluated, fitting_metrics
 from lr_batch.problem.model import as_model
-from lr_batch.problem.shapes import ROWS, check_shapes, shapes_of
+from lr_batch.problem.shapes import ROWS, check_shapes, shapes_of, told
 from lr_batch.problem.statistics import AVERAGED, GROUP, Statistics
 from lr_batch.problem.weights import WEIGHTS, of_examples, with_weights
 from lr_batch.problem.whole_set import Metric
 from lr_batch.problem.workload import Goal, Workload
 from optim.arguments import explain_arguments
+from optim.users_error import first_line
 
 LARGEST = 1_024  # batch size by default
 
@@ -118,6 +118,7 @@ def from_arrays(
     first = jnp.asarray(train_data["x"][:1])
     params = shapes_of("from_arrays", "the model's init", as_pure.init, jax.random.key(0), first)
     outputs = shapes_of("from_arrays", "the model", lambda params: as_pure.apply(params, rows, None), params)
+    _try_out({"loss": loss, **own}, outputs, train_data["y"][: len(rows)])
     all_metrics = {**fitting_metrics(loss, outputs, train_data, eval_data), "loss": loss, **own}
     group = _group(as_pure, group_size, statistics, len(train_data["y"]), micro_batch)
     workload = Workload(
@@ -163,6 +164,15 @@ def _model(model: Any, rows: Any) -> Model:
         if str(error).startswith("from_arrays: "):
             raise
         raise ValueError(f"from_arrays: the model failed: {first_line(error)}") from error
+
+
+def _try_out(functions: Mapping[str, Any], outputs: Any, y: Any) -> None:
+    """Calls the loss and metrics of examples by themselves, so that what they fail with is said with their arguments."""
+    targets = jax.ShapeDtypeStruct(y.shape, y.dtype)
+    for name, function in functions.items():
+        if not isinstance(function, Metric):
+            what = f"{name} of outputs {told(outputs)} and targets {told(targets)}"
+            shapes_of("from_arrays", what, function, outputs, targets)
 
 
 def _loss(model: Model, loss: PerExample) -> Callable:

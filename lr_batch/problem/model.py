@@ -14,6 +14,8 @@ from flax.errors import ModifyScopeVariableError
 
 from lr_batch.problem.calling_convention import Call, Model, moving_of, no_dropout, parameters, split_state
 from lr_batch.problem.statistics import NOT_READ, by_path, refuse_batch_in_evaluation, with_leaves
+from lr_batch.problem.trees import Key, PyTree
+from optim.functions import check_functions
 
 # Streams that linen modules ask for by name. Others get the key of "params", unless the module asks first whether
 # they are there.
@@ -161,7 +163,8 @@ def rates(layer: str, attributes: dict[str, Any]) -> list[str]:
     ]
 
 
-def _from_pair(init: Callable, apply: Callable, x: Any) -> Model:
+def _from_pair(init: Callable[[Key], PyTree], apply: Callable, x: Any) -> Model:
+    check_functions("from_arrays", _from_pair, {"init": init})
     if _takes_state(apply):
         return _from_stateful_pair(init, apply, x)
     call = Call.of(apply, inputs=2)

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lr_batch.errors import first_line
 from lr_batch.problem.goal import complement
 from lr_batch.problem.workload import Goal, Workload, num_examples
 from optim.arguments import type_of
 from optim.names import unknown
+from optim.users_error import first_line
 
 ROWS = 2  # examples of the batch that is traced
 
@@ -90,16 +90,17 @@ def _check_whole_set(owner: str, workload: Workload, name: str, values: Any) -> 
     described = [[(leaf.shape, leaf.dtype.name) for leaf in jax.tree.leaves(tree)] for tree in (start, after)]
     if described[0] != described[1] or jax.tree.structure(start) != jax.tree.structure(after):
         raise ValueError(
-            f"{owner}: accumulate of {name} must return a state like that of init, {_told(start)}, got {_told(after)}"
+            f"{owner}: accumulate of {name} must return a state like that of init, {told(start)}, got {told(after)}"
         )
     value = shapes_of(owner, f"finish of {name}", metric.finish, start)
     if getattr(value, "shape", None) != () or not jnp.issubdtype(value.dtype, jnp.floating):
         raise ValueError(
-            f"{owner}: finish of {name} must return one floating-point number, got {_told(value)}"
+            f"{owner}: finish of {name} must return one floating-point number, got {told(value)}"
         )
 
 
-def _told(tree: Any) -> str:
+def told(tree: Any) -> str:
+    """Dtype and shape of each leaf."""
     return ", ".join(f"{leaf.dtype} {leaf.shape}" for leaf in jax.tree.leaves(tree)) or "nothing"
 
 
@@ -124,5 +125,5 @@ def _check_per_example(owner: str, name: str, value: Any) -> None:
         shape = getattr(value, "shape", type(value).__name__)
         raise ValueError(
             f"{owner}: {name} must return one value for each example, ({ROWS},) for {ROWS} of them, "
-            f"got {shape}" + ("; return the values before their mean" if shape == () else "")
+            f"got {shape}" + ("; return the values before their mean or sum" if shape == () else "")
         )

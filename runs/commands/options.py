@@ -268,4 +268,4 @@ class RunOptions:
     @property
     def seconds(self) -> float | None:
         """Of the time limit."""
-        return parse.seconds("--time-limit", self.time_limit) if self.time_limit else None
+        return None if self.time_limit is None else parse.seconds("--time-limit", self.time_limit)

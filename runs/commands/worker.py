@@ -42,7 +42,7 @@ class Worker:
         for option, value in (("--max-chunks", self.max_chunks), ("--slots", self.slots)):
             if value is not None and value < 1:
                 raise parse.UsageError(f"{option}: must be at least 1, got {value}")
-        if self.once and self.idle:
+        if self.once and self.idle is not None:
             raise parse.UsageError("--once and --idle: give one of them")
         limits = Limits(
             chunks=self.max_chunks or float("inf"),
@@ -60,4 +60,4 @@ class Worker:
 
 
 def _time(option: str, text: str | None) -> float:
-    return parse.seconds(option, text) if text else float("inf")
+    return float("inf") if text is None else parse.seconds(option, text)

@@ -24,7 +24,6 @@ from pathlib import Path
 from runs.xla_flags import set_xla_flags
 
 SHOWN = 20  # jobs, of so few all that they said
-WAITING = "--workers-dir"  # for workers that nobody starts, for ever, as is right
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
@@ -45,10 +44,7 @@ def fuzz(
     from tests.fuzz import calls, lines, outcomes
     from tests.fuzz.world import World
 
-    known = {
-        name: [option for option in options(command) if option != WAITING]
-        for name, command in COMMANDS.items()
-    }
+    known = {name: [*options(command)] for name, command in COMMANDS.items()}
     world = World(scratch, kinds)
     for kind, number in jobs:
         draw = random.Random(f"{kind} {seed} {number}")

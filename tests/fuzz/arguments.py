@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,15 +16,9 @@ import lr_batch
 import optim
 import reg
 from hparam.mup.fan_growth import default_fans
-from runs.load import named_or_loaded
+from tests.fuzz.made import Kept, Later, fits, result, study, workload
 
-
-class Later(NamedTuple):
-    """An argument that takes training to make, made when it is drawn, once."""
-
-    made: Callable[[], Any]
-
-
+ONE_RATE = {"learning_rate": [0.1]}
 PARAMS = {"layer": {"kernel": jnp.ones((4, 3)), "bias": jnp.zeros(3)}}
 BATCH = {"x": np.ones((6, 4), np.float32), "y": np.zeros(6, np.int32)}
 
@@ -45,32 +38,10 @@ def pool() -> dict[str, list[Any]]:
         **of_statistics(),
         **of_optimizers(),
         **of_regularizers(),
+        **of_schedules(),
+        **of_running(),
+        **of_curves(),
     }
-
-
-@cache
-def workload() -> lr_batch.Workload:
-    return named_or_loaded("workload", "my.py:workload")
-
-
-@cache
-def study() -> lr_batch.Study:
-    grid = {"learning_rate": [0.1, 0.5]}
-    return lr_batch.Study(
-        workload=workload(), batch_sizes=(4, 8), space=grid, seeds=2, extend=False, budget=20
-    )
-
-
-@cache
-def result() -> lr_batch.Result:
-    return lr_batch.run(study())
-
-
-@cache
-def fits() -> lr_batch.Generalization:
-    grid = {"learning_rate": [0.1, 0.5]}
-    regularized = lr_batch.Study(workload=workload(), batch_sizes=(8,), space=grid, seeds=2, regularizer="l2")
-    return lr_batch.generalize(regularized, 1.0)
 
 
 def of_studies() -> dict[str, list[Any]]:
@@ -98,6 +69,20 @@ def of_studies() -> dict[str, list[Any]]:
         "epochs": [1.0, 0.5],
         **dict.fromkeys(["one", "other"], [Later(lambda: lr_batch.best_settings(result())[0])]),
         "error": [ValueError("one\ntwo")],
+        "batch_schedule": [None, "x2@3", [("50%", "x2")], [(3, 8)]],
+        "precision": ["bfloat16", "float32"],
+        "statistics": ["averaged", None],
+        "group_size": [None, 4],
+        "augment": [None, "none", "flip"],
+        "mesh": [None, "lane=1", "data=1"],
+        "evaluation_share": [None, 0.25, 1.0],
+        "design": [
+            None,
+            hparam.search_design(hparam.Space({"learning_rate": hparam.log(0.1, 1.0)}), trials=2),
+        ],
+        "follow": [False, True],
+        "from_arrays.weights": [None, (np.arange(40) % 2, None), (np.ones(40), np.ones(20))],
+        "Workload.weights": [None, lambda batch: jnp.ones(len(batch["y"]))],
     }
 
 
@@ -161,6 +146,72 @@ def of_statistics() -> dict[str, list[Any]]:
     }
 
 
+def of_schedules() -> dict[str, list[Any]]:
+    return {
+        "peak_value": [0.1, jnp.float32(1.0)],
+        **dict.fromkeys(["init_value", "end_value"], [0.0, 0.01]),
+        **dict.fromkeys(["warmup_steps", "timescale"], [1, 5]),
+        **dict.fromkeys(["num_cycles", "power"], [1, 2]),
+        "cycle_mult": [1.0, 2.0],
+        "decay_fraction": [0.1, 0.5],
+        "boundaries": [(3, 6), [5]],
+        "factor": [0.1],
+        "what": ["decay_steps"],
+        "given": ["5%", "10epochs", "100_000examples", 10],
+        "num_examples": [40],
+        "Length.value": [0.5, 10],
+        "unit": ["epochs", "examples"],
+        "phases": [((3, 8),)],
+    }
+
+
+def of_running() -> dict[str, list[Any]]:
+    """What a run is given beside its study."""
+    called = [lambda *arguments: None, print]
+    return {
+        **dict.fromkeys(["on_chunk", "on_round", "on_point"], called),
+        "store": [None, Kept()],
+        "workers": [None, 1, 2],
+        "time_limit": [None, 0.01, 10.0],
+        "noise_along_training.study": [
+            dataclasses.replace(study(), batch_sizes=(8,), space=ONE_RATE, seeds=1)
+        ],
+        **dict.fromkeys(["programs", "hand_out"], [None]),
+        **dict.fromkeys(["norms", "on"], [False, True]),
+        "draws": [0, 1],
+        "apply": [lambda x, draws: x],
+        "folder": [".", "nowhere", "my.py"],
+        "split": ["train", "test[:10]"],
+        "x": ["image"],
+        "y": ["label"],
+        "length": [8],
+        "readout": ["init", "multiplier"],
+        **dict.fromkeys(["depth", "depth_exponent"], [1.0, 0.5]),
+        "in_branch": [lambda path, fans: False],
+    }
+
+
+def of_curves() -> dict[str, list[Any]]:
+    """What is read off curves that were measured, and what is read from there."""
+    critical = lambda: lr_batch.critical_batch_size(result())
+    optima = lambda: lr_batch.best_settings(result())
+    return {
+        "critical": [Later(critical)],
+        "law": [None, Later(lambda: lr_batch.learning_rate_law(result()))],
+        "devices": [(1, 2, 4), [8]],
+        "cluster": [lr_batch.Cluster(1000.0, 0.001)],
+        "optima": [Later(optima)],
+        "studies": [Later(lambda: {"one": optima(), "other": optima()})],
+        "step_cost": [{"one": {4: 1.0, 8: 1.0}, "other": {4: 4.0, 8: 8.0}}],
+        "found": [Later(lambda: {(4, "a"): critical(), (8, "a"): critical(), (4, "b"): critical()})],
+        "until": [8.0, 1e6],
+        "relative_error": [[0.1, 0.1, 0.1, 0.1]],
+        "held_out_sizes.batch_size": [[4, 8, 16, 32]],
+        "held_out_sizes.steps": [[100.0, 50.0, 25.0, 20.0]],
+        "sharpness": [1.0, 2.0],
+    }
+
+
 def of_optimizers() -> dict[str, list[Any]]:
     counts = ["interval", "start", "num_steps", "block_size", "memory_size", "min_steps", "patience"]
     return {
@@ -179,6 +230,14 @@ def of_optimizers() -> dict[str, list[Any]]:
         "opt_state": [optax.sgd(0.1).init(PARAMS)],
         **dict.fromkeys(["matrix", "leaf"], [jnp.ones((3, 4))]),
         "path": ["layer/kernel"],
+        "optimizers.values": [{"learning_rate": 0.1}, {}, {"learning_rate": jnp.float32(0.1)}],
+        "regularizers.values": [{"learning_rate": 0.1}, {}],
+        "state_bytes.optimizer": [optax.adam(0.1), optax.sgd(0.1)],
+        "regularized.optimizer": [optax.adam(0.1)],
+        "keep_dtypes.transformation": [optax.adam(0.1)],
+        **dict.fromkeys(["max_norm", "rho", "trust_coefficient", "momentum_decay"], [0.1, 1.0]),
+        **dict.fromkeys(["centered", "eps_in_sqrt", "clip", "average", "matricize"], [True, False]),
+        **dict.fromkeys(["phase", "merge_dims"], [1, 8]),
     }
 
 

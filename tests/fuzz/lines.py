@@ -12,6 +12,7 @@ from tests.fuzz.world import KINDS
 WORDS = tomllib.loads(Path(__file__).with_name("words.toml").read_text())
 BASE, VALUES, INSTEAD = WORDS["lines"], WORDS["values"], WORDS["instead"]
 LONG = "x" * 300
+WAITING = "--workers-dir"
 ODD, EXPORTED = [*WORDS["others"]["odd"], LONG], WORDS["others"]["exported"]
 WEIGHTS = {
     "curve": 6,
@@ -50,7 +51,7 @@ def line(draw: random.Random, options: dict[str, list[str]]) -> Line:
         words = words or ["--"]
         words = draw.choices(SLIPS, [6, 8, 3, 1, 1, 1, 1, 1])[0](draw, name, words, options[name])
     damaged = draw.choice(list(KINDS)) if draw.random() < 0.35 else None
-    if damaged and name in ("report", "export", "verify"):
+    if damaged and name in ("report", "export", "verify", "status", "watch", "plan", "merge"):
         words[:1] = [damaged]
     elif damaged and name in KINDS and draw.random() < 0.5:
         words = [*KINDS[name][1:], "--out", damaged]  # the command again, in a folder that is damaged
@@ -82,6 +83,10 @@ def added(draw: random.Random, name: str, words: list[str], options: list[str]) 
     if option not in VALUES:
         return [*words, option]
     text = value(draw, name, option)
+    if (
+        option == WAITING and "--time-limit" not in words
+    ):  # for workers that nobody starts, for ever, as is right
+        words = [*words, "--time-limit", "2s"]
     return [*words, f"{option}={text}"] if draw.random() < 0.3 else [*words, option, text]
 
 

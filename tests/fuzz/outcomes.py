@@ -32,7 +32,7 @@ PYTHON = re.compile(
 )
 REPRS = re.compile("<class '|<function|object at 0x")  # of what was handed over, which a call may show
 USERS = re.compile(r"(my|syntax|raises|exits)\.py|\(\) failed: |cannot be (built|compiled): ")
-TRAINS = ("curve", "compare", "regularize", "tune", "transfer")
+TRAINS = ("curve", "compare", "regularize", "tune", "transfer", "noise-scale")
 
 
 class Outcome(NamedTuple):
@@ -156,7 +156,7 @@ def _on_purpose(error: BaseException) -> bool:
         linecache.getline(frame.filename, number)
         for number in range(frame.lineno, (frame.end_lineno or frame.lineno) + 1)
     ]
-    users = Path(frame.filename).name == "calls.py"  # a loss that was handed over
+    users = Path(frame.filename).name in ("arguments.py", "calls.py") and "/fuzz/" in frame.filename
     return users or lines[0].lstrip().startswith("raise ")
 
 

@@ -73,6 +73,38 @@ shrinks = lambda h: optax.stateless(lambda g, p: jax.tree.map(lambda x: -h["lear
 broken = lambda h: exec("raise RuntimeError('mine')")
 quits = lambda h: exec("raise SystemExit(4)")
 transformation = optax.sgd(0.1)
+steps_apart = lambda h: optax.MultiSteps(optax.sgd(h["learning_rate"]), 2)
+masked = lambda h: optax.masked(optax.adam(h["learning_rate"]), lambda params: jax.tree.map(lambda p: p.ndim > 5, params))
+no_argument = lambda: optax.sgd(0.1)
+two_arguments = lambda h, rate: optax.sgd(rate)
+returns_pair = lambda h: (optax.sgd(h["learning_rate"]), None)
+
+
+def square(augment, **options):
+    """Pictures of one row of five pixels."""
+    flat = (lambda key: {"w": jnp.zeros((5, 3))}, lambda params, x: x.reshape(len(x), -1) @ params["w"])
+    return problem(flat, x=x[:, None, :, None], augment=augment, name="pictures", **options)
+
+
+pictures = lambda: square("flip")
+own_pictures = lambda: square(lr_batch.Augmentation("darker", 1, lambda x, draws: x * draws[:, :1, None, None]))
+mixed_pictures = lambda: square(lr_batch.Augmentation("mixed", 0, lambda x, draws: x + x[::-1]))
+drawn_pictures = lambda: square(lr_batch.Augmentation("drawn", 0, lambda x, draws: x * np.float32(rng.uniform())))
+weighted = problem(weights=(np.arange(40) % 3, None))
+counts = lambda state, outputs, y, weights: state + jnp.stack([weights @ (outputs.argmax(-1) == y), weights.sum()])
+f1 = problem(metrics={"f1": (lambda: jnp.zeros(2), counts, lambda state: state[0] / state[1])}, goal="f1>0.7")
+
+
+def normed():
+    """Normalises by the moments of its batch, and keeps their running averages."""
+    from flax import linen as nn
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            return nn.Dense(3)(nn.BatchNorm(use_running_average=not train)(x))
+
+    return problem(Net(), group_size=4, batch_sizes=(4, 8), name="normed")
 '''
 FILES = {
     "my.py": MODELS,
@@ -89,6 +121,7 @@ FILES = {
 SMALL = "--batch-sizes 4,8 --learning-rates 0.1,0.5,2.5 --seeds 2 --budget 30 --no-extend".split()
 KINDS = {
     "curve": ["curve", "my.py:workload", *SMALL],
+    "others": ["curve", "my.py:workload", *SMALL[:4], "--seeds", "7,8", *SMALL[6:]],
     "compare": ["compare", "my.py:workload", "--optimizers", "sgd,my.py:chain", *SMALL],
     "tune": "tune my.py:workload --search random --trials 4 --ask 2 --budget 20 --confirm 2 --width 2 "
     "--batch-size 8".split(),
@@ -96,6 +129,7 @@ KINDS = {
     "--epochs 2".split(),
     "transfer": "transfer my.py:sized --optimizer sgd --widths 4,8 --learning-rates 0.1,0.5,2.5 --seeds 2 --steps 5 "
     "--batch-size 8".split(),
+    "noise": "noise-scale my.py:workload --batch-sizes 8 --learning-rates 0.1 --budget 20".split(),
 }
 
 

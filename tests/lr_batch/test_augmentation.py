@@ -10,6 +10,7 @@ import pytest
 from tiny import sgd, tiny_workload
 
 import lr_batch
+from lr_batch import StudyError
 from lr_batch.data import data_hash
 from lr_batch.engine import Checkpoint, ChunkPlan, Identity, Programs, run_task, worker_devices
 from lr_batch.engine.windows import Windows
@@ -198,6 +199,38 @@ def test_ones_own_needs_a_name_and_keeps_the_shape():
     smaller = lr_batch.Augmentation("smaller", 0, lambda x, draws: x[:, 1:])
     with pytest.raises(ValueError, match=r"augmentation smaller: must return float32 \(30, 6, 5, 2\), as it"):
         augmented_rows(smaller, {"x": PICTURES}, 0, np.arange(30), np.arange(30))
+
+
+numbers = np.random.default_rng()
+
+
+@pytest.mark.parametrize(
+    ("apply", "said"),
+    [
+        (lambda x, draws: 1 / 0, "augmentation mine failed: ZeroDivisionError.*test_augmentation.py, line "),
+        (
+            lambda x, draws: x[:, 1:],
+            r"augmentation mine: must return float32 \(40, 3, 3, 1\), as it is given",
+        ),
+        (
+            lambda x, draws: x * np.float32(numbers.uniform()),
+            "makes other pictures .* each time it is called",
+        ),
+        (lambda x, draws: x + x[::-1], "makes other pictures of the same examples among other rows"),
+        (lambda x, draws: x * np.float32(np.inf), "makes numbers that are not finite"),
+    ],
+)
+def test_ones_own_is_tried_before_anything_is_trained(apply, said):
+    with pytest.raises(StudyError, match=said) as error:
+        lr_batch.check(study(workload=workload(augment=lr_batch.Augmentation("mine", 1, apply))))
+    assert "\n" not in str(error.value)
+
+
+def test_ones_own_is_asked_by_its_signature():
+    with pytest.raises(
+        ValueError, match="augmentation mine: apply is called with 2 arguments, which <lambda>.x."
+    ):
+        workload(augment=lr_batch.Augmentation("mine", 0, lambda x: x))
 
 
 @pytest.mark.parametrize(

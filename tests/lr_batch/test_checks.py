@@ -25,6 +25,7 @@ def test_a_study_in_order_passes_quickly_and_says_what_was_checked():
     assert time.process_time() - began < 2.0
     assert [line.partition(":")[0] for line in said] == [
         "optimizer",
+        "functions",
         "training loss",
         "labels",
         "noise",

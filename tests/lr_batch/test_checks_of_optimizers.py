@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from checked_study import refused
+from checked_study import refused, workload_of
 from tiny import tiny_study
 
 import lr_batch
@@ -85,9 +85,38 @@ def test_steps_that_python_draws_or_counts_are_refused(optimizer):
     refused(said="builds other steps each time it is called", optimizer=optimizer)
 
 
+AFFINE = (
+    lambda key: {"w": jnp.zeros((5, 3)), "b": jnp.zeros(3)},
+    lambda params, x: x @ params["w"] + params["b"],
+)
+
+
+def masked(hparams):
+    return optax.masked(optax.adam(hparams["learning_rate"]), {"w": True, "b": False})
+
+
+def frozen_by_identity(hparams):
+    rules = {"trained": optax.sgd(hparams["learning_rate"]), "frozen": optax.identity()}
+    return optax.multi_transform(rules, {"w": "trained", "b": "frozen"})
+
+
+def frozen(hparams):
+    rules = {"trained": optax.sgd(hparams["learning_rate"]), "frozen": optax.set_to_zero()}
+    return optax.multi_transform(rules, {"w": "trained", "b": "frozen"})
+
+
+@pytest.mark.parametrize("optimizer", [masked, frozen_by_identity])
+def test_a_gradient_that_is_passed_on_as_it_is_is_refused(optimizer):
+    refused(workload_of(AFFINE), "update of b is the gradient as it is, which is added", optimizer=optimizer)
+
+
 @pytest.mark.parametrize("optimizer", [counts, constant_key])
 def test_a_state_may_begin_as_a_number_of_python_and_a_key_be_a_constant(optimizer):
     assert lr_batch.check(tiny_study(optimizer=optimizer))
+
+
+def test_frozen_parameters_pass():
+    assert lr_batch.check(tiny_study(workload=workload_of(AFFINE), optimizer=frozen))
 
 
 def warmup_cosine(hparams):
@@ -130,7 +159,6 @@ def lookahead(hparams):
             lambda h: optax.contrib.sam(optax.sgd(h["learning_rate"]), optax.sgd(0.1)),
             r"let it take \*\*extra",
         ),
-        (lambda h, rate: optax.sgd(rate), "it is called with one argument"),
         (optax.adam, r"write lambda hparams: adam\(hparams\['learning_rate'\]\)"),
         (optax.sgd, r"write lambda hparams: sgd\(hparams\['learning_rate'\]\)"),
     ],

@@ -224,6 +224,13 @@ class WithBatchNorm(nn.Module):
         return nn.BatchNorm(use_running_average=False)(nn.Dense(3)(x))
 
 
+class OnADevice:
+    """An array of another library, which it does not hand over as it is."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("not on this device")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -235,11 +242,22 @@ class WithBatchNorm(nn.Module):
         ({"model": nn.Dense(3), "train": (X[:, :0], Y)}, "held_out x has rows of shape"),
         ({"loss": lambda logits, y: CROSS_ENTROPY(logits, y).mean()}, "return the values before their mean"),
         ({"loss": lambda logits, y: logits}, "one value for each example"),
-        ({"loss": lambda logits, y: logits @ jnp.ones((7,))}, "the model with its loss failed: TypeError"),
+        (
+            {"loss": lambda logits, y: logits @ jnp.ones((7,))},
+            r"loss of outputs float32 \(2, 3\) and targets int32 \(2,\) failed: TypeError",
+        ),
         ({"train": (X, Y[:-1])}, "train has 12 rows in x but 11 in y"),
         ({"goal": Goal("accuracy", 0.9)}, "unknown goal metric 'accuracy' .known: error, loss"),
         ({"held_out": (np.full((2, 4), np.nan), Y[:2])}, "held_out x has values that are not finite"),
         ({"train": ([[1.0]], Y)}, "train x must be an array, got list"),
+        (
+            {"train": (OnADevice(), Y)},
+            "train x as an array of NumPy failed: RuntimeError: not on this device",
+        ),
+        (
+            {"model": (lambda rng, x: {}, lambda params, rng, x: x)},
+            r"init is called with one argument \(Array\), which <lambda>\(rng, x\) does not take",
+        ),
         ({"train": X}, r"train must be a pair \(x, y\)"),
         ({"train": (np.array(["a"] * 12), Y)}, "must hold numbers"),
         ({"held_out": (X[:0], Y[:0])}, "at least one row"),

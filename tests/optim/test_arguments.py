@@ -114,8 +114,11 @@ PUBLIC = {
     "sgd: learning_rate must be a number or a function from the step to one; a function gives a tuple": (
         lambda: optim.sgd(lambda *a: a)
     ),
-    "adam: learning_rate must be a number or a function from the step to one; calling a .* failed: ": (
+    "adam: learning_rate is called with one argument, which <lambda>\\(\\) does not take": (
         lambda: optim.adam(lambda: 1)
+    ),
+    "adam: learning_rate must be a number or a function from the step to one; calling a .* failed: ": (
+        lambda: optim.adam(lambda step: 1 / 0)
     ),
     "shampoo: learning_rate must be a number or a function from the step to one; a function gives None": (
         lambda: optim.shampoo(lambda step: None)

@@ -90,6 +90,8 @@ def test_the_cpu_may_be_named(capsys):
         ("--device cpu:3", "--device: must look like cpu, gpu or gpu:0, got 'cpu:3'"),
         ("--time-limit soon", "--time-limit: must look like 30m, 90s or 1h30m, got 'soon'"),
         ("--time-limit 0m", "--time-limit: must look like 30m"),
+        ("--time-limit=", "--time-limit: must look like 30m, 90s or 1h30m, got ''"),
+        ("--augment=", "unknown augmentation ''"),
         ("--seeds 3,3", "study: seeds must differ, got [3, 3]"),
         ("--seeds 3,x", "--seeds: must be a whole number, got 'x'"),
         ("--seeds=-1,2", "study: seeds of a list must be a whole number from 0 to"),

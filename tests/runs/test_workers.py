@@ -46,6 +46,7 @@ def test_what_is_typed_wrongly_is_one_line(model, tmp_path, capsys):
         ("curve", "--workers-dir", f"{tmp_path}/full"): "holds a, no chunks for workers",
         ("worker", f"{tmp_path}/w", "--slots", "0"): "--slots: must be at least 1, got 0",
         ("worker", f"{tmp_path}/w", "--time-limit", "soon"): "--time-limit: must look like 30m",
+        ("worker", f"{tmp_path}/w", "--idle="): "--idle: must look like 30m",
     }
     for typed, line in wrong.items():
         code, _, said = command(capsys, *typed)
