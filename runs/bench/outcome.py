@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from runs.bench.figures import bench
 from runs.bench.report import write_report
+from runs.kept_json import read_kept, write_kept
 from runs.store import StoreError
-from runs.write import write_json
 
 NAME = "bench.json"
 
 
 def write_outcome(report: Mapping[str, Any], folder: Path) -> None:
-    write_json(folder / NAME, report)
+    write_kept(folder / NAME, report)
     bench(report, folder / "bench.png")
     write_report(report, folder)
 
@@ -24,7 +23,7 @@ def write_outcome(report: Mapping[str, Any], folder: Path) -> None:
 def stored_report(folder: Path) -> dict[str, Any]:
     """What `write_outcome` has written."""
     try:
-        return json.loads((folder / NAME).read_text())
+        return read_kept(folder / NAME)
     except FileNotFoundError:
         raise StoreError(
             f"{folder}: no {NAME}: the benchmark did not come to its end; run it again"

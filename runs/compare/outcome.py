@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -15,6 +15,7 @@ from runs.compare.figures import compare_rates, compare_steps
 from runs.compare.rank import HEADINGS as HEADINGS_BY
 from runs.compare.rank import By, Ranking, cells, rank
 from runs.curve.analysis import Analysis
+from runs.kept_json import read_object
 from runs.text import Printer, table
 from runs.write import write_json
 
@@ -89,9 +90,10 @@ def ranked(comparison: Comparison, by: By, folders: Sequence[Path]) -> Compariso
 def ranked_by(folder: Path) -> By | None:
     """What the stored comparison was ranked by; None where it was not, or its summary is gone."""
     try:
-        return json.loads((folder / "summary.json").read_text())["ranking"]["by"]
-    except (OSError, ValueError, KeyError):
+        by = read_object(folder / "summary.json")["ranking"]["by"]
+    except (OSError, ValueError, LookupError, TypeError):
         return None
+    return by if by in typing.get_args(By) else None
 
 
 def _differences(

@@ -8,7 +8,6 @@ than a tenth of a small study and are left to `lr-batch noise-scale`.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import sys
 import time
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from lr_batch import Result, Study, StudyError, best_settings, critical_batch_size, noise_along_training
+from runs.kept_json import read_kept, write_kept
 from runs.noise.run import described
-from runs.write import plain, write_json
+from runs.write import plain
 
 NAME = "noise_scale.json"
 
@@ -52,7 +52,7 @@ def measure_beside(study: Study, result: Result, folder: Path) -> None:
         "seconds": time.perf_counter() - start,
         "points": [described(point) for point in noise.points],
     }
-    write_json(folder / NAME, about | found)
+    write_kept(folder / NAME, about | found)
 
 
 def at_best_setting(study: Study, result: Result) -> Study:
@@ -87,6 +87,6 @@ def at_best_setting(study: Study, result: Result) -> Study:
 def stored_beside(folder: Path) -> dict[str, Any] | None:
     """What `measure_beside` has written; None where there is nothing, or it is damaged and measured again."""
     try:
-        return json.loads((folder / NAME).read_text())
+        return read_kept(folder / NAME)
     except (OSError, ValueError):
         return None

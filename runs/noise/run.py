@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,11 @@ from lr_batch import (
 )
 from runs.curve.run import description
 from runs.folder import default_folder, results
+from runs.kept_json import read_kept, write_kept
 from runs.progress import ProgressLine, Tell
 from runs.status.news import telling
 from runs.store import StoreError
-from runs.write import plain, write_json
+from runs.write import plain
 
 NAME = "summary.json"
 PILOT_SEEDS = 2
@@ -56,14 +56,14 @@ def measured(study: Study, folder: Path | None) -> tuple[Path, dict[str, Any]]:
             title = f"{study.workload.name} with {study.optimizer_name}"
             with telling(folder, title) as teller:
                 report = functools.partial(_report, teller.say)
-                write_json(folder / NAME, summary(study, noise_along_training(study, on_point=report)))
+                write_kept(folder / NAME, summary(study, noise_along_training(study, on_point=report)))
         return folder, stored(folder)
 
 
 def stored(folder: Path) -> dict[str, Any]:
     """What `measured` has written."""
     try:
-        return json.loads((folder / NAME).read_text())
+        return read_kept(folder / NAME)
     except FileNotFoundError:
         raise StoreError(f"{folder}: the training did not come to its end; run the command again") from None
     except ValueError:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from runs.kept_json import read_object
 from runs.process import Owner, host, is_alive, this_process
 from runs.write import json_text, temporary_in
 
@@ -84,7 +84,7 @@ def telling(folder: Path, title: str) -> Generator[Teller, None, None]:
 def read_news(folder: Path) -> News | None:
     """What the last run in `folder` has said; None where that is nothing, or damaged."""
     try:
-        told = json.loads((folder / NAME).read_text())
+        told = read_object(folder / NAME)
         return News(
             str(told["title"]),
             str(told["state"]),
@@ -94,7 +94,7 @@ def read_news(folder: Path) -> News | None:
             told["share"],
             dict(told["numbers"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

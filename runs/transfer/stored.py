@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from hparam import CoordinateCheck
 from lr_batch import Result, StudyError
 from runs.curve.run import stored_result
 from runs.folder import kind_of, part
+from runs.kept_json import read_object
 from runs.store import StoreError
 from runs.stored_study import unfinished
 from runs.transfer.family import PARAMETERIZATIONS
@@ -34,15 +34,16 @@ def write_stored(folder: Path) -> dict[str, Any]:
         fields[name] = tuple(fields[name])
     plan = TransferPlan(**fields)
     try:
-        before = json.loads((folder / "summary.json").read_text())
+        before = read_object(folder / "summary.json")
+        optimizer, checks = str(before["optimizer"]), checks_of(before)
         results = {
             name: [_width(folder, name, width, plan) for width in plan.widths] for name in PARAMETERIZATIONS
         }
-    except (FileNotFoundError, StudyError, StoreError, ValueError):
+    except (FileNotFoundError, StudyError, StoreError, ValueError, LookupError, TypeError):
         raise unfinished(folder, known) from None
     name = named(known.study["workload"], known.study["options"])
-    about = About(name, before["optimizer"], known.study["measured"])
-    return write_outcome(about, plan, results, checks_of(before), folder)
+    about = About(name, optimizer, known.study["measured"])
+    return write_outcome(about, plan, results, checks, folder)
 
 
 def _width(folder: Path, name: str, width: int, plan: TransferPlan) -> Result:

@@ -61,9 +61,16 @@ def test_what_is_no_table_of_trials_is_not_exported(folder, tmp_path, capsys):
 
 def test_a_damaged_summary_is_named(folder, tmp_path, capsys):
     kept = (folder / "summary.json").read_text()
-    (folder / "summary.json").write_text(kept[: len(kept) // 2])
-    assert main(["report", str(folder)]) != DONE
-    assert "summary.json: damaged" in capsys.readouterr().err
+    for damaged in (
+        kept[: len(kept) // 2],
+        "null",
+        "[]",
+        "[" * 100_000,
+        kept.replace('"seed": 0', '"seed": 1'),
+    ):
+        (folder / "summary.json").write_text(damaged)
+        assert main(["report", str(folder)]) != DONE
+        assert "summary.json: damaged" in capsys.readouterr().err
     (folder / "summary.json").write_text(kept)
 
 

@@ -53,8 +53,9 @@ def test_a_study_without_one_is_whole(tmp_path, capsys):
     nothing = synthetic_result((1, 2), seeds=2, unreachable=(2,))
     measure_beside(Study("digits_mlp", batch_sizes=(1, 2)), nothing, tmp_path)
     assert "no noise scale: no batch size of at least 2" in capsys.readouterr().err
-    (tmp_path / "noise_scale.json").write_text("{")
-    assert stored_beside(tmp_path) is None
+    for damaged in ("{", "null", '{"best": 3.0, "checksum": "0"}'):
+        (tmp_path / "noise_scale.json").write_text(damaged)
+        assert stored_beside(tmp_path) is None
 
 
 def test_figures_draw_it_also_without_an_end(result):

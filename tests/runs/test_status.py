@@ -91,7 +91,7 @@ def test_nothing_is_written_by_looking(folder):
     assert {path.name for path in folder.iterdir()} - {*before} <= {"store.sqlite-shm", "store.sqlite-wal"}
 
 
-@pytest.mark.parametrize("damage", ["", "[]", "{}", '{"title": "x"}', "\x00"])
+@pytest.mark.parametrize("damage", ["", "[]", "{}", '{"title": "x"}', "\x00", "[" * 100_000, "null"])
 def test_damaged_news_are_no_news(folder, damage):
     (folder / NAME).write_text(damage)
     assert status(folder).state == UNKNOWN
