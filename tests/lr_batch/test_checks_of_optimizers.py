@@ -87,7 +87,7 @@ def test_steps_that_python_draws_or_counts_are_refused(optimizer):
 
 AFFINE = (
     lambda key: {"w": jnp.zeros((5, 3)), "b": jnp.zeros(3)},
-    lambda params, x: x @ params["w"] + params["b"],
+    lambda params, x: x @ params["w"] + params["b"][None],
 )
 
 

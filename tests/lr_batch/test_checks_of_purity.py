@@ -14,7 +14,7 @@ import lr_batch
 
 numbers = np.random.default_rng()
 count = itertools.count()
-ONCE = numbers.binomial(1, 0.5, size=5).astype("float32")
+ONCE = numbers.binomial(1, 0.5, size=(1, 5)).astype("float32")
 
 
 def drawn_start(key):
@@ -22,7 +22,7 @@ def drawn_start(key):
 
 
 def dropped(params, x):
-    return (x * numbers.binomial(1, 0.5, size=(x.shape[1])).astype("float32")) @ params
+    return (x * numbers.binomial(1, 0.5, size=(1, x.shape[1])).astype("float32")) @ params
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_what_python_draws_or_counts_is_refused(fields, said):
     "model",
     [
         (LINEAR[0], lambda params, x: (x * ONCE) @ params),
-        (LINEAR[0], lambda params, x, key=None: x @ params + jax.random.normal(jax.random.key(3), (3,))),
+        (LINEAR[0], lambda params, x, key=None: x @ params + jax.random.normal(jax.random.key(3), (1, 3))),
     ],
 )
 def test_what_was_drawn_once_before_is_a_constant(model):
