@@ -100,9 +100,7 @@ class Toy:
         updates, opt_state = self.update(hparams, params, opt_state)
         return optax.apply_updates(params, updates), opt_state
 
-    def update(
-        self, hparams: Mapping[str, Any], params: PyTree, opt_state: Any, grads: PyTree | None = None
-    ) -> Any:
+    def update(self, hparams: Mapping[str, Any], params: PyTree, opt_state: Any, grads: Any = None) -> Any:
         value = lambda params, grad_fn=None: sum(
             jnp.sum(jnp.square(leaf)).astype(jnp.float32) for leaf in jax.tree.leaves(params)
         )
