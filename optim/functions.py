@@ -75,13 +75,19 @@ def _takes(function: Callable, arguments: int) -> bool:
 
 def _words(arguments: tuple[Any, ...]) -> str:
     count = {0: "no argument", 1: "one argument"}.get(len(arguments), f"{len(arguments)} arguments")
-    names = [getattr(typing.get_origin(kind) or kind, "__name__", "") for kind in arguments]
+    names = [_name_of(typing.get_origin(kind) or kind) for kind in arguments]
     told = (
         arguments
         and all(names)
         and not {Any, Union, types.UnionType} & {*arguments, *map(typing.get_origin, arguments)}
     )
     return f"{count} ({', '.join(names)})" if told else count
+
+
+def _name_of(kind: Any) -> str:
+    """Without the module that a few carry in it, but for arrays of jaxtyping, whose shapes tell more."""
+    name = getattr(kind, "__name__", "")
+    return name if "[" in name else name.rpartition(".")[2]
 
 
 def _shown(function: Callable) -> str:
