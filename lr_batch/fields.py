@@ -122,10 +122,12 @@ def read_slack(value: Any) -> Any:
     return value
 
 
-def about_repeated(batch_sizes: int, values: int) -> tuple[str, ...]:
-    """What is said of batch sizes and of values of the space that were given again."""
+def notes_on(batch_sizes: int, values: int, *, remat: bool) -> tuple[str, ...]:
+    """What is said of batch sizes and of values of the space that were given again, and of losses that keep little."""
     repeated = {"batch sizes": batch_sizes, "values of the space": values}
-    return tuple(f"repeated {what} left out: {count}" for what, count in repeated.items() if count)
+    left_out = [f"repeated {what} left out: {count}" for what, count in repeated.items() if count]
+    again = ["gradients compute activations again instead of keeping them, which saves memory"] * remat
+    return (*left_out, *again)
 
 
 def check_num_trials(trials: int, batch_sizes: int, settings: int, fewer: str) -> None:

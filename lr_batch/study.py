@@ -14,8 +14,8 @@ import optim
 import reg
 from lr_batch.design import Design, check_design
 from lr_batch.fields import (
-    about_repeated,
     check_num_trials,
+    notes_on,
     read_batch_sizes,
     read_follow,
     read_seeds,
@@ -37,6 +37,7 @@ from lr_batch.problem.mesh_shape import MeshShape, check_division, read_mesh
 from lr_batch.problem.precision import FLOAT32, in_precision
 from lr_batch.problem.reaching import AVERAGE, RULES
 from lr_batch.problem.regularized import check_regularizer
+from lr_batch.problem.rematerialization import rematerialised
 from lr_batch.problem.scheduled import Schedule, read_schedule
 from lr_batch.problem.shapes import check_groups, check_shapes
 from lr_batch.problem.space import check_names, check_space
@@ -95,6 +96,7 @@ class Study:
       group_size: examples that such a model normalises together, of which batch sizes are multiples; None as before.
       augment: of pictures in training, such as "crop:4,flip" or "none"; None for the workload's own; then that.
       mesh: of devices that each chunk is spread over, such as "lane=4,data=2"; None for one, or as few as hold a trial.
+      remat: whether gradients compute activations again instead of keeping them, as `run` has it where none would fit.
       design: a search through ranges instead of the grid, as `hparam.search_design` makes it; `space` then holds one
         value of each further name, and afterwards also both ends of each range.
 
@@ -125,6 +127,7 @@ class Study:
     group_size: int | None
     augment: str | None
     mesh: MeshShape | None
+    remat: bool
     notes: tuple[str, ...] = dataclasses.field(init=False)
 
     def __init__(
@@ -152,13 +155,14 @@ class Study:
         follow: bool = False,
         augment: Augmentation | str | None = None,
         mesh: MeshShape | str | None = None,
+        remat: bool = False,
     ):
         put = lambda name, value: object.__setattr__(self, name, value)  # frozen after this
         given = augmented("study", with_statistics(as_workload(workload), statistics, group_size), augment)
-        put("workload", own := in_precision(given, precision))
+        put("workload", own := rematerialised(in_precision(given, precision), remat))
         plain = {"precision": precision, "reached": reached, "extend": extend, "slack": read_slack(slack)}
         made = {"mesh": read_mesh(mesh), "lanes": read_lanes(own.lanes if lanes is None else lanes)}
-        for name, value in {**plain, **made, **in_use(own)}.items():
+        for name, value in {**plain, **made, **in_use(own), "remat": remat}.items():
             put(name, value)
         put("optimizer", as_optimizer(optimizer))
         put("regularizer", as_regularizer(regularizer))
@@ -178,7 +182,7 @@ class Study:
         put("batch_sizes", sizes)
         check_groups(self.trained_batch_sizes, own)
         put("space", with_changes(axes, self.design.searched if self.design else None))
-        put("notes", about_repeated(again, repeated_values))
+        put("notes", notes_on(again, repeated_values, remat=remat))
         put("evaluation_growth", read_growth(evaluation_growth, reached))
         put("evaluation_share", read_share(evaluation_share, own, self.goal, RULES[reached]))
         put("follow", read_follow(follow, bool(design)))
@@ -191,11 +195,8 @@ class Study:
         regularizer = f" + {self.regularizer.name}" if self.regularizer else ""
         batches = f", batch {self.batch_schedule}" if self.batch_schedule else ""
         precision = "" if self.precision == FLOAT32 else f", {self.precision}"
-        return f"{self.optimizer.name}{regularizer}{self._schedule_name}{batches}{precision}"
-
-    @property
-    def _schedule_name(self) -> str:
-        return f", {self.schedule.name} schedule" if self.schedule else ""
+        schedule = f", {self.schedule.name} schedule" if self.schedule else ""
+        return f"{self.optimizer.name}{regularizer}{schedule}{batches}{precision}"
 
     @property
     def lane_optimizer(self) -> LaneOptimizer:

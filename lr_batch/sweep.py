@@ -14,7 +14,7 @@ from lr_batch.engine.cadence import cadence_at, counted_costs
 from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.chunk_plan import ChunkPlan, HandOut, Task, is_out_of_memory, run_within_memory
 from lr_batch.engine.memory import chunk_memory
-from lr_batch.engine.mesh_choice import with_mesh
+from lr_batch.engine.memory_choice import within_memory
 from lr_batch.engine.place import Place, devices_of, places
 from lr_batch.engine.programs import ADVANCE, START, Programs
 from lr_batch.engine.step_cost import rows_worth_a_step
@@ -72,7 +72,7 @@ def run(
     """
     check_run(study, width=width, workers=workers, time_limit=time_limit, handed_out=hand_out is not None)
     on_chunk = on_chunk or (lambda progress: None)
-    study = study if hand_out else with_mesh(study)
+    study = study if hand_out else within_memory(study)
     sweep = _Sweep(study, store, on_chunk, places(study.mesh, workers), programs or Programs(), width)
     sweep.hand_out = hand_out
     if time_limit is not None:

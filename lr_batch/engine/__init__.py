@@ -12,6 +12,7 @@ from lr_batch.engine.execution_choice import choose_execution
 from lr_batch.engine.expected_steps import expected_steps
 from lr_batch.engine.identity import Identity, program_hash
 from lr_batch.engine.memory import chunk_memory, chunk_width
+from lr_batch.engine.memory_choice import within_memory
 from lr_batch.engine.mesh_choice import with_mesh
 from lr_batch.engine.place import Place, devices_of, places, refuse_mesh
 from lr_batch.engine.products import Product, products
@@ -94,5 +95,6 @@ __all__ = [
     "state_axes",
     "terms_of",
     "with_mesh",
+    "within_memory",
     "worker_devices",
 ]

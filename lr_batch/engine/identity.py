@@ -51,6 +51,7 @@ class Identity(NamedTuple):
       statistics, group_size: of a model with batch statistics; see `Study`.
       augment: what happens to the inputs of the training, by name; None for nothing.
       mesh: of devices that a chunk is spread over; "" for one device.
+      remat: whether the backward pass computes activations a second time.
       segment: the `steps` at which a search ends a trial before its budget; with what it `continues`, of a trial that
         is trained in several segments, see `hparam.tuning`.
     """
@@ -78,6 +79,7 @@ class Identity(NamedTuple):
     group_size: int = GROUP
     augment: str | None = None
     mesh: str = ""
+    remat: bool = False
 
     def share(self, lanes: int) -> float:
         """The part of the time of a full chunk that one of so many lanes takes: where all are batched they take it all,
@@ -109,6 +111,7 @@ class Identity(NamedTuple):
             group_size=study.group_size or GROUP,
             augment=study.augment,
             mesh=str(study.mesh) if study.mesh and study.mesh.devices > 1 else "",
+            remat=study.remat,
         )
 
     def described(self) -> dict[str, Any]:

@@ -121,6 +121,13 @@ def chunk_width(study: Study, *, useful: int | None = None, budget: float | None
     return next((width for width in widths if need.chunk(width, study.lanes) + need.data <= budget), rows)
 
 
+def fits_at_all(study: Study) -> bool:
+    """Whether one lane for each row of devices, with the data, fits into all the memory that a worker has."""
+    need, (device, sharing) = chunk_memory(study), sharing_memory(study.mesh)
+    whole = _accelerator_bytes(device) or memory_limit().bytes
+    return need.chunk(need.rows, study.lanes) + need.data <= whole / sharing
+
+
 def memory_budget(mesh: MeshShape | None = None) -> float:
     """Bytes for each device of a worker: its share of the memory of an accelerator, or of what this process may use."""
     device, sharing = sharing_memory(mesh)
@@ -144,11 +151,8 @@ def _accelerator_bytes(device: jax.Device) -> int | None:
 def _refuse_too_large(study: Study, need: ChunkMemory) -> None:
     """An accelerator reports that its memory is full. Elsewhere the kernel ends the process, or the machine swaps."""
     device, workers = sharing_memory(study.mesh)
-    if _accelerator_bytes(device):
-        return
-    limit = memory_limit()
-    lane = need.chunk(need.rows, study.lanes) + need.data
-    if lane > limit.bytes / workers:
+    if not _accelerator_bytes(device) and not fits_at_all(study):
+        limit, lane = memory_limit(), need.chunk(need.rows, study.lanes) + need.data
         raise StudyError(
             f"{study.workload.name} with {study.optimizer_name}: one trial needs about {lane / 1e6:,.0f} MB with "
             f"its data, and {limit.of} leaves {limit.bytes / 1e6:,.0f} MB to {workers} trials at a time; "

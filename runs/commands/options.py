@@ -107,6 +107,9 @@ class StudyOptions:
     with state=spread also parameters and optimizer state of a trial. Default: one device a chunk, or as few as hold a
     trial that is too large for one."""
 
+    remat: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
+    """Compute activations a second time in the backward pass instead of keeping them: less memory for a third more time.
+    Default: where a trial would not fit into memory otherwise."""
     device: Annotated[str | None, optional("cpu|gpu:0")] = None
     """Where to train: cpu, gpu for all of them, gpu:0 for one. Default: what JAX finds."""
 
@@ -175,6 +178,7 @@ class StudyOptions:
             follow=self.follow,
             lanes=self.lanes,
             mesh=self.mesh,
+            remat=self.remat,
         )
         _refuse_stopping(study)
         return dataclasses.replace(study, follow=True) if self._follows(study) else study

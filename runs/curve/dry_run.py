@@ -11,7 +11,7 @@ import numpy as np
 
 from hparam import SEARCHES
 from lr_batch import Programs, Searched, Study, check
-from lr_batch.engine import ChunkPlan, cadence_of, chunk_memory, places, with_mesh
+from lr_batch.engine import ChunkPlan, cadence_of, chunk_memory, places, within_memory
 from optim.names import counted, listed
 from runs.curve import pilot
 from runs.curve.chunk_costs import measured, seconds_of
@@ -43,7 +43,7 @@ def print_dry_run(study: Study, stream: IO[str]) -> None:
     """Trials, chunks, width, memory, programs, and the time; nothing is kept."""
     say = Printer(stream)
     check(study)
-    study = with_mesh(study)
+    study = within_memory(study)
     plan = planned(study)
     need = chunk_memory(study)
     followed = "; of these the best rate is followed through less than half" if study.follow else ""
@@ -56,6 +56,8 @@ def print_dry_run(study: Study, stream: IO[str]) -> None:
         f"memory: {need.chunk(plan.width, plan.execution) / 1e6:,.0f} MB a chunk "
         f"({need.lane(plan.width, plan.execution) / 1e6:,.3g} MB a lane), {need.data / 1e6:,.0f} MB of data"
     )
+    for note in study.notes:
+        say(note)
     found = forecast(study, plan)
     say(
         f"{counted(found.chunks, 'chunk')} of up to {counted(plan.width, 'lane')}, {found.at_a_time} at a time"

@@ -35,7 +35,7 @@ from lr_batch.engine import (
     choose_execution,
     chunk_width,
     program_hash,
-    with_mesh,
+    within_memory,
 )
 from optim.names import counted
 from runs.cache import remembered
@@ -110,7 +110,7 @@ def run_in_folder(
             if hand_out is not None:
                 hand_out.trained_on = hand_out.trained_on or store.device
             result = run(
-                with_lanes(with_mesh(as_spread_before(study, chunks)), chunks),
+                with_lanes(within_memory(as_trained_before(study, chunks)), chunks),
                 chunks,
                 progress,
                 width=width,
@@ -176,11 +176,14 @@ def with_lanes(study: Study, store: Store | Borrowing) -> Study:
     return dataclasses.replace(study, lanes=made[0])
 
 
-def as_spread_before(study: Study, store: Store | Borrowing) -> Study:
-    """The study over as many devices as the chunks of this folder, where it does not say over how many."""
-    made = {json.loads(chunk.identity).get("mesh") for chunk in store.chunks()} if study.mesh is None else ()
-    before = sorted(filter(None, made))
-    return dataclasses.replace(study, mesh=before[0]) if before else study
+def as_trained_before(study: Study, store: Store | Borrowing) -> Study:
+    """The study over as many devices as the chunks of this folder, and with activations that are computed a second time
+    as theirs, where it does not say so itself."""
+    identities = [json.loads(chunk.identity) for chunk in store.chunks()]
+    meshes = sorted(filter(None, (identity.get("mesh") for identity in identities)))
+    mesh = meshes[0] if study.mesh is None and meshes else study.mesh
+    remat = study.remat or any(identity.get("remat") for identity in identities)
+    return dataclasses.replace(study, mesh=mesh, remat=remat)
 
 
 def known_width(store: Store | Borrowing) -> int | None:

@@ -16,6 +16,7 @@ from lr_batch.problem.depends import depends_on
 from lr_batch.workloads import PANELS, WORKLOADS
 from lr_batch.workloads.examples import NUM_TOKENS
 from lr_batch.workloads.panel import TINY
+from lr_batch.workloads.resnet50 import ResNet50
 from lr_batch.workloads.transformer import sinusoids
 
 rng = np.random.default_rng(0)
@@ -130,6 +131,14 @@ def test_loss_starts_at_that_of_guessing(name):
     start = lambda key, x: size.model.init_with_output(key, x, **keywords)[0]
     outputs = jax.jit(start)(QUICK_KEY, jnp.asarray(x, size.dtype))
     assert float(panel.loss(outputs, y).mean()) == pytest.approx(chance, rel=0.1 / np.log(10))
+
+
+def test_deep_resnet50_starts_at_guessing_before_its_averages_have_moved():
+    """Evaluated with means of 0 and variances of 1, where each block that adds something doubles the variance."""
+    model, x = ResNet50(10, width=2, blocks=(14,)), rng.uniform(size=(2, 8, 8, 3)).astype(np.float32)
+    outputs = jax.jit(lambda key: model.init_with_output(key, x, deterministic=True)[0])(QUICK_KEY)
+    loss = PANELS["imagenet_resnet50"].loss(outputs, np.arange(2)).mean()
+    assert float(loss) == pytest.approx(np.log(10), abs=0.1)
 
 
 def test_resnet8_has_seven_convolutions_and_shortcuts_without_parameters():
