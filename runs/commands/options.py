@@ -141,10 +141,9 @@ class StudyOptions:
             import jax
 
             jax.config.update("jax_enable_x64", True)  # before anything is traced
-        strengths = reg.REGULARIZERS[regularizer].space if regularizer else {}
         row = lr_batch.as_optimizer(load.named_or_loaded("--optimizer", optimizer))
         workload = self._workload()
-        default = {**row.space, **strengths}
+        default = {**row.space, **(reg.REGULARIZERS[regularizer].space if regularizer else {})}
         design, space, units = None, self._space(default), {}
         if search and search.searches:
             if self.learning_rates is not None:

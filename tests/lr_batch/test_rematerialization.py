@@ -81,16 +81,16 @@ def test_it_is_part_of_a_trial_s_identity_and_said():
 
 
 def deep_study(**changes):
-    data = {name: leaf[:40] for name, leaf in BATCH.items()}
-    loss = lambda params, batch, key: deep(params, batch, key)
+    """Of layers that share their weights, so that activations are most of its memory."""
+    loss = lambda params, batch, key: deep([params] * DEPTH, batch, key)
     workload = tiny_workload(
-        init=lambda key: [jnp.asarray(w) for w in WEIGHTS],
+        init=lambda key: jnp.asarray(WEIGHTS[0]),
         loss=loss,
         evaluate=lambda params, batch: {"loss": loss(params, batch, KEY)},
-        train_data=data,
-        eval_data={name: leaf[:4] for name, leaf in data.items()},
+        train_data=BATCH,
+        eval_data={name: leaf[:4] for name, leaf in BATCH.items()},
     )
-    return tiny_study(workload=workload, batch_sizes=(40,), lanes="map", **changes)
+    return tiny_study(workload=workload, batch_sizes=(ROWS,), lanes="map", **changes)
 
 
 @pytest.mark.parametrize(("room", "chosen"), [("whole", False), ("light", True), ("none", False)])
