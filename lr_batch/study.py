@@ -69,7 +69,7 @@ class Study:
       slack: a chunk ends once `slack` times the steps of its first lane to reach the goal are done, so every trial
         within that factor of the best is measured. At least 1; infinite switches racing off.
       extend: whether the grid of learning rates grows by itself where the best rate lies on its edge.
-      follow: whether the best rate is followed through a grid, at less than half of its examples; see `lr_batch.following`.
+      follow: whether the best rate is followed through a grid, at less than half its examples; see `lr_batch.following`.
       lanes: how trials of a chunk are executed, "vmap", "blocks", "map" or "auto"; see `Workload.lanes`.
       regularizer: a name of `reg.REGULARIZERS` or a `reg.Regularizer`; its strengths are further names of `space`.
       schedule: a name of `lr_batch.SCHEDULES` or a `lr_batch.Schedule`: the rate of each step as the optimizer receives
