@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from lr_batch import CriticalBatchSize, Optimum, Result
 from runs.curve.analysis import Analysis
 from runs.plots import style
+from runs.plots.long_names import told_apart
 
 # Nine colours of Tol's "muted" scheme, made for colour-blind readers, and three that stay apart from them.
 PALETTE = (
@@ -137,7 +138,7 @@ def _name_series(axes: Axes, names: Sequence[str], series: Sequence[np.ndarray])
     to_fraction = axes.transData - axes.transAxes
     ends = [to_fraction.transform(points[-1, :2]) if len(points) else (1.0, -1.0) for points in series]
     heights = spread([end[1] for end in ends], _LINE)
-    shown = style.told_apart(names, 20)
+    shown = told_apart(names, 20)
     for index, (name, end, height) in enumerate(zip(shown, ends, heights, strict=True)):
         reached = len(series[index]) > 0
         text = name + ("" if reached else ": no goal")

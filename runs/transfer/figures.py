@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from hparam import CoordinateCheck
 from runs.compare.figures import PALETTE, spread
 from runs.plots import style
+from runs.plots.long_names import short_path
 from runs.transfer.best_rate import BestRate
 
 # Room above and below the losses, as a power of their range; losses far above those at the first rate are cut off.
@@ -154,9 +155,9 @@ def layer_colours(num: int) -> list[Any]:
 def layer_names(layers: Sequence[str], exponents: Sequence[Mapping[str, float]]) -> list[str]:
     """Of the legend: with the exponents of each panel, where they do not stand beside the lines."""
     if len(layers) <= FEW:
-        return [style.short_path(layer, 28) for layer in layers]
+        return [short_path(layer, 28) for layer in layers]
     found = [", ".join(f"{panel[layer]:+.2f}" for panel in exponents) for layer in layers]
-    return [f"{style.short_path(layer, 32)} ({text})" for layer, text in zip(layers, found, strict=True)]
+    return [f"{short_path(layer, 32)} ({text})" for layer, text in zip(layers, found, strict=True)]
 
 
 def _legend_of_layers(figure: Figure, names: Sequence[str], colours: Sequence[Any], columns: int) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hparam import CoordinateCheck
 from lr_batch import Estimate
 from runs.plots import style
+from runs.plots.long_names import short_path
 from runs.regularize.axes import errorbars, log_axis
 from runs.transfer.figures import FEW, coordinates
 
@@ -47,5 +48,5 @@ def test_interval_below_a_log_axis_leaves_it_by_an_arrow():
 
 
 def test_cut_names_of_layers_stay_apart():
-    assert style.short_path("Dense_0", 20) == "Dense_0"
-    assert len({style.short_path(layer, 28) for layer in LAYERS}) == len(LAYERS)
+    assert short_path("Dense_0", 20) == "Dense_0"
+    assert len({short_path(layer, 28) for layer in LAYERS}) == len(LAYERS)
