@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from optim import kronecker
+from optim.decompositions import eigh, orthogonal_factor
 from optim.factored import Factored, vary_as
 from optim.hyperparameters import hyperparameters
 from optim.moments import refuse_complex
@@ -38,7 +39,7 @@ class ScaleBySoapState(NamedTuple):
 
 def _eigenbases(stats: jax.Array) -> jax.Array:
     """Eigenvectors of [n, s, s] as columns, by falling eigenvalue; padding, at -1, comes last."""
-    _, vectors = jnp.linalg.eigh(stats)
+    _, vectors = eigh(stats)
     return vectors[..., ::-1]
 
 
@@ -66,7 +67,7 @@ def _turned_bases(nu: optax.Updates, stats: Any, bases: Any) -> tuple[optax.Upda
     orders = jax.tree.map(_falling_order, stats, bases)
     sorted_bases = jax.tree.map(lambda q, o: jnp.take_along_axis(q, o[:, None], axis=-1), bases, orders)
     products = jax.tree.map(jnp.matmul, stats, sorted_bases)
-    turned = kronecker.on_all(lambda p: jnp.linalg.qr(p)[0], products, pad=1.0)
+    turned = kronecker.on_all(orthogonal_factor, products, pad=1.0)
     return jax.tree.map(_permute, nu, orders), kronecker.keep_finite(turned, sorted_bases)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -27,24 +28,26 @@ def pool_threads() -> int:
 
 # A program holds a thread of XLA's pool, and a batched LAPACK call within it waits until other threads have done parts of
 # the batch: all threads can wait on each other, a deadlock. Hence one is always left over.
+# A call for a single matrix waits for nobody.
 LAPACK_TURNS = threading.Semaphore(max(1, pool_threads() - 1))
+BATCHED_LAPACK = re.compile(r"\[\d+,\d+,[\d,]+\].*custom_call_target=\"lapack_")
 
 
 class Program:
     """A compiled program that several workers may call at the same time.
 
-    Called like the function that was lowered. One that makes LAPACK calls waits for its turn and has ended when the call
-    returns; others are only dispatched. `options` are the compiler's, see `compiled`.
+    Called like the function that was lowered. One that makes batched LAPACK calls waits for its turn and has ended when
+    the call returns; others are only dispatched. `options` are the compiler's, see `compiled`.
     """
 
     def __init__(self, lowered: jax.stages.Lowered, options: Mapping[str, Any] | None = None):
         self.compiled = compiled(lowered, options or {})
-        self._lapack = "lapack_" in (self.compiled.as_text() or "")
+        self.takes_turns = bool(BATCHED_LAPACK.search(self.compiled.as_text() or ""))
 
     def __call__(self, *args: Any) -> Any:
-        with LAPACK_TURNS if self._lapack else nullcontext():
+        with LAPACK_TURNS if self.takes_turns else nullcontext():
             results = self.compiled(*args)
-            return jax.block_until_ready(results) if self._lapack else results
+            return jax.block_until_ready(results) if self.takes_turns else results
 
 
 class Once:

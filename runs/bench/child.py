@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import runs
 from lr_batch import StudyError
-from runs.xla_flags import FLAGS
+from runs.xla_flags import FLAGS, ONE_THREAD
 
 
 class ChildFailed(StudyError):
@@ -87,11 +87,12 @@ def why(module: str, code: int, errors: str, late: bool, timeout: float) -> str:
 
 
 def plain_environment() -> dict[str, str]:
-    """Of a user who has set nothing: without our XLA flags and without a compilation cache."""
+    """Of a user who has set nothing: without our flags of XLA and OpenBLAS and without a compilation cache."""
     names = {flag.partition("=")[0] for flag in FLAGS}
     given = os.environ.get("XLA_FLAGS", "").split()
     path = [str(Path(runs.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    kept = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    ours = ("JAX_COMPILATION_CACHE_DIR", ONE_THREAD[0])
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
     return kept | {
         "XLA_FLAGS": " ".join(flag for flag in given if flag.partition("=")[0] not in names),
         "PYTHONPATH": os.pathsep.join(filter(None, path)),
@@ -104,4 +105,5 @@ def sweep_environment(cache: str | os.PathLike[str]) -> dict[str, str]:
     return environment | {
         "XLA_FLAGS": " ".join([*environment["XLA_FLAGS"].split(), *FLAGS]),
         "XDG_CACHE_HOME": str(cache),
+        **dict([ONE_THREAD]),
     }

@@ -23,14 +23,20 @@ STEPS = np.array([0, 1, 2, 4, 8, 16, 32, 64, 1_000], np.int32)
 GOAL = Goal("loss", 0.2)
 
 
-def status(values, *, reached=(), first=np.inf, goal=GOAL, slack=2.0, running=True) -> ChunkStatus:
+def status(values, *, reached=(), first=np.inf, goal=GOAL, slack=2.0, running=True, lag=0.0) -> ChunkStatus:
     """Of lanes with these curves, a column each."""
     values = np.array(values, np.float32)
     evals, lanes = values.shape
     steps_to_goal = np.full(lanes, np.nan)
     steps_to_goal[: len(reached)] = reached
     terms = terms_of(
-        [{"learning_rate": 1.0}] * lanes, lanes, batch_size=1, cadence=STEPS, goal=goal, slack=slack
+        [{"learning_rate": 1.0}] * lanes,
+        lanes,
+        batch_size=1,
+        cadence=STEPS,
+        goal=goal,
+        time_constant=lag,
+        slack=slack,
     )
     zero = np.int32(0)
     carry = Carry(
@@ -48,6 +54,7 @@ def status(values, *, reached=(), first=np.inf, goal=GOAL, slack=2.0, running=Tr
 
 
 FALLING = [[1.2], [1.2], [1.0], [0.8], [0.6]]  # 0.2 lower with each doubling: at the goal after two more
+HALVED = [[3.2], [3.2], [1.6], [0.8], [0.4]]  # with each doubling: at the goal after one more
 
 
 def test_a_race_ends_by_its_slack_after_the_first_lane_or_by_the_budget():
@@ -57,21 +64,34 @@ def test_a_race_ends_by_its_slack_after_the_first_lane_or_by_the_budget():
     assert status(curves, reached=[7.0], first=7.0, running=False).end == 8
 
 
-@pytest.mark.parametrize("goal", [GOAL, Goal("accuracy", 0.8, above=True)])
-def test_a_lane_goes_on_as_over_the_last_half_of_its_steps(goal):
-    """The nearest one counts; one that has diverged and one that gets no nearer do not."""
-    values = np.array([[v[0], v[0], 1.0, np.nan] for v in FALLING])
+@pytest.mark.parametrize(
+    ("goal", "curve", "first"),
+    [
+        (GOAL, HALVED, 16),
+        (Goal("accuracy", 0.8, above=True), FALLING, 32),
+        (Goal("log_likelihood", -0.2, above=True), FALLING, 32),
+        (Goal("energy", -0.8), [[v[0] - 1] for v in FALLING], 32),
+    ],
+)
+def test_a_lane_goes_on_as_over_the_last_half_of_its_steps(goal, curve, first):
+    """As a power of the steps towards 0, else as a line in log step. The nearest one counts; one that has diverged and
+    one that gets no nearer do not."""
+    values = np.array([[v[0], v[0], curve[0][0], np.nan] for v in curve])
     values[:, 1] += 0.5
-    values = 1 - values if goal.above else values
-    assert status(values, goal=goal).end == pytest.approx(2 * 32)
+    values = goal.threshold + 0.2 - values if goal.above else values
+    assert status(values, goal=goal).end == pytest.approx(2 * first)
     assert status(values[:, 2:], goal=goal).end == 2 * LATEST * 8
 
 
 def test_a_metric_with_a_scale_of_its_own_is_told_as_it_is():
     """A perplexity is averaged in its logarithm, in which it falls like the loss above."""
-    found = status(np.exp(FALLING), goal=Goal("perplexity", math.exp(0.2)))
-    assert found.end == pytest.approx(2 * 32, rel=1e-3)
-    assert found.best_value == pytest.approx(math.exp(0.6))
+    found = status(np.exp(HALVED), goal=Goal("perplexity", math.exp(0.2)))
+    assert found.end == pytest.approx(2 * 16, rel=1e-3)
+    assert found.best_value == pytest.approx(math.exp(0.4))
+
+
+def test_the_average_gets_there_later_than_the_metric():
+    assert status(HALVED, lag=0.3).end == pytest.approx(2 * 16 * math.exp(0.3), rel=1e-5)
 
 
 def test_a_first_lane_is_expected_neither_at_once_nor_beyond_all_bounds():

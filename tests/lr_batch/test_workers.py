@@ -4,8 +4,10 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import pytest
 
+import optim
 from lr_batch.engine.workers import Program, cores, pool_threads, run_tasks
 
 TWO_PROGRAMS_WITH_LAPACK = """
@@ -36,6 +38,26 @@ threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
 def test_programs_with_lapack_calls_do_not_wait_for_each_other():
     """Without turns this hangs: every thread of XLA's pool waits for another one."""
     subprocess.run([sys.executable, "-c", TWO_PROGRAMS_WITH_LAPACK], timeout=120, check=True)
+
+
+@pytest.mark.parametrize("factory", [optim.shampoo, optim.soap])
+def test_lanes_of_matrix_methods_take_no_turns(factory):
+    """Their programs hold up no other: every LAPACK call is for one matrix."""
+    params = {"a": jnp.ones((3, 2)), "b": jnp.ones((2, 2))}
+
+    def lane(rate, params):
+        tx = factory(rate)
+        return tx.update(params, tx.init(params), params)
+
+    lanes = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[None], (4, *leaf.shape)), params)
+    program = Program(jax.jit(jax.vmap(lane)).lower(jnp.ones(4), lanes))
+    assert "lapack_" in program.compiled.as_text() and not program.takes_turns
+
+
+@pytest.mark.parametrize("decomposed", [jnp.linalg.eigh, jnp.linalg.qr, jnp.linalg.cholesky])
+def test_batched_decompositions_take_turns(decomposed):
+    program = jax.jit(decomposed).lower(jax.ShapeDtypeStruct((3, 4, 4), jnp.float32))
+    assert Program(program).takes_turns
 
 
 def test_size_of_the_pool_is_what_xla_takes(monkeypatch):

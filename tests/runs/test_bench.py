@@ -141,9 +141,11 @@ def test_torch_says_why_it_is_absent():
 def test_a_child_has_what_its_user_would_have(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false --xla_dump_to=here")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
-    plain = child.plain_environment()
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    plain, sweep = child.plain_environment(), child.sweep_environment("cache")
     assert plain["XLA_FLAGS"] == "--xla_dump_to=here" and "JAX_COMPILATION_CACHE_DIR" not in plain
-    assert "--xla_cpu_multi_thread_eigen=false" in child.sweep_environment("cache")["XLA_FLAGS"]
+    assert "--xla_cpu_multi_thread_eigen=false" in sweep["XLA_FLAGS"]
+    assert "OPENBLAS_NUM_THREADS" not in plain and sweep["OPENBLAS_NUM_THREADS"] == "1"
 
 
 @pytest.mark.parametrize(
