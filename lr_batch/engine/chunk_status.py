@@ -73,10 +73,11 @@ def expected_end(carry: Carry, terms: Terms, lanes: int, metric: str) -> float:
 def _first_to_reach(carry: Carry, terms: Terms, lanes: int, metric: str) -> float:
     """Steps at which the first lane reaches the goal if its metric goes on as over the last half of its steps.
 
-    As a power of the steps where it has to fall to a positive threshold, else as a line in log step; on the scale on which
-    it is averaged, whose lag comes on top. Infinite where none gets nearer. Over the chunks of kept studies of digits_mlp,
-    digits_cnn and pydoc_lm the steps foretold at step 64 were 0.7 to 1.1 times the real ones in the median, and 0.3 times
-    for the error of fashion_mnist_fc, which flattens; as lines, and without the lag, 0.2 to 0.5 and 0.2 times.
+    As a power of the steps where it has to fall to a positive threshold, else as a line in log step; on the scale on
+    which it is averaged, whose lag comes on top. Infinite where none gets nearer. Over the chunks of kept studies of
+    digits_mlp, digits_cnn and pydoc_lm the steps foretold at step 64 were 0.7 to 1.1 times the real ones in the median,
+    and 0.3 times for the error of fashion_mnist_fc, which flattens; as lines, and without the lag, 0.2 to 0.5 and 0.2
+    times.
     """
     now, steps = int(carry.evals) - 1, np.asarray(terms.cadence)
     before = int(np.searchsorted(steps[:now], steps[now] / 2))
