@@ -12,7 +12,6 @@ from optim import kronecker
 from optim.factored import Factored, vary_as
 from optim.grafts import GRAFTS, with_norm_of
 from optim.hyperparameters import hyperparameters
-from optim.inverse_roots import roots_of_all
 from optim.moments import refuse_complex
 from optim.range import (
     COUNT,
@@ -29,6 +28,7 @@ from optim.range import (
     ScalarOrSchedule,
     Whole,
 )
+from optim.shampoo_statistics import Refreshes, Statistics
 
 SUM_OR_DECAY = Range(low=0.0, high=1.0, low_open=True)  # 1 sums, less averages
 STATIC = dict(
@@ -42,6 +42,62 @@ class ScaleByShampooState(NamedTuple):
     stats: optax.Params  # per leaf its packed factors, see `optim.factored`
     roots: optax.Params  # inverse roots of stats as of the last refresh; as stats
     graft: optax.OptState
+
+
+class _Shampoo(NamedTuple):
+    """What `scale_by_shampoo` is made of."""
+
+    statistics: Statistics
+    refreshes: Refreshes
+    graft: str
+    b1: Scalar | None
+    mu_dtype: DTypeLike
+
+    def init(self, params):
+        refuse_complex("scale_by_shampoo", params)
+        roots = jax.tree.map(self.statistics.factored.identities, params)
+        stats = jax.tree.map(jnp.zeros_like, roots)
+        mu = None if self.b1 is None else optax.tree.zeros_like(params, dtype=self.mu_dtype)
+        graft = GRAFTS[self.graft].method.init(params)
+        return ScaleByShampooState(jnp.zeros([], jnp.int32), mu, stats, roots, graft)
+
+    def update(self, updates, state, params=None):
+        count = optax.safe_increment(state.count)
+        stats = jax.tree.map(self.statistics.gathered, updates, state.stats)
+        roots = self.refreshed(updates, state, stats, count)
+        numerators, targets, mu, graft = self.directions(updates, state, params, count)
+        precondition = lambda *leaves: self.preconditioned(*leaves, count)
+        steps = jax.tree.map(precondition, numerators, roots, targets)
+        return steps, ScaleByShampooState(count, mu, stats, roots, graft)
+
+    def refreshed(self, updates, state, stats, count):
+        """The roots, new where a refresh is due."""
+
+        def refresh(stats, roots, count):
+            return self.statistics.roots(updates, stats, roots, count)
+
+        roots = jax.tree.map(lambda root: vary_as(root, stats), state.roots)
+        is_due = self.refreshes.is_due(state.count)
+        return jax.lax.cond(is_due, refresh, lambda stats, roots, _: roots, stats, roots, count)
+
+    def directions(self, updates, state, params, count):
+        """What is preconditioned, the grafted method's step along it, and the states of both."""
+        graft, b1 = GRAFTS[self.graft], self.b1
+        along_gradient, graft_state = graft.method.update(updates, state.graft, params)
+        if b1 is None:
+            return updates, along_gradient, None, graft_state
+        mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, updates)
+        average = jax.tree.map(lambda m: m / (1 - b1**count), mu)
+        return average, graft.along(average, graft_state), mu, graft_state
+
+    def preconditioned(self, leaf, roots, target, count):
+        """The step of a leaf: that of `target`, the grafted method, where it has no roots, or not yet."""
+        factored, start = self.statistics.factored, self.refreshes.start
+        if not factored.covers(leaf):
+            return target
+        update = factored.join(kronecker.multiply(factored.cut(leaf), factored.unpack(leaf, roots)), leaf)
+        update = update if self.graft == "none" else with_norm_of(target, update)
+        return update if start == 1 else jnp.where(count >= start, update, target)
 
 
 @hyperparameters(b2=SUM_OR_DECAY, eps=POSITIVE, exponent=POSITIVE, b1=DECAY, mu_dtype=FLOAT_TYPE, **STATIC)
@@ -105,61 +161,9 @@ def scale_by_shampoo(
     if phase >= interval:
         raise ValueError(f"scale_by_shampoo: phase must be below interval {interval}, got {phase}")
     factored = Factored(block_size, vectors, matricize, merge_dims)
-    grafted = GRAFTS[graft]
-
-    def init_fn(params):
-        refuse_complex("scale_by_shampoo", params)
-        roots = jax.tree.map(factored.identities, params)
-        stats = jax.tree.map(jnp.zeros_like, roots)
-        mu = None if b1 is None else optax.tree.zeros_like(params, dtype=mu_dtype)
-        return ScaleByShampooState(jnp.zeros([], jnp.int32), mu, stats, roots, grafted.method.init(params))
-
-    def accumulate(grad, stats):
-        weight = jnp.where(b2 < 1, 1 - b2, 1.0)
-        return b2 * stats + weight * factored.second_moments(grad)
-
-    def is_due(steps):
-        on_phase = steps % interval == phase
-        return on_phase if start == 1 and phase == 0 else (steps == start - 1) | ((steps >= start) & on_phase)
-
-    def refreshed(updates, state, stats, count):
-        """The roots, new where a refresh is due."""
-
-        def refresh(stats, roots, count):
-            correction = jnp.where(b2 < 1, 1 - b2**count, 1.0)
-            unpacked = factored.unpack_all(updates, stats), factored.unpack_all(updates, roots)
-            new = roots_of_all(*unpacked, exponent, correction, eps, relative_eps)
-            return factored.pack_all(new, roots)
-
-        roots = jax.tree.map(lambda root: vary_as(root, stats), state.roots)
-        return jax.lax.cond(is_due(state.count), refresh, lambda stats, roots, _: roots, stats, roots, count)
-
-    def directions(updates, state, count, params):
-        """What is preconditioned, the grafted method's step along it, and the states of both."""
-        along_gradient, graft_state = grafted.method.update(updates, state.graft, params)
-        if b1 is None:
-            return updates, along_gradient, None, graft_state
-        mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, updates)
-        average = jax.tree.map(lambda m: m / (1 - b1**count), mu)
-        return average, grafted.along(average, graft_state), mu, graft_state
-
-    def precondition(leaf, roots, target, count):
-        if not factored.covers(leaf):
-            return target
-        blocks = kronecker.multiply(factored.cut(leaf), factored.unpack(leaf, roots))
-        update = factored.join(blocks, leaf)
-        update = update if graft == "none" else with_norm_of(target, update)
-        return update if start == 1 else jnp.where(count >= start, update, target)
-
-    def update_fn(updates, state, params=None):
-        count = optax.safe_increment(state.count)
-        stats = jax.tree.map(accumulate, updates, state.stats)
-        roots = refreshed(updates, state, stats, count)
-        numerators, targets, mu, graft_state = directions(updates, state, count, params)
-        steps = jax.tree.map(lambda n, r, t: precondition(n, r, t, count), numerators, roots, targets)
-        return steps, ScaleByShampooState(count, mu, stats, roots, graft_state)
-
-    return optax.GradientTransformation(init_fn, update_fn)
+    statistics = Statistics(factored, b2, eps, exponent, relative_eps)
+    method = _Shampoo(statistics, Refreshes(interval, phase, start), graft, b1, mu_dtype)
+    return optax.GradientTransformation(method.init, method.update)
 
 
 @hyperparameters(

@@ -71,6 +71,90 @@ def _turned_bases(nu: optax.Updates, stats: Any, bases: Any) -> tuple[optax.Upda
     return jax.tree.map(_permute, nu, orders), kronecker.keep_finite(turned, sorted_bases)
 
 
+class _Bases(NamedTuple):
+    """The eigenbases of the leaves and the statistics that they are of; the arguments are those of `scale_by_soap`."""
+
+    factored: Factored
+    b3: Scalar
+    interval: int | Whole
+
+    def gathered(self, grad, stats):
+        """The statistics of a leaf after one more gradient."""
+        return self.b3 * stats + (1 - self.b3) * self.factored.second_moments(grad)
+
+    def into(self, leaf, bases):
+        """The blocks of a leaf in its bases."""
+        transposed = tuple(basis.mT for basis in self.factored.unpack(leaf, bases))
+        return kronecker.multiply(self.factored.cut(leaf), transposed)
+
+    def out_of(self, blocks, leaf, bases):
+        """The inverse of `into`, in the shape of `leaf`."""
+        return self.factored.join(kronecker.multiply(blocks, self.factored.unpack(leaf, bases)), leaf)
+
+    def turned(self, updates, state, nu, stats):
+        """Second moments and bases after the step: set in the first, turned every `interval` steps."""
+        first = state.count == 0
+        branch = jnp.where(first, 0, jnp.where(state.count % self.interval == 0, 1, 2))
+        branches = self._on_packed(_first_bases, updates), self._on_packed(_turned_bases, updates)
+        keep = lambda nu, stats, bases: (nu, bases)
+        nu, bases = jax.tree.map(lambda leaf: vary_as(leaf, stats), (nu, state.bases))
+        return jax.lax.switch(branch, (*branches, keep), nu, stats, bases)
+
+    def _on_packed(self, turn, updates):
+        """A branch that takes and gives packed statistics and bases."""
+        unpack_all, pack_all = self.factored.unpack_all, self.factored.pack_all
+
+        def branch(nu, stats, bases):
+            new_nu, new = turn(nu, unpack_all(updates, stats), unpack_all(updates, bases))
+            return new_nu, pack_all(new, bases)
+
+        return branch
+
+
+class _Soap(NamedTuple):
+    """What `scale_by_soap` is made of."""
+
+    bases: _Bases
+    b1: Scalar
+    b2: Scalar
+    eps: Scalar
+    mu_dtype: DTypeLike
+
+    def init(self, params):
+        refuse_complex("scale_by_soap", params)
+        factored = self.bases.factored
+        bases = jax.tree.map(factored.identities, params)
+        mu, stats = optax.tree.zeros_like(params, dtype=self.mu_dtype), jax.tree.map(jnp.zeros_like, bases)
+        nu = jax.tree.map(lambda p: jnp.zeros_like(factored.cut(p)), params)
+        return ScaleBySoapState(jnp.zeros([], jnp.int32), mu, nu, stats, bases)
+
+    def update(self, updates, state, params=None):
+        del params
+        # The first step sets the bases alone: moments and parameters rest, and Adam counts from the next.
+        first = state.count == 0
+        count = jnp.maximum(state.count, 1)
+        stats = jax.tree.map(self.bases.gathered, updates, state.stats)
+        mu, nu = self.moments(updates, state, first)
+        steps = jax.tree.map(lambda m, v, q: self.adam_step(m, v, q, count), mu, nu, state.bases)
+        steps = jax.tree.map(lambda step: jnp.where(first, 0.0, step), steps)
+        nu, bases = self.bases.turned(updates, state, nu, stats)
+        return steps, ScaleBySoapState(optax.safe_increment(state.count), mu, nu, stats, bases)
+
+    def moments(self, updates, state, first):
+        """M, and V in the bases of the step before; these turn at the end of the step, and V with them."""
+        b1, b2 = self.b1, self.b2
+        mu = jax.tree.map(lambda m, g: jnp.where(first, m, b1 * m + (1 - b1) * g), state.mu, updates)
+        squared = jax.tree.map(lambda g, q: self.bases.into(g, q) ** 2, updates, state.bases)
+        nu = jax.tree.map(lambda v, g2: jnp.where(first, v, b2 * v + (1 - b2) * g2), state.nu, squared)
+        return mu, nu
+
+    def adam_step(self, mu, nu, bases, count):
+        """Adam's step of a leaf, in its bases."""
+        first, second = 1 - self.b1**count, 1 - self.b2**count
+        step = self.bases.into(mu, bases) / first / (jnp.sqrt(nu / second) + self.eps)
+        return self.bases.out_of(step, mu, bases)
+
+
 @hyperparameters(b1=DECAY, b2=DECAY, b3=DECAY, eps=POSITIVE, **STATIC)
 def scale_by_soap(
     b1: Scalar = 0.95,
@@ -115,61 +199,8 @@ def scale_by_soap(
     >>> print(first["w"].diagonal(), tx.update(grads, state)[0]["w"].round(3).diagonal())
     [0. 0.] [1. 1.]
     """
-    factored = Factored(block_size, vectors, matricize)
-
-    def init_fn(params):
-        refuse_complex("scale_by_soap", params)
-        bases = jax.tree.map(factored.identities, params)
-        mu, stats = optax.tree.zeros_like(params, dtype=mu_dtype), jax.tree.map(jnp.zeros_like, bases)
-        nu = jax.tree.map(lambda p: jnp.zeros_like(factored.cut(p)), params)
-        return ScaleBySoapState(jnp.zeros([], jnp.int32), mu, nu, stats, bases)
-
-    def accumulate(grad, stats):
-        return b3 * stats + (1 - b3) * factored.second_moments(grad)
-
-    def rotate(leaf, bases):
-        transposed = tuple(basis.mT for basis in factored.unpack(leaf, bases))
-        return kronecker.multiply(factored.cut(leaf), transposed)
-
-    def adam_step(mu, nu, bases, count):
-        first, second = 1 - b1**count, 1 - b2**count
-        step = rotate(mu, bases) / first / (jnp.sqrt(nu / second) + eps)
-        return factored.join(kronecker.multiply(step, factored.unpack(mu, bases)), mu)
-
-    def on_packed(turn, updates):
-        """A branch that takes and gives packed statistics and bases."""
-
-        def branch(nu, stats, bases):
-            new_nu, new = turn(nu, factored.unpack_all(updates, stats), factored.unpack_all(updates, bases))
-            return new_nu, factored.pack_all(new, bases)
-
-        return branch
-
-    def turned(updates, state, nu, stats):
-        """Second moments and bases after the step: set in the first, turned every `interval` steps."""
-        first = state.count == 0
-        branch = jnp.where(first, 0, jnp.where(state.count % interval == 0, 1, 2))
-        branches = on_packed(_first_bases, updates), on_packed(_turned_bases, updates)
-        keep = lambda nu, stats, bases: (nu, bases)
-        nu, bases = jax.tree.map(lambda leaf: vary_as(leaf, stats), (nu, state.bases))
-        return jax.lax.switch(branch, (*branches, keep), nu, stats, bases)
-
-    def update_fn(updates, state, params=None):
-        del params
-        # Sets the bases alone: moments and parameters rest, and Adam counts from the next
-        first = state.count == 0
-        adam_count = jnp.maximum(state.count, 1)
-        stats = jax.tree.map(accumulate, updates, state.stats)
-        mu = jax.tree.map(lambda m, g: jnp.where(first, m, b1 * m + (1 - b1) * g), state.mu, updates)
-        # Adam works in the bases of the step before; they turn at the end of the step, and nu with them.
-        squared = jax.tree.map(lambda g, q: rotate(g, q) ** 2, updates, state.bases)
-        nu = jax.tree.map(lambda v, g2: jnp.where(first, v, b2 * v + (1 - b2) * g2), state.nu, squared)
-        steps = jax.tree.map(lambda m, v, q: adam_step(m, v, q, adam_count), mu, nu, state.bases)
-        steps = jax.tree.map(lambda step: jnp.where(first, 0.0, step), steps)
-        nu, bases = turned(updates, state, nu, stats)
-        return steps, ScaleBySoapState(optax.safe_increment(state.count), mu, nu, stats, bases)
-
-    return optax.GradientTransformation(init_fn, update_fn)
+    method = _Soap(_Bases(Factored(block_size, vectors, matricize), b3, interval), b1, b2, eps, mu_dtype)
+    return optax.GradientTransformation(method.init, method.update)
 
 
 @hyperparameters(
