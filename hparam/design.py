@@ -17,7 +17,7 @@ from hparam.rungs import go_on
 from hparam.search import FRESH, Key, Proposal, Search, Segment, to_proposal
 from hparam.space import Space
 from hparam.strategy_options import make_strategy
-from hparam.tuning.plan import RUNGS
+from hparam.tuning.plan import first_rung
 from hparam.tuning.tune import one_blas_thread
 from lr_batch import CHOICE, Asked, Axis, Design, Length, Rounds, Searched
 from optim.arguments import explain_arguments, shown
@@ -79,7 +79,7 @@ def search_design(
     (100, True)
     >>> first = next(search_design(space, "asha").rounds({32: 900, 64: 450}))
     >>> first[32][0].steps, first[64][0].steps
-    (33, 17)
+    (33, 16)
     """
     options = {} if options is None else options
     _check(search, trials, seed, ask, options)
@@ -89,7 +89,7 @@ def search_design(
         return population_design(search, space, axes, trials=trials, seed=seed, options=options)
 
     def make(batch_size: int, budget: int) -> Search:
-        lengths = {"max_steps": budget, FIRST_RUNG: max(1, round(budget / RUNGS))}
+        lengths = {"max_steps": budget, FIRST_RUNG: first_rung(budget)}
         given = {**options, **_first_rung(options, batch_size, budget)}
         return make_strategy("search", search, space, trials=trials, options=given, lengths=lengths)
 

@@ -35,17 +35,25 @@ def beyond(grid: Sequence[float], edge: str) -> tuple[float, ...]:
 
 
 def _unreached_edge(result: Result, row) -> str | None:
-    """Where no trial reached the goal: lower rates if all diverged, else the end that came closest, if any did."""
-    if row.n_reached:
+    """Where too few seeds reached the goal for a best rate: the end that reached it with most of them, if one did. Where
+    none reached it: lower rates if all diverged, else the end that came closest."""
+    if row.steps is not None:
         return None
     mine = np.flatnonzero(result.batch_size == row.batch_size)
     rates = result.hparams["learning_rate"][mine]
+    ends = {rates.min(): "low", rates.max(): "high"}
+    if row.n_reached:
+        grid, at = np.unique(rates, return_inverse=True)
+        steps = result.steps_to_goal[mine]
+        counts = np.bincount(at, np.isfinite(steps))
+        fastest = [np.nanmin(np.append(steps[at == i], np.inf)) for i in range(len(grid))]
+        return ends.get(grid[np.lexsort((fastest, -counts))[0]])
     alive = result.status[mine] != DIVERGED
     if not alive.any():
         return "low"
     last = np.array([result.curves[i].values[-1] if len(result.curves[i].values) else np.inf for i in mine])
     best = rates[np.nanargmin(np.where(alive, result.goal.sign * last, np.inf))]
-    return {rates.min(): "low", rates.max(): "high"}.get(best)
+    return ends.get(best)
 
 
 def describe(added: Mapping[int, Sequence[float]]) -> tuple[str, ...]:

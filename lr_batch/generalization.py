@@ -26,7 +26,7 @@ from lr_batch.lanes.race import Data
 from lr_batch.problem.augmentation import refuse_augmentation
 from lr_batch.problem.reaching import FIRST, RULES
 from lr_batch.problem.regularized import RegularizedOptimizer
-from lr_batch.problem.workload import num_examples
+from lr_batch.problem.workload import evenly_spaced, num_examples
 from lr_batch.study import Study
 from optim.arguments import explain_arguments
 
@@ -137,7 +137,7 @@ def generalize(
     """Trains every trial of `study` for `epochs` and measures training and held-out performance as it goes.
 
     The goal, the budget and the race of the study play no part, but for the goal's metric, by which early
-    stopping judges. Training metrics are means over as many training examples as are held out.
+    stopping judges. Training metrics are means over as many training examples as are held out, evenly spaced.
 
     Args:
       study: workload, optimizer, regularizer, batch sizes, space and seeds.
@@ -184,14 +184,17 @@ class _Runner:
             "evaluation_growth": RULES[FIRST].growth,
             "evaluation_share": 1.0,
         }
-        identity = chunk_plan.identity._replace(epochs=float(epochs), evals=EVALS, **rule)
+        total = num_examples(study.workload.train_data)
+        rows = evenly_spaced(total, num_examples(study.workload.eval_data))
+        identity = chunk_plan.identity._replace(
+            epochs=float(epochs), evals=EVALS, train_rows="spaced" if len(rows) < total else None, **rule
+        )
         self.plan = chunk_plan._replace(identity=identity)
         self.halved = 0  # chunks that did not fit into memory, each now two
         workload = streamed(study.workload, False)  # all of it is evaluated, too
         held_out, mask = in_blocks(workload.eval_data, EVAL_BLOCK)
         order = shuffled(num_examples(workload.eval_data))
-        size = min(num_examples(workload.eval_data), num_examples(workload.train_data))
-        part, part_mask = in_blocks(jax.tree.map(lambda leaf: leaf[:size], workload.train_data), EVAL_BLOCK)
+        part, part_mask = in_blocks(jax.tree.map(lambda leaf: leaf[rows], workload.train_data), EVAL_BLOCK)
         self.data = FitData(Data(workload.train_data, held_out, mask, order), part, part_mask)
         self.programs: dict[tuple[jax.Device, int], Once] = {}
 

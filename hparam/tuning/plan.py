@@ -24,14 +24,14 @@ from optim.arguments import explain_arguments
 EVALUATIONS = 4
 RUNGS = 27  # the first rung is this fraction of the last: three promotions of the best third
 GENERATIONS = 10  # exchanges of a population
-SEEDS_APART = 1_000  # between searches with other seeds; more than any setting is repeated
+SEEDS_APART = 1_000  # between searches with other seeds: more than a setting is repeated and confirmed
 # Larger numbers are typing errors: so many trials take a day on two cores for the smallest network, and seeds have
 # 32 bits.
 BOUNDS = {
     "trials": (1, 1_000_000),
     "ask": (1, 100_000),
     "width": (1, 4_096),
-    "confirm": (0, 10_000),
+    "confirm": (0, SEEDS_APART // 2),  # the other half is left to what a search repeats
     "seed": (0, 2_000_000),
 }
 
@@ -53,7 +53,7 @@ class TuningPlan:
       ask: settings that the strategy proposes at a time, from 1 to 100,000.
       width: trials side by side in one program, from 1 to 4,096.
       to_goal: whether the loss is the steps to the study's goal, and not the metric at the end of the budget.
-      confirm: fresh seeds on which the best settings are trained again, 0 for none.
+      confirm: fresh seeds on which the best settings are trained again, at most 500, 0 for none.
       seed: of the search's draws; and, `SEEDS_APART` times it, the first seed of its trials.
 
     Raises:
@@ -103,7 +103,7 @@ class TuningPlan:
         budget = self.study.max_steps
         return {
             "max_steps": budget,
-            "min_steps": max(1, budget // RUNGS),
+            "min_steps": first_rung(budget),
             "interval": max(1, budget // GENERATIONS),
         }
 
@@ -156,6 +156,11 @@ class TuningPlan:
     @property
     def hash(self) -> str:
         return fingerprint(self.description)[:8]
+
+
+def first_rung(budget: int) -> int:
+    """Steps of the first rung, unless the options say them; rounded down, so that all rungs fit into the budget."""
+    return max(1, budget // RUNGS)
 
 
 def trial_cadence(study: Study, to_goal: bool) -> Int[np.ndarray, " evals"]:

@@ -32,7 +32,8 @@ class BestOfTrials(NamedTuple):
         seeds or more reached the goal with none. The interval is a bootstrap over settings and seeds; over seeds alone
         where settings change while they are trained.
       optimism: how many times as many steps the chosen setting needs with the other seeds, at least: a trial that the
-        race ended counts as long as it was trained. None with a single seed.
+        race ended counts as long as it was trained. Of the seeds that it was trained with; None where that is a single
+        one.
     """
 
     batch_size: int
@@ -83,7 +84,7 @@ def _at(result: Result, size: int, level: float, resamples: int, rng: np.random.
         size,
         *counts,
         _estimate(best[0], bests, level),
-        _estimate(regret[0], regrets, level) if num_seeds > 1 else None,
+        None if np.isnan(regret[0]) else _estimate(regret[0], regrets[~np.isnan(regrets)], level),
     )
 
 
@@ -98,14 +99,23 @@ def _chosen(
     winner = np.take_along_axis(columns[None], known[:, columns].argmin(2)[..., None], axis=2)[..., 0]
     seeds = np.arange(len(known))[:, None]
     best = known[seeds, winner]  # [seeds resamples]
-    others = spent[:, winner].sum(0) - spent[seeds, winner]  # over all seeds but the one that chose
+    ran = np.isfinite(spent)  # a seed with which a setting was never trained says nothing of it
+    finite = np.where(ran, spent, 0.0)
+    others = finite[:, winner].sum(0) - finite[seeds, winner]  # over all seeds but the one that chose
+    count = ran[:, winner].sum(0) - ran[seeds, winner]
     with np.errstate(invalid="ignore"):
-        regret = others / max(len(known) - 1, 1) - best
+        regret = np.where(count > 0, others / np.maximum(count, 1) - best, np.nan)
     pick = lambda table: np.where(np.isfinite(best), table, np.nan).T[np.arange(len(by))[:, None], by]
     lost = ~np.isfinite(best.T[np.arange(len(by))[:, None], by])
     enough = lost.mean(1) < 0.5
-    mean = lambda table: np.where(enough, np.nanmean(np.where(enough[:, None], table, 0.0), axis=1), np.inf)
-    return mean(pick(best)), mean(pick(regret))
+    regrets = pick(regret)
+    seen = enough & ~np.isnan(regrets).all(1)
+    return _mean(pick(best), enough), np.where(enough & ~seen, np.nan, _mean(regrets, seen))
+
+
+def _mean(table: np.ndarray, enough: np.ndarray) -> np.ndarray:
+    """Of what each row knows; infinite where that is not `enough`."""
+    return np.where(enough, np.nanmean(np.where(enough[:, None], table, 0.0), axis=1), np.inf)
 
 
 def _estimate(value: float, resampled: np.ndarray, level: float) -> Estimate:

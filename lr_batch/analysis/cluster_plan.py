@@ -202,7 +202,12 @@ def _knee(
     if len(devices) < 2:
         return None, None
     log_n = np.log(np.array(devices, float))
-    together = Replicates(*(np.concatenate(parts, axis=-1) for parts in zip(*log_seconds, strict=True)))
+    together = Replicates(
+        *(
+            np.concatenate([getattr(one, part) for one in log_seconds], axis=-1)
+            for part in ("best", "without", "shifts")
+        )
+    )
     places = together.map(lambda y: log_n[(log_n + 2.0 * y).argmin(1)][:, None])
     (knee,) = exp_estimates(places, level)
     low, high = (float(np.clip(end, devices[0], devices[-1])) for end in knee[1:])

@@ -50,7 +50,8 @@ class CriticalBatchSize(NamedTuple):
     Attributes:
       value, low, high: B_crit = E_min / S_min in examples per step, with its interval. Steps there are
         2^(1/sharpness) times the fewest.
-      s_min, e_min, sharpness: fewest steps, fewest examples and a, each with `_low` and `_high`.
+      s_min, e_min, sharpness: fewest steps, fewest examples and a, each with `_low` and `_high`. Where batches grow, all
+        of it is in batch sizes that trials begin with, and `e_min` is no number of examples.
       hyperbola: B_crit under the published form, sharpness 1.
       regimes: where perfect scaling ends and maximal data parallelism begins.
       measured: what holds whether or not the curve fits: slopes between neighbours, where linear scaling ends.

@@ -53,28 +53,43 @@ class Replicates(NamedTuple):
       best: from all seeds.
       without: from all seeds but one.
       shifts: from all seeds, each moved by one independent error that is common to all of them.
+      apart: how many of the seeds, the first ones, are of another study than the rest, with none in common.
     """
 
     best: Float[np.ndarray, " answers"]
     without: Float[np.ndarray, "seeds answers"]
     shifts: Float[np.ndarray, "shifts answers"]
+    apart: int = 0
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Replicates:
         """The replicates of a function of the answers; it takes and gives arrays [rows answers]."""
-        return Replicates(function(self.best[None])[0], function(self.without), function(self.shifts))
+        moved = Replicates(function(self.best[None])[0], function(self.without), function(self.shifts))
+        return moved._replace(apart=self.apart)
 
 
-def _parts(replicates: Replicates) -> tuple[np.ndarray, np.ndarray, int]:
-    """Standard errors from the seeds (infinite for a single one) and from the grid, and degrees of freedom."""
-    best, without, shifts = replicates
-    n = len(without)
+def _parts(replicates: Replicates) -> tuple[np.ndarray, np.ndarray, int | np.ndarray]:
+    """Standard errors from the seeds (infinite for a single one) and from the grid, and degrees of freedom: Welch's
+    (1947) where the seeds are those of two studies."""
+    best, without, shifts, apart = replicates
     grid = np.sqrt(((shifts - best) ** 2).sum(0))
-    if n < 2:
-        return np.full(len(best), np.inf), grid, 1
-    return np.sqrt((n - 1) / n * ((without - without.mean(0)) ** 2).sum(0)), grid, n - 1
+    if not apart:
+        return np.sqrt(_variance(without)), grid, max(len(without) - 1, 1)
+    groups = without[:apart], without[apart:]
+    one, other = map(_variance, groups)
+    df_one, df_other = (max(len(group) - 1, 1) for group in groups)
+    total = one + other
+    share = np.divide(one, total, out=np.full(len(best), 0.5), where=np.isfinite(total) & (total > 0))
+    return np.sqrt(total), grid, 1 / (share**2 / df_one + (1 - share) ** 2 / df_other)
 
 
-def standard_errors(replicates: Replicates) -> tuple[np.ndarray, int]:
+def _variance(without: np.ndarray) -> np.ndarray:
+    """Of each answer, by the jackknife; infinite for a single seed."""
+    if (n := len(without)) < 2:
+        return np.full(without.shape[1:], np.inf)
+    return (n - 1) / n * ((without - without.mean(0)) ** 2).sum(0)
+
+
+def standard_errors(replicates: Replicates) -> tuple[np.ndarray, int | np.ndarray]:
     """Standard error of each answer, infinite for a single seed; and the degrees of freedom."""
     seeds, grid, df = _parts(replicates)
     return np.hypot(seeds, grid), df
@@ -112,13 +127,14 @@ def difference(
     """`one` minus `other`, which were computed from `seeds` and `other_seeds`, both ascending.
 
     A seed that both have is left out of both at once: what it does to both alike cancels. Leaving out a seed that
-    only one of them has leaves the other as it is.
+    only one of them has leaves the other as it is. Studies without a common seed are independent.
     """
-    everyone = sorted({*seeds, *other_seeds})
+    unpaired = not {*seeds} & {*other_seeds}
+    everyone = [*seeds, *other_seeds] if unpaired else sorted({*seeds, *other_seeds})
     left = [_rows(part, list(own), everyone) for part, own in ((one, seeds), (other, other_seeds))]
     best = one.best - other.best
     shifts = np.concatenate([best + one.shifts - one.best, best - (other.shifts - other.best)])
-    return Replicates(best, left[0] - left[1], shifts)
+    return Replicates(best, left[0] - left[1], shifts, len(seeds) if unpaired else 0)
 
 
 def _rows(part: Replicates, seeds: list[int], everyone: list[int]) -> np.ndarray:

@@ -18,7 +18,7 @@ from lr_batch.lanes.batch_statistics import of_groups
 from lr_batch.problem.column import read_rows
 from lr_batch.problem.precision import BFLOAT16
 from lr_batch.problem.whole_set import by_example, weighted_sum
-from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
+from lr_batch.problem.workload import Key, PyTree, Workload, evenly_spaced, num_examples
 from optim.users_error import first_line
 
 ROWS = 64  # of a batch
@@ -159,8 +159,7 @@ def take(data: PyTree, rows: Int[np.ndarray, " m"]) -> PyTree:
 
 def spread(data: PyTree, count: int) -> Int[np.ndarray, " m"]:
     """At most `count` row numbers, evenly over the data."""
-    total = num_examples(data)
-    return np.unique(np.linspace(0, total - 1, min(count, total)).astype(np.int64))
+    return evenly_spaced(num_examples(data), count)
 
 
 def blocks(rows: Int[np.ndarray, " n"], size: int) -> Iterator[Int[np.ndarray, " size"]]:

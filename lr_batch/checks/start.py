@@ -11,10 +11,12 @@ from jaxtyping import Bool, Float, Int
 from lr_batch.checks.probe import Probe, blocks, spread, take
 from lr_batch.checks.whole_set import value_over
 from lr_batch.errors import StudyError
+from lr_batch.problem.column import is_streamed
 from lr_batch.problem.goal import better
-from lr_batch.problem.workload import Goal, PyTree, num_examples
+from lr_batch.problem.workload import Goal, PyTree, evenly_spaced, num_examples
 
 TRAINING_BATCHES = 64  # of which the loss is computed
+WEIGHTLESS_BATCHES = 8  # of examples that do not count, whose gradient is computed
 SEEDS = 8  # whose initial parameters are evaluated
 CAUSE = "check labels, indices and targets, no learning rate mends it"
 
@@ -39,7 +41,26 @@ def check_training_loss(probe: Probe) -> list[str]:
             f"{probe.workload.name}: the gradient of the loss is zero: nothing would be trained; look for argmax, "
             "rounding, comparisons or stop_gradient between the parameters and the loss"
         )
+    _check_weightless(probe, num_examples(batch))
     return [f"training loss: finite before the first step, and so is its gradient ({len(rows):,} rows)"]
+
+
+def _check_weightless(probe: Probe, size: int) -> None:
+    """Raises StudyError where an example that does not count, or a part of it, would make a gradient NaN: 0 times
+    infinity is. Few such rows may lie among those that are tried for all."""
+    weigh, data = probe.workload.weights, probe.workload.train_data
+    if weigh is None or is_streamed(data):
+        return
+    weightless = np.flatnonzero((np.asarray(weigh(data)).reshape(num_examples(data), -1) == 0).any(axis=1))
+    rows = weightless[evenly_spaced(len(weightless), WEIGHTLESS_BATCHES * size)]
+    for part in blocks(rows, size):
+        gradient = jax.tree.leaves(probe.gradient(probe.params[0], take(data, part)))
+        if not all(np.isfinite(np.asarray(leaf, np.float32)).all() for leaf in gradient):
+            raise StudyError(
+                f"{probe.workload.name}: training examples of weight 0 have a gradient that is not finite, and 0 times "
+                f"infinity is not 0 (among rows {part[0]:,} to {part[-1]:,}): fill their inputs and targets "
+                "with numbers at which the loss has one"
+            )
 
 
 def check_metrics(probe: Probe, goal: Goal, seeds: Sequence[int], to_goal: bool) -> list[str]:

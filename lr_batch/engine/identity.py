@@ -44,7 +44,8 @@ class Identity(NamedTuple):
       jax: its version.
       time_constant: of the average that reaches the goal, see `lr_batch.problem.reaching`; 0 for the first evaluation.
       evaluation_share: of the time, which decides what evaluations read, see `lr_batch.engine.cadence`; 1 for everything.
-      epochs, evals: of a training without a goal, see `lr_batch.generalize`.
+      epochs, evals, train_rows: of a training without a goal, see `lr_batch.generalize`: "spaced" where training metrics
+        are those of evenly spaced examples, None where they are those of all, or of the first ones in earlier stores.
       schedule: name and units of lengths; None where rates stay.
       batch_schedule: its phases; None where batches stay.
       precision: of the training.
@@ -71,6 +72,7 @@ class Identity(NamedTuple):
     evaluation_share: float = 1.0
     epochs: float | None = None
     evals: int | None = None
+    train_rows: str | None = None
     segment: Mapping[str, Any] | None = None
     schedule: Mapping[str, Any] | None = None
     batch_schedule: Sequence[Any] | None = None

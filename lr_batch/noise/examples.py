@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from lr_batch.lanes.batch_statistics import of_groups
 from lr_batch.problem.weights import relative_losses
-from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
+from lr_batch.problem.workload import Key, PyTree, Workload, evenly_spaced, num_examples
 
 
 def batch_losses(workload: Workload) -> Callable[[PyTree, PyTree, Key], Float[Array, " m"]]:
@@ -28,7 +28,7 @@ def sample(workload: Workload, most: int) -> PyTree:
     """At most so many training examples in whole groups, evenly spaced; drawn once for all where they meet in groups,
     since neighbours of a file that is sorted must not make one."""
     total, group = num_examples(workload.train_data), workload.group
-    rows = np.unique(np.linspace(0, total - 1, min(total, most)).astype(int))
+    rows = evenly_spaced(total, most)
     if group > 1:
         rows = np.random.RandomState(0).permutation(total)[: max(min(total, most) // group, 1) * group]
     return jax.tree.map(lambda leaf: jnp.asarray(leaf[rows]), workload.train_data)

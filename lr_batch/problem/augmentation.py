@@ -78,7 +78,10 @@ def resized_crop(smallest: float) -> Augmentation:
         corners = draws[:, 2:4] * (size - sides)
         return np.stack([_scaled(*row) for row in zip(x, corners, sides, strict=True)])
 
-    return Augmentation(f"resized_crop:{smallest:g}", 4, apply)
+    short = (
+        f"{smallest:g}"  # six digits: the name is part of a study's identity, so no two areas may share one
+    )
+    return Augmentation(f"resized_crop:{short if float(short) == smallest else smallest!r}", 4, apply)
 
 
 def _scaled(picture: np.ndarray, corner: np.ndarray, sides: np.ndarray) -> np.ndarray:

@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Int
 
 from lr_batch.problem.statistics import Averages, Statistics
 from lr_batch.problem.trees import Key, PyTree
@@ -149,6 +150,11 @@ def num_examples(data: PyTree) -> int:
             f"num_examples: arrays of one data set must have the same number of rows, got {sorted(lengths)}"
         )
     return lengths.pop()
+
+
+def evenly_spaced(total: int, most: int) -> Int[np.ndarray, " rows"]:
+    """At most so many rows of `total` that stand for all, also in a file that is sorted by its labels."""
+    return np.unique(np.linspace(0, total - 1, min(total, most)).astype(int))
 
 
 def read_lanes(value: Any) -> str:

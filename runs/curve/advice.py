@@ -21,7 +21,7 @@ from lr_batch import (
 from optim.names import listed
 from runs.curve.law_words import exponents_text, rate_of_law
 from runs.curve.lineages import changed, lineage_words
-from runs.curve.words import batch_estimate, count, critical_batch, interval, percent
+from runs.curve.words import batch_estimate, count, counts_examples, critical_batch, interval, percent
 
 
 def advice(
@@ -50,15 +50,21 @@ def advice(
     return " ".join(parts)
 
 
+def _fewest_examples(critical: CriticalBatchSize, above: float) -> str:
+    if not counts_examples(critical):
+        return "; batches grow, so their sizes here are those that trials begin with"
+    fewest = f"{count(critical.e_min)}{interval(critical.e_min_low, critical.e_min_high)}"
+    return f", and {above:.1f} times the fewest examples, {fewest}"
+
+
 def _by_the_curve(critical: CriticalBatchSize) -> list[str]:
     """The critical batch size and what a doubling saves on either side of it, as percentages."""
     until, flat = critical.regimes
     above = 2.0 ** (1.0 / critical.sharpness)
     parts = [
         f"The critical batch size is {critical_batch(critical)}: there it takes {above:.1f} times the fewest "
-        f"steps, which are {count(critical.s_min)}{interval(critical.s_min_low, critical.s_min_high)}, and "
-        f"{above:.1f} times the fewest examples, "
-        f"{count(critical.e_min)}{interval(critical.e_min_low, critical.e_min_high)}."
+        f"steps, which are {count(critical.s_min)}{interval(critical.s_min_low, critical.s_min_high)}"
+        f"{_fewest_examples(critical, above)}."
     ]
     first, last = critical.range
     if until.best > first:

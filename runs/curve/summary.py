@@ -27,6 +27,7 @@ def summarize(
             "workload": result.workload,
             "optimizer": result.optimizer,
             "schedule": result.schedule and result.schedule.described,
+            "batch_schedule": str(result.batch_schedule) if result.batch_schedule else None,
             "goal": goal_summary(result),
             "budget": result.budget if isinstance(result.budget, int) else str(result.budget),
             "trials": result.num_trials,

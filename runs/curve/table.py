@@ -12,7 +12,15 @@ from runs.curve.analysis import Analysis
 from runs.curve.law_words import exponents_text, formula_text
 from runs.curve.lineages import HEADING, changed, lineage_table
 from runs.curve.protocols import Protocols, members_table, protocol_lines, protocols_table
-from runs.curve.words import batch_estimate, count, critical_batch, interval, noise_words, trials
+from runs.curve.words import (
+    batch_estimate,
+    count,
+    counts_examples,
+    critical_batch,
+    interval,
+    noise_words,
+    trials,
+)
 from runs.text import Printer, table
 
 
@@ -73,7 +81,8 @@ def _goal_cells(entry: CriticalAtGoal) -> tuple[str, ...]:
     critical = entry.critical
     if critical is None:
         return str(entry.goal), "none", "", ""
-    return str(entry.goal), critical_batch(critical), short(critical.s_min), short(critical.e_min)
+    examples = short(critical.e_min) if counts_examples(critical) else ""
+    return str(entry.goal), critical_batch(critical), short(critical.s_min), examples
 
 
 def steps_table(result: Result, optima: Sequence[Optimum], *, others: bool = False) -> Table:
@@ -165,11 +174,14 @@ def _critical_lines(critical: CriticalBatchSize | None, law: LearningRateLaw | N
 def _fitted_lines(critical: CriticalBatchSize) -> list[str]:
     """The numbers of the fit; marked where the curve does not fit."""
     until, flat = critical.regimes
+    fewest = (
+        f"fewest examples      {count(critical.e_min)}{interval(critical.e_min_low, critical.e_min_high)}"
+    )
     lines = [
         f"critical batch size  {critical_batch(critical)}, sharpness {critical.sharpness:.2f} "
         f"({critical.sharpness_low:.2f} to {critical.sharpness_high:.2f}); intervals are {critical.level:.0%}",
         f"fewest steps         {count(critical.s_min)}{interval(critical.s_min_low, critical.s_min_high)}",
-        f"fewest examples      {count(critical.e_min)}{interval(critical.e_min_low, critical.e_min_high)}",
+        *([fewest] if counts_examples(critical) else []),
         f"perfect scaling      until batch {batch_estimate(until, critical.range)}",
         f"maximal data parallelism from batch {batch_estimate(flat, critical.range)}",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,6 +46,12 @@ def batch_span(estimate: Estimate, measured: tuple[int, int]) -> str:
 
 def critical_batch(critical: CriticalBatchSize) -> str:
     return batch_estimate(Estimate(critical.value, critical.low, critical.high), critical.range)
+
+
+def counts_examples(critical: CriticalBatchSize) -> bool:
+    """Whether S_min B_crit is the fewest examples: it counts batches of the first size, and batches may grow."""
+    reached = [one for one in critical.optima if one.steps is not None]
+    return all(math.isclose(one.examples or 0.0, one.steps * one.batch_size) for one in reached)
 
 
 def noise_words(noise: Mapping[str, Any]) -> str:

@@ -87,6 +87,13 @@ def test_a_resized_crop_interpolates_between_pixels():
     assert apply("resized_crop", drawn).max() <= PICTURES.max() + 1e-6
 
 
+def test_areas_that_differ_have_names_that_differ():
+    names = [
+        read_augmentation("study", f"resized_crop:{area}").name for area in ("0.25", "0.2500001", "0.2500002")
+    ]
+    assert names == ["resized_crop:0.25", "resized_crop:0.2500001", "resized_crop:0.2500002"]
+
+
 @pytest.mark.parametrize("text", ["crop:4", "flip", "resized_crop", "crop:1,flip,resized_crop:0.5"])
 def test_an_example_is_changed_by_its_own_draws_alone(text):
     augment, data = read_augmentation("study", text), {"x": PICTURES, "y": np.arange(30)}

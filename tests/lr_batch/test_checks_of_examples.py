@@ -12,6 +12,9 @@ from checked_study import CROSS_ENTROPY, LINEAR, X, Y, refused, workload_of
 from tiny import tiny_study
 
 import lr_batch
+from lr_batch.checks.probe import Probe
+from lr_batch.checks.start import check_training_loss
+from lr_batch.problem.workload import evenly_spaced
 
 
 def normalized(params, x):
@@ -153,3 +156,18 @@ def test_weights_of_the_rows_beside_an_example_are_free():
     """They change the mean over a batch, of which an example is a part, but not what the example adds to it."""
     weights = (np.geomspace(0.01, 100, 96).astype("float32"),) * 2
     assert lr_batch.check(tiny_study(workload=workload_of(weights=weights, loss=CROSS_ENTROPY)))
+
+
+@pytest.mark.parametrize("parts", [False, True])
+def test_a_row_without_weight_whose_gradient_is_not_finite_is_refused_wherever_it_lies(parts):
+    """The root of a square at 0 in one row of 96, of which 64 are tried for all."""
+    model = (lambda key: jnp.zeros((5, 2)), lambda params, x: x @ params)
+    loss = lambda outputs, y: jnp.sqrt((outputs - y) ** 2) if parts else jnp.sqrt(((outputs - y) ** 2).sum(1))
+    row = next(row for row in range(96) if row not in evenly_spaced(96, 64))
+    y, weights = np.ones((96, 2), np.float32), np.ones((96, 2) if parts else 96, np.float32)
+    y[row, 0], weights[(row, 0) if parts else row] = 0, 0
+    y[row, 1] = float(parts)
+    given = dict(model=model, loss=loss, weights=(weights, weights))
+    with pytest.raises(lr_batch.StudyError, match=rf"weight 0 .* rows {row} to {row}\)"):
+        check_training_loss(Probe(workload_of(y=y, **given)))
+    assert check_training_loss(Probe(workload_of(y=np.ones_like(y), **given)))

@@ -53,6 +53,24 @@ def test_without_a_rate_that_reached_the_goal_the_closest_decides(ends, added):
     assert grown == ({8: beyond(GRID, added)} if added else {})
 
 
+@pytest.mark.parametrize(
+    ("reached", "added"), [((3, 3), "high"), ((0, 3), "low"), ((1, 3), None)], ids=["end", "faster", "inside"]
+)
+def test_where_too_few_seeds_reached_the_goal_the_end_that_did_it_most_often_decides(reached, added):
+    """Two of five seeds, at the rates in places `reached`; of two rates with one seed each the faster one counts."""
+    steps = np.full((5, 4), np.nan)
+    steps[0, reached[0]], steps[1, reached[1]] = 50, 90
+    seeds = [result(row) for row in steps]
+    join = lambda name: np.concatenate([getattr(one, name) for one in seeds])
+    together = seeds[0]._replace(
+        **{name: join(name) for name in ("batch_size", "steps_to_goal", "steps", "status")},
+        seed=np.repeat(np.arange(5), 4),
+        hparams={"learning_rate": np.tile(GRID, 5)},
+        curves=sum((one.curves for one in seeds), ()),
+    )
+    assert rates_to_add(together) == ({8: beyond(GRID, added)} if added else {})
+
+
 def test_a_diverged_rate_is_not_the_closest_however_low_its_last_value():
     ended = result([np.nan] * 4, status=[BUDGET, BUDGET, BUDGET, DIVERGED], ends=[0.9, 0.5, 0.8, 0.1])
     assert rates_to_add(ended) == {}

@@ -113,3 +113,34 @@ def test_a_single_seed_has_no_optimism(result):
         curves=tuple(result.curves[i] for i in one),
     )
     assert all(row.optimism is None and row.steps for row in best_of_trials(alone))
+
+
+def without_trials(result, left_out):
+    """The same result, these trials never run."""
+    kept = np.flatnonzero(~left_out)
+    return result._replace(
+        **{
+            name: getattr(result, name)[kept]
+            for name in ("batch_size", "seed", "steps_to_goal", "steps", "status")
+        },
+        hparams={name: column[kept] for name, column in result.hparams.items()},
+        curves=tuple(result.curves[i] for i in kept),
+    )
+
+
+def test_optimism_is_that_of_the_seeds_that_a_setting_was_trained_with():
+    made = flat(0.1)
+    (whole, _), some = best_of_trials(made), made.seed == 7
+    rates = next(iter(made.hparams.values()))
+    (one, _) = best_of_trials(without_trials(made, some & (rates < np.median(rates))))
+    assert np.log(one.optimism.best) == pytest.approx(np.log(whole.optimism.best), abs=0.05)
+    assert 1 < one.optimism.low < one.optimism.high < 1.6
+
+
+def test_settings_that_had_one_seed_each_have_no_optimism():
+    made = flat(0.1, trials=8)
+    rates = np.unique(next(iter(made.hparams.values())))
+    own = np.searchsorted(rates, next(iter(made.hparams.values()))) % 8
+    assert all(
+        row.optimism is None and row.steps for row in best_of_trials(without_trials(made, own != made.seed))
+    )

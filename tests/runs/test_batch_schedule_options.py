@@ -11,6 +11,8 @@ from lr_batch import BatchSchedule, Result, best_settings
 from runs.compare.rank import rank
 from runs.curve.advice import advice
 from runs.curve.analysis import analyse
+from runs.curve.report.tables import critical_cards
+from runs.curve.table import _fitted_lines
 from runs.page.trials import counts, rows_of
 
 SMALL = "curve my.py:workload --batch-sizes 4,8 --learning-rates 0.3,1,3 --seeds 2 --no-extend --goal loss<0.6".split()
@@ -29,6 +31,7 @@ def test_batches_that_grow_are_told_kept_and_counted(capsys):
     assert code == 0 and "tiny with sgd, batch x2@3,x4@6" in out, err
     code, out, err = command(capsys, *words, "--json")
     assert code == 0 and "none is trained again" in err
+    assert json.loads(out)["batch_schedule"] == "x2@3,x4@6"
     first = json.loads(out)["steps_to_goal"][0]
     steps, size = first["steps"], first["batch_size"]
     table = [(0, size), (3, 2 * size), (6, 4 * size)]
@@ -59,6 +62,16 @@ def test_the_advice_counts_the_examples_of_batches_that_grow(growing):
     (best,) = best_settings(growing)
     assert best.steps and best.steps > 100 and best.examples == pytest.approx(64 * best.steps - 3200)
     assert f" steps, {best.examples:,.0f} " in advice(growing, [best], None, None)
+
+
+def test_what_is_counted_in_first_batch_sizes_is_not_told_as_examples(growing):
+    sizes = {"batch_sizes": (8, 16, 32, 64, 128), "s_min": 200.0}
+    alike = synthetic_result(**sizes)
+    for result, told in ((alike, True), (alike._replace(batch_schedule=growing.batch_schedule), False)):
+        outcome = analyse(result)
+        assert outcome.critical and ("times the fewest examples" in outcome.advice) == told
+        assert any(line.startswith("fewest examples") for line in _fitted_lines(outcome.critical)) == told
+        assert ("fewest examples" in critical_cards(outcome.critical, None)) == told
 
 
 def test_studies_are_ranked_by_the_examples_of_batches_that_grow(growing, tmp_path):

@@ -144,7 +144,7 @@ COMMANDS = {
     "tune --ask 1e9": "ask must be from 1 to 100,000, got 1,000,000,000$",
     "tune --trials 1e15 --ask 1e15": "trials must be from 1 to 1,000,000, got 1,000,000,000,000,000$",
     "tune --width 1e9": "width must be from 1 to 4,096",
-    "tune --confirm 1e9": "confirm must be from 0 to 10,000",
+    "tune --confirm 1e9": "confirm must be from 0 to 500",
     "tune --seed 1e9": "seed must be from 0 to 2,000,000",
     "tune --search hyperband --option eta=x": "hyperband's eta must be a whole number, got 'x'",
     "tune --search hyperband --option eta=true": "hyperband's eta must be a whole number, got True",

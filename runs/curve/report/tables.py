@@ -10,7 +10,7 @@ import numpy as np
 
 from lr_batch import CriticalBatchSize, Estimate, LearningRateLaw, Result
 from runs.curve.law_words import exponents_text, formula_text
-from runs.curve.words import batch, batch_span, noise_words
+from runs.curve.words import batch, batch_span, counts_examples, noise_words
 from runs.page.tables import card, cards, table
 from runs.page.trials import listed
 from runs.plots.style import count
@@ -37,7 +37,8 @@ def critical_cards(
             ("perfect scaling until batch", sides[1], f"{unfit}at most 20% over linear scaling, {spans[1]}"),
             ("maximal data parallelism from batch", sides[2], unfit + over),
         )
-        html = [card(label, value, remark) for label, value, remark in boxes]
+        told = boxes if counts_examples(critical) else (*boxes[:2], *boxes[3:])
+        html = [card(label, value, remark) for label, value, remark in told]
     if law:
         formula = law.winner.formula if law.told else "several that fit alike"
         numbers = f"; {formula_text(law)}; {exponents_text(law)}" if law.told else ""
