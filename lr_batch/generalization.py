@@ -14,6 +14,7 @@ import reg
 from lr_batch.checks import check
 from lr_batch.engine.chunk import Chunk
 from lr_batch.engine.chunk_plan import ChunkPlan, Task, run_within_memory
+from lr_batch.engine.identity import measured_rows, train_rows
 from lr_batch.engine.place import refuse_mesh
 from lr_batch.engine.placement import streamed
 from lr_batch.engine.terms import padded
@@ -26,7 +27,7 @@ from lr_batch.lanes.race import Data
 from lr_batch.problem.augmentation import refuse_augmentation
 from lr_batch.problem.reaching import FIRST, RULES
 from lr_batch.problem.regularized import RegularizedOptimizer
-from lr_batch.problem.workload import evenly_spaced, num_examples
+from lr_batch.problem.workload import num_examples
 from lr_batch.study import Study
 from optim.arguments import explain_arguments
 
@@ -184,17 +185,17 @@ class _Runner:
             "evaluation_growth": RULES[FIRST].growth,
             "evaluation_share": 1.0,
         }
-        total = num_examples(study.workload.train_data)
-        rows = evenly_spaced(total, num_examples(study.workload.eval_data))
         identity = chunk_plan.identity._replace(
-            epochs=float(epochs), evals=EVALS, train_rows="spaced" if len(rows) < total else None, **rule
+            epochs=float(epochs), evals=EVALS, train_rows=train_rows(study), **rule
         )
         self.plan = chunk_plan._replace(identity=identity)
         self.halved = 0  # chunks that did not fit into memory, each now two
         workload = streamed(study.workload, False)  # all of it is evaluated, too
         held_out, mask = in_blocks(workload.eval_data, EVAL_BLOCK)
         order = shuffled(num_examples(workload.eval_data))
-        part, part_mask = in_blocks(jax.tree.map(lambda leaf: leaf[rows], workload.train_data), EVAL_BLOCK)
+        part, part_mask = in_blocks(
+            jax.tree.map(lambda leaf: leaf[measured_rows(study)], workload.train_data), EVAL_BLOCK
+        )
         self.data = FitData(Data(workload.train_data, held_out, mask, order), part, part_mask)
         self.programs: dict[tuple[jax.Device, int], Once] = {}
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from hparam.search import FRESH, FULL, Proposal, Segment, State, mean_losses, segment_id, to_proposal
 from hparam.space import Space
 from hparam.tuning.plan import TuningPlan
-from lr_batch import estimate
+from lr_batch import Estimate, estimate
 
 
 class Finalist(NamedTuple):
@@ -35,12 +35,11 @@ class Finalist(NamedTuple):
         return None if self.diverged or not len(self.fresh) else float(np.mean(self.fresh))
 
     @property
-    def interval(self) -> tuple[float, float] | None:
-        """90 % Student interval of the mean; None below two seeds or where one diverged."""
+    def interval(self) -> Estimate | None:
+        """The mean with its 90 % Student interval; None below two seeds or where one diverged."""
         if self.mean is None or len(self.fresh) < 2:
             return None
-        _, low, high = estimate(np.asarray(self.fresh))
-        return low, high
+        return estimate(np.asarray(self.fresh))
 
 
 def confirm(

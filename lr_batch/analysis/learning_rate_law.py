@@ -204,9 +204,18 @@ def _misfit(law: Supported, num_points: int) -> tuple[str, ...]:
     return (f"no law fits: best rates lie {ratio:.1f} times their errors from the nearest one",)
 
 
+def _check_rates(result: Result) -> None:
+    if RATE not in result.hparams:
+        raise ValueError(f"learning_rate_law: no hyperparameter {RATE!r} in {sorted(result.hparams)}")
+    if not result.has_rate:
+        raise ValueError(
+            "learning_rate_law: the search changes settings while they are trained: none has one rate"
+        )
+
+
 @explain_arguments
 def learning_rate_law(
-    result: Result,
+    result: Result | None,
     *,
     level: float = LEVEL,
     resamples: int = 400,
@@ -220,23 +229,24 @@ def learning_rate_law(
     law is left out where a special case of it does as well (see `lr_batch.analysis.law_fit`).
 
     Args:
-      result: trials with at least 4 batch sizes that reached the goal at several rates.
+      result: trials with at least 4 batch sizes that reached the goal at several rates; None where `optima` are given.
       level: coverage of the intervals, in (0, 1).
       resamples: studies that are drawn from each law, >= 200.
       seed: of the resampling.
       optima: `best_settings(result, level=level)` where it is known already.
     """
-    if RATE not in result.hparams:
-        raise ValueError(f"learning_rate_law: no hyperparameter {RATE!r} in {sorted(result.hparams)}")
+    if result is None and optima is None:
+        raise ValueError("learning_rate_law: needs a result, or its best settings as optima; got neither")
+    if result is not None:
+        _check_rates(result)
     if not 0 < level < 1:
         raise ValueError(f"learning_rate_law: level must be in (0, 1), got {level}")
-    if not result.has_rate:
-        raise ValueError(
-            "learning_rate_law: the search changes settings while they are trained: none has one rate"
-        )
     if resamples < 200:
         raise ValueError(f"learning_rate_law: resamples must be >= 200, got {resamples}")
-    optima = tuple(best_settings(result, level=level) if optima is None else optima)
+    if optima is None:
+        assert result is not None
+        optima = best_settings(result, level=level)
+    optima = tuple(optima)
     used, notes = _usable(optima)
     if not used and any(o.steps is not None for o in optima):
         raise ValueError("learning_rate_law: needs several learning rates at each batch size, got 1")

@@ -10,7 +10,7 @@ from lr_batch.engine.chunk_plan import ChunkPlan, HandOut, Task, halved, is_out_
 from lr_batch.engine.chunk_run import restored, run_chunk
 from lr_batch.engine.execution_choice import choose_execution
 from lr_batch.engine.expected_steps import expected_steps
-from lr_batch.engine.identity import Identity, program_hash
+from lr_batch.engine.identity import Identity, program_hash, train_rows
 from lr_batch.engine.memory import chunk_memory, chunk_width
 from lr_batch.engine.memory_choice import within_memory
 from lr_batch.engine.mesh_choice import with_mesh
@@ -94,6 +94,7 @@ __all__ = [
     "shuffled",
     "state_axes",
     "terms_of",
+    "train_rows",
     "with_mesh",
     "within_memory",
     "worker_devices",

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
 
 from lr_batch.data import data_hash
 from lr_batch.engine.memo import once_per_program
@@ -16,7 +18,7 @@ from lr_batch.lanes.execution import block_size
 from lr_batch.lanes.lane import Draw, make_lane
 from lr_batch.problem.precision import FLOAT32
 from lr_batch.problem.statistics import AVERAGED, GROUP
-from lr_batch.problem.workload import num_examples
+from lr_batch.problem.workload import evenly_spaced, num_examples
 from lr_batch.study import Study
 from optim.users_error import first_line
 
@@ -121,6 +123,17 @@ class Identity(NamedTuple):
         defaults = self._field_defaults
         kept = {name: value for name, value in self._asdict().items() if defaults.get(name, self) != value}
         return kept | {"goal": list(self.goal)}
+
+
+def measured_rows(study: Study) -> Int[np.ndarray, " rows"]:
+    """Training examples that `lr_batch.generalize` measures beside all that are held out: as many, if there are."""
+    workload = study.workload
+    return evenly_spaced(num_examples(workload.train_data), num_examples(workload.eval_data))
+
+
+def train_rows(study: Study) -> str | None:
+    """Which these are, as an identity says it."""
+    return "spaced" if len(measured_rows(study)) < num_examples(study.workload.train_data) else None
 
 
 @once_per_program()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lr_batch import Generalization, Study, generalize
-from lr_batch.engine import Identity
+from lr_batch.engine import Identity, train_rows
 from runs.curve.run import remembered_choice
 from runs.folder import default_folder, kind_of, results
 from runs.progress import Tell
@@ -23,7 +23,9 @@ from runs.stored_study import stored_study, unfinished
 def description(study: Study, epochs: float) -> dict[str, Any]:
     """The study as it is written into its store and hashed for its folder."""
     return {
-        **Identity.of(study, width=0, execution=study.lanes).described(),
+        **Identity.of(study, width=0, execution=study.lanes)
+        ._replace(train_rows=train_rows(study))
+        .described(),
         "regularizer": study.regularizer and study.regularizer.name,
         "epochs": float(epochs),
         "space": {name: list(values) for name, values in study.space.items()},

@@ -74,7 +74,7 @@ def _answer(tuning: Tuning) -> dict[str, Any] | None:
 
 
 def _finalist(finalist: Finalist, space: Space) -> dict[str, Any]:
-    low, high = finalist.interval or (None, None)
+    _, low, high = finalist.interval or (None, None, None)
     return {
         "setting": finalist.setting,
         "labels": space.describe(finalist.setting),
@@ -193,6 +193,6 @@ def _cells(tuning: Tuning, finalist: Finalist) -> tuple[str, ...]:
         *(labels.get(name, "") for name in tuning.plan.space.names),
         f"{finalist.searched:.4g}",
         f"{finalist.mean:.4g}" if finalist.mean is not None else diverged,
-        "{:.4g} - {:.4g}".format(*finalist.interval) if finalist.interval else "",
+        "{1:.4g} - {2:.4g}".format(*finalist.interval) if finalist.interval else "",
         f"{len(finalist.fresh)}",
     )

@@ -67,7 +67,7 @@ def _law(rates, edges=MappingProxyType({}), seed=0, sd=0.06, sizes=slice(None), 
         )
         for row, rate in zip(_optima(np.full((11, 2), 50.0)), noisy, strict=True)
     ]
-    return learning_rate_law(RESULT, optima=optima[sizes], resamples=200)
+    return learning_rate_law(None, optima=optima[sizes], resamples=200)
 
 
 def _table(log_rate, se):
@@ -221,6 +221,8 @@ def test_names_of_the_last_version_still_answer():
 def test_refuses_too_few_batch_sizes_and_studies_without_rates():
     with pytest.raises(ValueError, match="at least 4 batch sizes"):
         learning_rate_law(RESULT, optima=_optima(np.ones((3, 2)), BATCH_SIZES[:3]))
+    with pytest.raises(ValueError, match="needs a result, or its best settings as optima"):
+        learning_rate_law(None)
     with pytest.raises(ValueError, match="resamples must be >= 200, got 10"):
         learning_rate_law(RESULT, resamples=10)
     with pytest.raises(ValueError, match="no hyperparameter 'learning_rate'"):

@@ -1,6 +1,7 @@
 """A study says what is wrong with it when it is made."""
 
 import dataclasses
+import inspect
 import math
 import re
 
@@ -21,6 +22,14 @@ def test_defaults_are_filled_in():
     assert study.batch_sizes == tuple(2**i for i in range(11))
     assert str(study.goal) == "loss < 0.2" and study.budget == study.workload.budget
     assert study.num_trials == 11 * 16 * 4 == 704
+
+
+def test_what_follows_the_space_is_said_by_name_and_documented_in_the_order_of_the_signature():
+    parameters = [*inspect.signature(lr_batch.Study.__init__).parameters.values()][1:]
+    by_place = [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    assert by_place == ["workload", "optimizer", "batch_sizes", "space"]
+    documented = re.findall(r"^ {6}(\w+): ", lr_batch.Study.__doc__ or "", re.M)
+    assert documented == [p.name for p in parameters]
 
 
 @pytest.mark.wrong_types

@@ -332,7 +332,7 @@ def test_importance_of_known_functions():
 def test_interval_of_a_finalist_is_the_t_interval():
     finalist = Finalist({}, 1.0, np.array([1.0, 2.0, 3.0]))
     assert finalist.mean == 2.0
-    np.testing.assert_allclose(finalist.interval, [2 - 2.9199856 / 3**0.5, 2 + 2.9199856 / 3**0.5])
+    np.testing.assert_allclose(finalist.interval, [2, 2 - 2.9199856 / 3**0.5, 2 + 2.9199856 / 3**0.5])
     assert Finalist({}, 1.0, np.array([1.0, np.inf])).mean is None
     assert Finalist({}, 1.0, np.array([1.0])).interval is None
 
