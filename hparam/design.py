@@ -79,7 +79,7 @@ def search_design(
     (100, True)
     >>> first = next(search_design(space, "asha").rounds({32: 900, 64: 450}))
     >>> first[32][0].steps, first[64][0].steps
-    (33, 16)
+    (33, 17)
     """
     options = {} if options is None else options
     _check(search, trials, seed, ask, options)

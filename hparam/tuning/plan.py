@@ -159,7 +159,7 @@ class TuningPlan:
 
 
 def first_rung(budget: int) -> int:
-    """Steps of the first rung, unless the options say them; rounded down, so that all rungs fit into the budget."""
+    """Fewest steps of the first rung, unless the options say them."""
     return max(1, budget // RUNGS)
 
 

@@ -81,7 +81,8 @@ def resized_crop(smallest: float) -> Augmentation:
     short = (
         f"{smallest:g}"  # six digits: the name is part of a study's identity, so no two areas may share one
     )
-    return Augmentation(f"resized_crop:{short if float(short) == smallest else smallest!r}", 4, apply)
+    name = short if float(short) == smallest else repr(smallest)
+    return Augmentation(f"resized_crop:{name}", 4, apply)
 
 
 def _scaled(picture: np.ndarray, corner: np.ndarray, sides: np.ndarray) -> np.ndarray:
