@@ -83,7 +83,7 @@ class Study:
       evaluation_growth: relative distance of neighbouring evaluations, above 0; None for the rule's own.
       evaluation_share: of the time of a study that evaluations may take, above 0, at most 1. Below 1 an evaluation reads
         as many held-out rows as the steps before it pay for, taking turns, where all would take longer. None for a
-        quarter, or 1 where `reached` is "first", with weights, or for metrics that are no mean: `engine.cadence`.
+        quarter, or 1 where `reached` is "first", with weights, or metrics that are no mean: `lr_batch.engine.cadence`.
       batch_schedule: how batches grow within a trial: text such as "x2@5epochs,x4@10epochs", or a list of (start, size);
         a size is a factor, "x2", or a number of examples. The batch sizes of the study are then those at the start.
       precision: "bfloat16", "float32" or "float64", of the training, see `lr_batch.problem.precision`; parameters stay in
