@@ -28,7 +28,8 @@ def test_what_follows_the_space_is_said_by_name_and_documented_in_the_order_of_t
     parameters = [*inspect.signature(lr_batch.Study.__init__).parameters.values()][1:]
     by_place = [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
     assert by_place == ["workload", "optimizer", "batch_sizes", "space"]
-    documented = re.findall(r"^ {6}(\w+): ", lr_batch.Study.__doc__ or "", re.M)
+    arguments = (lr_batch.Study.__doc__ or "").partition("Raises:")[0]
+    documented = re.findall(r"^ {6}(\w+): ", arguments, re.M)
     assert documented == [p.name for p in parameters]
 
 
