@@ -202,11 +202,11 @@ def _knee(
     if len(devices) < 2:
         return None, None
     log_n = np.log(np.array(devices, float))
+    beside = lambda parts: np.concatenate([*parts], axis=-1)
     together = Replicates(
-        *(
-            np.concatenate([getattr(one, part) for one in log_seconds], axis=-1)
-            for part in ("best", "without", "shifts")
-        )
+        beside(one.best for one in log_seconds),
+        beside(one.without for one in log_seconds),
+        beside(one.shifts for one in log_seconds),
     )
     places = together.map(lambda y: log_n[(log_n + 2.0 * y).argmin(1)][:, None])
     (knee,) = exp_estimates(places, level)

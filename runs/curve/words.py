@@ -50,8 +50,8 @@ def critical_batch(critical: CriticalBatchSize) -> str:
 
 def counts_examples(critical: CriticalBatchSize) -> bool:
     """Whether S_min B_crit is the fewest examples: it counts batches of the first size, and batches may grow."""
-    reached = [one for one in critical.optima if one.steps is not None]
-    return all(math.isclose(one.examples or 0.0, one.steps * one.batch_size) for one in reached)
+    counted = [(one.examples, one.steps * one.batch_size) for one in critical.optima if one.steps is not None]
+    return all(examples is None or math.isclose(examples, steps) for examples, steps in counted)
 
 
 def noise_words(noise: Mapping[str, Any]) -> str:
