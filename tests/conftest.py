@@ -1,6 +1,7 @@
 """Test configuration: types and shapes are checked, and XLA's flags are set before JAX is imported."""
 
 import functools
+import gc
 import inspect
 import os
 import platform
@@ -31,6 +32,8 @@ QUICKLY_COMPILED = (
 if platform.machine() in ("x86_64", "AMD64"):
     os.environ.setdefault("XLA_FLAGS", " ".join(QUICKLY_COMPILED))
 set_xla_flags()
+# Programs that are traced are many objects that live; looking for garbage among them took a tenth of the time.
+gc.set_threshold(50_000, 20, 50)
 # Many tests compile the same small programs; each is compiled once in a session, whose workers and commands inherit
 # the folder.
 if "PYTEST_XDIST_WORKER" not in os.environ:
