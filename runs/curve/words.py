@@ -89,3 +89,10 @@ def interval(low: float | None, high: float | None) -> str:
 def percent(share: float) -> str:
     """A share as a whole percentage, which is at least 0."""
     return f"{max(share, 0.0):.0%}"
+
+
+def why_no_rate(result: Result) -> str:
+    """Why no learning rate is drawn against the batch size, where `Result.has_rate` is false."""
+    if "learning_rate" in result.hparams:
+        return "no trial has one learning rate: it changes while it is trained"
+    return "the learning rate was not varied in this study"

@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 
 from lr_batch import Result
 from runs.curve.analysis import Analysis
+from runs.curve.words import why_no_rate
 from runs.plots import style
 from runs.plots.cells import (
     BUDGET_CELL,
@@ -57,7 +58,7 @@ def draw_heatmap(axes: Axes, result: Result, outcome: Analysis) -> None:
     axes.grid(False)
     style.batch_axis(axes, result.batch_size)
     if not result.has_rate:
-        style.note(axes, "no trial has one learning rate: it changes while it is trained")
+        style.note(axes, why_no_rate(result))
         return
     table = outcome.cells
     grid = rate_grid(table)

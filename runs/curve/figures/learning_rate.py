@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from lr_batch import LearningRateLaw, Optimum, Result
 from runs.curve.analysis import Analysis
 from runs.curve.law_words import exponents_text
+from runs.curve.words import why_no_rate
 from runs.plots import style
 from runs.plots.cells import DIVERGED_CELL, NOT_RUN, RateGrid, cell_boxes, geometric_edges, rate_grid
 
@@ -39,7 +40,7 @@ def draw_learning_rate(axes: Axes, result: Result, outcome: Analysis) -> None:
     """The same into given axes."""
     style.batch_axis(axes, result.batch_size)
     if not result.has_rate:
-        style.note(axes, "no trial has one learning rate: it changes while it is trained")
+        style.note(axes, why_no_rate(result))
         return
     grid = rate_grid(outcome.cells)
     optima = [row for row in outcome.optima if row.learning_rate]
