@@ -71,6 +71,7 @@ def run(
       ValueError: for early stopping, which would end trials by another rule than the race.
     """
     check_run(study, width=width, workers=workers, time_limit=time_limit, handed_out=hand_out is not None)
+    check(study)
     on_chunk = on_chunk or (lambda progress: None)
     study = study if hand_out else within_memory(study)
     sweep = _Sweep(study, store, on_chunk, places(study.mesh, workers), programs or Programs(), width)
@@ -96,7 +97,6 @@ class _Sweep:
         self.programs, self.compiled_before = programs, len(programs.compile_seconds)
         self.began = time.monotonic()
         self.hand_out: HandOut | None = None
-        check(study)
         self.plan = ChunkPlan.of(study, kept=width)
         self.lane_bytes = chunk_memory(study).lane(self.plan.fits, self.plan.execution)
         self.deadline = np.inf  # of the clock that `began` is of
