@@ -184,8 +184,8 @@ def draw_rates(axes: Axes, opened: Opened) -> None:
 
 def _axes(axes: Axes, opened: Opened, label: str, shown: Sequence[Estimate | None]) -> None:
     style.batch_axis(axes, opened.result.batch_size)
-    labels = [label.get_text() for label in axes.get_xticklabels()]
-    axes.set_xticks(axes.get_xticks(), [label if i % 2 == 0 else "" for i, label in enumerate(labels)])
+    sizes = np.unique(opened.result.batch_size)
+    axes.set_xticks(sizes, [f"{size}" if i % 2 == 0 else "" for i, size in enumerate(sizes)])
     low, high = style.positive_span(*(estimate for estimate in shown if estimate))
     style.log_axis(axes.yaxis, label, low / 1.6, high * 1.6)
     axes.tick_params(labelsize=7.5)
