@@ -35,13 +35,15 @@ for line in sys.stdin:
     print("killed", flush=True)
 cluster.shutdown()
 """
+# Chunks of a second or more, so that a node that is killed is still at one.
+LONG = MODEL.replace("budget=2000", "budget=600000")
 # Leaves a mark when a process of a node begins its first chunk: which node that is, its parent's number says.
 MARKED = """
 import os, pathlib
 pathlib.Path({folder!r}, f"began-at-{{os.getppid()}}").touch()
 """
 GRID = ("--batch-sizes", "1,4", "--learning-rates", "0.1,0.3,1", "--seeds", "2", "--no-extend")
-ASHA = "--search asha --trials 3 --budget 2000 --confirm 1 --width 3 --ask 6 --batch-size 8".split()
+ASHA = "--search asha --trials 3 --budget 300000 --confirm 1 --width 3 --ask 6 --batch-size 8".split()
 STUDIES = {
     "curve": ("curve", "MODEL:hard", *GRID),
     "compare": ("compare", "MODEL:hard", "--optimizers", "sgd,momentum", *GRID),
@@ -105,7 +107,7 @@ def test_a_killed_node_costs_one_chunk_its_second_run(name, tmp_path, capsys, mo
     monkeypatch.setattr("runs.curve.figures.FIGURES", {})
     monkeypatch.setattr("runs.tune.outcome.write_outcome", lambda *args: {})
     monkeypatch.setattr("runs.compare.outcome.write_comparison", lambda *args: None)
-    (tmp_path / "my.py").write_text(MODEL + MARKED.format(folder=str(tmp_path)))
+    (tmp_path / "my.py").write_text(LONG + MARKED.format(folder=str(tmp_path)))
     study = [word.replace("MODEL", f"{tmp_path}/my.py") for word in STUDIES[name]]
     assert command(capsys, *study, "--out", tmp_path / "here")[0] == 0
     cluster.kill_the_first_at_work(tmp_path)
