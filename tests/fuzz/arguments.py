@@ -16,7 +16,7 @@ import lr_batch
 import optim
 import reg
 from hparam.mup.fan_growth import default_fans
-from tests.fuzz.made import Kept, Later, fits, result, study, workload
+from tests.fuzz.made import Kept, Later, curves, fits, result, study, workload
 
 ONE_RATE = {"learning_rate": [0.1]}
 PARAMS = {"layer": {"kernel": jnp.ones((4, 3)), "bias": jnp.zeros(3)}}
@@ -193,11 +193,11 @@ def of_running() -> dict[str, list[Any]]:
 
 def of_curves() -> dict[str, list[Any]]:
     """What is read off curves that were measured, and what is read from there."""
-    critical = lambda: lr_batch.critical_batch_size(result())
+    critical = lambda: lr_batch.critical_batch_size(curves())
     optima = lambda: lr_batch.best_settings(result())
     return {
         "critical": [Later(critical)],
-        "law": [None, Later(lambda: lr_batch.learning_rate_law(result()))],
+        "law": [None, Later(lambda: lr_batch.learning_rate_law(curves()))],
         "devices": [(1, 2, 4), [8]],
         "cluster": [lr_batch.Cluster(1000.0, 0.001)],
         "optima": [Later(optima)],

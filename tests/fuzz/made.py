@@ -6,8 +6,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import lr_batch
 from runs.load import named_or_loaded
+from runs.recipes.made_up_study import BATCH_SIZES, made_up_study
 
 
 class Later(NamedTuple):
@@ -42,6 +45,12 @@ def study() -> lr_batch.Study:
 @cache
 def result() -> lr_batch.Result:
     return lr_batch.run(study())
+
+
+@cache
+def curves() -> lr_batch.Result:
+    """Of enough batch sizes for a curve."""
+    return made_up_study(0.3 / (1 + 20 / np.array(BATCH_SIZES)), 0)
 
 
 @cache
