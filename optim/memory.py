@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from optim.arguments import explain_arguments
+from optim.arguments import explain_arguments, shown
 
 
 class StateBytes(NamedTuple):
@@ -59,8 +59,16 @@ def state_bytes(optimizer: optax.GradientTransformation, params: Any) -> StateBy
     Returns:
       Weights, gradient (in the dtypes of the weights), and the state by field; fields of
       the same name are added up.
+
+    Raises:
+      ValueError: a leaf of the parameters is no array.
     """
-    shapes = jax.eval_shape(lambda tree: tree, params)
+    try:
+        shapes = jax.eval_shape(lambda tree: tree, params)
+    except TypeError as error:
+        raise ValueError(
+            f"state_bytes: params must be a tree of arrays, or of their shapes, got {shown(params)}"
+        ) from error
     state = jax.eval_shape(optimizer.init, shapes)
     by_slot: dict[str, int] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:

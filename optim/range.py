@@ -143,14 +143,15 @@ class Leaves(NamedTuple):
 
     def check(self, owner: str, name: str, value: Any) -> Any:
         """What `optax.masked` takes: a function, a tree of booleans, or None for all leaves."""
-        if value is None or value == "all":
+        if value is None or (isinstance(value, str) and value == "all"):
             return None
         if isinstance(value, str) and value == "matrices":
             return matrices
         if isinstance(value, (str, bool, int, float, jax.Array, np.ndarray, np.generic)):
+            found = " ".join(repr(value).split())  # arrays write several lines
             raise ValueError(
                 f"{owner}: {name} must be 'matrices', 'all', a function of the parameters or a tree of "
-                f"booleans, got {value!r}; {STATIC}"
+                f"booleans, got {found}; {STATIC}"
             )
         return value
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from optim.arguments import explain_arguments, shown
+from optim.range import Count
 from optim.users_error import calling
 from reg.applied import Applied, Key, LossFn, PyTree, Scalar, where_active
 
@@ -49,6 +50,7 @@ def class_losses(
     [[0.25 0.75]]
     """
     _check_batch("class_losses", batch)
+    num_classes = Count().check("class_losses", "num_classes", num_classes)
 
     def with_label(label):
         return loss_fn(params, {**batch, "y": jnp.full_like(batch["y"], label)}, key)

@@ -38,7 +38,8 @@ def check_steps(owner: str, name: str, value: Scalar, *, at_least: int) -> None:
     if is_traced(value):
         return
     if not _is_real(value) or not float(value).is_integer() or value < at_least:
-        raise ValueError(f"{owner}: {name} must be a whole number >= {at_least}, got {value!r}")
+        found = " ".join(repr(value).split())  # arrays write several lines
+        raise ValueError(f"{owner}: {name} must be a whole number >= {at_least}, got {found}")
 
 
 def is_traced(value: Scalar) -> bool:

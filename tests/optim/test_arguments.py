@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -144,3 +145,22 @@ PUBLIC = {
 def test_public_functions_say_it(said):
     with pytest.raises(ValueError, match=f"^{said}"):
         PUBLIC[said]()
+
+
+def test_an_array_with_gaps_is_no_mask_and_is_told_in_one_line():
+    gaps = np.ma.masked_array([1, 2], [False, True])
+    with pytest.raises(
+        ValueError, match="^lars: mask must be 'matrices', 'all', .* got masked_array"
+    ) as error:
+        optim.lars(0.1, mask=gaps)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_array_and_what_is_no_count_is_told():
+    with pytest.raises(ValueError, match="^state_bytes: params must be a tree of arrays, or of their shapes"):
+        optim.state_bytes(optax.sgd(0.1), {"w": ValueError})
+    batch = {"x": jnp.zeros(1), "y": jnp.zeros(1, int)}
+    with pytest.raises(ValueError, match="^class_losses: num_classes must be an integer >= 1, got nan"):
+        reg.class_losses(
+            lambda params, batch, key: params, jnp.zeros(2), batch, jax.random.key(0), float("nan")
+        )
