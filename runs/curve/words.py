@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lr_batch import CriticalBatchSize, Estimate, Result
+from lr_batch import CriticalBatchSize, Estimate, Optimum, Result
 from optim.names import counted
 
 
@@ -96,3 +96,16 @@ def why_no_rate(result: Result) -> str:
     if "learning_rate" in result.hparams:
         return "no trial has one learning rate: it changes while it is trained"
     return "the learning rate was not varied in this study"
+
+
+def middle_words(optima: Sequence[Optimum]) -> str:
+    """What the steps of each batch size are; not every study has a best rate: settings may change on the way.
+
+    >>> middle_words([])
+    'median at the best setting'
+    """
+    return (
+        "median at the best rate"
+        if any(row.learning_rate for row in optima)
+        else "median at the best setting"
+    )

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from lr_batch import CriticalBatchSize, Estimate, Optimum, Result
 from runs.curve.analysis import Analysis
-from runs.curve.words import batch, batch_estimate, batch_span, critical_batch
+from runs.curve.words import batch, batch_estimate, batch_span, critical_batch, middle_words
 from runs.plots import style
 
 # Colour, and names from long to short: the first that fits is written.
@@ -85,7 +85,7 @@ def _draw_points(axes: Axes, optima: Sequence[Optimum]) -> None:
             label="each seed",
             zorder=3,
         )
-    draw_estimates(axes, optima, "median at the best rate, with interval")
+    draw_estimates(axes, optima, f"{middle_words(optima)}, with interval")
 
 
 def draw_estimates(axes: Axes, optima: Sequence[Optimum], label: str) -> None:

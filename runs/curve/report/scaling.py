@@ -17,7 +17,7 @@ from runs.curve.figures.steps_to_goal import (
     seed_points,
     steps_range,
 )
-from runs.curve.words import noise_words
+from runs.curve.words import middle_words, noise_words
 from runs.page.blocks import (
     DASHED,
     Spec,
@@ -46,7 +46,7 @@ def steps_chart(result: Result, outcome: Analysis) -> Spec:
     data = [
         *(_fit_lines(critical, _wide(result)) if critical else ()),
         markers("each seed", batch * style.BESIDE, steps, hover, color=style.INK, size=4, opacity=0.45),
-        estimates("median at the best rate", reached, [(row.steps, row.low, row.high) for row in reached]),
+        estimates(middle_words(optima), reached, [(row.steps, row.low, row.high) for row in reached]),
         markers(
             "goal not reached: more steps than this",
             [row.batch_size for row in missed],
