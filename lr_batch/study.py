@@ -288,9 +288,9 @@ class Study:
     def _check_settings(self) -> None:
         steps = {size: self.steps_at(size) for size in self.batch_sizes}
         check_space(self.optimizer, self.regularizer, self.schedule, self.space, steps)
+        check_shapes("study", self.workload, self.goal)
         if self.regularizer:
             check_regularizer(self.regularizer, self.optimizer, self.workload)
-        check_shapes("study", self.workload, self.goal)
 
     def _check_size(self) -> None:
         check_division(self.mesh, self.trained_batch_sizes, self.workload.group)

@@ -61,7 +61,8 @@ def fits(value: Any, hint: Any) -> bool:
         return hasattr(value, "shape")
     if kind in LISTS:
         scalar = getattr(value, "ndim", 1) == 0
-        listed = hasattr(value, "__iter__") and not scalar and not isinstance(value, str | bytes)
+        no_list = isinstance(value, str | bytes | collections.abc.Mapping)
+        listed = hasattr(value, "__iter__") and not scalar and not no_list
         read_again = isinstance(value, collections.abc.Collection | np.ndarray)
         of_one_kind = len(inner) == 1 and read_again
         return listed and (not of_one_kind or all(fits(one, inner[0]) for one in value))

@@ -25,6 +25,7 @@ NOBODYS = (
     "The truth value of an",
     "setting an array element",
     "could not convert string to float",
+    "cannot convert float NaN",
     "invalid literal for int()",
     "dictionary update sequence",
 )

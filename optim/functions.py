@@ -33,11 +33,15 @@ def check_functions(owner: str, annotated: Callable, given: Mapping[str, Any]) -
     """
     for name, hint in _hints(annotated).items():
         for place, function, types_of_arguments in _called(name, given.get(name), hint):
-            if not _takes(function, len(types_of_arguments)):
-                raise ValueError(
-                    f"{owner}: {place} is called with {_words(types_of_arguments)}, which {_shown(function)} does not "
-                    "take"
-                )
+            check_call(owner, place, function, types_of_arguments)
+
+
+def check_call(owner: str, place: str, function: Callable, arguments: tuple[Any, ...]) -> None:
+    """Raises ValueError unless a function takes so many arguments, of these types."""
+    if not _takes(function, len(arguments)):
+        raise ValueError(
+            f"{owner}: {place} is called with {_words(arguments)}, which {_shown(function)} does not take"
+        )
 
 
 @cache

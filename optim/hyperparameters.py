@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -36,21 +36,15 @@ def hyperparameters(**valid: Valid) -> Callable[[Callable], Callable]:
     """
 
     def decorate(factory: Callable) -> Callable:
-        signature = inspect.signature(factory)
-        owner = factory.__name__
+        made_by = with_checked_arguments(factory, valid, _check)
 
         @functools.wraps(factory)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            bound = signature.bind(*args, **kwargs)
-            bound.apply_defaults()
-            for name, kind in valid.items():
-                value = bound.arguments[name]
-                if value is not None or signature.parameters[name].default is not None:
-                    bound.arguments[name] = _check(kind, owner, name, value)
-            made = factory(*bound.args, **bound.kwargs)
+            made = made_by(*args, **kwargs)
             return keep_dtypes(made) if isinstance(made, optax.GradientTransformation) else made
 
         checked = explain_arguments(checked)
+        signature = inspect.signature(factory)
         checked.hyperparameters = FrozenMapping(
             {
                 name: kind._replace(default=_default(signature, name))
@@ -63,6 +57,25 @@ def hyperparameters(**valid: Valid) -> Callable[[Callable], Callable]:
     return decorate
 
 
+def with_checked_arguments(
+    factory: Callable, valid: Mapping[str, Valid], check: Callable[[Valid, str, str, Any], Any]
+) -> Callable:
+    """The factory, called with what `check(kind, owner, name, value)` makes of each of the named arguments."""
+    signature = inspect.signature(factory)
+
+    @functools.wraps(factory)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        for name, kind in valid.items():
+            value = bound.arguments[name]
+            if value is not None or signature.parameters[name].default is not None:
+                bound.arguments[name] = check(kind, factory.__name__, name, value)
+        return factory(*bound.args, **bound.kwargs)
+
+    return checked
+
+
 def _check(kind: Valid, owner: str, name: str, value: Any) -> Any:
     if isinstance(kind, Range) and callable(value) and name != SCHEDULED:
         raise ValueError(
@@ -70,6 +83,7 @@ def _check(kind: Valid, owner: str, name: str, value: Any) -> Any:
         )
     if isinstance(kind, Range) and callable(value):
         _check_schedule(owner, name, value)
+        return value
     return kind.check(owner, name, value)
 
 

@@ -11,6 +11,8 @@ import optax
 from optim.arguments import explain_arguments
 from optim.hidden import is_vector, path_name
 
+SHOWN = 100  # characters of a mask that is none
+
 
 @explain_arguments
 def matrices(params):
@@ -24,6 +26,30 @@ def matrices(params):
     return jax.tree.map_with_path(
         lambda path, leaf: jnp.ndim(leaf) >= 2 and not is_vector(path_name(path)), params
     )
+
+
+def leaves_of(owner: str, name: str, mask: Any, params: optax.Params) -> Any:
+    """The tree of booleans that a mask, or what it gives for the parameters, is; ValueError where it is none.
+
+    >>> leaves_of("lars", "mask", lambda params: {"w": 3.0}, {"w": 1.0})
+    Traceback (most recent call last):
+    ValueError: lars: mask must give a tree of booleans like the parameters, or like its upper part; got {'w': 3.0}
+    """
+    tree = mask(params) if callable(mask) else mask
+    try:
+        jax.tree.map(lambda keep, below: None, tree, params)
+        valid = all(
+            jnp.ndim(keep) == 0 and jnp.issubdtype(jnp.result_type(keep), jnp.bool_)
+            for keep in jax.tree.leaves(tree)
+        )
+    except (ValueError, TypeError):
+        valid = False
+    if not valid:
+        found = " ".join(repr(tree).split())[:SHOWN]
+        raise ValueError(
+            f"{owner}: {name} must give a tree of booleans like the parameters, or like its upper part; got {found}"
+        )
+    return tree
 
 
 def where(mask: Any, transformation: optax.GradientTransformation) -> optax.GradientTransformation:

@@ -6,6 +6,7 @@ Each kind has `check(owner, name, value)`, which returns the value to use or rai
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Callable
@@ -17,7 +18,8 @@ import numpy as np
 import optax
 
 from optim.arguments import shown, type_of
-from optim.masks import matrices
+from optim.functions import check_call
+from optim.masks import leaves_of, matrices
 from optim.names import unknown
 
 Scalar = float | jax.Array
@@ -56,9 +58,9 @@ class Range(NamedTuple):
     def check(self, owner: str, name: str, value: Any) -> Any:
         """`value`, if it is a scalar of the interval; else ValueError.
 
-        Traced values and schedules pass: what they will be is not known yet.
+        Traced values pass: what they will be is not known yet.
         """
-        if isinstance(value, jax.core.Tracer) or callable(value):
+        if isinstance(value, jax.core.Tracer):
             return value
         number = not isinstance(value, (str, bytes)) and getattr(value, "ndim", 0) == 0
         try:
@@ -66,7 +68,7 @@ class Range(NamedTuple):
         except (TypeError, ValueError, OverflowError):
             valid = False
         if not valid:
-            said = repr(value)
+            said = "a function" if callable(value) else repr(value)
             raise ValueError(
                 f"{owner}: {name} must be in {self}, got {shown(value) if chr(10) in said else said}"
             )
@@ -117,10 +119,11 @@ class Count(NamedTuple):
     def check(self, owner: str, name: str, value: Any) -> int:
         """`value` as an `int`; ValueError where it is none, too small, or an array."""
         whole = not isinstance(value, (bool, np.bool_, jax.Array)) and hasattr(value, "__index__")
-        if whole and operator.index(value) >= self.low:
+        if whole and self.low <= operator.index(value) <= INT32_MAX:
             return operator.index(value)
         found = f"an array; {STATIC}" if isinstance(value, jax.Array) else repr(value)
-        raise ValueError(f"{owner}: {name} must be an integer >= {self.low}, got {found}")
+        most = f" and < 2^31, got {float(value):g}" if whole and value > INT32_MAX else f", got {found}"
+        raise ValueError(f"{owner}: {name} must be an integer >= {self.low}{most}")
 
 
 class Choice(tuple):
@@ -142,7 +145,7 @@ class Leaves(NamedTuple):
     """Which leaves of the parameters: "matrices", "all" or None, a function of the parameters, or a tree."""
 
     def check(self, owner: str, name: str, value: Any) -> Any:
-        """What `optax.masked` takes: a function, a tree of booleans, or None for all leaves."""
+        """What `optax.masked` takes: a function of the parameters, or None for all leaves."""
         if value is None or (isinstance(value, str) and value == "all"):
             return None
         if isinstance(value, str) and value == "matrices":
@@ -153,7 +156,9 @@ class Leaves(NamedTuple):
                 f"{owner}: {name} must be 'matrices', 'all', a function of the parameters or a tree of "
                 f"booleans, got {found}; {STATIC}"
             )
-        return value
+        if callable(value):
+            check_call(owner, name, value, (Any,))
+        return functools.partial(leaves_of, owner, name, value)
 
 
 class FloatType(NamedTuple):

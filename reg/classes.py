@@ -51,7 +51,13 @@ def class_losses(
     """
     _check_batch("class_losses", batch)
     num_classes = Count().check("class_losses", "num_classes", num_classes)
+    return calling(
+        "class_losses: loss_fn(params, batch, key), with each label in batch['y'],",
+        lambda: _of_each_label(loss_fn, params, batch, key, num_classes),
+    )
 
+
+def _of_each_label(loss_fn: LossFn, params: PyTree, batch: PyTree, key: Key, num_classes: int) -> jax.Array:
     def with_label(label):
         return loss_fn(params, {**batch, "y": jnp.full_like(batch["y"], label)}, key)
 
@@ -105,7 +111,7 @@ def check_cross_entropy(owner: str, loss_fn: LossFn, params: PyTree, batch: PyTr
     _check_batch(owner, batch)
     losses = calling(
         f"{owner}: loss_fn(params, batch, key), with each of the labels 0 to {num_classes - 1} in batch['y'],",
-        jax.jit(lambda: class_losses(loss_fn, params, batch, jax.random.key(0), num_classes)),
+        jax.jit(lambda: _of_each_label(loss_fn, params, batch, jax.random.key(0), num_classes)),
     )
     total = np.exp(-np.asarray(losses, float)).sum(axis=0)
     if not np.allclose(total, 1.0, atol=1e-3):

@@ -38,8 +38,11 @@ def held_out_sizes(
       batch_size: measured ones, ascending.
       steps: to the goal, > 0.
       relative_error: standard error of each over itself, > 0.
+
+    Raises:
+      ValueError: they are not as many, or not ascending or not positive.
     """
-    log_b, y, se = (np.asarray(part, float) for part in (np.log(batch_size), np.log(steps), relative_error))
+    log_b, y, se = _measured(batch_size, steps, relative_error)
     found = []
     for last in range(MIN_POINTS - 1, len(y) - 1):
         part = slice(0, last + 1)
@@ -61,3 +64,19 @@ def held_out_sizes(
             for row, one, other in zip(rows, quadratic, hyperbola, strict=True)
         ]
     return tuple(found)
+
+
+def _measured(*lists: Sequence[float] | Num[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], ...]:
+    """Logarithms of batch sizes and of steps, and relative errors."""
+    sizes, steps, errors = (np.asarray(one, float) for one in lists)
+    if not sizes.shape == steps.shape == errors.shape == (len(sizes),):
+        counts = ", ".join(str(one.size) for one in (sizes, steps, errors))
+        raise ValueError(
+            "held_out_sizes: batch_size, steps and relative_error must be lists of the same length, got "
+            + counts
+        )
+    if not all(np.isfinite(one).all() and (one > 0).all() for one in (sizes, steps, errors)):
+        raise ValueError("held_out_sizes: batch sizes, steps and relative errors must be finite and > 0")
+    if not (np.diff(sizes) > 0).all():
+        raise ValueError(f"held_out_sizes: batch sizes must ascend, got {sizes.tolist()}")
+    return np.log(sizes), np.log(steps), errors

@@ -125,17 +125,21 @@ class Toy:
             )
 
     def check_descent(self) -> None:
-        """A gradient that is passed on as it is would be added to its parameter: uphill, at rate 1."""
-        _, opt_state = jax.eval_shape(self.init, self.hparams, self.params)
-        updates = lambda hparams, opt_state, params, grads: self.update(hparams, params, opt_state, grads)[0]
-        program = jax.make_jaxpr(updates)(self.hparams, opt_state, self.params, self.params).jaxpr
-        leaves = jax.tree.leaves_with_path(self.params)
-        for (path, _), update in zip(leaves, program.outvars, strict=True):
-            if any(update is gradient for gradient in program.invars[-len(leaves) :]):
+        """A few steps along one gradient must not lead uphill: updates are added, so that a chain needs a minus.
+
+        From the same start along the opposite gradient, so that what does not depend on it, such as noise, cancels.
+        """
+        first = {name: jnp.float32(min(self.study.space[name])) for name in self.hparams}
+        ends = [self._drifted(first, self._start, jnp.float32(sign)) for sign in (1.0, -1.0)]
+        for (path, start), *pair in zip(
+            jax.tree.leaves_with_path(self._start), *map(jax.tree.leaves, ends), strict=True
+        ):
+            forth, back = (np.asarray(end, float) for end in pair)
+            if np.sum((forth - back) * np.sin(np.asarray(start, float))) > 0:
                 raise StudyError(
-                    f"{self.optimizer.name}: its update of {_name_of(path)} is the gradient as it is, which is added: "
-                    "training goes uphill there; optax.masked and optax.identity pass gradients on, freeze what is not "
-                    "trained by optax.multi_transform and optax.set_to_zero"
+                    f"{self.optimizer.name}: its updates of {_name_of(path)} go uphill, as they are added: end the chain "
+                    "in optax.scale_by_learning_rate, which has the minus; optax.masked and optax.identity pass "
+                    "gradients on as they are; what is not trained wants optax.multi_transform and optax.set_to_zero"
                 )
 
     def check_shapes(self) -> None:
@@ -203,6 +207,21 @@ class Toy:
             return self.optimizer.eval_params(opt_state, params)
 
         return OncePerShapes(moved)
+
+    @cached_property
+    def _drifted(self) -> OncePerShapes:
+        """Parameters after a few steps with one gradient, times a sign."""
+
+        def drifted(hparams, params, sign):
+            grads = jax.tree.map(lambda leaf: (sign * jnp.sin(leaf)).astype(leaf.dtype), params)
+
+            def step(_, state):
+                updates, opt_state = self.update(hparams, *state, grads)
+                return optax.apply_updates(state[0], updates), opt_state
+
+            return jax.lax.fori_loop(0, STEPS, step, self.init(hparams, params))[0]
+
+        return OncePerShapes(drifted)
 
     def _transformation(self, hparams: Mapping[str, Any]) -> optax.GradientTransformation:
         tx = self.optimizer.make(hparams)

@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 from lr_batch.analysis.intervals import LEVEL, Estimate, estimate
 from lr_batch.noise.examples import batch_losses, sample
 from lr_batch.problem.augmentation import refuse_augmentation
+from lr_batch.problem.shapes import check_parameters
 from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
 from optim.arguments import explain_arguments
 
@@ -73,9 +74,11 @@ def norm_scales(workload: Workload, params: PyTree, key: Key, level: float = LEV
       level: coverage of the intervals, in (0, 1).
 
     Raises:
-      ValueError: in one line: examples that are augmented, or a gradient that is zero or not finite.
+      ValueError: in one line: examples that are augmented, parameters of another model, a gradient that is zero or not
+        finite.
     """
     refuse_augmentation("norm_scales", workload)
+    check_parameters("norm_scales", workload, params)
     data, group = sample(workload, MOST_ROWS), workload.group
     size = max(EXAMPLES // group, 1) * group
     gradient = jax.jit(_gradient(workload, key))

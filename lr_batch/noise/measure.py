@@ -12,6 +12,7 @@ from lr_batch.analysis.intervals import LEVEL
 from lr_batch.noise.examples import batch_losses, sample
 from lr_batch.noise.scale import NoiseScale, check_batches, gradient_noise_scale
 from lr_batch.problem.augmentation import refuse_augmentation
+from lr_batch.problem.shapes import check_parameters
 from lr_batch.problem.workload import Key, PyTree, Workload, num_examples
 from optim.arguments import explain_arguments
 
@@ -50,6 +51,7 @@ def measure_noise_scale(
       level: coverage of the interval, in (0, 1).
     """
     refuse_augmentation("measure_noise_scale", workload)
+    check_parameters("measure_noise_scale", workload, params)
     batch_small = workload.group if batch_small is None else batch_small
     if batch_small % workload.group:
         raise ValueError(

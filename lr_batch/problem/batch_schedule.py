@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from lr_batch.problem.lengths import BUDGET, EXAMPLES, Length, parse_length, steps_within
+from lr_batch.problem.lengths import BUDGET, EXAMPLES, BatchSizes, Length, parse_length, steps_within
+from optim.arguments import explain_arguments
 
 FACTOR = re.compile(r"x\s*([0-9.]+)")
 FORM = (
@@ -105,13 +106,16 @@ class BatchSchedule(NamedTuple):
         return float(starts[row] + (examples - before[row]) / sizes[row])
 
 
-def steps_of_trials(budget: int | Length, batch_size: Any, schedule: BatchSchedule | None) -> Any:
+@explain_arguments
+def steps_of_trials(budget: int | Length, batch_size: BatchSizes, schedule: BatchSchedule | None) -> Any:
     """Most optimizer steps of a trial at a batch size, or at each of several, where batches may grow."""
     if schedule is None or not isinstance(budget, Length):
         return steps_within(budget, batch_size)
-    if np.ndim(batch_size):
-        return np.array([steps_of_trials(budget, int(size), schedule) for size in batch_size])
-    return math.ceil(round(schedule.steps(batch_size, budget, budget.value), 6))
+    sizes = np.asarray(batch_size)
+    steps = [
+        math.ceil(round(schedule.steps(int(size), budget, budget.value), 6)) for size in sizes.reshape(-1)
+    ]
+    return np.array(steps) if sizes.ndim else steps[0]
 
 
 def parse_batch_schedule(given: Any, num_examples: int) -> BatchSchedule | None:

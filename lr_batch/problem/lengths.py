@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
 from lr_batch.fields import whole
 from optim.arguments import explain_arguments
 
+BatchSizes = int | Sequence[int] | Int[np.ndarray, " n"]
 STEPS, EXAMPLES, BUDGET = "steps", "examples", "budget"
 MAX_STEPS = 1_000_000_000  # steps are counted in 32 bits
 FORM = re.compile(r"\s*([-+0-9_.]+(?:[eE][-+]?[0-9]+)?)\s*(%|steps?|examples?|epochs?)?\s*")
@@ -41,6 +44,7 @@ class Length(NamedTuple):
         return f"{self.value:,.10g} {self.unit}"
 
 
+@explain_arguments
 def parse_length(what: str, given: Any, num_examples: int) -> Length:
     """Reads a length as people write it.
 
@@ -82,6 +86,7 @@ def parse_length(what: str, given: Any, num_examples: int) -> Length:
     return Length(value, STEPS)
 
 
+@explain_arguments
 def parse_budget(given: Any, num_examples: int) -> int | Length:
     """Optimizer steps, the same at every batch size, or a `Length` in examples.
 
@@ -104,7 +109,7 @@ def parse_budget(given: Any, num_examples: int) -> int | Length:
 
 
 @explain_arguments
-def steps_within(budget: int | Length, batch_size: Any) -> Any:
+def steps_within(budget: int | Length, batch_size: BatchSizes) -> Any:
     """Most optimizer steps of a trial at a batch size, or at each of several; the last one ends the budget.
 
     >>> steps_within(100, 8), steps_within(Length(1000, EXAMPLES), 64)

@@ -57,6 +57,22 @@ def check_shapes(owner: str, workload: Workload, goal: Goal) -> None:
         )
 
 
+def check_parameters(owner: str, workload: Workload, params: Any) -> None:
+    """Raises ValueError, in one line, unless `params` has the leaves and shapes that `workload.init` gives."""
+    wanted = jax.eval_shape(workload.init, jax.eval_shape(jax.random.key, 0))
+    shapes = lambda tree: {
+        jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+    given, right = shapes(params), shapes(wanted)
+    if given != right:
+        differs = next(name for name in {**right, **given} if given.get(name) != right.get(name))
+        said = lambda found: f"of shape {found[differs]}" if differs in found else "missing"
+        raise ValueError(
+            f"{owner}: params must be those of {workload.name}, such as workload.init(key) gives: leaf "
+            f"{differs or 'params'} is {said(given)} in params, {said(right)} in init"
+        )
+
+
 def check_groups(batch_sizes: Sequence[int], workload: Workload) -> None:
     """Raises ValueError where a batch of a model with batch statistics has no whole number of groups."""
     if odd := [size for size in batch_sizes if size % workload.group]:

@@ -7,13 +7,12 @@ import math
 import jax.numpy as jnp
 import optax
 
-from lr_batch.schedules.bounds import check_common
+from lr_batch.schedules.bounds import Steps, schedule_factory
 from lr_batch.schedules.phases import with_phases
-from optim.arguments import explain_arguments
 from optim.range import Scalar
 
 
-@explain_arguments
+@schedule_factory(num_steps=Steps(1, endless=True))
 def constant(
     peak_value: Scalar,
     num_steps: Scalar = math.inf,
@@ -38,7 +37,6 @@ def constant(
     Returns:
       Schedule: step -> rate.
     """
-    check_common("constant", peak_value, num_steps, warmup_steps, init_value, endless=True)
     return with_phases(
         lambda step: jnp.asarray(peak_value, step.dtype),
         first_value=peak_value,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import optax
 
-from lr_batch.schedules.bounds import check_common
+from lr_batch.schedules.bounds import schedule_factory
 from lr_batch.schedules.phases import half_cosine, interpolate, progress, with_phases
-from optim.arguments import explain_arguments
 from optim.range import NON_NEGATIVE, Scalar
 
 
-@explain_arguments
+@schedule_factory(end_value=NON_NEGATIVE)
 def cosine(
     peak_value: Scalar,
     num_steps: Scalar,
@@ -37,8 +36,6 @@ def cosine(
     Returns:
       Schedule: step -> rate.
     """
-    check_common("cosine", peak_value, num_steps, warmup_steps, init_value)
-    NON_NEGATIVE.check("cosine", "end_value", end_value)
     return with_phases(
         lambda step: interpolate(end_value, peak_value, half_cosine(progress(step, warmup_steps, num_steps))),
         first_value=peak_value,

@@ -6,15 +6,14 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from lr_batch.schedules.bounds import check_common, check_steps
+from lr_batch.schedules.bounds import Steps, schedule_factory
 from lr_batch.schedules.phases import Rate, half_cosine, interpolate, progress, with_phases
-from optim.arguments import explain_arguments
-from optim.range import NON_NEGATIVE, POSITIVE, Range, Scalar
+from optim.range import NON_NEGATIVE, POSITIVE, Scalar
 
 MAX_CYCLES = 64  # the shape that serves every number of them
 
 
-@explain_arguments
+@schedule_factory(end_value=NON_NEGATIVE, num_cycles=Steps(1, MAX_CYCLES), cycle_mult=POSITIVE)
 def cosine_restarts(
     peak_value: Scalar,
     num_steps: Scalar,
@@ -47,11 +46,6 @@ def cosine_restarts(
     Returns:
       Schedule: step -> rate; a restart is on a whole step and has the rate eta.
     """
-    check_common("cosine_restarts", peak_value, num_steps, warmup_steps, init_value)
-    NON_NEGATIVE.check("cosine_restarts", "end_value", end_value)
-    check_steps("cosine_restarts", "num_cycles", num_cycles, at_least=1)
-    Range(low=1, high=MAX_CYCLES).check("cosine_restarts", "num_cycles", num_cycles)
-    POSITIVE.check("cosine_restarts", "cycle_mult", cycle_mult)
 
     def body(step: Rate) -> Rate:
         corners = _corners(warmup_steps, num_steps, num_cycles, cycle_mult)

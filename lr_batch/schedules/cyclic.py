@@ -5,15 +5,14 @@ from __future__ import annotations
 import jax.numpy as jnp
 import optax
 
-from lr_batch.schedules.bounds import FRACTION, check_common, check_steps
+from lr_batch.schedules.bounds import FRACTION, Steps, schedule_factory
 from lr_batch.schedules.phases import Rate, interpolate, progress, with_phases
-from optim.arguments import explain_arguments
 from optim.range import NON_NEGATIVE, Scalar
 
 BASE_OVER_PEAK = 0.25  # "1/3 or 1/4" (Smith, 2017, section 3.3)
 
 
-@explain_arguments
+@schedule_factory(end_value=NON_NEGATIVE, num_cycles=Steps(1), shrink=FRACTION)
 def cyclic(
     peak_value: Scalar,
     num_steps: Scalar,
@@ -46,11 +45,7 @@ def cyclic(
     Returns:
       Schedule: step -> rate.
     """
-    check_common("cyclic", peak_value, num_steps, warmup_steps, init_value)
     base = BASE_OVER_PEAK * peak_value if end_value is None else end_value
-    NON_NEGATIVE.check("cyclic", "end_value", base)
-    check_steps("cyclic", "num_cycles", num_cycles, at_least=1)
-    FRACTION.check("cyclic", "shrink", shrink)
 
     def body(step: Rate) -> Rate:
         phase = progress(step, warmup_steps, num_steps) * num_cycles

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import optax
 
-from lr_batch.schedules.bounds import check_common
+from lr_batch.schedules.bounds import schedule_factory
 from lr_batch.schedules.phases import Rate, progress, with_phases
-from optim.arguments import explain_arguments
 from optim.range import POSITIVE, Scalar
 
 END_OVER_PEAK = 1e-2  # by default: the two tenfold cuts of the usual step decay, spread out
 
 
-@explain_arguments
+@schedule_factory(end_value=POSITIVE)
 def exponential(
     peak_value: Scalar,
     num_steps: Scalar,
@@ -40,9 +39,7 @@ def exponential(
     Returns:
       Schedule: step -> rate.
     """
-    check_common("exponential", peak_value, num_steps, warmup_steps, init_value)
     end_value = END_OVER_PEAK * peak_value if end_value is None else end_value
-    POSITIVE.check("exponential", "end_value", end_value)
 
     def body(step: Rate) -> Rate:
         return peak_value * (end_value / peak_value) ** progress(step, warmup_steps, num_steps)

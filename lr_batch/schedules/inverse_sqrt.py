@@ -7,13 +7,12 @@ import math
 import jax.numpy as jnp
 import optax
 
-from lr_batch.schedules.bounds import check_common
+from lr_batch.schedules.bounds import Steps, schedule_factory
 from lr_batch.schedules.phases import Rate, with_phases
-from optim.arguments import explain_arguments
 from optim.range import POSITIVE, Scalar
 
 
-@explain_arguments
+@schedule_factory(num_steps=Steps(1, endless=True), timescale=POSITIVE)
 def inverse_sqrt(
     peak_value: Scalar,
     num_steps: Scalar = math.inf,
@@ -42,9 +41,7 @@ def inverse_sqrt(
     Returns:
       Schedule: step -> rate.
     """
-    check_common("inverse_sqrt", peak_value, num_steps, warmup_steps, init_value, endless=True)
     timescale = jnp.maximum(warmup_steps, 1) if timescale is None else timescale
-    POSITIVE.check("inverse_sqrt", "timescale", timescale)
 
     def body(step: Rate) -> Rate:
         return peak_value * jnp.sqrt(timescale / (timescale + jnp.maximum(step - warmup_steps, 0)))

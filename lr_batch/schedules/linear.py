@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import optax
 
-from lr_batch.schedules.bounds import check_common
+from lr_batch.schedules.bounds import schedule_factory
 from lr_batch.schedules.phases import interpolate, progress, with_phases
-from optim.arguments import explain_arguments
 from optim.range import NON_NEGATIVE, Scalar
 
 
-@explain_arguments
+@schedule_factory(end_value=NON_NEGATIVE)
 def linear(
     peak_value: Scalar,
     num_steps: Scalar,
@@ -38,8 +37,6 @@ def linear(
     Returns:
       Schedule: step -> rate.
     """
-    check_common("linear", peak_value, num_steps, warmup_steps, init_value)
-    NON_NEGATIVE.check("linear", "end_value", end_value)
     return with_phases(
         lambda step: interpolate(peak_value, end_value, progress(step, warmup_steps, num_steps)),
         first_value=peak_value,

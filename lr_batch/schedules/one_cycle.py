@@ -8,9 +8,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import optax
 
-from lr_batch.schedules.bounds import check_common, is_traced
+from lr_batch.schedules.bounds import is_traced, schedule_factory
 from lr_batch.schedules.phases import Rate, half_cosine, interpolate, progress, with_phases
-from optim.arguments import explain_arguments
 from optim.range import NON_NEGATIVE, Choice, Scalar
 
 PEAK_OVER_INIT = 25.0  # fastai's and PyTorch's `div_factor`
@@ -27,7 +26,7 @@ class Corners(NamedTuple):
     num_steps: Scalar
 
 
-@explain_arguments
+@schedule_factory(end_value=NON_NEGATIVE, anneal=Choice(("linear", "cosine")))
 def one_cycle(
     peak_value: Scalar,
     num_steps: Scalar,
@@ -62,12 +61,8 @@ def one_cycle(
     Raises:
       ValueError: `anneal` is neither of the two, or an argument is out of its range.
     """
-    Choice(ANNEALS).check("one_cycle", "anneal", anneal)
-    given = (0 if warmup_steps is None else warmup_steps, 0.0 if init_value is None else init_value)
-    check_common("one_cycle", peak_value, num_steps, *given)
     init_value = peak_value / PEAK_OVER_INIT if init_value is None else init_value
     end_value = init_value / INIT_OVER_END if end_value is None else end_value
-    NON_NEGATIVE.check("one_cycle", "end_value", end_value)
     shape = ANNEALS[anneal]
     summit = jnp.round(shape.summit * num_steps) if warmup_steps is None else warmup_steps
     shape.check(summit, num_steps)

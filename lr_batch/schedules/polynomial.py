@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import optax
 
-from lr_batch.schedules.bounds import check_common
+from lr_batch.schedules.bounds import schedule_factory
 from lr_batch.schedules.phases import Rate, interpolate, progress, with_phases
-from optim.arguments import explain_arguments
 from optim.range import NON_NEGATIVE, POSITIVE, Scalar
 
 
-@explain_arguments
+@schedule_factory(end_value=NON_NEGATIVE, power=POSITIVE)
 def polynomial(
     peak_value: Scalar,
     num_steps: Scalar,
@@ -39,9 +38,6 @@ def polynomial(
     Returns:
       Schedule: step -> rate.
     """
-    check_common("polynomial", peak_value, num_steps, warmup_steps, init_value)
-    NON_NEGATIVE.check("polynomial", "end_value", end_value)
-    POSITIVE.check("polynomial", "power", power)
 
     def body(step: Rate) -> Rate:
         left = 1 - progress(step, warmup_steps, num_steps)

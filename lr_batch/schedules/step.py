@@ -5,13 +5,12 @@ from __future__ import annotations
 import jax.numpy as jnp
 import optax
 
-from lr_batch.schedules.bounds import FRACTION, check_common, is_traced
+from lr_batch.schedules.bounds import FRACTION, is_traced, schedule_factory
 from lr_batch.schedules.phases import Rate, with_phases
-from optim.arguments import explain_arguments
 from optim.range import NON_NEGATIVE, Scalar
 
 
-@explain_arguments
+@schedule_factory(factor=NON_NEGATIVE)
 def step(
     peak_value: Scalar,
     num_steps: Scalar,
@@ -43,8 +42,6 @@ def step(
     Returns:
       Schedule: step -> rate; from N on eta f^len(boundaries).
     """
-    check_common("step", peak_value, num_steps, warmup_steps, init_value)
-    NON_NEGATIVE.check("step", "factor", factor)
     _check_boundaries(boundaries)
 
     def body(t: Rate) -> Rate:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import jax.numpy as jnp
 import optax
 
-from lr_batch.schedules.bounds import FRACTION, check_common
+from lr_batch.schedules.bounds import FRACTION, schedule_factory
 from lr_batch.schedules.phases import Rate, interpolate, progress, with_phases
-from optim.arguments import explain_arguments
 from optim.range import NON_NEGATIVE, POSITIVE, Scalar
 
 
-@explain_arguments
+@schedule_factory(end_value=NON_NEGATIVE, decay_fraction=FRACTION, power=POSITIVE)
 def warmup_stable_decay(
     peak_value: Scalar,
     num_steps: Scalar,
@@ -45,10 +44,6 @@ def warmup_stable_decay(
     Returns:
       Schedule: step -> rate.
     """
-    check_common("warmup_stable_decay", peak_value, num_steps, warmup_steps, init_value)
-    NON_NEGATIVE.check("warmup_stable_decay", "end_value", end_value)
-    FRACTION.check("warmup_stable_decay", "decay_fraction", decay_fraction)
-    POSITIVE.check("warmup_stable_decay", "power", power)
 
     def body(step: Rate) -> Rate:
         decay_begin = jnp.maximum(num_steps - jnp.round(decay_fraction * num_steps), warmup_steps)

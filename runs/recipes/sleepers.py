@@ -47,8 +47,8 @@ def on_ray(folder: Path, slots: int) -> None:
 
     train = sleeps(documents.read(folder / ROWS))
     ray.init(num_cpus=slots, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-    warm = ray.remote(max_retries=0, num_cpus=1)(time.sleep)
-    ray.get([warm.remote(WARM) for _ in range(slots)])
+    warm = ray.remote(max_retries=0, num_cpus=1)(lambda: time.sleep(WARM))  # nothing that is written in C
+    ray.get([warm.remote() for _ in range(slots)])
     Bridge(ray, WorkFolder(folder), train).run()
 
 

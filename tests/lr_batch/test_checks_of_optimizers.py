@@ -105,9 +105,38 @@ def frozen(hparams):
     return optax.multi_transform(rules, {"w": "trained", "b": "frozen"})
 
 
+def without_minus(hparams):
+    return optax.chain(optax.scale_by_adam(), optax.scale(hparams["learning_rate"]))
+
+
+def with_two(hparams):
+    return optax.chain(optax.sgd(hparams["learning_rate"]), optax.scale(-1.0))
+
+
+def slowly_uphill(hparams):
+    rate = lr_batch.SCHEDULES["cosine"](hparams["learning_rate"], 200, warmup_steps=20)
+    return optax.chain(optax.trace(0.9), optax.add_decayed_weights(0.1), optax.scale_by_schedule(rate))
+
+
+def noisy_uphill(hparams):
+    return optax.chain(optax.add_noise(10.0, 0.0, 0), optax.scale(hparams["learning_rate"]))
+
+
 @pytest.mark.parametrize("optimizer", [masked, frozen_by_identity])
 def test_a_gradient_that_is_passed_on_as_it_is_is_refused(optimizer):
-    refused(workload_of(AFFINE), "update of b is the gradient as it is, which is added", optimizer=optimizer)
+    refused(workload_of(AFFINE), "its updates of b go uphill, as they are added", optimizer=optimizer)
+
+
+@pytest.mark.parametrize("optimizer", [without_minus, with_two, slowly_uphill, noisy_uphill])
+def test_a_chain_without_its_minus_is_refused(optimizer):
+    refused(workload_of(AFFINE), "its updates of . go uphill", optimizer=optimizer)
+
+
+def test_noise_that_outweighs_the_gradient_goes_downhill_all_the_same():
+    def noisy(hparams):
+        return optax.noisy_sgd(hparams["learning_rate"], eta=100.0, key=0)
+
+    assert lr_batch.check(tiny_study(workload=workload_of(AFFINE), optimizer=noisy))
 
 
 @pytest.mark.parametrize("optimizer", [counts, constant_key])

@@ -50,3 +50,17 @@ def test_held_out_sizes_are_four_and_sixteen_times_the_fit():
         sizes, 40.0 * (1 + 10.0 / sizes) * np.array([1, 1, 1, 1, 1, 2.0]), np.full(6, 0.02)
     )
     assert with_gap[2].hyperbola == pytest.approx(rows[2].hyperbola / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "lists, message",
+    [
+        (([], [1.0, 2.0], [0.1, 0.1]), "lists of the same length, got 0, 2, 2"),
+        (([1, 2], [1.0, 2.0], [0.1]), "lists of the same length, got 2, 2, 1"),
+        (([1, 2], [1.0, 0.0], [0.1, 0.1]), "must be finite and > 0"),
+        (([2, 1], [1.0, 2.0], [0.1, 0.1]), "must ascend"),
+    ],
+)
+def test_held_out_sizes_refuse_what_is_no_curve(lists, message):
+    with pytest.raises(ValueError, match=message):
+        held_out_sizes(*lists)

@@ -175,3 +175,10 @@ def test_what_is_no_study_and_no_result_is_said():
     for analyse in (lr_batch.best_settings, lr_batch.critical_batch_size):
         with pytest.raises(ValueError, match="result must be what lr_batch.run returns, got dict"):
             analyse({})
+
+
+@pytest.mark.parametrize("regularizer", [None, "l2"])
+def test_a_loss_that_fails_is_one_line_with_and_without_a_regularizer(regularizer):
+    broken = tiny_workload()._replace(loss=lambda params, batch, key: 1 / 0)
+    with pytest.raises(ValueError, match=r"^study: the model with its loss failed: ZeroDivisionError"):
+        tiny_study(workload=broken, regularizer=regularizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -87,6 +88,41 @@ def test_a_rate_that_follows_steps_in_any_way_is_a_schedule():
 
 
 PUBLIC = {
+    "lars: mask must give a tree of booleans like the parameters, .*; got ..": lambda: optim.lars(
+        0.1, mask=lambda params: ()
+    ).init({"w": jnp.ones((2, 2))}),
+    "class_losses: loss_fn.params, batch, key., with each label in .*, failed: IndexError": lambda: (
+        reg.class_losses(
+            lambda params, batch, key: params[batch["y"]],
+            np.float32(3),
+            {"y": np.zeros(2, int)},
+            jax.random.key(0),
+            3,
+        )
+    ),
+    "norm_scales: params must be those of noisy_quadratic": lambda: lr_batch.norm_scales(
+        TINY, {"other": jnp.ones(2)}, jax.random.key(0)
+    ),
+    "measure_noise_scale: params must be those of noisy_quadratic": lambda: lr_batch.measure_noise_scale(
+        TINY, {"w": jnp.ones(7)}, jax.random.key(0)
+    ),
+    "parse_length: num_examples must be a whole number, got a tuple": lambda: lr_batch.parse_length(
+        "budget", "10epochs", ()
+    ),
+    "steps_within: batch_size must be a whole number or a list": lambda: lr_batch.steps_of_trials(
+        10, [[1], [2, 3]], None
+    ),
+    "held_out_sizes: relative_error must be a list": lambda: lr_batch.held_out_sizes([4], [1.0], {}),
+    "log_grid: num must be a whole number, got nan": lambda: lr_batch.log_grid(1.0, 2.0, math.nan),
+    "scale_by_soap: interval must be an integer >= 1 and < 2.31, got 1e.30": lambda: optim.scale_by_soap(
+        interval=10**30
+    ),
+    "lars: mask is called with one argument, which <lambda>.. does not take": lambda: optim.lars(
+        0.1, mask=lambda: True
+    ),
+    "warmup_stable_decay: init_value must be in .*, got a function": lambda: lr_batch.SCHEDULES[
+        "warmup_stable_decay"
+    ](0.1, 2, init_value=lambda step: 0.0),
     "run: study must be a Study, got int": lambda: lr_batch.run(3),
     "run: workers must be from 1 to 1024, got 0": lambda: lr_batch.run(lr_batch.Study(TINY), workers=0),
     "longest_trials: trials must be a list of Trial, got a dict": lambda: lr_batch.longest_trials(
@@ -110,7 +146,7 @@ PUBLIC = {
     "Space: dimensions must be a mapping from names, got a dict": lambda: hparam.Space({"a": None}),
     "keep_dtypes: inner must be an optax.GradientTransformation": lambda: optim.keep_dtypes(3),
     "parse_space: texts must be a list of text, got a ndarray": lambda: hparam.parse_space(np.ones(2)),
-    "one_cycle: init_value must be a number": lambda: lr_batch.SCHEDULES["one_cycle"](0.1, 2, init_value=len),
+    "one_cycle: init_value must be in": lambda: lr_batch.SCHEDULES["one_cycle"](0.1, 2, init_value=len),
     "muon: hidden must be a function, got dict": lambda: optim.muon(0.1, hidden={}),
     "sgd: learning_rate must be a number or a function from the step to one; a function gives a tuple": (
         lambda: optim.sgd(lambda *a: a)
