@@ -16,6 +16,7 @@ from lr_batch.engine.chunk_plan import ChunkPlan, HandOut, Task, is_out_of_memor
 from lr_batch.engine.memory import chunk_memory
 from lr_batch.engine.memory_choice import within_memory
 from lr_batch.engine.place import Place, devices_of, places
+from lr_batch.engine.processes import agreed
 from lr_batch.engine.programs import ADVANCE, START, Programs
 from lr_batch.engine.step_cost import rows_worth_a_step
 from lr_batch.engine.task_run import engine_of, run_task
@@ -51,7 +52,8 @@ def run(
     """Trains every trial of `study`.
 
     Args:
-      study: what to measure.
+      study: what to measure. Processes that `jax.distributed` connects train it together, on a mesh of all their
+        devices, where each calls this alike; the first one alone has the store, and no `on_chunk` may raise in one alone.
       store: keeps finished chunks; those that it holds already are not trained again. Without one nothing is kept.
       on_chunk: called in this thread whenever a chunk has got further. If it raises, the chunks in flight are
         finished and stored, and the exception goes on.
@@ -110,7 +112,7 @@ class _Sweep:
             if self._ends_early():
                 break
         self.events += about_damaged(self.study.workload.train_data)
-        if self._is_late() and self.tally.missing():
+        if agreed(self._is_late) and self.tally.missing():
             self.events.append(self.tally.about_missing())
         return self._result()
 
@@ -120,7 +122,7 @@ class _Sweep:
     def _ends_early(self) -> bool:
         """Whether trials are missing that the same run would finish another time: the next plan would differ."""
         given_up = self.hand_out is not None and bool(self.hand_out.given_up)
-        return given_up or (self._is_late() and bool(self.tally.missing()))
+        return given_up or (agreed(self._is_late) and bool(self.tally.missing()))
 
     def _plan(self, wanted: Round) -> list[Task]:
         """Chunks of every batch size and seed; each races against the best of those that are finished.
@@ -172,14 +174,14 @@ class _Sweep:
             yield chunk, rows
 
     def _restore(self, task: Task) -> bool:
-        known = self.store.load(task.chunk) if self.store is not None else None
+        known = agreed(lambda: self.store.load(task.chunk) if self.store is not None else None)
         if isinstance(known, ChunkResult):
             self.tally.accept(task.chunk, known)
         return isinstance(known, ChunkResult)
 
     def _run_task(self, task: Task | Compilation, device: Place, emit: Callable) -> list[Task]:
         """In a worker's thread. Returns the two halves of a chunk that did not fit into memory."""
-        if self._is_late():
+        if agreed(self._is_late):
             return []
         if isinstance(task, Compilation):
             self._compile(task, device)

@@ -15,6 +15,7 @@ from lr_batch.engine.chunk import Chunk, ChunkResult
 from lr_batch.engine.execution_choice import choose_execution
 from lr_batch.engine.identity import Identity
 from lr_batch.engine.memory import chunk_width
+from lr_batch.engine.processes import agreed
 from lr_batch.problem.mesh_shape import ALONE, read_mesh
 from lr_batch.study import Study
 from optim.names import counted
@@ -83,9 +84,9 @@ class ChunkPlan(NamedTuple):
         if kept is not None and not 1 <= kept <= MOST_LANES:
             raise ValueError(f"width must be from 1 to {MOST_LANES:,} lanes, got {kept}")
         identity = Identity.of(study, width=0, execution=study.lanes)  # first: says what cannot be compiled
-        fits = chunk_width(study, useful=kept or useful)
+        fits = agreed(lambda: chunk_width(study, useful=kept or useful))
         width = kept or fits
-        execution = choose_execution(study, fits)
+        execution = agreed(lambda: choose_execution(study, fits))
         return cls(width, execution, identity._replace(width=width, lanes=execution), fits)
 
     def tasks(

@@ -13,6 +13,7 @@ from lr_batch.engine.chunk import Checkpoint, Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.chunk_status import ChunkStatus
 from lr_batch.engine.feed import Feed
 from lr_batch.engine.place import Place, devices_of, kind_of
+from lr_batch.engine.processes import agreed, on_host
 from lr_batch.engine.programs import ADVANCE, START, Engine
 from lr_batch.lanes.race import Carry, Terms
 from lr_batch.problem.workload import PyTree
@@ -47,7 +48,7 @@ def run_chunk(
       is_late: asked as often; where it says so, the lanes are stored as they are, and the chunk is not finished.
     """
     valid = np.arange(engine.width) < len(chunk.settings)
-    known = store.load(chunk) if store is not None else None
+    known = agreed(lambda: store.load(chunk) if store is not None else None)
     if isinstance(known, ChunkResult):
         return known
     for program in (ADVANCE, START):  # no time of a slice or of the chunk has a compilation in it
@@ -59,20 +60,34 @@ def run_chunk(
     seconds_per_step = None
     with engine.feed(device, carry, terms) as feed:
         while bool(carry.running):
-            stop = next_stop(terms.cadence, int(carry.evals), int(carry.draw.step), seconds_per_step)
+            done = int(carry.evals), int(carry.draw.step)
+            stop = agreed(lambda: next_stop(terms.cadence, *done, seconds_per_step))
             carry, seconds_per_step = _timed_slice(feed, carry, stop)
-            status = ChunkStatus.of(carry, terms, len(chunk.settings), engine.metric, seconds_per_step)
+            status = ChunkStatus.of(
+                _shown(carry), terms, len(chunk.settings), engine.metric, seconds_per_step
+            )
             waited = feed.waited if engine.streamed else None
             on_slice(status._replace(seconds=time.monotonic() - began, waited=waited))
             if not bool(carry.running):
                 break
-            late = is_late()
-            if store is not None and (late or time.monotonic() - saved > CHECKPOINT_SECONDS):
-                store.save(chunk, Checkpoint(int(carry.draw.step), jax.device_get(carry)))
+            late, due = agreed(
+                lambda: (is_late(), store is not None and time.monotonic() - saved > CHECKPOINT_SECONDS)
+            )
+            if late or due:
+                kept = Checkpoint(int(carry.draw.step), on_host(carry))
                 saved = time.monotonic()
+                if store is not None:
+                    store.save(chunk, kept)
             if late:
                 return None
-    return rows(jax.device_get(carry), chunk, terms, engine.width, device, time.monotonic() - began)
+    return rows(on_host(carry), chunk, terms, engine.width, device, time.monotonic() - began)
+
+
+def _shown(carry: Carry) -> Carry:
+    """With what is told of a chunk on the host; parameters and optimizer state stay where they are."""
+    told = ("steps_to_goal", "values", "value", "average")
+    lanes = carry.lanes._replace(alive=on_host(carry.lanes.alive))
+    return carry._replace(lanes=lanes, **{name: on_host(getattr(carry, name)) for name in told})
 
 
 def restored(kept: Checkpoint, fresh: Carry) -> Carry | None:

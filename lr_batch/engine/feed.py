@@ -9,6 +9,7 @@ import numpy as np
 
 from lr_batch.data.read_ahead import ReadAhead
 from lr_batch.engine.place import Place, everywhere
+from lr_batch.engine.processes import put
 from lr_batch.engine.windows import Windows
 from lr_batch.lanes.race import Carry, Terms
 
@@ -37,7 +38,7 @@ class Feed:
     def advance(self, carry: Carry, stop: int) -> Carry:
         """Trains and evaluates up to evaluation number `stop`, or the end of the race. Uses up `carry`."""
         carry = self.engine.placed(self.device, carry)
-        args = jax.device_put((self.terms, np.int32(stop)), everywhere(self.device))
+        args = put((self.terms, np.int32(stop)), everywhere(self.device))
         return self.engine.advanced(self.device, carry, *args, self.engine.data(self.device))
 
 
@@ -54,7 +55,7 @@ class StreamedFeed(Feed):
         data, augment = engine.workload.train_data, engine.workload.augment
         self._ahead = ReadAhead(lambda number: self.windows.read(number, data, augment), self.windows.count)
         self._data = engine.data(device)
-        self.terms = jax.device_put(terms, everywhere(device))
+        self.terms = put(terms, everywhere(device))
 
     def __exit__(self, *exception: object) -> None:
         self._ahead.close()
@@ -72,7 +73,7 @@ class StreamedFeed(Feed):
             begins, ends = (self.windows.begins(number) for number in (self._number, self._number + 1))
             if self._train is None or (step == ends and goal > step):
                 jax.block_until_ready(carry)  # so that waiting for data is told from waiting for the device
-                self._train, self._number = jax.device_put(self._ahead.next(), place), self._number + 1
+                self._train, self._number = put(self._ahead.next(), place), self._number + 1
                 begins, ends = (self.windows.begins(number) for number in (self._number, self._number + 1))
             steps = min(goal, ends) - step
             carry = self._trained(carry, steps, step, begins)
@@ -83,6 +84,6 @@ class StreamedFeed(Feed):
 
     def _trained(self, carry: Carry, steps: int, step: int, begins: int) -> Carry:
         offset = self.windows.examples_before(step) - self.windows.examples_before(begins)
-        counts = jax.device_put((np.int32(steps), np.int32(offset)), everywhere(self.device))
+        counts = put((np.int32(steps), np.int32(offset)), everywhere(self.device))
         data = self._data._replace(train=self._train)
         return self.engine.advanced(self.device, carry, self.terms, *counts, data)

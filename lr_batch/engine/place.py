@@ -27,7 +27,7 @@ def places(mesh: MeshShape | None, workers: int | None = None) -> tuple[Place, .
     if mesh is None or mesh.devices == 1:
         return worker_devices(workers)
     check_devices(mesh)
-    grids = np.array(jax.local_devices()).reshape(-1, mesh.lane, mesh.data)
+    grids = np.array(jax.devices()).reshape(-1, mesh.lane, mesh.data)
     return tuple(Mesh(grid, (LANE, DATA)) for grid in grids[:workers])
 
 

@@ -18,6 +18,7 @@ from lr_batch.engine.feed import Feed, StreamedFeed
 from lr_batch.engine.memo import program_key
 from lr_batch.engine.memory import chunk_memory
 from lr_batch.engine.place import Place, devices_of, everywhere, of_lanes, within
+from lr_batch.engine.processes import put
 from lr_batch.engine.windows import window_rows, window_shapes
 from lr_batch.engine.workers import Once, Program
 from lr_batch.lanes.batch_statistics import sample_rows
@@ -122,7 +123,7 @@ class Engine:
     ) -> Carry:
         """The chunk before its first step; see `make_start`."""
         args = (terms.hparams, np.int32(seed), valid, np.float32(first))
-        args = jax.device_put(args, everywhere(device))
+        args = put(args, everywhere(device))
         return self._program(device, START)(*args)
 
     def advance(self, device: Place, carry: Carry, terms: Terms, stop: int) -> Carry:
@@ -148,15 +149,15 @@ class Engine:
     def data(self, device: Place) -> Data:
         """The workload's arrays on `device`."""
 
-        def put():
+        def made() -> Data:
             blocks, mask = in_blocks(self.workload.eval_data, EVAL_BLOCK)
             order = shuffled(num_examples(self.workload.eval_data))
             train = () if self.streamed else self.workload.train_data
-            return jax.device_put(Data(train, blocks, mask, order, self._sample()), everywhere(device))
+            return put(Data(train, blocks, mask, order, self._sample()), everywhere(device))
 
         with self._lock:
             once = self._data.setdefault(device, Once())
-        return once.get(put)
+        return once.get(made)
 
     def _sample(self) -> PyTree:
         """The rows that batch statistics are recomputed from, where examples are streamed."""
@@ -215,7 +216,7 @@ class Engine:
 
     def placed(self, device: Place, carry: Carry) -> Carry:
         """A chunk in flight on its devices: what lies there already stays."""
-        return jax.device_put(carry, self._shardings(device))
+        return put(carry, self._shardings(device))
 
     def _shardings(self, device: Place) -> Any:
         """Where each part of a chunk in flight lies, a prefix of its tree."""

@@ -81,8 +81,14 @@ def check_division(mesh: MeshShape | None, batch_sizes: Sequence[int], group: in
 
 
 def check_devices(mesh: MeshShape | None) -> None:
-    """Raises StudyError, in one line, where the devices of this process cannot be divided into such meshes."""
-    devices = jax.local_devices()
+    """Raises StudyError, in one line, where the devices cannot be divided into such meshes. Those of several processes,
+    see `jax.distributed`, train one chunk together."""
+    devices, processes = jax.devices(), jax.process_count()
+    if processes > 1 and (mesh is None or mesh.devices != len(devices)):
+        raise StudyError(
+            f"{processes} processes train one chunk together: a mesh of all their {len(devices)} devices is needed, such "
+            f"as {MeshShape(1, len(devices))}, got {mesh}"
+        )
     if mesh is None or len(devices) % mesh.devices == 0:
         return
     on_cpu = devices[0].platform == "cpu"

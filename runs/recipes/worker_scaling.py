@@ -136,9 +136,9 @@ def draw(summary: Mapping[str, Any], path: Path) -> None:
     axes.axhline(0.9, color="0.6", linewidth=0.8, linestyle="--")
     axes.set(xlabel="workers", ylabel="time slept / (workers x elapsed)", ylim=(0, 1.05))
     axes.legend(loc="lower left", frameon=False)
-    per_second = summary.get("ceiling_per_cpu_second")
-    taken_in = f"the study itself takes in {per_second:.0f} chunks a second of its processor"
-    headline(figure, "How busy workers are kept", taken_in if per_second else "")
+    per_second = summary.get("ceiling_per_second")
+    taken_in = f"one study takes in at most {per_second:.0f} chunks a second" if per_second else ""
+    headline(figure, "How busy workers are kept", taken_in)
     save(figure, path)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import jax
+import numpy as np
 import pytest
 from tiny import RATES, tiny_study
 
@@ -41,6 +43,26 @@ def test_moments_of_groups_and_a_state_that_is_spread_are_those_of_one_device(on
     assert found["apart"] < 1e-6 and found["moments"] > 1e-2  # the metric is kept in float32
     assert found["trials"] == 8 and found["device"] == "8 x cpu"  # two meshes of four at a time
     assert "P('lane', None, 'data')" in found["spread"] and "P('lane', 'data')" in found["spread"]
+
+
+def test_two_processes_train_as_one_and_what_they_kept_goes_on():
+    """Each with a device of its own; the first has the store."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    script = [sys.executable, str(HERE / "one_of_two_processes.py"), str(port)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen([*script, str(number)], **pipes) for number in range(2)]
+    said = [process.communicate(timeout=500) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said[0][1][-2_000:] + said[1][1][-2_000:]
+    first, second = (json.loads(out.splitlines()[-1]) for out, _ in said)  # Gloo says who is connected before
+    assert (first.pop("finished"), second.pop("finished")) == (4, None) and first == second
+    assert first["again"] and first["resumed"]
+    assert "2 processes train one chunk together: a mesh of all their 2 devices is needed" in first["refused"]
+    alone = lr_batch.run(tiny_study(batch_sizes=(4, 40), seeds=1, budget=20, lanes="vmap"))
+    for mesh in ("examples", "lanes"):
+        for curve, found in zip(alone.curves, first[mesh], strict=True):
+            np.testing.assert_allclose(found, curve.values, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
