@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lr_batch.analysis.intervals import LEVEL, Estimate
+from lr_batch.analysis.lineages import lineage_settings
 from lr_batch.analysis.rate_plane import seeds_by_settings
 from lr_batch.result import DIVERGED, Result
 from optim.arguments import explain_arguments
@@ -29,8 +30,8 @@ class BestOfTrials(NamedTuple):
       batch_size: examples per step.
       feasible, infeasible: settings; one that diverged with half of the seeds or more is not feasible.
       steps: of the fastest feasible setting, chosen for each seed, geometric mean over seeds; None where half of the
-        seeds or more reached the goal with none. The interval is a bootstrap over settings and seeds; over seeds alone
-        where settings change while they are trained.
+        seeds or more reached the goal with none. The interval is a bootstrap over settings and seeds; where settings
+        change while they are trained it is that of `best_settings`, Student's over the seeds.
       optimism: how many times as many steps the chosen setting needs with the other seeds, at least: a trial that the
         race ended counts as long as it was trained. Of the seeds that it was trained with; None where that is a single
         one.
@@ -55,10 +56,15 @@ def best_of_trials(
       resamples: of the bootstrap, at least 1.
       seed: of its draws.
     """
-    return tuple(
+    found = tuple(
         _at(result, size, level, resamples, np.random.default_rng([seed, size]))
         for size in np.unique(result.batch_size).tolist()
     )
+    if not (result.searched and result.searched.changes):
+        return found
+    # Members descend from each other, so seeds alone would be drawn again: of few of them a bootstrap covers too little.
+    steps = {row.batch_size: row.estimate for row in lineage_settings(result, level=level)}
+    return tuple(row._replace(steps=steps[row.batch_size]) for row in found)
 
 
 def _at(result: Result, size: int, level: float, resamples: int, rng: np.random.Generator) -> BestOfTrials:

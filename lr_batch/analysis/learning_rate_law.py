@@ -209,7 +209,7 @@ def _check_rates(result: Result) -> None:
         raise ValueError(f"learning_rate_law: no hyperparameter {RATE!r} in {sorted(result.hparams)}")
     if not result.has_rate:
         raise ValueError(
-            "learning_rate_law: the search changes settings while they are trained: none has one rate"
+            "learning_rate_law: the search changes settings while they are trained, so none has one rate"
         )
 
 

@@ -126,6 +126,9 @@ def print_comparison(comparison: Comparison, stream: IO[str]) -> None:
     say = Printer(stream)
     rows = [(result.optimizer, *cells_of(result, outcome)) for result, outcome in comparison.outcomes]
     say(table(HEADINGS, rows, left=1))
+    for result, outcome in comparison.outcomes:
+        if outcome.critical is None:
+            say(f"{result.optimizer}: {outcome.no_critical}")
     for quantity, name in QUANTITIES:
         for line in lines_of(comparison, quantity, name):
             say(line)

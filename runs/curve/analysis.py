@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lr_batch import (
@@ -25,6 +25,10 @@ from runs.curve.summary import goal_row, summarize
 from runs.plots.cells import Cells, cells
 from runs.write import plain
 
+CRITICAL, LAW = "no critical batch size", "no learning-rate law"
+REFUSED = {"critical_batch_size": CRITICAL, "learning_rate_law": LAW}
+DIVERGED_ALL = "every trial diverged"
+
 
 class Analysis(NamedTuple):
     """`critical` and `law` are None where the trials do not allow them; `refusals` say why.
@@ -46,9 +50,18 @@ class Analysis(NamedTuple):
     noise: Mapping[str, Any] | None = None
 
     @property
-    def why(self) -> str:
-        """The refusals in one line."""
-        return "; ".join(self.refusals) or "not fitted"
+    def no_critical(self) -> str:
+        """Why there is no critical batch size, in one line."""
+        return self._refusal(CRITICAL)
+
+    @property
+    def no_law(self) -> str:
+        """Why there is no law of the best rate, in one line."""
+        return self._refusal(LAW)
+
+    def _refusal(self, beginning: str) -> str:
+        reasons = [line for line in self.refusals if line.startswith((beginning, DIVERGED_ALL))]
+        return "; ".join(reasons) or f"{beginning}: not fitted"
 
 
 def analyse(result: Result, noise: Mapping[str, Any] | None = None) -> Analysis:
@@ -58,9 +71,9 @@ def analyse(result: Result, noise: Mapping[str, Any] | None = None) -> Analysis:
     optima = best_settings(result)
     refusals: list[str] = []
     if (result.status == DIVERGED).all():
-        refusals.append("every trial diverged: try lower learning rates")
-    critical = _or_refusal(lambda: critical_batch_size(result, optima=optima), refusals)
-    law = _or_refusal(lambda: learning_rate_law(result, optima=optima), refusals)
+        refusals.append(f"{DIVERGED_ALL}: try lower learning rates")
+    critical = _or_refusal(critical_batch_size, result, optima, refusals)
+    law = _or_refusal(learning_rate_law, result, optima, refusals)
     said = advice(result, optima, critical, law)
     goals = critical_by_goal(result, critical)
     protocols = read_protocols(result, optima)
@@ -78,9 +91,22 @@ def _noise_entry(noise: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"noise_scale": {name: noise[name] for name in noise if name != "points"}} if noise else {}
 
 
-def _or_refusal(fit: Callable[[], Any], refusals: list[str]) -> Any:
+def _or_refusal(
+    fit: Callable[..., Any], result: Result, optima: Sequence[Optimum], refusals: list[str]
+) -> Any:
+    """None where the trials do not allow the fit; the reason goes to the refusals, with words for the function."""
     try:
-        return fit()
+        return fit(result, optima=optima)
     except ValueError as error:
-        refusals.append(str(error))
+        refusals.append(in_words(str(error)))
         return None
+
+
+def in_words(refusal: str) -> str:
+    """What a fit raised, for people, who do not know it by the name of its function.
+
+    >>> in_words("learning_rate_law: needs several learning rates")
+    'no learning-rate law: needs several learning rates'
+    """
+    function, _, reason = refusal.partition(": ")
+    return f"{REFUSED[function]}: {reason}" if function in REFUSED else refusal

@@ -43,7 +43,7 @@ def read_protocols(result: Result, optima: Sequence[Optimum]) -> Protocols | Non
         try:
             law, refusal = learning_rate_law(result, optima=effective), ""
         except ValueError as error:
-            refusal = str(error)
+            refusal = str(error).removeprefix("learning_rate_law: ")
     return Protocols(best_of_trials(result), law, refusal)
 
 
@@ -73,8 +73,9 @@ BEST_OF = ("batch", "best of", "steps", "90% interval", "optimism")
 
 
 def members_table(protocols: Protocols) -> Table:
-    """One row per batch size: best of the members, with interval and optimism."""
-    return table(BEST_OF, list(map(_cells, protocols.best)))
+    """One row per batch size: the best is of so many members, and its optimism; the steps are in the table above."""
+    rows = [(batch, best_of, optimism) for batch, best_of, *_, optimism in map(_cells, protocols.best)]
+    return table(("batch", "best of", "optimism"), rows)
 
 
 def _cells(best: BestOfTrials) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def planned(folder: Path, devices: tuple[int, ...], cluster: Cluster) -> Plan:
             "constant ones"
         )
     if analysis.critical is None:
-        raise ValueError(f"plan: {folder} has no curve to plan with: {analysis.why}")
+        raise ValueError(f"plan: {folder}: {analysis.no_critical}")
     plan = lr_batch.cluster_plan(analysis.critical, analysis.law, devices, cluster)
     study = f"{result.workload} with {result.optimizer}, goal {result.goal}"
     return Plan(study, cluster, plan, _held_out(opened))

@@ -188,7 +188,9 @@ def report(
 def lines_of(name: str, outcome: Any, noise: Mapping[str, Any] | None) -> list[str]:
     """What was measured of one optimizer, each number beside the published one."""
     published = ENTRIES[name]
-    lines = [f"{name}: {outcome.why}"] if outcome.critical is None or outcome.law is None else []
+    lines = (
+        [f"{name}: {'; '.join(outcome.refusals)}"] if outcome.critical is None or outcome.law is None else []
+    )
     if outcome.law:
         lines.append(
             f"{name}: best {formula_text(outcome.law)} ({outcome.law.words}); published: {published.law}"

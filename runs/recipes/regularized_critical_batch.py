@@ -70,7 +70,7 @@ def main(out: str = "regularized-critical-batch", quick: bool = False) -> dict[s
     outcomes = {name: analyse(result) for name, result in results.items()}
     criticals = {name: outcome.critical for name, outcome in outcomes.items() if outcome.critical}
     for name in outcomes.keys() - criticals.keys():
-        raise ValueError(f"{name}: no critical batch size: {outcomes[name].why}")
+        raise ValueError(f"{name}: {outcomes[name].no_critical}")
     summary = {name: row(results[name], critical, criticals["none"]) for name, critical in criticals.items()}
     described = {
         "workload": setting.workload.name,

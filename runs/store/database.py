@@ -12,6 +12,7 @@ from runs.store.connection import as_store_error, check_length, configure, conne
 from runs.store.errors import BadFolder, StoreError
 from runs.store.packing import Connection
 from runs.store.rebuild import in_memory, migrate, salvage, what_is_kept
+from runs.workers.layout import MARKER
 from runs.write import sync_folder
 
 NAME = "store.sqlite"
@@ -57,6 +58,8 @@ def _without_store(directory: Path) -> str:
         return f"{directory}: there is no such folder; name the one that a command has printed at its end"
     if not directory.is_dir():
         return f"{directory}: is no folder; name the one that a command has printed at its end"
+    if (directory / MARKER).exists():
+        return f"{directory}: holds chunks for workers, see `lr-batch status`; rows are in the folder of their study"
     inside = sorted(folder.parent.name for folder in directory.glob(f"*/{NAME}"))
     if not inside:
         return f"{directory}: holds no results of lr-batch, there is no {NAME} in it"

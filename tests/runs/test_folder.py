@@ -138,6 +138,7 @@ def test_reason_of_a_refused_fit_is_on_the_figures(ran, tmp_path, monkeypatch):
     assert outcome.critical is None and outcome.law is None
     for name in ("steps_to_goal", "learning_rate"):
         remarks = [text.get_text() for text in FIGURES[name](part, outcome).axes[0].texts]
-        assert any("critical_batch_size: needs at least 4" in remark for remark in remarks)
+        refused = f"no {'critical batch size' if name == 'steps_to_goal' else 'learning-rate law'}: needs at least 4"
+        assert any(refused in remark for remark in remarks) and not any("no law" in one for one in remarks)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["critical_batch_size"] is None and len(summary["notes"]) == 2

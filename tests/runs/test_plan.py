@@ -72,7 +72,10 @@ def test_wrong_input_is_one_line(folder, capsys, words, said):
     [
         (lambda a: {"critical": a.critical._replace(value=5000.0)}, "no plateau"),
         (
-            lambda a: {"critical": None, "refusals": ("needs at least 4 batch sizes",)},
+            lambda a: {
+                "critical": None,
+                "refusals": ("no critical batch size: needs at least 4 batch sizes",),
+            },
             "needs at least 4 batch sizes",
         ),
     ],

@@ -61,7 +61,7 @@ def test_folders_that_are_something_else_are_refused(tmp_path):
 
 
 def test_who_hands_out_needs_no_jax():
-    script = "import sys, runs.workers.folder, runs.workers.pulse; sys.exit('jax' in sys.modules)"
+    script = "import sys, runs.workers.folder, runs.workers.inventory, runs.workers.pulse; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == 0
 
 

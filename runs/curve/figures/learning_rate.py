@@ -57,7 +57,7 @@ def draw_learning_rate(axes: Axes, result: Result, outcome: Analysis) -> None:
     if outcome.law:
         _draw_law(axes, outcome.law)
     elif optima:
-        style.remark(axes, f"no law: {outcome.why}")
+        style.remark(axes, outcome.no_law)
 
 
 def _shade_unmeasured(axes: Axes, grid: RateGrid) -> None:

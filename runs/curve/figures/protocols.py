@@ -99,7 +99,7 @@ def _draw_rates(axes: Axes, result: Result, outcome: Analysis) -> None:
     if law:
         _draw_law(axes, law)
     else:
-        style.remark(axes, f"no law: {outcome.protocols.refusal if effective else outcome.why}")
+        style.remark(axes, f"no law: {outcome.protocols.refusal}" if effective else outcome.no_law)
 
 
 def _draw_law(axes: Axes, law: LearningRateLaw) -> None:

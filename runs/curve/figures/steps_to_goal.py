@@ -50,7 +50,7 @@ def draw_steps_to_goal(axes: Axes, result: Result, outcome: Analysis) -> None:
     if critical:
         _draw_fit(axes, critical)
     else:
-        style.remark(axes, f"no critical batch size: {outcome.why}")
+        style.remark(axes, outcome.no_critical)
     if outcome.noise:
         _draw_noise_scale(axes, outcome.noise)
 
