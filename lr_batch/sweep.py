@@ -15,7 +15,7 @@ from lr_batch.engine.chunk import Chunk, ChunkResult, ChunkStore
 from lr_batch.engine.chunk_plan import ChunkPlan, HandOut, Task, is_out_of_memory, run_within_memory
 from lr_batch.engine.memory import chunk_memory
 from lr_batch.engine.memory_choice import within_memory
-from lr_batch.engine.place import Place, devices_of, places
+from lr_batch.engine.place import Place, devices_of, places, refuse_mixture
 from lr_batch.engine.processes import agreed
 from lr_batch.engine.programs import ADVANCE, START, Programs
 from lr_batch.engine.step_cost import rows_worth_a_step
@@ -104,6 +104,7 @@ class _Sweep:
         self.deadline = np.inf  # of the clock that `began` is of
         self.tally = Tally(study.goal, study.examples)
         self.events = list(study.notes)
+        self.trained_on: set[str] = set()  # kinds of device of what the store holds
 
     def run(self) -> Result:
         for wanted in rounds_of(self.study, self._result):
@@ -156,6 +157,8 @@ class _Sweep:
         self.tally.plan([task.chunk for task in tasks], self.plan.identity, to_come)
         missing = self.plan.unfinished(tasks, self._restore, self._note_halves)
         self._report()
+        if missing and self.hand_out is None:
+            refuse_mixture(self.trained_on, self.devices[0])
         for chunk, outcome in self._outcomes(in_order(missing)):
             self.tally.note(chunk, outcome)
             if isinstance(outcome, ChunkResult):
@@ -177,6 +180,7 @@ class _Sweep:
         known = agreed(lambda: self.store.load(task.chunk) if self.store is not None else None)
         if isinstance(known, ChunkResult):
             self.tally.accept(task.chunk, known)
+            self.trained_on.add(known.device)
         return isinstance(known, ChunkResult)
 
     def _run_task(self, task: Task | Compilation, device: Place, emit: Callable) -> list[Task]:

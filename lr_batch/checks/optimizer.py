@@ -12,8 +12,9 @@ import numpy as np
 import optax
 
 import optim
+from lr_batch.checks.descent import check_descent
 from lr_batch.checks.not_built import cannot_be_built
-from lr_batch.checks.probe import OncePerShapes, nudged
+from lr_batch.checks.probe import OncePerShapes, name_of, nudged
 from lr_batch.checks.pure import differs
 from lr_batch.errors import StudyError
 from lr_batch.lanes.lane import Draw, make_lane
@@ -46,7 +47,7 @@ def check_optimizer(study: Study) -> list[str]:
     toy.check_shapes()
     if study.optimizer not in optim.OPTIMIZERS.values():
         toy.check_pure()
-        toy.check_descent()
+        check_descent(toy)
     unread = [name for name in names if not toy.reaches(name)]
     if not (study.regularizer and study.regularizer.stop):  # such a rule ends training and changes no step
         unread += [name for name in space if name in own and not _reaches_lane(study, name)]
@@ -124,24 +125,6 @@ class Toy:
                 "number for the whole training; keep keys and counters in the state, as optax.add_noise does"
             )
 
-    def check_descent(self) -> None:
-        """A few steps along one gradient must not lead uphill: updates are added, so that a chain needs a minus.
-
-        From the same start along the opposite gradient, so that what does not depend on it, such as noise, cancels.
-        """
-        first = {name: jnp.float32(min(self.study.space[name])) for name in self.hparams}
-        ends = [self._drifted(first, self._start, jnp.float32(sign)) for sign in (1.0, -1.0)]
-        for (path, start), *pair in zip(
-            jax.tree.leaves_with_path(self._start), *map(jax.tree.leaves, ends), strict=True
-        ):
-            forth, back = (np.asarray(end, float) for end in pair)
-            if np.sum((forth - back) * np.sin(np.asarray(start, float))) > 0:
-                raise StudyError(
-                    f"{self.optimizer.name}: its updates of {_name_of(path)} go uphill, as they are added: end the chain "
-                    "in optax.scale_by_learning_rate, which has the minus; optax.masked and optax.identity pass "
-                    "gradients on as they are; what is not trained wants optax.multi_transform and optax.set_to_zero"
-                )
-
     def check_shapes(self) -> None:
         """Updates must have the shapes of the parameters, and the state must keep its own."""
         _, before = self._traced(self.init, self.hparams, self.params)
@@ -183,13 +166,13 @@ class Toy:
         """Whether the values lead to different ends; True where nothing moves, as nothing is known then."""
         first = {other: jnp.float32(self.study.space[other][0]) for other in self.hparams}
         ends = [
-            self._moved(first | {name: jnp.float32(value)}, self._start, jnp.bool_(late)) for value in values
+            self._moved(first | {name: jnp.float32(value)}, self.start, jnp.bool_(late)) for value in values
         ]
-        at_rest = all(_equal(end, self._start) for end in ends)
+        at_rest = all(_equal(end, self.start) for end in ends)
         return at_rest or not all(_equal(end, ends[0]) for end in ends)
 
     @cached_property
-    def _start(self) -> PyTree:
+    def start(self) -> PyTree:
         return nudged(jax.jit(self.study.workload.init)(jax.random.key(0)))
 
     @cached_property
@@ -207,21 +190,6 @@ class Toy:
             return self.optimizer.eval_params(opt_state, params)
 
         return OncePerShapes(moved)
-
-    @cached_property
-    def _drifted(self) -> OncePerShapes:
-        """Parameters after a few steps with one gradient, times a sign."""
-
-        def drifted(hparams, params, sign):
-            grads = jax.tree.map(lambda leaf: (sign * jnp.sin(leaf)).astype(leaf.dtype), params)
-
-            def step(_, state):
-                updates, opt_state = self.update(hparams, *state, grads)
-                return optax.apply_updates(state[0], updates), opt_state
-
-            return jax.lax.fori_loop(0, STEPS, step, self.init(hparams, params))[0]
-
-        return OncePerShapes(drifted)
 
     def _transformation(self, hparams: Mapping[str, Any]) -> optax.GradientTransformation:
         tx = self.optimizer.make(hparams)
@@ -289,16 +257,12 @@ def _reaches_lane(study: Study, name: str) -> bool:
     return _reaches(init, step, lane.outcome, two, rest, shapes)
 
 
-def _name_of(path: tuple) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/") or "the parameters"
-
-
 def _check_alike(what: str, than: str, new: PyTree, old: PyTree, *, dtypes: bool) -> None:
     """Raises StudyError where two trees differ in structure, shapes or dtypes."""
     if jax.tree.structure(new) != jax.tree.structure(old):
         raise StudyError(f"{what} the parameters is another tree than {than}: return one leaf for each")
     for (path, a), b in zip(jax.tree.leaves_with_path(new), jax.tree.leaves(old), strict=True):
-        name = _name_of(path)
+        name = name_of(path)
         if a.shape != b.shape:
             raise StudyError(f"{what} {name} has shape {a.shape}, {than} {b.shape}: it must keep it")
         wrong = a.dtype != b.dtype if dtypes else not jnp.can_cast(a.dtype, b.dtype, "same_kind")

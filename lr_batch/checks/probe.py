@@ -152,6 +152,11 @@ def nudged(params: PyTree) -> PyTree:
     return jax.tree.map(nudge, jax.device_get(params))
 
 
+def name_of(path: tuple) -> str:
+    """Of a leaf of the parameters."""
+    return jax.tree_util.keystr(path, simple=True, separator="/") or "the parameters"
+
+
 def take(data: PyTree, rows: Int[np.ndarray, " m"]) -> PyTree:
     """The rows of a data set."""
     return read_rows(data, rows)

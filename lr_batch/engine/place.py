@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
 from lr_batch.engine.workers import worker_devices
+from lr_batch.errors import StudyError
 from lr_batch.lanes.mesh import lane_spec
 from lr_batch.problem.mesh_shape import DATA, LANE, MeshShape, check_devices
 from lr_batch.problem.workload import PyTree
@@ -50,6 +52,16 @@ def kind_of(place: Place) -> str:
     """
     devices = devices_of(place)
     return f"{len(devices)} x {devices[0].device_kind}" if len(devices) > 1 else devices[0].device_kind
+
+
+def refuse_mixture(before: Collection[str], place: Place) -> None:
+    """Raises StudyError where stored trials are of other kinds of device alone: the last bits of their numbers differ."""
+    here = kind_of(place)
+    if before and here not in before:
+        raise StudyError(
+            f"the stored trials were trained on {' and '.join(sorted(before))}, here is {here}, and a study keeps to one "
+            "kind of device: go on there, take another folder, or let workers train it with --allow-mixed"
+        )
 
 
 def within(place: Place) -> AbstractContextManager[Any]:

@@ -164,6 +164,19 @@ def test_finished_study_trains_nothing(result):
     assert again.engine.examples == 0 and again.engine.programs_compiled == 0
 
 
+def test_what_another_kind_of_device_began_does_not_go_on_here():
+    """A whole study is read on any machine; what is missing would have other last bits."""
+    store, study = MemoryStore(), tiny_study(batch_sizes=(4, 6))
+    lr_batch.run(study, store)
+    store.kept = {id: rows._replace(device="NVIDIA X") for id, rows in store.kept.items()}
+    assert lr_batch.run(study, store).num_trials == study.num_trials
+    store.kept.pop(next(iter(store.kept)))
+    with pytest.raises(
+        lr_batch.StudyError, match="trained on NVIDIA X, here is cpu, and a study keeps to one"
+    ):
+        lr_batch.run(study, store)
+
+
 def test_chunk_resumed_in_the_middle_ends_with_the_same_numbers(result, monkeypatch):
     """The lanes are saved after every slice and the run stops in the middle; the next run goes on from there."""
     monkeypatch.setattr(chunk_run, "CHECKPOINT_SECONDS", -1.0)
