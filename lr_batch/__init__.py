@@ -12,14 +12,14 @@ refuse_namesakes(("optim", "reg"))  # before anything imports them
 from lr_batch.analysis.best_of_trials import BestOfTrials, best_of_trials
 from lr_batch.analysis.best_settings import best_settings
 from lr_batch.analysis.cluster_plan import Cluster, ClusterPlan, PlannedRow, cluster_plan
-from lr_batch.analysis.critical_batch import TOLERANCE, CriticalBatchSize, Ratio, critical_batch_size, ratio
+from lr_batch.analysis.critical_batch import CriticalBatchSize, Ratio, critical_batch_size, ratio
 from lr_batch.analysis.critical_exponents import CriticalExponents, critical_exponents
 from lr_batch.analysis.goals import CriticalAtGoal, at_goal, critical_by_goal
 from lr_batch.analysis.held_out_sizes import HeldOutSize, held_out_sizes
 from lr_batch.analysis.intervals import LEVEL, Estimate, estimate, holm
 from lr_batch.analysis.learning_rate_law import LearningRateLaw, learning_rate_law
 from lr_batch.analysis.lineages import Piece, pieces
-from lr_batch.analysis.measured_curve import Slope
+from lr_batch.analysis.measured_curve import TOLERANCE, Slope
 from lr_batch.analysis.optimum import Optimum
 from lr_batch.analysis.quadratic_curve import QuadraticCurve, quadratic_curve
 from lr_batch.analysis.ranking import Ranked, ranking

@@ -11,7 +11,7 @@ from jaxtyping import Float, Num
 from lr_batch.analysis.best_settings import best_settings
 from lr_batch.analysis.curve_test import CurveTest, test_curve
 from lr_batch.analysis.intervals import LEVEL, Estimate, Replicates, difference, exp_estimates, p_values
-from lr_batch.analysis.measured_curve import MeasuredCurve, measured_curve, point_replicates
+from lr_batch.analysis.measured_curve import TOLERANCE, MeasuredCurve, measured_curve, point_replicates
 from lr_batch.analysis.optimum import Optimum, study_seeds
 from lr_batch.analysis.scaling_curve import SHARPNESS_RANGE, Points, fit_curve, log_steps
 from lr_batch.result import Result
@@ -20,7 +20,6 @@ from optim.names import listed
 
 MIN_BATCH_SIZES, MIN_SEEDS = 4, 2
 GRID_MAX = 0.1  # error of log steps from the grid of rates: 2.3 times between neighbours
-TOLERANCE = 0.2  # over linear scaling (Zhang et al., 2024), and over the fewest steps
 
 
 class Regimes(NamedTuple):

@@ -11,7 +11,7 @@ from lr_batch.analysis.intervals import LEVEL, Estimate, Replicates, exp_estimat
 from lr_batch.analysis.optimum import Optimum, study_seeds
 from lr_batch.analysis.scaling_curve import Points
 
-EXCESS = 0.2  # over linear scaling
+TOLERANCE = 0.2  # over linear scaling (Zhang et al., 2024), and over the fewest steps
 # Errors from the grid of rates are alike where best rates lie alike between its rates, and those move with the
 # batch size: their correlation falls by e over this factor of batch size (`python -m runs.recipes.coverage`).
 ALIKE = 8.0
@@ -71,10 +71,10 @@ def measured_curve(reached: Sequence[Optimum], level: float = LEVEL) -> Measured
 
 
 def _linear_until(log_steps: np.ndarray, log_b: np.ndarray) -> np.ndarray:
-    """Log batch size [rows 1] at which examples first exceed the fewest by `EXCESS`, interpolated; the last size
+    """Log batch size [rows 1] at which examples first exceed the fewest by `TOLERANCE`, interpolated; the last size
     where they never do."""
     excess = log_steps + log_b
-    excess = excess - excess.min(1, keepdims=True) - np.log1p(EXCESS)
+    excess = excess - excess.min(1, keepdims=True) - np.log1p(TOLERANCE)
     found = []
     for row in excess:
         over = np.flatnonzero((row > 0) & (np.arange(len(row)) > row.argmin()))

@@ -138,15 +138,15 @@ def _draw_optima(axes: Axes, optima: Sequence[Optimum]) -> None:
             )
 
 
-def _draw_law(axes: Axes, law: LearningRateLaw) -> None:
+def draw_law_line(axes: Axes, law: LearningRateLaw) -> None:
+    """Over all batch sizes that the axes show; the legend has its formula where it is the only law that fits."""
     batch = np.geomspace(*axes.get_xlim(), 200)
-    looks = {"color": style.BLUE, "linewidth": 1.6, "alpha": 0.85, "zorder": 3}
-    axes.plot(
-        batch,
-        law.rate(batch),
-        label=f"law: {law.winner.formula}" if law.told else "one of several laws that fit alike",
-        **looks,
-    )
+    label = f"law: {law.winner.formula}" if law.told else "one of several laws that fit alike"
+    axes.plot(batch, law.rate(batch), color=style.BLUE, linewidth=1.6, alpha=0.85, zorder=3, label=label)
+
+
+def _draw_law(axes: Axes, law: LearningRateLaw) -> None:
+    draw_law_line(axes, law)
     axes.text(
         0.985,
         0.045,

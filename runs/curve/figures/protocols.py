@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lr_batch import Estimate, LearningRateLaw, Result
+from lr_batch import Estimate, Result
 from runs.curve.analysis import Analysis
+from runs.curve.figures.learning_rate import draw_law_line
 from runs.plots import style
 
 BESIDE = 2**0.12  # the two readings stand this factor to either side of their batch size
@@ -97,15 +98,9 @@ def _draw_rates(axes: Axes, result: Result, outcome: Analysis) -> None:
         "with 90% interval",
     )
     if law:
-        _draw_law(axes, law)
+        draw_law_line(axes, law)
     else:
         style.remark(axes, f"no law: {outcome.protocols.refusal}" if effective else outcome.no_law)
-
-
-def _draw_law(axes: Axes, law: LearningRateLaw) -> None:
-    batch = np.geomspace(*axes.get_xlim(), 200)
-    label = f"law: {law.winner.formula}" if law.told else "one of several laws that fit alike"
-    axes.plot(batch, law.rate(batch), color=style.BLUE, linewidth=1.6, alpha=0.85, label=label)
 
 
 def _points(
