@@ -6,10 +6,23 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from runs.kept_json import read_kept
 from runs.regularize.array_store import ArrayStore
 from runs.store import Store, StoreError
 from runs.store.checkpoint import damaged_lanes
 from runs.store.database import NAME
+
+# JSON with a checksum, by the kind of its folder, and what is lost by it: most is read off the store again.
+DOCUMENTS = {
+    ("curve", "summary.json"): "",
+    ("compare", "summary.json"): "",
+    ("tune", "summary.json"): "",
+    ("regularize", "summary.json"): "",
+    ("transfer", "summary.json"): "its check of layers",
+    ("noise-scale", "summary.json"): "its training, once that file is removed",
+    ("bench", "bench.json"): "the benchmark",
+    ("curve", "noise_scale.json"): "the noise scale of its best setting",
+}
 
 
 class Finding(NamedTuple):
@@ -32,6 +45,7 @@ def verify(folder: Path) -> list[Finding]:
     with Store(folder, read_only=True) as store:
         known = store.description
         found = [*_of_store(folder, store), *_of_lanes(folder), *_of_arrays(folder)]
+    found += _of_documents(folder, known.kind if known else "")
     for inside in parts(folder, known.study if known else {}):
         try:
             found += verify(inside)
@@ -67,3 +81,14 @@ def _of_lanes(folder: Path) -> Iterator[Finding]:
 def _of_arrays(folder: Path) -> Iterator[Finding]:
     for path in ArrayStore(folder, read_only=True).damaged():
         yield Finding(folder, f"{path.relative_to(folder)} is damaged", "its chunk")
+
+
+def _of_documents(folder: Path, kind: str) -> Iterator[Finding]:
+    for (of, name), again in DOCUMENTS.items():
+        if of == kind:
+            try:
+                read_kept(folder / name)
+            except FileNotFoundError:
+                pass
+            except (OSError, ValueError):
+                yield Finding(folder, f"{name} is damaged", again)

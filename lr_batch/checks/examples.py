@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
-from lr_batch.checks.probe import Probe, spread, take
+from lr_batch.checks.probe import COARSE, Probe, spread, take
 from lr_batch.errors import StudyError
 from lr_batch.problem.statistics import AVERAGED, RECOMPUTED
 from lr_batch.problem.workload import PyTree, num_examples
@@ -22,6 +22,12 @@ SAID = {
     AVERAGED: "running averages, moved once a step by the moments of the whole batch",
     RECOMPUTED: "the moments of a fixed sample of training examples",
 }
+WAY_OUT = (
+    "examples must be independent, since batches are cut into micro-batches; let no layer or loss mix the rows of a "
+    "batch, and check that outputs and targets have the same shape"
+)
+NOISES = 8  # keys of which a mean is taken
+SURE = 12  # standard errors of 8 differences: one pair of equal means in a million is that far apart
 Values = dict[str, np.ndarray]  # name -> [m], or [m, k] of what a metric of the whole set is computed from
 
 
@@ -43,7 +49,9 @@ def check_independent(probe: Probe) -> list[str]:
         )
     else:
         _check_rows(probe, "training", loss, workload.train_data, alone=not noisy)
-        _check_gradients(probe)
+        if noisy:
+            _check_sizes(probe)
+        _check_gradients(probe, halves=not noisy)
     _check_rows(probe, "held-out", probe.metrics, workload.eval_data, alone=True)
     whose = "each held-out one" if workload.statistics else "each"
     return [*said, f"examples: the value of {whose} does not depend on the others of its batch"]
@@ -84,8 +92,36 @@ def _rows_among_others(
     return rows, np.where(odd, (rows + max(1, total // 3)) % total, rows), odd
 
 
-def _check_gradients(probe: Probe) -> None:
-    """A loss that is independent of other rows may have a gradient that is not: `stop_gradient`, `jax.custom_vjp`."""
+def _check_sizes(probe: Probe) -> None:
+    """Noise differs with the size of a batch and the place in it, its mean over keys does not: what is divided by the
+    number of rows, or weighed by their places, is seen in the mean over the later half, with the first and without.
+
+    Raises:
+      StudyError: with both means.
+    """
+    data = probe.workload.train_data
+    rows = spread(data, probe.rows)
+    half = len(rows) // 2
+    keys = [jax.random.fold_in(probe.keys[0], number) for number in range(NOISES)]
+    mean = lambda batch, skipped: np.array(
+        [probe.loss(probe.params[1], batch, key)[skipped:].mean() for key in keys]
+    )
+    among, alone = mean(take(data, rows), half), mean(take(data, rows[half:]), 0)
+    apart, size = abs(among.mean() - alone.mean()), abs(among.mean()) + abs(alone.mean())
+    error = np.sqrt((among.var(ddof=1) + alone.var(ddof=1)) / NOISES)
+    if apart > SURE * error and apart > 2 * COARSE * size:
+        raise StudyError(
+            f"{probe.workload.name}: the loss of {len(rows) - half} training rows is {alone.mean():.6g} on average, and "
+            f"{among.mean():.6g} in a batch of {len(rows)}: {WAY_OUT}"
+        )
+
+
+def _check_gradients(probe: Probe, *, halves: bool) -> None:
+    """A loss that is independent of other rows may have a gradient that is not: `stop_gradient`, `jax.custom_vjp`.
+
+    Args:
+      halves: whether a batch must have the gradient of its halves too; with noise it has another one.
+    """
     data, params = probe.workload.train_data, probe.params[1]
     rows, others, odd = _rows_among_others(data, probe.rows)
     batch = take(data, rows)
@@ -95,6 +131,9 @@ def _check_gradients(probe: Probe) -> None:
         (even, probe.gradient(params, take(data, others), ~odd)),
         (jax.tree.map(np.add, *parts), probe.gradient(params, batch)),
     )
+    if halves and len(rows) % 2 == 0:
+        ends = [probe.gradient(params, take(data, part)) for part in np.split(rows, 2)]
+        pairs += ((jax.tree.map(lambda a, b: (a + b) / 2, *ends), probe.gradient(params, batch)),)
     for one, other in pairs:
         for (path, a), b in zip(jax.tree.leaves_with_path(one), jax.tree.leaves(other), strict=True):
             if _apart(np.asarray(a, np.float64), np.asarray(b, np.float64), probe.tolerance):
@@ -129,6 +168,5 @@ def _compare(probe: Probe, part: str, rows: Int[np.ndarray, " m"], before: Value
             row, value, other = i // (apart.size // len(rows)), value.ravel(), other.ravel()
             raise StudyError(
                 f"{probe.workload.name}: the {name} of {part} row {rows[row]} is {value[i]:.6g}, and {other[i]:.6g} "
-                "among other rows: examples must be independent, since batches are cut into micro-batches; let no layer "
-                "or loss mix the rows of a batch, and check that outputs and targets have the same shape"
+                f"among other rows: {WAY_OUT}"
             )

@@ -1,44 +1,65 @@
 """Labels and tokens that an array reads from its wrong end, or takes for its last entry.
 
 JAX refuses no index: -1 is the last entry, and what lies beyond the end is, by the way it is read, NaN (then the loss
-is not finite), the last entry, or no entry at all.
+is not finite), the last entry, or no entry at all. Held-out examples are looked at as those of training are: a goal that
+is read off them is wrong without a word otherwise.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float
 
 from lr_batch.checks.probe import Probe, spread, take
 from lr_batch.errors import StudyError
 from lr_batch.problem.column import is_streamed
 from lr_batch.problem.weights import WEIGHTS
+from lr_batch.problem.workload import PyTree
 
 FAR = 1_000_003  # an index beyond every array
 STREAMED_ROWS = 256  # examples that are looked at where they are streamed
-CANDIDATES = 64  # classes beyond the largest label that -1 may stand for
+FLOAT_END = 2**24  # of the whole numbers that float32 tells apart
+NONE = np.zeros(())  # where metrics have no loss
+FOUND = {"y": "each with a loss of its own", "x": "none read from the wrong end of a table"}
+CANDIDATES = 64  # classes beyond those that labels show, for the last of which -1 may stand
+
+
+class Part(NamedTuple):
+    """Training or held-out examples, and the losses of some of them."""
+
+    name: str  # before the word label or token
+    data: Any
+    losses: Callable[[PyTree], Float[np.ndarray, " m"]]
 
 
 def check_labels(probe: Probe) -> list[str]:
     """Raises StudyError for labels, or tokens of the inputs, out of range."""
-    data = _looked_at(probe.workload.train_data)
-    if not isinstance(data, dict) or not {"x", "y"} <= set(data):
-        return []
-    said = []
-    if _integers(data["y"]):
-        # What weighs nothing, such as padding, may be anything
-        labels = np.asarray(data["y"])[_counts(data, "y")]
-        _check_targets(probe, labels, data["y"].ndim)
-        said.append(f"labels: {labels.min()} to {labels.max()}, each with a loss of its own")
-    if _integers(data["x"]):
-        _check_tokens(probe, data["x"])
-        said.append(
-            f"whole numbers of x: {data['x'].min()} to {data['x'].max()}, none read from the wrong end of a table"
-        )
+    said, seen = [], dict.fromkeys("xy", range(0))
+    for part in _parts(probe):
+        for side, what in (("y", "labels"), ("x", "whole numbers of x")):
+            numbers = _whole_numbers(part.data, side)
+            if not numbers.size or all(int(end) in seen[side] for end in (numbers.min(), numbers.max())):
+                continue  # held-out ones among those of training need no look of their own
+            seen[side] = range(int(numbers.min()), int(numbers.max()) + 1)
+            CHECKS[side](probe, part, numbers)
+            said.append(f"{part.name}{what}: {numbers.min():g} to {numbers.max():g}, {FOUND[side]}")
     return said
+
+
+def _parts(probe: Probe) -> list[Part]:
+    """Those parts of the data that consist of inputs and targets, and whose losses are known."""
+    workload, params = probe.workload, probe.params[1]
+    held_out = lambda batch: probe.metrics(params, batch).get("loss", NONE)
+    parts = [
+        Part("", _looked_at(workload.train_data), lambda batch: probe.loss(params, batch, probe.keys[0])),
+        Part("held-out ", _looked_at(workload.eval_data), held_out),
+    ]
+    parts = [part for part in parts if isinstance(part.data, dict) and {"x", "y"} <= set(part.data)]
+    return [part for part in parts if part.losses(take(part.data, spread(part.data, probe.rows))).ndim == 1]
 
 
 def _looked_at(data: Any) -> Any:
@@ -46,8 +67,16 @@ def _looked_at(data: Any) -> Any:
     return take(data, spread(data, STREAMED_ROWS)) if is_streamed(data) else data
 
 
-def _integers(array: Any) -> bool:
-    return np.dtype(array.dtype).kind in "iu"
+def _whole_numbers(data: Any, side: str) -> np.ndarray:
+    """Tokens, or labels that count; none where they are no whole numbers. A loss may take floats for classes."""
+    kind = np.dtype(data[side].dtype).kind
+    if kind not in "iuf" or (side, kind) == ("x", "f"):
+        return np.zeros(0, int)
+    numbers = np.asarray(data[side])[
+        _counts(data, side)
+    ]  # what weighs nothing, such as padding, may be anything
+    whole = kind != "f" or ((numbers == np.round(numbers)) & (np.abs(numbers) < FLOAT_END)).all()
+    return numbers if whole else np.zeros(0, int)
 
 
 def _counts(data: Any, side: str) -> Bool[np.ndarray, " ..."]:
@@ -59,53 +88,67 @@ def _counts(data: Any, side: str) -> Bool[np.ndarray, " ..."]:
     return np.broadcast_to(weights.reshape(*weights.shape, *(1,) * (len(shape) - weights.ndim)) > 0, shape)
 
 
-def _check_targets(probe: Probe, y: Int[np.ndarray, " labels"], ndim: int) -> None:
-    low, high, name = int(y.min()), int(y.max()), probe.workload.name
-    if low < 0 and (taken := _same(probe, "y", low, range(high + CANDIDATES))) is not None:
+def _check_targets(probe: Probe, part: Part, y: np.ndarray) -> None:
+    low, high, name = int(y.min()), int(y.max()), f"{probe.workload.name}: {part.name}"
+    shown = max(high + 1, -low)  # classes; there may be more
+    if (
+        low < 0
+        and (taken := _same(probe, part, "y", low, range(shown + low, shown + low + CANDIDATES))) is not None
+    ):
         raise StudyError(
-            f"{name}: label {low} counts from the end: it trains class {taken}; labels go from 0 to classes - 1"
+            f"{name}label {low} counts from the end: it is taken for class {taken}; labels go from 0 to classes - 1"
         )
+    if y.dtype.kind == "f":
+        return  # a count, of which a loss may ask no more than whether there is one
     smaller = [int(label) for label in np.unique(y) if 0 <= label < high][-CANDIDATES:]
-    beyond = _same(probe, "y", high, [FAR]) is not None
-    if beyond and (taken := _same(probe, "y", high, smaller)) is not None:
+    beyond = _same(probe, part, "y", high, [FAR]) is not None
+    if beyond and (taken := _same(probe, part, "y", high, smaller)) is not None:
         raise StudyError(
-            f"{name}: label {high} has the loss of label {taken}: it lies beyond the last class; "
+            f"{name}label {high} has the loss of label {taken}: it lies beyond the last class; "
             "labels go from 0 to classes - 1"
         )
-    if beyond and ndim == 1 and not np.any(_with(probe, "y", high, high)):
+    if beyond and part.data["y"].ndim == 1 and not np.any(_with(probe, part, "y", high, high)):
         raise StudyError(
-            f"{name}: examples with label {high} have loss 0 whatever the model says: it lies beyond the last "
+            f"{name}examples with label {high} have loss 0 whatever the model says: it lies beyond the last "
             "class; labels go from 0 to classes - 1"
         )
 
 
-def _check_tokens(probe: Probe, x: Int[np.ndarray, " ..."]) -> None:
-    low, high, name = int(x.min()), int(x.max()), probe.workload.name
+def _check_tokens(probe: Probe, part: Part, x: np.ndarray) -> None:
+    low, high, name = int(x.min()), int(x.max()), f"{probe.workload.name}: {part.name}"
     sizes = {size for leaf in jax.tree.leaves(probe.params[0]) for size in np.shape(leaf)}
-    if low < 0 and (taken := _same(probe, "x", low, [n + low for n in sizes if n + low >= 0])) is not None:
+    if (
+        low < 0
+        and (taken := _same(probe, part, "x", low, [n + low for n in sizes if n + low >= 0])) is not None
+    ):
         raise StudyError(
-            f"{name}: token {low} of the inputs counts from the end: it reads row {taken} of its table"
+            f"{name}token {low} of the inputs counts from the end: it reads row {taken} of its table"
         )
-    if (taken := _same(probe, "x", high, [n - 1 for n in sizes if n - 1 < high])) is not None:
+    if (taken := _same(probe, part, "x", high, [n - 1 for n in sizes if n - 1 < high])) is not None:
         raise StudyError(
-            f"{name}: token {high} of the inputs is beyond its table, of which it reads the last row, {taken}"
+            f"{name}token {high} of the inputs is beyond its table, of which it reads the last row, {taken}"
         )
 
 
-def _same(probe: Probe, side: str, value: int, others: Any) -> int | None:
+def _same(probe: Probe, part: Part, side: str, value: int, others: Any) -> int | None:
     """The first of `others` that may stand in the place of `value` without changing any loss."""
-    plain = _with(probe, side, value, value)
+    plain = _with(probe, part, side, value, value)
     if not np.isfinite(plain).all():
         return None
-    return next((other for other in others if np.array_equal(plain, _with(probe, side, value, other))), None)
+    return next(
+        (other for other in others if np.array_equal(plain, _with(probe, part, side, value, other))), None
+    )
 
 
-def _with(probe: Probe, side: str, value: int, other: int) -> np.ndarray:
+def _with(probe: Probe, part: Part, side: str, value: int, other: int) -> Float[np.ndarray, " m"]:
     """Losses of examples that have `value`, with `other` in its place; NaN counts as a number of its own."""
-    data = _looked_at(probe.workload.train_data)
+    data = part.data
     has = ((np.asarray(data[side]) == value) & _counts(data, side)).reshape(len(data[side]), -1).any(axis=1)
     rows = np.resize(np.flatnonzero(has), len(spread(data, probe.rows)))
     batch = take(data, rows)
     batch = {**batch, side: np.where(batch[side] == value, other, batch[side]).astype(batch[side].dtype)}
-    losses = probe.loss(probe.params[1], batch, probe.keys[0])
+    losses = part.losses(batch)
     return np.where(np.isnan(losses), np.inf, losses)
+
+
+CHECKS = {"y": _check_targets, "x": _check_tokens}

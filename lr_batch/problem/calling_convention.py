@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
@@ -44,14 +45,14 @@ class Model(NamedTuple):
       apply: `(params, x, key, **further) -> outputs`. With a key the model trains (dropout
         on, drawn from the key); with None it is evaluated.
       dropout: `(params, x) -> text`, a layer of the model that drops units at a rate above 0, or "".
-      switches: keywords of its call with a boolean default that are not known here.
+      switches: keywords of its call that are not known here and may mean training, with their defaults.
       moving: running averages of batch statistics, None where it keeps none.
     """
 
     init: Callable[[Key, jax.Array], PyTree]
     apply: Callable[..., Any]
     dropout: Callable[[PyTree, jax.Array], str] = no_dropout
-    switches: Mapping[str, bool] = {}
+    switches: Mapping[str, Any] = {}
     moving: Moving | None = None
 
 
@@ -75,7 +76,7 @@ class Call(NamedTuple):
     evaluation: tuple[str, ...]
     keys: tuple[str, ...]
     rngs: bool
-    switches: Mapping[str, bool]
+    switches: Mapping[str, Any]
 
     @classmethod
     def of(cls, function: Callable, inputs: int) -> Call:
@@ -95,7 +96,7 @@ class Call(NamedTuple):
         return cls(
             *(tuple(name for name, _ in further if name in some) for some in (TRAINING, EVALUATION, KEYS)),
             any(name == RNGS for name, _ in further),
-            {name: default for name, default in further if name not in known and isinstance(default, bool)},
+            {name: default for name, default in further if name not in known and others_of(default, None)},
         )
 
     @property
@@ -108,6 +109,19 @@ class Call(NamedTuple):
         training = key is not None
         modes = dict.fromkeys(self.training, training) | dict.fromkeys(self.evaluation, not training)
         return modes | dict.fromkeys(self.keys, key) | ({RNGS: rngs} if self.rngs else {})
+
+
+def others_of(default: Any, key: Key | None) -> tuple[Any, ...]:
+    """Values of a keyword that may mean training where its default does not; None may stand for a key.
+
+    >>> others_of(False, None), others_of(0, None), others_of("eval", None)[:2], others_of(0.5, None)
+    ((True,), (1,), ('train', 'training'), ())
+    """
+    if isinstance(default, bool | int):
+        return (type(default)(1 - default),) if default in (0, 1) else ()
+    if isinstance(default, str):
+        return tuple(name for name in TRAINING if name != default)
+    return (True, False, key) if default is None else ()
 
 
 def parameters(function: Callable) -> list[tuple[str, Any]]:
@@ -202,18 +216,24 @@ def refuse_silent_dropout(model: Model, params: PyTree, x: jax.Array) -> None:
     """
     key = jax.eval_shape(jax.random.key, 0)
 
-    def is_noisy(**further):
-        return depends_on(lambda key, params, x: model.apply(params, x, key, **further), key, params, x)
+    def is_noisy(further=lambda key: {}):
+        return depends_on(lambda key, params, x: model.apply(params, x, key, **further(key)), key, params, x)
 
     if is_noisy():
         return
     known = ", ".join((*TRAINING, *EVALUATION))
     for name, default in model.switches.items():
-        if is_noisy(**{name: not default}):
-            raise ValueError(
-                f"from_arrays: the model's noise is switched on by {name!r}, which is not known: it would train "
-                f"without; call the keyword one of {known}"
-            )
+        for place in range(len(others_of(default, key))):
+            with contextlib.suppress(Exception):  # it need not take that value
+                if is_noisy(lambda key: {name: others_of(default, key)[place]}):
+                    break
+        else:
+            continue
+        known = ", ".join(KEYS) + ", or " + known if default is None else known
+        raise ValueError(
+            f"from_arrays: the model's noise is switched on by {name!r}, which is not known: it would train "
+            f"without; call the keyword one of {known}"
+        )
     if dropout := model.dropout(params, x):
         raise ValueError(
             f"from_arrays: {dropout}, but the training loss does not depend on the key: it would train without "

@@ -15,9 +15,8 @@ from runs.compare.figures import compare_rates, compare_steps
 from runs.compare.rank import HEADINGS as HEADINGS_BY
 from runs.compare.rank import By, Ranking, cells, rank
 from runs.curve.analysis import Analysis
-from runs.kept_json import read_object
+from runs.kept_json import read_kept, write_kept
 from runs.text import Printer, table
-from runs.write import write_json
 
 HEADINGS = (
     "optimizer",
@@ -90,7 +89,7 @@ def ranked(comparison: Comparison, by: By, folders: Sequence[Path]) -> Compariso
 def ranked_by(folder: Path) -> By | None:
     """What the stored comparison was ranked by; None where it was not, or its summary is gone."""
     try:
-        by = read_object(folder / "summary.json")["ranking"]["by"]
+        by = read_kept(folder / "summary.json")["ranking"]["by"]
     except (OSError, ValueError, LookupError, TypeError):
         return None
     return by if by in typing.get_args(By) else None
@@ -115,7 +114,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
     """`summary.json`, the page and the two figures."""
     from runs.compare.report import write_report
 
-    write_json(folder / "summary.json", comparison.summary)
+    write_kept(folder / "summary.json", comparison.summary)
     write_report(comparison, folder)
     compare_steps(comparison.outcomes, folder / "compare_steps.png")
     compare_rates(comparison.outcomes, folder / "compare_rates.png")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lr_batch import Result
 from runs.curve.analysis import Analysis, analyse
+from runs.kept_json import write_kept
 from runs.noise.beside_curve import stored_beside
-from runs.write import write_json
 
 
 def write_outcome(result: Result, folder: Path) -> Analysis:
@@ -16,7 +16,7 @@ def write_outcome(result: Result, folder: Path) -> Analysis:
     from runs.curve.report import write_report
 
     outcome = analyse(result, stored_beside(folder))
-    write_json(folder / "summary.json", outcome.summary)
+    write_kept(folder / "summary.json", outcome.summary)
     for name, draw in figures_of(result).items():
         draw(result, outcome, folder / f"{name}.png")
     write_report(result, outcome, folder / "report.html")

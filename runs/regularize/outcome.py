@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from lr_batch import BestStrength, Estimate, Generalization, StrengthRow, best_strengths, strength_rows
+from runs.kept_json import write_kept
 from runs.text import Printer, table
-from runs.write import plain, write_json
+from runs.write import plain
 
 
 class Outcome(NamedTuple):
@@ -83,7 +84,7 @@ def write_outcome(fits: Generalization, folder: Path) -> Outcome:
     from runs.regularize.report import write_report
 
     outcome = analyse(fits)
-    write_json(folder / "summary.json", outcome.summary)
+    write_kept(folder / "summary.json", outcome.summary)
     write_report(fits, outcome, folder)
     plots.strength_curves(fits, outcome.rows, outcome.best, folder / "strengths.png")
     plots.weights(fits, outcome.rows, folder / "weights.png")

@@ -13,6 +13,7 @@ from hparam import CoordinateCheck
 from hparam.mup.coordinate_check import BATCH_SIZE, NUM_STEPS
 from lr_batch import Result, as_optimizer
 from runs.folder import default_folder, results
+from runs.kept_json import write_kept
 from runs.page.trials import rows_of
 from runs.status.news import telling
 from runs.text import Printer, add_row, table
@@ -29,7 +30,7 @@ from runs.transfer.run import (
     studies_of,
     train_all,
 )
-from runs.write import plain, write_json
+from runs.write import plain
 
 
 class About(NamedTuple):
@@ -104,7 +105,7 @@ def write_outcome(
     batch = plan.batch_sizes[0]
     if len(plan.batch_sizes) > 1:
         summary |= _over_batch_sizes(plan, results, network, folder)
-    write_json(folder / "summary.json", summary)
+    write_kept(folder / "summary.json", summary)
     decay = "" if plan.schedule == "constant" else f", {plan.schedule} decay"
     losses_text = f"{about.measured} loss after {plan.steps} steps of {batch}{decay}"
     setting = f"{network} · {losses_text} · {plan.seeds} seeds"

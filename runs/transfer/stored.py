@@ -12,7 +12,7 @@ from hparam import CoordinateCheck
 from lr_batch import Result, StudyError
 from runs.curve.run import stored_result
 from runs.folder import kind_of, part
-from runs.kept_json import read_object
+from runs.kept_json import read_kept
 from runs.store import StoreError
 from runs.stored_study import unfinished
 from runs.transfer.family import PARAMETERIZATIONS
@@ -34,7 +34,7 @@ def write_stored(folder: Path) -> dict[str, Any]:
         fields[name] = tuple(fields[name])
     plan = TransferPlan(**fields)
     try:
-        before = read_object(folder / "summary.json")
+        before = read_kept(folder / "summary.json")
         optimizer, checks = str(before["optimizer"]), checks_of(before)
         results = {
             name: [_width(folder, name, width, plan) for width in plan.widths] for name in PARAMETERIZATIONS

@@ -14,12 +14,12 @@ from hparam.tuning.confirm import Finalist
 from hparam.tuning.importance import Importance, Surrogate, importance, surrogate
 from hparam.tuning.tune import Tuning, one_blas_thread
 from optim.names import counted
+from runs.kept_json import write_kept
 from runs.text import Printer, table
 from runs.tune.figures import best_so_far, parallel_coordinates
 from runs.tune.hyperparameters import hyperparameters
 from runs.tune.model_figure import draw_importance, model_slice
 from runs.tune.report import write_report
-from runs.write import write_json
 
 SHOWN = 5  # settings in the table
 
@@ -118,7 +118,7 @@ def write_outcome(tuning: Tuning, folder: Path) -> dict[str, Any]:
         model = surrogate(tuning.plan, tuning.state)
         shares = importance(model.posterior) if model else None
     summary = summarize(tuning, model, shares)
-    write_json(folder / "summary.json", summary)
+    write_kept(folder / "summary.json", summary)
     write_report(tuning, summary, advice(tuning, tuning.answer) if tuning.answer else "", folder)
     best_so_far(tuning, folder / "best_so_far.png")
     hyperparameters(tuning, folder / "hyperparameters.png")

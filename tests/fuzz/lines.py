@@ -46,7 +46,7 @@ def line(draw: random.Random, options: dict[str, list[str]]) -> Line:
         )
     names = list(BASE)
     name = draw.choices(names, [WEIGHTS.get(name, 1) for name in names])[0]
-    words = BASE[name].split()
+    words = draw.choice(BASE[name]).split()
     for _ in range(draw.choice([0, 1, 1, 1, 2, 2, 3])):
         words = words or ["--"]
         words = draw.choices(SLIPS, [6, 8, 3, 1, 1, 1, 1, 1])[0](draw, name, words, options[name])

@@ -116,12 +116,18 @@ FILES = {
     "set = {momentum = 0.5}\n",
     "bad.toml": "workload = [",
     "odd.toml": 'seeds = true\nbatch-size = 4\n"" = 1\n',
+    "types.toml": 'workload = 3\nseeds = "two"\nbudget = [1, 2]\nset = "momentum=1"\n',
+    "kinds.toml": 'workload = "my.py:workload"\nspace = ["learning_rate=log(0.1,1)", 3]\nfollow = "yes"\n'
+    "[set]\nmomentum = {a = 1}\n",
+    "searched.toml": 'workload = "my.py:workload"\nsearch = "random"\ntrials = 2\nspace = ["learning_rate=log(0.1,1)"]\n',
     "text.txt": "not a study",
 }
 SMALL = "--batch-sizes 4,8 --learning-rates 0.1,0.5,2.5 --seeds 2 --budget 30 --no-extend".split()
 KINDS = {
     "curve": ["curve", "my.py:workload", *SMALL],
     "others": ["curve", "my.py:workload", *SMALL[:4], "--seeds", "7,8", *SMALL[6:]],
+    "searched": "curve my.py:workload --batch-sizes 4,8 --search quasi_random --space learning_rate=log(0.1,1) "
+    "--trials 3 --seeds 2 --budget 20".split(),
     "compare": ["compare", "my.py:workload", "--optimizers", "sgd,my.py:chain", *SMALL],
     "tune": "tune my.py:workload --search random --trials 4 --ask 2 --budget 20 --confirm 2 --width 2 "
     "--batch-size 8".split(),

@@ -58,7 +58,17 @@ def shortened(outputs):
 
 
 shortened.defvjp(lambda outputs: (outputs, None), lambda _, grads: (grads / jnp.linalg.norm(grads),))
+
+
+@jax.custom_vjp
+def by_the_batch(outputs):
+    """The gradient of a row is divided by the number of rows, which the cut into micro-batches changes."""
+    return outputs
+
+
+by_the_batch.defvjp(lambda outputs: (outputs, None), lambda _, grads: (grads / len(grads),))
 MEETING = {
+    "divided by the batch": lambda z, y: CROSS_ENTROPY(by_the_batch(z), y),
     "straight through": lambda z, y: CROSS_ENTROPY(z, y) + jnp.mean(z) - jax.lax.stop_gradient(jnp.mean(z)),
     "one norm": lambda z, y: CROSS_ENTROPY(shortened(z), y),
 }
@@ -95,10 +105,29 @@ def test_noise_does_not_hide_examples_that_meet():
 
 
 @pytest.mark.parametrize(
+    ("weights", "passes"),
+    [(lambda n: 1 / n, False), (lambda n: 1 + jnp.arange(n), False), (lambda n: 1.0, True)],
+)
+def test_noise_hides_no_loss_that_changes_with_the_size_of_the_batch(weights, passes):
+    """Both halves of the inputs are dropped at random, so that no row has the same loss twice."""
+
+    def apply(params, x, key=None):
+        kept = 1.0 if key is None else jax.random.bernoulli(key, 0.5, x.shape) * 2.0
+        return (x * kept) @ params
+
+    workload = workload_of((LINEAR[0], apply), loss=lambda z, y: CROSS_ENTROPY(z, y))
+    loss = lambda params, batch, key: workload.loss(params, batch, key) * weights(len(batch["y"]))
+    if passes:
+        assert lr_batch.check(tiny_study(workload=workload._replace(loss=loss), goal="loss<1e-3"))
+    else:
+        refused(workload._replace(loss=loss), "on average.*examples must be independent")
+
+
+@pytest.mark.parametrize(
     ("y", "loss", "said"),
     [
         (Y + 1, CROSS_ENTROPY, r"loss of \d+ of 96 training examples is not finite .*first: row \d+"),
-        (np.where(Y == 2, -1, Y), CROSS_ENTROPY, "label -1 counts from the end: it trains class 2"),
+        (np.where(Y == 2, -1, Y), CROSS_ENTROPY, "label -1 counts from the end: it is taken for class 2"),
         (
             Y + 1,
             lambda outputs, y: optax.softmax_cross_entropy(outputs, jax.nn.one_hot(y, 3)),
@@ -117,6 +146,20 @@ def test_labels_out_of_range_are_refused(y, loss, said):
     refused(workload_of(y=y.astype("int32"), loss=loss), said)
 
 
+def test_held_out_labels_and_floats_for_classes_are_looked_at_too():
+    """Only the held-out loss is wrong then, or the loss is given classes as floats: nothing fails either way."""
+    counted_back = np.where(Y == 2, -1, Y).astype("int32")
+    model = dict(model=LINEAR, train=(X, Y), goal="loss<0.1")
+    wrong = lr_batch.from_arrays(held_out=(X, counted_back), loss=CROSS_ENTROPY, **model)
+    refused(wrong, "held-out label -1 counts from the end: it is taken for class 2")
+    as_floats = lambda outputs, y: CROSS_ENTROPY(outputs, y.astype("int32"))
+    refused(workload_of(y=counted_back.astype("float32"), loss=as_floats), "label -1 counts from the end")
+    rare = lr_batch.from_arrays(held_out=(X[Y == 2], Y[Y == 2]), loss=CROSS_ENTROPY, **model)
+    assert not any(
+        "held-out label" in line for line in lr_batch.check(tiny_study(workload=rare, goal="loss<1e-3"))
+    )
+
+
 def test_labels_that_a_loss_reads_itself_are_free():
     """Signs for a hinge loss, ordered levels with one output fewer than levels."""
     signs = np.where(X[:, 0] > 0, 1, -1).astype("int32")
@@ -124,7 +167,15 @@ def test_labels_that_a_loss_reads_itself_are_free():
     levels = lambda outputs, y: optax.sigmoid_binary_cross_entropy(
         outputs, (jnp.arange(3)[None] < y[:, None]).astype(jnp.float32)
     ).sum(axis=1)
-    for y, loss in ((signs, hinge), (np.arange(96, dtype="int32") % 4, levels)):
+    some = lambda outputs, y: optax.sigmoid_binary_cross_entropy(outputs[:, 0], y > 0)
+    counted = np.arange(96) % 4
+    for y, loss in (
+        (signs, hinge),
+        (signs / 1.0, hinge),
+        (counted.astype("int32"), levels),
+        (counted / 1.0, some),
+    ):
+        y = y.astype("int32" if y.dtype.kind == "i" else "float32")
         assert lr_batch.check(tiny_study(workload=workload_of(y=y, loss=loss, goal="loss<1e-3")))
 
 

@@ -81,6 +81,29 @@ def test_a_flag_that_is_not_known_and_switches_noise_is_refused(net):
     made(net("stochastic", False, rate=0.0))
 
 
+@pytest.mark.parametrize(
+    ("default", "on"),
+    [("'eval'", "mode == 'train'"), ("0", "mode == 1"), ("None", "mode"), ("None", "mode is not None")],
+)
+def test_whatever_a_keyword_is_that_switches_noise_on_it_is_refused(default, on):
+    """A word, a number, nothing, or a key of another name; a mode that it does not know it may refuse itself."""
+    scope = {"jax": jax, "nn": nn}
+    exec(
+        f"class Net(nn.Module):\n"
+        f"    @nn.compact\n"
+        f"    def __call__(self, x, mode={default}):\n"
+        f"        assert mode in ('eval', 'train', 0, 1, None) or isinstance(mode, jax.Array)\n"
+        f"        noise = jax.random.normal(self.make_rng('noise'), x.shape) if {on} else 0\n"
+        f"        return nn.Dense(3)(x + noise)\n"
+        f"def apply(params, x, seed=None):\n"
+        f"    return (x if seed is None else x + jax.random.normal(seed, x.shape)) @ params\n",
+        scope,
+    )
+    for model in (scope["Net"](), (LINEAR[0], scope["apply"])):
+        with pytest.raises(ValueError, match="switched on by '(mode|seed)', which is not known.*training"):
+            made(model)
+
+
 def test_dropout_that_nothing_switches_on_is_refused():
     with pytest.raises(ValueError, match="Dropout has rate 0.5, but the training loss does not depend"):
         made(nn.Sequential([nn.Dense(8), nn.Dropout(0.5, deterministic=True), nn.Dense(3)]))

@@ -9,6 +9,7 @@ import sys
 import pytest
 from command_line import MODEL, command, shell
 
+from runs.kept_json import read_kept
 from runs.store import Store
 
 pytestmark = pytest.mark.usefixtures("caches", "here")
@@ -56,7 +57,7 @@ def study(finished, here):
 
 def test_json_is_alone_on_stdout_and_the_folder_has_everything(finished):
     folder, out, err = finished
-    assert json.loads(out) == json.loads((folder / "summary.json").read_text())
+    assert json.loads(out) == read_kept(folder / "summary.json")
     assert NAMED <= {path.name for path in folder.iterdir()}
     assert "chunks 10/10, trials 60" in err and "Traceback" not in err
 
@@ -107,7 +108,7 @@ def test_report_draws_the_same_from_the_store(study, finished, capsys):
     assert (code, err) == (0, "")
     assert "critical batch size" in out and max(map(len, out.splitlines())) <= 100
     assert NAMED <= {path.name for path in study.iterdir()}
-    kept = json.loads((study / "summary.json").read_text())
+    kept = read_kept(study / "summary.json")
     assert numbers(kept) == numbers(json.loads(finished[1]))
 
 
@@ -209,7 +210,7 @@ def test_added_rates_keep_the_old_rows_and_count_once(study, capsys, no_figures)
     assert summary["trials"] == 70 and old < new
     code, out, err = command(capsys, "report", study)
     assert code == 0, err
-    assert json.loads((study / "summary.json").read_text())["trials"] == 70
+    assert read_kept(study / "summary.json")["trials"] == 70
 
 
 def test_grid_grows_unless_told_not_to(capsys, no_figures):

@@ -16,6 +16,7 @@ from command_line import MODEL, command
 
 import runs.commands.bench
 from runs.folder import file_name
+from runs.kept_json import read_kept
 from runs.regularize.array_store import ArrayStore
 from runs.store import Store
 
@@ -140,11 +141,11 @@ def test_status_of_every_kind(kind, here, capsys):
 
 @pytest.mark.parametrize("kind", ["curve", "compare"])
 def test_report_answers_as_the_command_did(kind, here, capsys):
-    before = json.loads((here / kind / "summary.json").read_text())
+    before = read_kept(here / kind / "summary.json")
     (here / kind / "summary.json").unlink()
     code, out, err = command(capsys, "report", kind)
     assert (code, err) == (0, "") and "sgd" in out
-    after = json.loads((here / kind / "summary.json").read_text())
+    after = read_kept(here / kind / "summary.json")
     strip = lambda summary: {name: value for name, value in summary.items() if name != "engine"}
     if kind == "compare":
         assert [strip(one) for one in after["optimizers"]] == [strip(one) for one in before["optimizers"]]
@@ -155,14 +156,14 @@ def test_report_answers_as_the_command_did(kind, here, capsys):
 
 @pytest.mark.parametrize("kind", ["tune", "regularize"])
 def test_report_of_other_kinds_answers_as_the_command_did_without_its_model(kind, here, capsys):
-    before = json.loads((here / kind / "summary.json").read_text())
+    before = read_kept(here / kind / "summary.json")
     for path in [*(here / kind).glob("*.png"), here / kind / "report.html", here / "my.py"]:
         path.unlink()
     code, out, err = command(capsys, "report", kind, "--figures", "pdf")
     assert (code, err) == (0, ""), err
     drawn = {path.stem: path.with_suffix(".pdf").read_bytes()[:5] for path in (here / kind).glob("*.png")}
     assert len(drawn) >= 3 and set(drawn.values()) == {b"%PDF-"}
-    after = json.loads((here / kind / "summary.json").read_text())
+    after = read_kept(here / kind / "summary.json")
     strip = lambda summary: {
         name: value for name, value in summary.items() if name not in ("seconds", "trained_now")
     }
@@ -202,7 +203,7 @@ def test_export_of_every_kind_has_its_trials_with_names(kind, trials, here, caps
     if kind in ("curve", "compare"):
         assert "outpaced" in {row["status"] for row in rows}
     if kind == "tune":
-        best = json.loads((here / kind / "summary.json").read_text())["finalists"][0]
+        best = read_kept(here / kind / "summary.json")["finalists"][0]
         fresh = [row for row in rows if row["phase"] == "fresh seed"]
         mine = [r for r in fresh if float(r["hparam.learning_rate"]) == best["setting"]["learning_rate"]]
         assert np.isclose(np.mean([float(row["loss"]) for row in mine]), best["fresh_mean"])
@@ -248,6 +249,17 @@ def test_verify_of_every_kind(kind, here, capsys):
     assert code == 0 and "damaged" in err
 
 
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_a_digit_of_a_summary_that_changed_is_damage(kind, here, capsys):
+    """It is JSON still; `report` writes it again."""
+    path = here / kind / "summary.json"
+    path.write_text(re.sub(r"[1-8](?=[,\n])", "9", path.read_text(), count=1))
+    code, out, _ = command(capsys, "verify", kind)
+    assert code == 1 and out == f"{kind}: summary.json is damaged\n"
+    assert command(capsys, "report", kind)[0] == 0
+    assert command(capsys, "verify", kind)[0] == 0
+
+
 def test_flipped_bits_of_a_file_of_arrays_are_absence(here, capsys):
     """Of the zip archive's directory, too, which NumPy reads before any checksum of its own."""
     file = sorted((here / "regularize" / "chunks").iterdir())[0]
@@ -257,10 +269,10 @@ def test_flipped_bits_of_a_file_of_arrays_are_absence(here, capsys):
         damaged[at] ^= 1 << rng.integers(8)
         file.write_bytes(damaged)
         assert command(capsys, "verify", "regularize")[0] == 1
-    summary = json.loads((here / "regularize" / "summary.json").read_text())
+    summary = read_kept(here / "regularize" / "summary.json")
     code, _, err = command(capsys, *COMMANDS["regularize"], "--out", "regularize")
     assert code == 0 and "chunks 7/8" in err
-    again = json.loads((here / "regularize" / "summary.json").read_text())
+    again = read_kept(here / "regularize" / "summary.json")
     assert again["strengths"] == summary["strengths"]
     assert command(capsys, "verify", "regularize")[0] == 0
 

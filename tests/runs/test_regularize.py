@@ -12,6 +12,7 @@ import reg
 from lr_batch import BestStrength, Estimate, Goal
 from lr_batch.engine import Chunk
 from runs.__main__ import DONE, USAGE, main
+from runs.kept_json import read_kept
 from runs.recipes import lagrangian, ridge
 from runs.regularize.array_store import ArrayStore
 from runs.regularize.outcome import sentence
@@ -36,7 +37,7 @@ def test_sweeps_reports_draws_and_resumes(tmp_path, capsys):
     command = [*ARGUMENTS, "--regularizer", "l1", "--strengths", "1e-3,1e-2", "--out", str(tmp_path)]
     assert main([*command, "--json"]) == DONE
     summary = json.loads(capsys.readouterr().out)
-    assert summary == json.loads((tmp_path / "summary.json").read_text())
+    assert summary == read_kept(tmp_path / "summary.json")
     assert summary["trials"] == 12 and [row["strength"] for row in summary["strengths"]] == [0, 0.001, 0.01]
     assert summary["strengths"][2]["sparsity"] > 0 == summary["strengths"][0]["sparsity"]
     for row in summary["strengths"]:

@@ -14,6 +14,7 @@ from lr_batch import Curve, estimate
 from lr_batch.workloads import digits_mlp
 from runs.__main__ import DONE, main
 from runs.commands.transfer import Transfer, sized
+from runs.kept_json import read_kept
 from runs.parse import UsageError
 from runs.recipes import dead_units, joint_surface
 from runs.transfer.best_rate import best_rates, minimum, wider_is_worse
@@ -188,7 +189,7 @@ def test_the_command_writes_its_folder_and_report_does_so_again(tmp_path, capsys
     Transfer(**fields, schedule="constant", zero_readout=False)()
     text = capsys.readouterr().out
     assert "best rate moves" in text and "exponent of the width" in text
-    summary = json.loads((out / "summary.json").read_text())
+    summary = read_kept(out / "summary.json")
     standard, mup = (np.array(summary[name]["losses"]) for name in ("standard", "muP"))
     assert standard.shape == (2, 2, 3)
     np.testing.assert_array_equal(standard[0], mup[0])  # one network at the base width
@@ -201,7 +202,17 @@ def test_the_command_writes_its_folder_and_report_does_so_again(tmp_path, capsys
     monkeypatch.setattr("runs.curve.run.run", lambda *args, **kwargs: pytest.fail("trained"))
     assert main(["report", str(out)]) == DONE
     assert capsys.readouterr().out == text.partition("\nfigures, report.html")[0]
-    assert json.loads((out / "summary.json").read_text()) == summary and (out / "coordinates.png").exists()
+    assert read_kept(out / "summary.json") == summary and (out / "coordinates.png").exists()
+    whole = (out / "summary.json").read_text()
+    (out / "summary.json").write_text(whole.replace("0.003", "0.004", 1))
+    assert main(["verify", str(out)]) != DONE
+    assert "damaged; runs again: its check of layers" in " ".join(capsys.readouterr().out.split())
+    assert main(["report", str(out)]) != DONE
+    assert "not all of it is finished and whole" in capsys.readouterr().err
+    old = {name: value for name, value in json.loads(whole).items() if name != "checksum"}
+    (out / "summary.json").write_text(json.dumps(old))  # of a version that wrote none
+    assert main(["report", str(out)]) == DONE and read_kept(out / "summary.json") == summary
+    capsys.readouterr()
     (out / "muP-16" / "store.sqlite").unlink()
     assert main(["report", str(out)]) != DONE
     assert "not all of it is finished and whole" in capsys.readouterr().err
@@ -238,7 +249,7 @@ def test_layers_that_cannot_be_watched_cost_the_check_and_not_the_answer(tmp_pat
     assert shown.count("coordinate check: left out, the model is not made of Flax linen modules") == 2
     assert "lies on the edge of the grid at width 4 and 8: widen --learning-rates" in shown
     assert "standard best rate moves by an unknown distance" in shown
-    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    summary = read_kept(tmp_path / "out" / "summary.json")
     assert summary["standard"]["coordinates"] is None
     assert summary["standard"]["best"][1]["octaves"] == {"best": None, "low": None, "high": None}
     assert (tmp_path / "out" / "transfer.png").exists()

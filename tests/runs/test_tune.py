@@ -29,6 +29,7 @@ from optim import OPTIMIZERS
 from runs.__main__ import main
 from runs.commands.search_options import parse_option
 from runs.commands.tune import Tune
+from runs.kept_json import read_kept
 from runs.tune.outcome import advice, write_outcome
 
 SPACE = Space({"learning_rate": log(1e-3, 30.0)})
@@ -234,7 +235,7 @@ def test_command_writes_figures_and_summary_and_resumes(tune_command, tmp_path):
     assert "Use learning_rate=" in out and "use this" in out
     code, out, _ = tune_command(*options, "--json")
     summary = json.loads(out)
-    assert summary == json.loads((tmp_path / "a b" / "summary.json").read_text())
+    assert summary == read_kept(tmp_path / "a b" / "summary.json")
     assert code == 0 and summary["trained_now"] == {"steps": 0, "examples": 0}
     assert summary["search"] == "asha" and summary["steps"] <= 12 * 27
     found, finalists = summary["answer"], summary["finalists"]
