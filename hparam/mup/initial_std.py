@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hparam.mup.fan_growth import SAY, Fans, FansRule, default_fans, shapes
+from hparam.mup.fan_growth import SAY, Fans, shapes
 from lr_batch import Workload
 from optim.hidden import path_name
 
@@ -25,30 +25,25 @@ class Spread(NamedTuple):
     count: int
 
 
-def std_ratios(base: Workload, target: Workload, fans: PyTree) -> PyTree:
-    """Initial standard deviation of the target over that of the base.
+def std_ratios(fans: PyTree, before: PyTree, after: PyTree) -> PyTree:
+    """Initial standard deviation of the target over that of the base, from the `initial_stds` of both.
 
     Exactly fan_in^(-1/2), the law of He and LeCun, where it is that up to sampling error, else as measured.
     """
     is_leaf = lambda node: isinstance(node, Fans)
-    return jax.tree.map(std_ratio, fans, initial_stds(base), initial_stds(target), is_leaf=is_leaf)
+    return jax.tree.map(std_ratio, fans, before, after, is_leaf=is_leaf)
 
 
-def check_vectors(base: Workload, target: Workload, fans: PyTree, rule: FansRule) -> None:
+def check_vectors(fans: PyTree, sizes: PyTree, before: PyTree, after: PyTree) -> None:
     """Raises ValueError for a parameter with one axis that is taken for a bias and starts smaller where wider.
 
     Biases and gains start as constants, or with a spread that the width does not change; output weights of shape
-    (width,) do not.
+    (width,) do not. `sizes` are the shapes of the target, `before` and `after` the `initial_stds` of both.
     """
-    if rule is not default_fans:
-        return
     is_leaf = lambda node: isinstance(node, Fans)
     vectors = jax.tree.map(
-        lambda fan, shape: fan.fan_out != 1 and shape.ndim == 1, fans, shapes(target), is_leaf=is_leaf
+        lambda fan, shape: fan.fan_out != 1 and shape.ndim == 1, fans, sizes, is_leaf=is_leaf
     )
-    if not any(jax.tree.leaves(vectors)):
-        return
-    before, after = initial_stds(base), initial_stds(target)
     found = jax.tree.map(lambda vector, b, a: vector and _falls(b, a), vectors, before, after)
     for path, falls in jax.tree.leaves_with_path(found):
         if falls and not path_name(path).endswith("bias"):

@@ -12,7 +12,7 @@ import optax
 
 import optim
 from hparam.mup.fan_growth import Fans, FansRule, check_readout, default_fans, fans_of, shapes
-from hparam.mup.initial_std import check_vectors, std_ratios
+from hparam.mup.initial_std import check_vectors, initial_stds, std_ratios
 from lr_batch import Workload, as_optimizer
 from optim.arguments import explain_arguments
 from optim.hidden import input_axes, is_hidden_matrix, path_name
@@ -158,7 +158,9 @@ def mup(
     if not depth > 0:
         raise ValueError(f"mup: depth must be above 0, got {depth!r}")
     growth = fans_of(base, target, fans)
-    check_vectors(base, target, growth, fans)
+    spreads = initial_stds(base), initial_stds(target)
+    if fans is default_fans:
+        check_vectors(growth, shapes(target), *spreads)
     check_readout("mup", growth, fans)
 
     def of(path, fan, ratio, narrow, wide):
@@ -167,7 +169,7 @@ def mup(
             width = width._replace(muon=muon_factor(path_name(path), fan, narrow, wide) / width.multiplier)
         return deepened(width, depth, depth_exponent) if in_branch(path_name(path), fan) else width
 
-    ratios = std_ratios(base, target, growth)
+    ratios = std_ratios(growth, *spreads)
     is_leaf = lambda node: isinstance(node, Fans)
     grown = (growth, ratios, shapes(base), shapes(target))
     return Mup(target, growth, jax.tree_util.tree_map_with_path(of, *grown, is_leaf=is_leaf))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,8 +23,9 @@ from lr_batch.workloads import MLP, CharTransformer, digits_cnn, pydoc_lm
 WIDTHS = (16, 256)
 
 
+@functools.cache
 def mlp(width=16, layers=2, model=None):
-    """A network of the given width on 24 rows of noise."""
+    """A network of the given width on 24 rows of noise, one and the same in all tests: it is traced once."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(24, 4)).astype(np.float32), rng.integers(0, 3, 24).astype(np.int32)
     return lr_batch.from_arrays(
@@ -33,6 +36,12 @@ def mlp(width=16, layers=2, model=None):
         goal=lr_batch.Goal("loss", 0.1),
         name="noise",
     )
+
+
+@functools.cache
+def derived(base, width, **options):
+    """muP between two widths of `mlp`."""
+    return hparam.mup(mlp(base), mlp(width), **options)
 
 
 def trained(workload, optimizer, steps=3, rate=0.05):
@@ -101,7 +110,7 @@ def test_networks_that_are_not_one_at_two_widths_are_refused():
     with pytest.raises(
         ValueError, match="kind must be one of sgd, adam, muon, got None for the optimizer lamb"
     ):
-        hparam.mup(mlp(8), mlp(8)).optimizer("lamb")
+        derived(8, 8).optimizer("lamb")
 
 
 @pytest.mark.slow
@@ -124,8 +133,8 @@ def test_initial_values_follow_the_table_in_every_kind_of_network(family):
 
 def test_muon_takes_the_spectral_factor_of_hidden_matrices_and_adams_of_the_rest():
     """The ready optimizer scales by max(1, fan-out / fan-in)^0.5: its own growth is divided out."""
-    found = hparam.mup(mlp(8), mlp(32)).tree("muon")
-    adam = hparam.mup(mlp(8), mlp(32)).tree("adam")
+    found = derived(8, 32).tree("muon")
+    adam = derived(8, 32).tree("adam")
     inputs = mlp(8).init(jax.random.key(0))["Dense_0"]["kernel"].shape[0]
     own = [max(1.0, width / inputs) ** 0.5 for width in (8, 32)]
     assert found["Dense_0"]["kernel"] == pytest.approx(2.0 * own[0] / own[1])
@@ -158,7 +167,7 @@ def test_sampling_error_is_not_taken_for_another_law():
 
 
 def test_nothing_changes_at_the_base_width():
-    found = hparam.mup(mlp(8), mlp(8))
+    found = derived(8, 8)
     assert set(jax.tree.leaves(found.factors)) == {1.0}
     plain = trained(mlp(8), optim.OPTIMIZERS["adam"])
     ours = trained(found.workload(), found.optimizer("adam"))
@@ -168,13 +177,14 @@ def test_nothing_changes_at_the_base_width():
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_readout_with_a_multiplier_trains_alike(optimizer):
     """The abc-symmetry (Yang et al., 2022, lemma J.1): two forms of the table, one function."""
-    one, other = (hparam.mup(mlp(8), mlp(32), readout=readout) for readout in ("init", "multiplier"))
+    one, other = (derived(8, 32, readout=readout) for readout in ("init", "multiplier"))
     assert one.tree("multiplier") != other.tree("multiplier")
     a, b = (trained(form.workload(), form.optimizer(optimizer)) for form in (one, other))
     np.testing.assert_allclose(a[0], b[0], rtol=1e-4)
     np.testing.assert_allclose(a[1], b[1], rtol=1e-4)
 
 
+@functools.cache
 def zeroed(width):
     return hparam.zero_readout(mlp(width), mlp(2 * width))
 
@@ -182,20 +192,20 @@ def zeroed(width):
 def test_zero_readout_starts_from_equal_guesses_at_the_base_too():
     for width in (8, 32):
         workload = hparam.mup(zeroed(8), zeroed(width)).workload()
-        params = workload.init(jax.random.key(0))
-        losses = workload.evaluate(params, workload.eval_data)["loss"]
+        params = jax.jit(workload.init)(jax.random.key(0))
+        losses = jax.jit(workload.evaluate)(params, workload.eval_data)["loss"]
         np.testing.assert_allclose(losses, np.log(3), rtol=1e-6)
         assert params["Dense_0"]["kernel"].any() and params["Dense_1"]["kernel"].any()
-    assert hparam.mup(zeroed(8), zeroed(32)).tree("adam") == hparam.mup(mlp(8), mlp(32)).tree("adam")
+    assert hparam.mup(zeroed(8), zeroed(32)).tree("adam") == derived(8, 32).tree("adam")
     with pytest.raises(ValueError, match="no output weights"):
         hparam.zero_readout(mlp(8), mlp(8))
 
 
 def test_rates_in_branches_follow_the_depth():
     """CompleteP (exponent 1): Adam's rates stay, SGD's grow by L; depth-muP (1/2): Adam's fall by sqrt(L)."""
-    shallow = hparam.mup(mlp(8), mlp(32))
+    shallow = derived(8, 32)
     for power, sgd, adam in ((1.0, 4.0, 1.0), (0.5, 1.0, 0.5)):
-        deep = hparam.mup(mlp(8), mlp(32), depth=4.0, depth_exponent=power)
+        deep = derived(8, 32, depth=4.0, depth_exponent=power)
         for kind, ratio in (("sgd", sgd), ("adam", adam)):
             before, after = shallow.tree(kind), deep.tree(kind)
             assert after["Dense_1"]["kernel"] == ratio * before["Dense_1"]["kernel"]
@@ -229,7 +239,7 @@ def test_residual_branches_take_their_scale():
 
 
 def test_a_study_takes_workload_and_optimizer_as_they_are():
-    found = hparam.mup(mlp(4), mlp(8))
+    found = derived(4, 8)
     study = lr_batch.Study(
         workload=found.workload(),
         optimizer=found.optimizer("adam"),
@@ -255,12 +265,12 @@ def spoiled(mup, kind, layer, factor):
     return mup._replace(factors=jax.tree_util.tree_map_with_path(wrong, mup.factors, is_leaf=is_leaf))
 
 
-def check(optimizer, layer=None, network=mlp):
+def check(optimizer, layer=None):
     """The coordinate check of muP; with a layer, of muP without the rule for its rate."""
     rate = {"adam": 0.02, "sgd": 0.2, "muon": 0.1}[optimizer]
     members = {}
     for width in WIDTHS:
-        found = hparam.mup(network(WIDTHS[0]), network(width))
+        found = derived(WIDTHS[0], width)
         found = spoiled(found, optimizer, layer, 1.0) if layer else found
         members[width] = found.workload(), found.optimizer(optimizer)
     return hparam.coordinate_check(members, {"learning_rate": rate}, batch_size=8, seeds=4)
@@ -344,17 +354,17 @@ def test_what_shapes_do_not_tell_is_asked_for_before_anything_is_trained(zero):
     x = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
     tokens = np.arange(8, dtype="int32") % 7
 
-    def derived(make):
+    def derived_from(make):
         networks = [make(width) for width in (16, 32, 64)]
         if zero:
             networks = [hparam.zero_readout(make(width), make(2 * width)) for width in (16, 32, 64)]
         return hparam.mup(networks[0], networks[2])
 
-    assert derived(lambda width: network_of(VectorReadout(width, True), x)).tree("adam")["v"] == 0.25
+    assert derived_from(lambda width: network_of(VectorReadout(width, True), x)).tree("adam")["v"] == 0.25
     with pytest.raises(ValueError, match="'v' has one axis.*it is no bias; say with `fans`"):
-        derived(lambda width: network_of(VectorReadout(width, False), x))
+        derived_from(lambda width: network_of(VectorReadout(width, False), x))
     with pytest.raises(ValueError, match="no output weights.*untie them.*`fans`"):
-        derived(lambda width: network_of(Tied(width), tokens))
+        derived_from(lambda width: network_of(Tied(width), tokens))
 
 
 def test_fans_tell_what_shapes_do_not():
