@@ -7,16 +7,10 @@ import os
 import platform
 import tempfile
 
-import jaxtyping
+import checked_calls
 import pytest
-from jaxtyping import install_import_hook
 
-# Every call of every function is checked against its annotations, so that they stay true; an int passes as a float
-# (PEP 484). A hook, as the option `--jaxtyping-packages` of jaxtyping 0.3 cuts several packages with a `conf` wrongly.
-install_import_hook(
-    ["lr_batch", "optim", "reg", "hparam"],
-    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
-)
+checked_calls.install(["lr_batch", "optim", "reg", "hparam"])
 
 from runs.xla_flags import set_xla_flags
 
@@ -69,9 +63,9 @@ def own_compiler(monkeypatch):
 def _types_are_checked(request):
     """But not in a test of a refusal: it hands over what annotations forbid, as a user might, and reads our own error."""
     wrong = _refuses(request.function) or bool(request.node.get_closest_marker("wrong_types"))
-    jaxtyping.config.update("jaxtyping_disable", wrong)
+    checked_calls.check_types(not wrong)
     yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    checked_calls.check_types(True)
 
 
 @functools.cache
