@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -86,11 +88,17 @@ def test_another_seed_asks_something_else(row):
     assert not np.array_equal(one.settings["lr"], other.settings["lr"])
 
 
+@functools.cache
+def played(name):
+    """Six rounds of nine rows on a line."""
+    (row,) = (row for row in ROWS if row.name == name)
+    return play(SEARCHES[name](LINE, **row.options), 6, 9)
+
+
 @pytest.mark.parametrize("row", params())
 def test_segments_chain_up(row):
     """A segment starts where the one that it continues ended, which is finished and did not diverge."""
-    search = SEARCHES[row.name](LINE, **row.options)
-    state, _ = play(search, 6, 9)
+    state, _ = played(row.name)
     for segment in state.segments.values():
         if segment.continues == -1:
             assert segment.start == 0
@@ -103,7 +111,7 @@ def test_segments_chain_up(row):
 
 @pytest.mark.parametrize("row", params())
 def test_chunks_hold_every_row_once_in_lock_step(row):
-    _, proposals = play(SEARCHES[row.name](LINE, **row.options), 5, 9)
+    _, proposals = played(row.name)
     for proposal in proposals:
         chunks = list(proposal.chunks())
         assert sorted(np.concatenate(chunks).tolist()) == list(range(9))

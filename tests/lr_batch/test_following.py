@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import tiny_study
+from tiny import run, tiny_study
 
 import lr_batch
 from lr_batch import following
@@ -113,7 +113,7 @@ GRID = dict(batch_sizes=(1, 2, 4, 40), seeds=3, space={"learning_rate": log_grid
 
 @pytest.fixture(scope="module")
 def full():
-    return lr_batch.run(tiny_study(**GRID))
+    return run(tiny_study(**GRID))
 
 
 def numbers(result):
@@ -122,7 +122,7 @@ def numbers(result):
 
 
 def test_a_trial_is_the_same_whether_its_neighbours_are_measured_or_not(full):
-    result = lr_batch.run(tiny_study(**GRID, follow=True))
+    result = run(tiny_study(**GRID, follow=True))
     whole, some = numbers(full), numbers(result)
     assert len(some) < 0.7 * len(whole) == 0.7 * result.grid_trials
     np.testing.assert_array_equal([whole[trial] for trial in some], list(some.values()))
@@ -146,11 +146,11 @@ def test_a_study_that_was_interrupted_measures_what_it_would_have():
 
     study = tiny_study(**GRID, follow=True)
     with pytest.raises(KeyboardInterrupt):
-        lr_batch.run(study, Kept, stop)
+        run(study, Kept, stop)
     before = set(kept)
-    resumed = lr_batch.run(study, Kept)
+    resumed = run(study, Kept)
     assert before and before < set(kept)
-    assert numbers(resumed) == pytest.approx(numbers(lr_batch.run(study, workers=1)), nan_ok=True, abs=0)
+    assert numbers(resumed) == pytest.approx(numbers(run(study, workers=1)), nan_ok=True, abs=0)
 
 
 def test_what_does_not_fit_into_memory_is_not_asked_for_again(full):

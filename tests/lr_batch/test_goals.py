@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from searched_study import searched_result
-from tiny import tiny_study
+from tiny import run, tiny_study
 
 import lr_batch
 from lr_batch.analysis.goals import easier_goals
@@ -11,7 +11,7 @@ from lr_batch.analysis.goals import easier_goals
 
 @pytest.fixture(scope="module")
 def result():
-    return lr_batch.run(tiny_study())
+    return run(tiny_study())
 
 
 def test_at_its_own_goal_nothing_changes(result):
@@ -21,7 +21,7 @@ def test_at_its_own_goal_nothing_changes(result):
 
 
 def test_an_easier_goal_is_as_if_it_had_been_asked_for(result):
-    asked = lr_batch.run(tiny_study(goal="loss<0.8"))
+    asked = run(tiny_study(goal="loss<0.8"))
     read = lr_batch.at_goal(result, "loss<0.8")
     reached = asked.status == "reached"
     assert reached.sum() > 8
@@ -33,7 +33,7 @@ def test_a_harder_goal_only_bounds_what_was_not_trained_so_far(result):
     lost = harder.status == "budget"
     assert lost.any() and np.isnan(harder.steps_to_goal[lost]).all()
     np.testing.assert_array_equal(harder.steps, result.steps)
-    far = lr_batch.run(tiny_study(goal="loss<0.3", slack=float("inf")))
+    far = run(tiny_study(goal="loss<0.3", slack=float("inf")))
     truth = np.where(np.isnan(far.steps_to_goal), np.inf, far.steps_to_goal)
     assert (truth[lost] >= harder.steps[lost] * 0.999).all()
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny import tiny_study
+from tiny import run, tiny_study
 
 import lr_batch
 from lr_batch.lanes.execution import block_size, over_lanes
@@ -64,8 +64,8 @@ def test_blocks_without_a_living_lane_are_left_out(execution, living):
 def test_lanes_that_diverge_or_fill_the_width_change_nothing(lanes):
     """Two rates in a chunk of eight lanes, one of which diverges at once: what the other does in a chunk of its own."""
     fields = dict(batch_sizes=(6,), lanes=lanes, slack=float("inf"), budget=40)
-    alone = lr_batch.run(tiny_study(**fields, space={"learning_rate": (0.1,)}), width=8)
-    beside = lr_batch.run(tiny_study(**fields, space={"learning_rate": (1e38, 0.1)}), width=8)
+    alone = run(tiny_study(**fields, space={"learning_rate": (0.1,)}), width=8)
+    beside = run(tiny_study(**fields, space={"learning_rate": (1e38, 0.1)}), width=8)
     assert set(beside.status[beside.hparams["learning_rate"] > 1]) == {"diverged"}
     for one, other in zip(alone.curves, beside.curves[::2], strict=True):
         np.testing.assert_array_equal(one.values, other.values)
@@ -79,6 +79,6 @@ def test_an_optimizer_that_counts_its_steps_counts_each_once(lanes):
         space={"learning_rate": lr_batch.log_grid(0.003, 0.3, LANES)},
         batch_sizes=(6,),
     )
-    together, apart = (lr_batch.run(tiny) for tiny in (study, dataclasses.replace(study, lanes=lanes)))
+    together, apart = (run(tiny) for tiny in (study, dataclasses.replace(study, lanes=lanes)))
     np.testing.assert_array_equal(apart.status, together.status)
     np.testing.assert_allclose(apart.steps_to_goal, together.steps_to_goal, rtol=1e-4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -10,11 +12,17 @@ import lr_batch
 
 
 def tiny_workload(**changes) -> lr_batch.Workload:
+    """With the functions that it has in all tests: they are traced and checked once."""
+    return _shared()._replace(**changes)
+
+
+def new_workload() -> lr_batch.Workload:
+    """The same with functions of its own, as in another process."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 5)).astype(np.float32)
     y = (x @ rng.normal(size=(5, 3))).argmax(1).astype(np.int32)
     model = (lambda key: {"w": jnp.zeros((5, 3))}, lambda params, x: x @ params["w"])
-    workload = lr_batch.from_arrays(
+    return lr_batch.from_arrays(
         model,
         train=(x[:40], y[:40]),
         held_out=(x[40:], y[40:]),
@@ -23,7 +31,9 @@ def tiny_workload(**changes) -> lr_batch.Workload:
         name="tiny",
         budget=200,
     )
-    return workload._replace(**changes)
+
+
+_shared = functools.cache(new_workload)
 
 
 def sgd(hparams):
@@ -43,3 +53,7 @@ def tiny_study(**changes) -> lr_batch.Study:
         extend=False,
     )
     return lr_batch.Study(**(fields | changes))
+
+
+# Of studies that need no programs of their own, since they differ in what is no part of one.
+run = functools.partial(lr_batch.run, programs=lr_batch.Programs())

@@ -5,23 +5,24 @@ from command_line import MODEL
 
 from runs import load
 
-run_file, models = load._run, []
+run_file, models = load._run, {}
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _model_is_run_once():
-    """A file with the text of `MODEL` is one module in all tests, so that what was found by tracing it is remembered."""
+    """Files with one text that holds `MODEL` are one module in all tests: what was found by tracing it is remembered."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(load, "_run", run_once)
         yield
 
 
 def run_once(path, name):
-    if path.read_text() != MODEL:
+    text = path.read_text()
+    if MODEL not in text:
         return run_file(path, name)
-    if not models:
-        models.append(run_file(path, name))
-    return models[0]
+    if text not in models:
+        models[text] = run_file(path, name)
+    return models[text]
 
 
 @pytest.fixture(scope="module")

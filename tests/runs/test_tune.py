@@ -34,6 +34,7 @@ from runs.tune.outcome import advice, write_outcome
 
 SPACE = Space({"learning_rate": log(1e-3, 30.0)})
 BUDGET = 27
+PROGRAMS = lr_batch.Programs()  # of the searches of one plan
 
 
 class MemoryStore:
@@ -69,7 +70,7 @@ BUILT_IN = [name for name, strategy in SEARCHES.items() if not strategy.requires
 def whole(name):
     """One uninterrupted search, and the store that it filled."""
     store = MemoryStore()
-    return tune(plan(search=name), store), store
+    return tune(plan(search=name), store, programs=PROGRAMS), store
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -81,7 +82,7 @@ def test_every_strategy_spends_its_cost_and_resumes_without_training(name):
     )
     assert steps == first.rounds[-1].cost <= 12 * BUDGET
     assert first.trained_steps > 0 and len(first.finalists) > 0
-    again = tune(plan(search=name), store)
+    again = tune(plan(search=name), store, programs=PROGRAMS)
     assert again.trained_steps == 0 and outcome(again) == outcome(first)
 
 
@@ -89,16 +90,18 @@ def test_every_strategy_spends_its_cost_and_resumes_without_training(name):
 def test_interrupted_search_ends_with_the_same_numbers(name):
     """Only the rows of the first two rounds are kept, and none of the lanes that go on from them."""
     store = MemoryStore()
-    rounds = search_rounds(plan(search=name), Trainer(plan(search=name), store).train)
+    trainer = Trainer(plan(search=name), store, programs=PROGRAMS)
+    rounds = search_rounds(plan(search=name), trainer.train)
     next(rounds), next(rounds)
     kept = len(store.kept)
-    resumed = tune(plan(search=name), store, workers=1)
+    resumed = tune(plan(search=name), store, workers=1, programs=PROGRAMS)
     assert outcome(resumed) == outcome(whole(name)[0]) and len(store.kept) > kept
 
 
 def test_promoted_trials_end_as_if_trained_in_one_go():
     """ASHA's lanes through three rungs against the same settings at full length."""
-    ladder = tune(plan(search="asha", options={"eta": 3, "min_steps": 3}, trials=8, confirm=0))
+    options = {"eta": 3, "min_steps": 3}
+    ladder = tune(plan(search="asha", options=options, trials=8, confirm=0), programs=PROGRAMS)
     tops = [
         (setting, loss)
         for told in ladder.rounds
@@ -115,8 +118,8 @@ def test_promoted_trials_end_as_if_trained_in_one_go():
 
 def test_search_that_may_cost_more_goes_on():
     store = MemoryStore()
-    short = tune(plan(trials=6), store)
-    longer = tune(plan(), store)
+    short = tune(plan(trials=6), store, programs=PROGRAMS)
+    longer = tune(plan(), store, programs=PROGRAMS)
     assert outcome(longer)[0][0][1][:6] == outcome(short)[0][0][1]
     assert outcome(longer) == outcome(whole("random")[0])
 
