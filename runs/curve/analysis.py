@@ -98,15 +98,14 @@ def _or_refusal(
     try:
         return fit(result, optima=optima)
     except ValueError as error:
-        refusals.append(in_words(str(error)))
+        refusals.append(in_words(fit.__name__, str(error)))
         return None
 
 
-def in_words(refusal: str) -> str:
+def in_words(fit: str, refusal: str) -> str:
     """What a fit raised, for people, who do not know it by the name of its function.
 
-    >>> in_words("learning_rate_law: needs several learning rates")
+    >>> in_words("learning_rate_law", "learning_rate_law: needs several learning rates")
     'no learning-rate law: needs several learning rates'
     """
-    function, _, reason = refusal.partition(": ")
-    return f"{REFUSED[function]}: {reason}" if function in REFUSED else refusal
+    return f"{REFUSED[fit]}: {refusal.removeprefix(f'{fit}: ')}"

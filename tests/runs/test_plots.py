@@ -43,7 +43,9 @@ def study():
 
 def unfitted(result):
     """What is read off `result` where nothing could be fitted."""
-    return analyse(result)._replace(critical=None, law=None, refusals=("too few batch sizes",))
+    return analyse(result)._replace(
+        critical=None, law=None, refusals=("no critical batch size: too few batch sizes",)
+    )
 
 
 def changed(result, **columns) -> Result:
