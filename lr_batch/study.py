@@ -44,6 +44,7 @@ from lr_batch.problem.space import check_names, check_space
 from lr_batch.problem.workload import Goal, Workload, num_examples, read_lanes
 from lr_batch.resolve import as_optimizer, as_regularizer, as_workload
 from optim.arguments import explain_arguments
+from optim.names import counted
 
 
 @explain_arguments
@@ -187,6 +188,14 @@ class Study:
         put("follow", read_follow(follow, bool(design)))
         self._check_size()
         self._check_settings()
+
+    def __repr__(self) -> str:
+        """Short: the fields of a workload are arrays, which nobody reads."""
+        sizes = f"{self.batch_sizes[0]:,} to {self.batch_sizes[-1]:,}"
+        return (
+            f"Study({self.workload.name} with {self.optimizer_name}, {self.goal}: {counted(self.num_trials, 'trial')}, "
+            f"batch sizes {sizes})"
+        )
 
     @property
     def optimizer_name(self) -> str:

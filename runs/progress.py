@@ -193,7 +193,8 @@ def _left(progress: Progress) -> str:
     if progress.chunks_done == progress.chunks:
         return f"after {duration(progress.seconds)}"
     if progress.left is None:
-        return "time left unknown"
+        first = "" if progress.alive or progress.trials_trained else "compiles first, "
+        return f"{first}time left unknown"
     return f"about {duration(progress.left)} left"
 
 

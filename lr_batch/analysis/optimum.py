@@ -84,6 +84,18 @@ class Optimum(NamedTuple):
     searched: bool = False
     lineage: Mapping[str, float] = {}
 
+    def __repr__(self) -> str:
+        numbers = self.estimate
+        steps = (
+            f"{numbers.best:.3g} steps ({numbers.low:.3g} to {numbers.high:.3g})"
+            if numbers
+            else "not reached"
+        )
+        rate = f", learning rate {self.learning_rate.best:.3g}" if self.learning_rate else ""
+        return (
+            f"Optimum(batch size {self.batch_size}: {steps}{rate}, {self.n_reached} of {self.n_seeds} seeds)"
+        )
+
     @property
     def estimate(self) -> Estimate | None:
         """`steps` with its interval; None where fewer than half of the seeds reached the goal."""

@@ -122,6 +122,10 @@ class Workload(NamedTuple):
     statistics: Statistics | None = None
     augment: Augmentation | None = None
 
+    def __repr__(self) -> str:
+        """Short: its data are arrays, which nobody reads."""
+        return f"Workload({self.name}, goal {self.goal})"
+
     @property
     def group(self) -> int:
         """Examples that are computed together: micro-batches and batch sizes are multiples of it."""

@@ -49,6 +49,9 @@ class Analysis(NamedTuple):
     protocols: Protocols | None = None
     noise: Mapping[str, Any] | None = None
 
+    def __repr__(self) -> str:
+        return f"Analysis({self.advice})"
+
     @property
     def no_critical(self) -> str:
         """Why there is no critical batch size, in one line."""

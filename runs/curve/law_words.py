@@ -15,9 +15,14 @@ def formula_text(law: LearningRateLaw) -> str:
 
     Such as "rate = 1.37 / (1 + 18.6 / B); r = 1.37 (1.22 to 1.5), K = 18.6 (15 to 23)".
     """
+    return f"{law.winner.formula}; {parameters_text(law)}"
+
+
+def parameters_text(law: LearningRateLaw) -> str:
+    """The numbers of the winner with their intervals."""
     won = law.winner
     named = (("r", won.coefficient), ("K", won.knee), ("p", won.power))
-    return f"{won.formula}; {', '.join(f'{name} = {x.best:.3g} {_interval(x)}' for name, x in named if x)}"
+    return ", ".join(f"{name} = {x.best:.3g} {_interval(x)}" for name, x in named if x)
 
 
 def exponents_text(law: LearningRateLaw, batch_sizes: Sequence[int] | None = None) -> str:

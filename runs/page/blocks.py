@@ -24,6 +24,9 @@ def escape(text: str) -> str:
     return html.escape(str(text), quote=False)
 
 
+MARGIN = {"l": 70, "r": 20, "t": 30, "b": 60}  # pixels
+
+
 def layout(x_axis: Spec, y_axis: Spec, **more: Any) -> Spec:
     """A white figure with its legend below."""
     return {
@@ -31,7 +34,7 @@ def layout(x_axis: Spec, y_axis: Spec, **more: Any) -> Spec:
         "yaxis": y_axis,
         "height": 500,
         "hovermode": "closest",
-        "margin": {"l": 70, "r": 20, "t": 30, "b": 60},
+        "margin": MARGIN,
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": style.INK},

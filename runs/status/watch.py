@@ -16,6 +16,7 @@ from runs.status.status import WORDS, Status, status
 from runs.text import Printer, harmless
 
 POLL = 1.0  # seconds; as often as a run says something
+ENDED = {"budget": "trained to their end or outpaced"}  # the store does not tell them apart
 PLAIN_SECONDS = 5.0  # between two looks without a terminal
 
 
@@ -26,7 +27,7 @@ def told(found: Status) -> Iterator[str]:
     for one in (found, *found.parts):
         yield from studies_lines(one, heading=one is not found or bool(one.news and one.news.lines))
     if found.trials:
-        counts = ", ".join(f"{count:,} {name}" for name, count in found.trials.items())
+        counts = ", ".join(f"{count:,} {ENDED.get(name, name)}" for name, count in found.trials.items())
         yield f"stored: {sum(found.trials.values()):,} trials in {found.chunks:,} chunks ({counts})"
     elif found.chunks:
         yield f"stored: {found.chunks:,} chunks"

@@ -137,6 +137,9 @@ def test_a_study_in_python_is_kept_with_its_report_and_goes_on(folders, tmp_path
 def test_what_is_read_off_is_short(folders):
     analysis = runs.open(folders[0]).analysis
     assert repr(analysis.critical).startswith("CriticalBatchSize(") and len(repr(analysis.critical)) < 120
+    assert repr(analysis) == f"Analysis({analysis.advice})"
+    (first, *_) = analysis.optima
+    assert repr(first).startswith(f"Optimum(batch size {first.batch_size}: ") and len(repr(first)) < 120
     assert repr(analysis.law).startswith("LearningRateLaw(") and len(repr(analysis.law)) < 400
 
 

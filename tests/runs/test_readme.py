@@ -3,11 +3,14 @@
 import importlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from runs.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
@@ -92,6 +95,86 @@ def test_own_workloads_reach_their_goals(folder, name):
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment(), timeout=280)
     assert done.returncode == 0, done.stderr
     assert "1/1" in done.stdout
+
+
+def block(words):
+    """The one block of Python in which these words stand."""
+    (found,) = [text for text in PYTHON if words in text]
+    return found
+
+
+def model_of(classes):
+    """What the README leaves to the reader: a model of flat inputs, or of tokens."""
+    import flax.linen as nn
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            if x.ndim > 2:
+                return nn.Dense(classes)(x.reshape(len(x), -1).astype("float32"))
+            return nn.Dense(classes)(nn.Embed(classes, 2)(x))
+
+    return Net()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty one: data sets of TFDS lie below it."""
+    for name in ("grain", "array_record"):
+        pytest.importorskip(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    return tmp_path
+
+
+def test_block_of_streamed_pictures(home):
+    import numpy as np
+    from PIL import Image
+
+    import lr_batch
+
+    rng = np.random.default_rng(0)
+    for label in ("cats", "dogs"):
+        (home / "my_pictures" / label).mkdir(parents=True)
+        for number in range(8):
+            pixels = rng.integers(0, 256, (8, 8, 3)).astype("uint8")
+            Image.fromarray(pixels).save(home / "my_pictures" / label / f"{number}.png")
+    assert main(["data", "prepare", "my_pictures", "--from", str(home / "my_pictures"), "--size", "8"]) == 0
+    names = {"my_model": model_of(2)}
+    exec(block("lr_batch.records("), names)
+    assert lr_batch.check(lr_batch.Study(names["workload"](), seeds=1, batch_sizes=(2, 4)))
+
+
+def test_block_of_texts(home):
+    import lr_batch
+
+    pytest.importorskip("sentencepiece")
+    (home / "my_texts").mkdir()
+    for path in ROOT.glob("*/README.md"):
+        (home / "my_texts" / f"{path.parent.name}.md").write_text(ascii(path.read_text()))
+    texts = ["data", "prepare", "my_texts", "--from", str(home / "my_texts"), "--vocabulary", "300"]
+    assert main(texts) == 0
+    names = {"my_model": model_of(300)}
+    exec(block("lr_batch.texts("), names)
+    assert lr_batch.check(lr_batch.Study(names["language_model"](), seeds=1, batch_sizes=(2, 4)))
+
+
+def test_block_of_stored_studies_in_axes_of_ones_own(tmp_path, monkeypatch):
+    kept = ROOT / "tests" / "runs" / "kept_study" / "store.sqlite"
+    for name in ("DIR", "DIR-2"):
+        (tmp_path / "lr-batch-results" / name).mkdir(parents=True)
+        shutil.copy(kept, tmp_path / "lr-batch-results" / name)
+    monkeypatch.chdir(tmp_path)
+    exec(block("runs.open(folder).draw("), {})
+    assert (tmp_path / "both.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_no_block_of_python_is_left_untested():
+    """A new one needs a test of its own, or a file name in its first line with a workload in it."""
+    named = [text for text in PYTHON if "\nworkload = " in text]
+    tested = [*named, *map(block, ("def make(hparams)", "lr_batch.records(", "lr_batch.texts("))]
+    tested += map(block, ("critical_batch_size(result)", "runs.open(folder).draw("))
+    assert sorted(tested) == sorted(PYTHON)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from lr_batch import best_settings
 from runs.curve.analysis import analyse
 from runs.curve.report import write_report
 from runs.curve.report.page import charts_of
+from runs.curve.report.scaling import steps_chart
 from runs.curve.report.tables import steps_table
 from runs.page.page import script_json
 from runs.plots.cells import cells, rate_grid
@@ -157,7 +158,7 @@ def test_names_cannot_break_out_of_the_page(tmp_path):
 def test_a_degenerate_study_has_a_page_that_says_why(kind, tmp_path):
     result = synthetic_result(**{"batch_sizes": (8, 16), **kind})
     parsed, _ = written(result, tmp_path / "report.html")
-    assert "needs at least 4 batch sizes" in parsed.text
+    assert "needs at least 4 batch sizes" in parsed.text and "dashed line" not in parsed.text
     notes = [
         note["text"] for chart in charts(parsed).values() for note in chart["layout"].get("annotations", ())
     ]
@@ -168,6 +169,17 @@ def test_without_a_learning_rate_its_charts_are_left_out():
     result = synthetic_result(batch_sizes=(8, 16))
     fixed = type(result)(**result._asdict() | {"hparams": {"momentum": result.hparams["learning_rate"]}})
     assert set(charts_of(fixed, analyse(fixed))) == {"steps", "training"}
+
+
+@pytest.mark.parametrize(("value", "side"), [(3.0, "left"), (32.0, "center"), (400.0, "right")])
+def test_the_critical_batch_size_is_named_above_the_axes_and_inside_them(value, side):
+    """Beside its interval there is no room on a phone."""
+    result = synthetic_result()
+    outcome = analyse(result)
+    made = steps_chart(result, outcome._replace(critical=outcome.critical._replace(value=value)))["layout"]
+    (name,) = made["annotations"]
+    assert (name["xanchor"], name["yanchor"], name["y"]) == (side, "bottom", 1) and 0 <= name["x"] <= 1
+    assert made["margin"]["t"] >= 50
 
 
 def test_script_json_is_strict_and_short():

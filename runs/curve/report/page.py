@@ -43,6 +43,7 @@ _CAPTIONS = {
         "from a larger batch.",
     ),
 }
+UNFITTED = "Where twice the batch halves the steps, scaling is perfect; where they stay, it buys nothing."
 
 
 def write_report(result: Result, outcome: Analysis, path: str | Path) -> None:
@@ -54,7 +55,7 @@ def page_of(result: Result, outcome: Analysis, folder: Path) -> Page:
     """What the page says; `folder` holds the store, if anything does."""
     summary, rows = outcome.summary, rows_of(result)
     figures = [
-        Chart(name, *(text.format(rate=result.rate_name) for text in _CAPTIONS[name]), spec)
+        Chart(name, *(text.format(rate=result.rate_name) for text in _captions(name, result, outcome)), spec)
         for name, spec in charts_of(result, outcome).items()
     ]
     if outcome.noise and len(outcome.noise.get("points", ())) > 1:
@@ -77,6 +78,13 @@ def page_of(result: Result, outcome: Analysis, folder: Path) -> Page:
             *provenance(folder),
         ],
     )
+
+
+def _captions(name: str, result: Result, outcome: Analysis) -> tuple[str, str]:
+    """Heading and caption; lines that are not drawn are not explained, and not every setting has a rate."""
+    heading, caption = _CAPTIONS[name]
+    heading = heading if result.has_rate else heading.replace("fastest rate", "fastest setting")
+    return heading, UNFITTED if name == "steps" and outcome.critical is None else caption
 
 
 def _of_search(result: Result, summary: Mapping[str, Any]) -> list[tuple[str, str]]:

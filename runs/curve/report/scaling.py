@@ -20,6 +20,7 @@ from runs.curve.figures.steps_to_goal import (
 from runs.curve.words import middle_words, noise_words
 from runs.page.blocks import (
     DASHED,
+    MARGIN,
     Spec,
     batch_axis,
     escape,
@@ -105,7 +106,7 @@ def _noise_trace(noise: Mapping[str, Any], batch: np.ndarray, height: float) -> 
 
 
 def _critical_marks(critical: CriticalBatchSize, left: float, right: float) -> Spec:
-    """Line and shaded interval at the critical batch size, named below the curve, or above it."""
+    """Line and shaded interval at the critical batch size, named above the axes: there is room on a phone too."""
     across = {"xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
     band = {
         "type": "rect",
@@ -115,24 +116,25 @@ def _critical_marks(critical: CriticalBatchSize, left: float, right: float) -> S
         "opacity": 0.13,
     }
     stroke = {"type": "line", "x0": critical.value, "x1": critical.value, "line": {"color": style.VERMILION}}
+    along = float(np.clip(np.log(critical.value / left) / np.log(right / left), 0, 1))
+    side = "left" if along < 1 / 3 or not critical.test.fits else "center" if along < 2 / 3 else "right"
     name = {
+        "xref": "paper",
         "yref": "paper",
+        "x": along if critical.test.fits else 0,  # more words need the whole width
+        "y": 1,
+        "xanchor": side,
+        "yanchor": "bottom",
+        "align": side,
         "text": critical_text(critical).replace("\n", "<br>"),
         "showarrow": False,
-        "font": {"color": style.RUST},
+        "font": {"color": style.RUST, "size": 12},
     }
-    if critical.value > np.sqrt(left * right):
-        name |= {
-            "x": np.log10(critical.low),
-            "xanchor": "right",
-            "align": "right",
-            "y": 0.02,
-            "yanchor": "bottom",
-        }
-    else:
-        high = min(max(critical.high, left), right)
-        name |= {"x": np.log10(high), "xanchor": "left", "align": "left", "y": 0.98, "yanchor": "top"}
-    return {"shapes": [{**band, "line": {"width": 0}, **across}, stroke | across], "annotations": [name]}
+    return {
+        "shapes": [{**band, "line": {"width": 0}, **across}, stroke | across],
+        "annotations": [name],
+        "margin": {**MARGIN, "t": 50},
+    }
 
 
 def rate_chart(result: Result, outcome: Analysis) -> Spec:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lr_batch import CriticalBatchSize, Estimate, LearningRateLaw, Result
-from runs.curve.law_words import exponents_text, formula_text
+from runs.curve.law_words import exponents_text, parameters_text
 from runs.curve.words import batch, batch_span, counts_examples, noise_words
 from runs.page.tables import card, cards, table
 from runs.page.trials import listed
@@ -41,7 +41,7 @@ def critical_cards(
         html = [card(label, value, remark) for label, value, remark in told]
     if law:
         formula = law.winner.formula if law.told else "several that fit alike"
-        numbers = f"; {formula_text(law)}; {exponents_text(law)}" if law.told else ""
+        numbers = f"; {parameters_text(law)}; {exponents_text(law)}" if law.told else ""
         html.append(card("law of the best rate", escape(formula), escape(law.words + numbers)))
     if noise:
         told = "infinite" if noise["best"] is None else count(noise["best"])
@@ -144,6 +144,8 @@ def study_entries(summary: Mapping[str, Any], result: Result) -> list[tuple[str,
     sizes, seeds = np.unique(result.batch_size), np.unique(result.seed)
     names = ("workload", "optimizer", "budget", "trials", "reached", "diverged")
     entries = [(name, summary[name]) for name in names]
+    if isinstance(summary["budget"], int):
+        entries[2] = ("budget", f"{summary['budget']:,} steps")
     entries.insert(2, ("goal", f"{result.goal} ({result.reached_by})"))
     entries += [("batch sizes", ", ".join(map(str, sizes))), ("seeds", listed(seeds.tolist()))]
     return entries + [(name, _values(result, name)) for name in result.plain_names]
