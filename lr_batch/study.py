@@ -44,7 +44,6 @@ from lr_batch.problem.space import check_names, check_space
 from lr_batch.problem.workload import Goal, Workload, num_examples, read_lanes
 from lr_batch.resolve import as_optimizer, as_regularizer, as_workload
 from optim.arguments import explain_arguments
-from optim.names import counted
 
 
 @explain_arguments
@@ -190,12 +189,7 @@ class Study:
         self._check_settings()
 
     def __repr__(self) -> str:
-        """Short: the fields of a workload are arrays, which nobody reads."""
-        sizes = f"{self.batch_sizes[0]:,} to {self.batch_sizes[-1]:,}"
-        return (
-            f"Study({self.workload.name} with {self.optimizer_name}, {self.goal}: {counted(self.num_trials, 'trial')}, "
-            f"batch sizes {sizes})"
-        )
+        return f"Study({self.workload.name} with {self.optimizer_name}, {self.goal}, trials: {self.num_trials:,})"
 
     @property
     def optimizer_name(self) -> str:
@@ -243,11 +237,7 @@ class Study:
     @property
     def trained_batch_sizes(self) -> tuple[int, ...]:
         """All sizes that the batch of a step may have."""
-        if not self.batch_schedule:
-            return self.batch_sizes
-        return tuple(
-            sorted({size for first in self.batch_sizes for size in self.batch_schedule.sizes(first)})
-        )
+        return self.batch_schedule.all_sizes(self.batch_sizes) if self.batch_schedule else self.batch_sizes
 
     @property
     def batch_phases(self) -> int:

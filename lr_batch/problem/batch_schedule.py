@@ -68,6 +68,10 @@ class BatchSchedule(NamedTuple):
         """All sizes of the trials that begin with `batch_size`."""
         return (batch_size, *(phase.of(batch_size) for phase in self.phases))
 
+    def all_sizes(self, batch_sizes: Sequence[int]) -> tuple[int, ...]:
+        """All sizes that the batch of a step may have, ascending; trials begin with `batch_sizes`."""
+        return tuple(sorted({size for first in batch_sizes for size in self.sizes(first)}))
+
     def table(self, batch_size: int, budget: int | Length) -> Int[np.ndarray, "phases 2"]:
         """Rows of (first step, size)."""
         rows, examples = [(0, batch_size)], 0.0

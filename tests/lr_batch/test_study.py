@@ -186,5 +186,5 @@ def test_a_loss_that_fails_is_one_line_with_and_without_a_regularizer(regularize
 
 def test_a_study_and_a_workload_are_shown_without_their_arrays():
     study = lr_batch.Study("digits_mlp", "sgd", (4, 16), {"learning_rate": (0.1, 0.3)}, seeds=3)
-    assert repr(study) == "Study(digits_mlp with sgd, loss < 0.2: 12 trials, batch sizes 4 to 16)"
+    assert repr(study) == "Study(digits_mlp with sgd, loss < 0.2, trials: 12)"
     assert repr(study.workload) == "Workload(digits_mlp, goal loss < 0.2)"

@@ -151,10 +151,10 @@ def test_block_of_texts(home):
     pytest.importorskip("sentencepiece")
     (home / "my_texts").mkdir()
     for path in ROOT.glob("*/README.md"):
-        (home / "my_texts" / f"{path.parent.name}.md").write_text(ascii(path.read_text()))
-    texts = ["data", "prepare", "my_texts", "--from", str(home / "my_texts"), "--vocabulary", "300"]
+        (home / "my_texts" / f"{path.parent.name}.md").write_bytes(path.read_text().encode("ascii", "ignore"))
+    texts = ["data", "prepare", "my_texts", "--from", str(home / "my_texts"), "--vocabulary", "512"]
     assert main(texts) == 0
-    names = {"my_model": model_of(300)}
+    names = {"my_model": model_of(512)}
     exec(block("lr_batch.texts("), names)
     assert lr_batch.check(lr_batch.Study(names["language_model"](), seeds=1, batch_sizes=(2, 4)))
 
