@@ -376,3 +376,17 @@ def test_intervals_without_an_end_are_drawn(study, tmp_path):
     draw_all(result, endless, tmp_path)
     bars = style.bars(np.array([2.0]), np.array([1.0]), np.array([np.inf]))
     assert np.isfinite(bars).all() and bars[1, 0] > 1e6
+
+
+@pytest.mark.parametrize(("value", "low", "high"), [(40.0, 1.5, 900.0), (20.0, 5.0, 800.0)])
+def test_the_name_of_a_critical_batch_size_stays_inside_the_axes(value, low, high):
+    """A wide interval leaves no room beside it."""
+    result = synthetic_result()
+    outcome = analyse(result)
+    wide = outcome.critical._replace(value=value, low=low, high=high, reliable=False)
+    figure = steps_to_goal(result, outcome._replace(critical=wide))
+    figure.canvas.draw()
+    (axes,) = [one for one in figure.axes if one.texts]
+    (name,) = [text for text in axes.texts if text.get_text().startswith("critical batch size")]
+    inside, at = axes.get_window_extent(), name.get_window_extent()
+    assert inside.x0 <= at.x0 and at.x1 <= inside.x1

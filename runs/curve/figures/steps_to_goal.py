@@ -23,6 +23,8 @@ _REGIMES = (
 )
 _CHARACTER = 0.0735  # inches, of a regime's name
 
+LETTER = 0.062  # inches: of one in the name of the critical batch size
+
 
 def steps_to_goal(result: Result, outcome: Analysis, path: str | Path | None = None) -> Figure:
     """Points with intervals, the fitted curve with its band, its two asymptotes, the critical batch size.
@@ -227,11 +229,16 @@ def _mark_critical(axes: Axes, critical: CriticalBatchSize, late: bool) -> None:
     axes.axvspan(low, high, color=style.VERMILION, alpha=0.13, linewidth=0, zorder=0)
     if left < critical.value < right:
         axes.axvline(critical.value, color=style.VERMILION, linewidth=1.4, zorder=1.5)
+    text = critical_text(critical)
+    # Beside the interval where there is room, else over it: never over the ticks
+    beside = np.log(low / left if late else right / high) / np.log(right / left) - 0.01
+    needed = LETTER * max(map(len, text.splitlines())) / style.inches(axes)
+    along = min(max(beside, needed), 1.0)
     axes.text(
-        low * 0.96 if late else high * 1.04,
+        along if late else 1.0 - along,
         0.025 if late else 0.975,
-        critical_text(critical),
-        transform=axes.get_xaxis_transform(),
+        text,
+        transform=axes.transAxes,
         ha="right" if late else "left",
         va="bottom" if late else "top",
         fontsize=style.SMALL,
