@@ -68,7 +68,7 @@ def _at_values(axes: Axes, tuning: Tuning, index: int, marked: Marked) -> None:
     """Upright lines, whatever the loss: the answer's whole, the others' dotted."""
     for number, (finalist, _) in reversed([*enumerate(marked)]):
         look = {"linestyle": ":", "linewidth": 1.0} if number else {"linewidth": 1.6}
-        labels = {0: "the answer, trained for longer", 1: "as good"}
+        labels = {0: "the answer, trained for longer", 1: "perhaps as good"}
         at = _place(tuning, finalist, index)
         axes.axvline(at, color=style.VERMILION, zorder=1, label=labels.get(number), **look)
 
@@ -100,7 +100,7 @@ def _confirmed(tuning: Tuning) -> Marked:
     star = {"s": 90, "marker": "*", "color": style.VERMILION, "edgecolors": "white", "linewidths": 0.6}
     ring = {"s": 30, "facecolors": "none", "edgecolors": style.VERMILION, "linewidths": 1.2}
     marked = [(chosen, star | {"label": "the answer, on fresh seeds"})]
-    labels = ["as good, on fresh seeds", *[None] * len(found.as_good)]
+    labels = ["perhaps as good, on fresh seeds", *[None] * len(found.as_good)]
     return marked + [
         (one, ring | {"label": label}) for one, label in zip(found.as_good, labels, strict=False)
     ]

@@ -22,6 +22,7 @@ from runs.tune.model_figure import draw_importance, model_slice
 from runs.tune.report import write_report
 
 SHOWN = 5  # settings in the table
+FEW_SEEDS = 4  # fewer tell only what differs by many times their spread
 
 
 def summarize(tuning: Tuning, model: Surrogate | None, shares: Importance | None) -> dict[str, Any]:
@@ -171,9 +172,15 @@ def _others(found: Answer) -> str:
         many = "The other finalist" if len(found.worse) == 1 else f"All {len(found.worse)} other finalists"
         return f"{many} did worse by more than chance."
     if len(found.as_good + found.worse) == 1:
-        return "The other finalist cannot be told from it: take the one that suits you, or more seeds with --confirm."
+        return f"The other finalist cannot be told from it: {_way_out(found)}."
     many = f"{len(found.as_good)} of the {counted(len(found.as_good + found.worse), 'other finalist')}"
-    return f"{many} cannot be told from it: take the one that suits you, or more seeds with --confirm."
+    return f"{many} cannot be told from it: {_way_out(found)}."
+
+
+def _way_out(found: Answer) -> str:
+    if found.seeds < FEW_SEEDS:
+        return f"{found.seeds} fresh seeds tell little, --confirm 8 tells more"
+    return "take the one that suits you, or more seeds with --confirm"
 
 
 def best_table(tuning: Tuning, found: Answer) -> Table:
@@ -181,7 +188,7 @@ def best_table(tuning: Tuning, found: Answer) -> Table:
     headings = (*tuning.plan.space.names, "in the search", "on fresh seeds", "90 % interval", "seeds", "")
     chosen = next(finalist for finalist in tuning.finalists if finalist.setting == found.setting)
     said = [(chosen, "use this")]
-    said += [(one, "as good" if found.seeds > 1 else "") for one in found.as_good]
+    said += [(one, "perhaps as good" if found.seeds > 1 else "") for one in found.as_good]
     said += [(one, "worse") for one in found.worse]
     return table(headings, [(*_cells(tuning, one), word) for one, word in said[:SHOWN]])
 

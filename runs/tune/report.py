@@ -60,7 +60,7 @@ def _finalists(summary: Mapping[str, Any]) -> str:
     found, finalists = summary["answer"], summary["finalists"]
     if not found:
         return "<p>None: every trial diverged.</p>"
-    said = dict.fromkeys(found["as_good"], "as good") | dict.fromkeys(found["told_apart"], "worse")
+    said = dict.fromkeys(found["as_good"], "perhaps as good") | dict.fromkeys(found["told_apart"], "worse")
     order = sorted(range(len(finalists)), key=lambda i: (i in said, [*said].index(i) if i in said else 0))
     headings = (*finalists[0]["labels"], "in the search", "on fresh seeds", "90 % interval", "")
     return table(headings, [(*_cells(finalists[i]), said.get(i, "use this")) for i in order])

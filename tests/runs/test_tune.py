@@ -376,7 +376,9 @@ def test_advice_names_what_did_best_on_fresh_seeds_and_how_sure_that_is():
     assert said(lucky, steady, broken).startswith(
         "Use learning_rate=0.5: held-out loss at step 27 of 0.4 on fresh"
     )
-    assert "1 of the 2 other finalists cannot be told from it" in said(lucky, steady, broken)
+    assert "1 of the 2 other finalists cannot be told from it: 2 fresh seeds tell little" in said(
+        lucky, steady, broken
+    )
     assert "diverged on 1 of 2 fresh seeds" in said(broken)
     assert "optimistic" in said(lucky._replace(fresh=np.zeros(0)))
     assert "one fresh seed, which says nothing" in said(lucky._replace(fresh=np.array([0.5])))
