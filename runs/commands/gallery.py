@@ -6,9 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
-
-from runs.commands.options import optional
+from runs.commands.options import Flag, optional
 
 if TYPE_CHECKING:
     from runs.gallery.entry import Entry
@@ -24,7 +22,7 @@ class Gallery:
 
     only: Annotated[str | None, optional("NAME")] = None
     """One figure, or several separated by commas. Default: all."""
-    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    quick: Flag = False
     """A few steps and seeds: to try the code, numbers mean nothing."""
     out: Annotated[Path | None, optional("DIR")] = None
     """Folder of the page and the figures. Default: ./lr-batch-results/gallery, or gallery-quick."""

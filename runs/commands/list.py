@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from runs.commands.options import optional
+from runs.commands.options import Flag, optional
 
 if TYPE_CHECKING:
     from lr_batch import Workload
@@ -23,7 +23,7 @@ class List:
     """Show the workloads, optimizers, schedules, regularizers or searches that have a name."""
 
     kind: Annotated[Kind, tyro.conf.Positional]
-    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    json: Flag = False
     """Print them as JSON on stdout."""
     memory: Annotated[str | None, optional("WORKLOAD")] = None
     """With optimizers: bytes of weights, gradient and optimizer state for the parameters of this workload."""

@@ -21,6 +21,8 @@ def optional(metavar: str) -> Any:
     return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
 
 
+# Off where it is not given, which needs no word: Python's False is none of the command line's.
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")]
 # The parser's own words for a wrong number in an optional field are a paragraph.
 WHOLE = tyro.constructors.PrimitiveConstructorSpec(
     nargs=1,
@@ -84,19 +86,19 @@ class StudyOptions:
     augment: Annotated[str | None, optional("crop:4,flip")] = None
     """What happens to pictures in training: crop:4 (of the picture in a frame of 4 zeros), flip, resized_crop (8 % to all
     of it), several of them, or none. Default: the workload's."""
-    racing: bool = True
+    racing: Annotated[bool, tyro.conf.arg(help_behavior_hint="(default: --racing)")] = True
     """End a batch size's trials once the best is known: answers stay, cost falls."""
-    extend: bool = True
+    extend: Annotated[bool, tyro.conf.arg(help_behavior_hint="(default: --extend)")] = True
     """Grow the grid of learning rates where the best one lies on its edge."""
-    stream: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    stream: Flag = False
     """Read training examples from the disk, or from the memory of the host, while they are trained on, though they would
     fit: the numbers are the same. By default only what takes more than half of a chunk's memory is streamed."""
-    no_stream: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    no_stream: Flag = False
     """Read them into memory first, though they take more."""
-    follow: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
+    follow: Flag = False
     """Follow the best rate from batch size to batch size instead of training the whole grid: less than half of its
     examples, answers as exact. Default: where a step is expensive, as for networks of millions of operations."""
-    no_follow: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
+    no_follow: Flag = False
     """Train the whole grid, also where a step is expensive."""
     lanes: Annotated[Literal["vmap", "blocks", "map", "auto"] | None, optional("{vmap,blocks,map,auto}")] = (
         None
@@ -107,7 +109,7 @@ class StudyOptions:
     with state=spread also parameters and optimizer state of a trial. Default: one device a chunk, or as few as hold a
     trial that is too large for one."""
 
-    remat: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
+    remat: Flag = False
     """Compute activations a second time in the backward pass instead of keeping them: less memory for a third more time.
     Default: where a trial would not fit into memory otherwise."""
     device: Annotated[str | None, optional("cpu|gpu:0")] = None
@@ -240,9 +242,9 @@ class OutputOptions:
 
     out: Annotated[Path | None, optional("DIR")] = None
     """Folder of the study. Default: ./lr-batch-results/NAME. The same command again resumes there."""
-    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    json: Flag = False
     """Print the summary alone, as JSON, on stdout."""
-    add: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    add: Flag = False
     """The folder holds this study with another grid: keep its trials and add the missing ones."""
 
 
@@ -253,7 +255,7 @@ class RunOptions:
     time_limit: Annotated[str | None, optional("TIME")] = None
     """Such as 30m, 90s or 1h30m, for everything together: what is finished by then is kept and told; the same command
     goes on."""
-    dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    dry_run: Flag = False
     """Say what would be trained, in how much memory and about how much time, from two steps at each batch size and the
     race of one seed at the smallest and the largest, of 20 s at most; then stop."""
     config: Annotated[Path | None, optional("FILE")] = None

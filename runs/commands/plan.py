@@ -10,7 +10,7 @@ import tyro
 
 from runs import parse
 from runs.commands.folders import Folder
-from runs.commands.options import NUMBER
+from runs.commands.options import NUMBER, Flag
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Plan:
     overhead: Annotated[float, NUMBER, tyro.conf.arg(metavar="MS")] = 0.0
     """Milliseconds of every step beside its examples: to start it, and to add up gradients over the devices. Without any,
     batches as small as one example a device cost nothing, and the plan says so."""
-    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    json: Flag = False
     """Print plan.json on stdout instead."""
 
     def __call__(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from runs import load, parse
-from runs.commands.options import NUMBER, WHOLE, Settings, optional
+from runs.commands.options import NUMBER, WHOLE, Flag, Settings, optional
 
 if TYPE_CHECKING:
     from lr_batch import Goal, Study
@@ -48,7 +48,7 @@ class Regularize:
     goal."""
     out: Annotated[Path | None, optional("DIR")] = None
     """Folder of the study. Default: ./lr-batch-results/NAME. The same command again resumes there."""
-    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    json: Flag = False
     """Print the summary alone, as JSON, on stdout."""
 
     def __call__(self) -> None:

@@ -9,6 +9,8 @@ from typing import Annotated, ClassVar
 
 import tyro
 
+from runs.commands.options import Flag
+
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
 
 
@@ -21,7 +23,7 @@ class Status:
 
     needs_devices: ClassVar[bool] = False
     folder: Folder
-    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    json: Flag = False
     """Print it as JSON: state is running, done, interrupted, killed, elsewhere or unknown; of workers, found chunks."""
 
     def __call__(self) -> None:

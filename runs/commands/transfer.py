@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from runs import load, parse
-from runs.commands.options import WHOLE, optional
+from runs.commands.options import WHOLE, Flag, optional
 
 if TYPE_CHECKING:
     from runs.transfer.family import Family
@@ -52,7 +52,7 @@ class Transfer:
     shapes alone do not tell which axis is its input."""
     out: Annotated[Path | None, optional("DIR")] = None
     """Folder of the results. The same command again resumes there."""
-    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    json: Flag = False
     """Print the summary alone, as JSON, on stdout."""
 
     def __call__(self) -> None:

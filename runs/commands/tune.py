@@ -11,7 +11,7 @@ import tyro
 
 from runs import load, parse
 from runs.commands.elsewhere import ElsewhereOptions
-from runs.commands.options import WHOLE, Settings, optional
+from runs.commands.options import WHOLE, Flag, Settings, optional
 from runs.commands.search_options import Options, Spaces, complete_space, parse_option
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Tune:
     """Of the search's draws and its trials."""
     out: Annotated[Path | None, optional("DIR")] = None
     """Folder of the search. Default: ./lr-batch-results/NAME. The same command again resumes there."""
-    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    json: Flag = False
     """Print the summary alone, as JSON, on stdout."""
     elsewhere: Annotated[ElsewhereOptions, tyro.conf.arg(name="")] = ElsewhereOptions()
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated
 
-import tyro
-
 from runs import parse
 from runs.commands.folders import Folder
-from runs.commands.options import WHOLE, optional
+from runs.commands.options import WHOLE, Flag, optional
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Worker:
     """
 
     folder: Folder
-    once: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    once: Flag = False
     """End as soon as nothing waits. Without it: go on looking."""
     idle: Annotated[str | None, optional("TIME")] = None
     """End when nothing has waited for this time, such as 10m."""

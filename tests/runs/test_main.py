@@ -209,6 +209,12 @@ def test_help_exits_with_0(capsys):
     assert "--batch-sizes LOW:HIGH:xFACTOR" in out and "(default: None)" not in out
 
 
+@pytest.mark.parametrize("name", ["curve", "bench", "status", "list", "check"])
+def test_help_has_no_words_of_python(name, capsys):
+    code, out, _ = command(capsys, name, "--help")
+    assert code == 0 and not re.search(r"default: (None|True|False|\[|\()", " ".join(out.split()))
+
+
 def test_bug_of_ours_shows_its_traceback(monkeypatch):
     monkeypatch.setattr(runs.curve.run, "run", lambda *args, **options: {}["a bug"])
     with pytest.raises(KeyError):
