@@ -14,11 +14,11 @@ checked_calls.install(["lr_batch", "optim", "reg", "hparam"])
 
 from runs.xla_flags import set_xla_flags
 
-# Most of the time of the tests went into compiling: here programs are optimized less, which takes half the time. Before
+# Most of the time of the tests went into compiling: here programs are not optimized, which takes a third of that. Before
 # AVX2 no processor has fused multiply-adds; without them a result does not depend on which operations are in one kernel,
 # so that what is equal bit for bit under the product's own flags is so here. `XLA_FLAGS= pytest` runs with those alone.
 QUICKLY_COMPILED = (
-    "--xla_backend_optimization_level=1",
+    "--xla_backend_optimization_level=0",
     "--xla_cpu_use_fusion_emitters=false",
     "--xla_cpu_parallel_codegen_split_count=1",
     "--xla_cpu_max_isa=AVX",
@@ -57,6 +57,16 @@ def own_compiler(monkeypatch):
     own = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True, "xla_cpu_max_isa": ""}
     options = Engine._compiler_options
     monkeypatch.setattr(Engine, "_compiler_options", lambda *args: own | options(*args))
+
+
+@pytest.fixture
+def long_training(monkeypatch):
+    """The engine optimizes its programs a little, for tests in which they run for longer than compiling takes."""
+    from lr_batch.engine.programs import Engine
+
+    options = Engine._compiler_options
+    little = {"xla_backend_optimization_level": 1}
+    monkeypatch.setattr(Engine, "_compiler_options", lambda *args: little | options(*args))
 
 
 @pytest.fixture(autouse=True)

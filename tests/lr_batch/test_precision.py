@@ -40,13 +40,16 @@ def study(precision="float32", **fields):
 
 
 def after_a_step(asked):
-    """Parameters before and after one step of a lane, and its optimizer's state."""
+    """Shapes of the parameters before and of the state after one step of a lane; nothing is compiled."""
     lane = make_lane(asked.workload, asked.lane_optimizer, asked.goal.metric)
     hparams = {name: jnp.float32(values[0]) for name, values in asked.space.items()}
-    start = lane.init(hparams, jnp.int32(0), jnp.bool_(True))
-    data = jax.tree.map(jnp.asarray, asked.workload.train_data)
-    draw = Draw.first(jnp.int32(0), lr_batch.num_examples(data))
-    return start.params, lane.step(hparams, start, draw, jnp.int32(8), data)
+
+    def both(data):
+        start = lane.init(hparams, jnp.int32(0), jnp.bool_(True))
+        draw = Draw.first(jnp.int32(0), lr_batch.num_examples(data))
+        return start.params, lane.step(hparams, start, draw, jnp.int32(8), data)
+
+    return jax.eval_shape(both, asked.workload.train_data)
 
 
 def dtypes(tree):
@@ -57,14 +60,14 @@ def test_bfloat16_rounds_the_loss_and_leaves_parameters_and_evaluations_in_float
     full, low = study(), study("bfloat16")
     _, state = after_a_step(low)
     assert dtypes((state.params, state.opt_state)) == {np.dtype("float32")}
-    params = full.workload.init(jax.random.key(0))
+    params = jax.jit(full.workload.init)(jax.random.key(0))
     batch = jax.tree.map(lambda leaf: leaf[:64], full.workload.train_data)
-    exact, rounded = (s.workload.loss(params, batch, jax.random.key(0)) for s in (full, low))
+    exact, rounded = (jax.jit(s.workload.loss)(params, batch, jax.random.key(0)) for s in (full, low))
     assert rounded.dtype == np.float32
     np.testing.assert_allclose(rounded, exact, rtol=0.05)
     assert float(jnp.abs(rounded - exact).max()) > 1e-4
     assert low.workload.evaluate is full.workload.evaluate
-    gradient = jax.grad(lambda p: low.workload.loss(p, batch, None).mean())(params)
+    gradient = jax.eval_shape(jax.grad(lambda p: low.workload.loss(p, batch, None).mean()), params)
     assert dtypes(gradient) == {np.dtype("float32")}
 
 

@@ -246,8 +246,13 @@ def test_one_lane_with_a_users_chain_is_the_loop_with_a_schedule_of_optax():
     params = workload.init(jax.random.key(0))
     state = tx.init(params)
     loss = lambda params: workload.loss(params, workload.train_data, jax.random.key(0)).mean()
-    for _ in range(25):
+
+    @jax.jit
+    def step(params, state):
         updates, state = tx.update(jax.grad(loss)(params), state)
-        params = optax.apply_updates(params, updates)
+        return optax.apply_updates(params, updates), state
+
+    for _ in range(25):
+        params, state = step(params, state)
     held_out = workload.evaluate(params, workload.eval_data)["loss"].mean()
     np.testing.assert_allclose(result.curves[0].values[-1], held_out, rtol=1e-5)

@@ -56,14 +56,16 @@ def test_a_step_takes_the_weighted_mean_of_the_whole_batch_whatever_the_micro_ba
     workload = make()
     params = workload.init(jax.random.key(0))
 
+    @jax.jit
+    @jax.value_and_grad
     def by_hand(params, rows):
-        data = {name: array[rows] for name, array in workload.train_data.items()}
+        data = {name: jnp.asarray(array)[rows] for name, array in workload.train_data.items()}
         losses = CROSS_ENTROPY((LINEAR if make is made else BIGRAM)[1](params, data["x"]), data["y"])
         return jnp.sum(losses * data["weights"]) / data["weights"].sum()
 
     for examples in (1, 4, 7, 16):
         rows, value, grads = gradient_of(workload, params, 14, examples)
-        expected, gradient = jax.value_and_grad(by_hand)(params, rows)
+        expected, gradient = by_hand(params, rows)
         np.testing.assert_allclose(value, expected, rtol=1e-6)
         np.testing.assert_allclose(grads["w"], gradient["w"], rtol=1e-5, atol=1e-7)
 
@@ -80,7 +82,7 @@ def test_a_batch_without_any_weight_has_no_loss_and_no_gradient():
     hparams = {"learning_rate": jnp.float32(0.1)}
     state = lane.init(hparams, jnp.int32(3), jnp.bool_(True))
     data = jax.tree.map(jnp.asarray, workload.train_data)
-    after = lane.step(hparams, state, Draw.first(jnp.int32(3), N), jnp.int32(8), data)
+    after = jax.jit(lane.step)(hparams, state, Draw.first(jnp.int32(3), N), jnp.int32(8), data)
     assert after.alive
     np.testing.assert_array_equal(after.params["w"], state.params["w"])
 
@@ -99,13 +101,15 @@ def test_what_is_masked_does_not_count_in_metrics(block):
     padded = text(np.where(USED, TOKENS, -100))
     params = padded.init(jax.random.key(0))
     blocks, mask = in_blocks(padded.eval_data, block)
-    values = metrics_over_blocks(padded, params, ("loss", "error", "perplexity"), blocks, mask)
+    names = ("loss", "error", "perplexity")
+    values = jax.jit(lambda *given: metrics_over_blocks(padded, params, names, *given))(blocks, mask)
     logits = np.asarray(params["w"])[TOKENS]
     loss = np.asarray(CROSS_ENTROPY(logits, TOKENS))[USED].mean()
     np.testing.assert_allclose(values["loss"], loss, rtol=1e-5)
     np.testing.assert_allclose(values["perplexity"], np.exp(loss), rtol=1e-5)
     np.testing.assert_allclose(values["error"], (logits.argmax(-1) != TOKENS)[USED].mean(), rtol=1e-5)
-    gradient = jax.grad(lambda p: padded.loss(p, padded.train_data, jax.random.key(0)).sum())(params)
+    loss_of = lambda p: padded.loss(p, padded.train_data, jax.random.key(0)).sum()
+    gradient = jax.jit(jax.grad(loss_of))(params)
     assert np.isfinite(gradient["w"]).all()
 
 

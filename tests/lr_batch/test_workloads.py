@@ -64,11 +64,11 @@ def test_noisy_quadratic_noise_is_shared_by_lanes_and_not_by_keys():
 def test_workload_without_download_trains_and_evaluates(name):
     workload = WORKLOADS[name]()
     assert workload.name == name
-    params = workload.init(jax.random.key(0))
+    params = jax.jit(workload.init)(jax.random.key(0))
     batch = jax.tree.map(lambda leaf: leaf[:3], workload.train_data)
-    losses, grads = jax.value_and_grad(lambda p: workload.loss(p, batch, jax.random.key(1)).sum())(params)
+    grads = jax.jit(jax.grad(lambda p: workload.loss(p, batch, jax.random.key(1)).sum()))(params)
     assert all(np.isfinite(leaf).all() and np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(grads))
-    metrics = workload.evaluate(params, jax.tree.map(lambda leaf: leaf[:1], workload.eval_data))
+    metrics = jax.jit(workload.evaluate)(params, jax.tree.map(lambda leaf: leaf[:1], workload.eval_data))
     assert metrics[workload.goal.metric].shape == (1,)
     assert max(workload.batch_sizes) <= num_examples(workload.train_data)
 
@@ -96,13 +96,15 @@ def test_digits_are_split_once_for_all():
 def test_patch_conv_equals_flax_conv(kernel, size, stride):
     x = jax.random.normal(jax.random.key(0), (2, *size, 3))
     ours, theirs = PatchConv(4, kernel, stride), nn.Conv(4, kernel, stride)
-    params = ours.init(jax.random.key(1), x)
-    assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, theirs.init(jax.random.key(1), x))
+    params = jax.jit(ours.init)(jax.random.key(1), x)
+    shapes = lambda tree: jax.tree.map(jnp.shape, tree)
+    assert shapes(params) == shapes(jax.eval_shape(theirs.init, jax.random.key(1), x))
     params["params"]["bias"] = jnp.arange(4.0)
 
     def value_and_grads(module):
         total = lambda p, x: jnp.sum(jnp.sin(module.apply(p, x)))
-        return module.apply(params, x), jax.grad(total, argnums=(0, 1))(params, x)
+        both = jax.jit(lambda p, x: (module.apply(p, x), jax.grad(total, argnums=(0, 1))(p, x)))
+        return both(params, x)
 
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5),
@@ -152,8 +154,8 @@ def test_mean_pool_equals_flax():
 def test_transformer_does_not_look_ahead():
     model = CharTransformer(vocab=5, width=8)
     x = jnp.array([[0, 1, 2, 3, 4, 0]])
-    params = model.init(jax.random.key(0), x)
-    before, after = model.apply(params, x), model.apply(params, x.at[0, 3].set(1))
+    params, apply = jax.jit(model.init)(jax.random.key(0), x), jax.jit(model.apply)
+    before, after = apply(params, x), apply(params, x.at[0, 3].set(1))
     np.testing.assert_allclose(before[0, :3], after[0, :3], rtol=1e-6)
     assert np.abs(before[0, 3:] - after[0, 3:]).max(axis=-1).min() > 1e-4
 

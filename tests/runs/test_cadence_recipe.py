@@ -7,6 +7,7 @@ import pytest
 from runs.recipes import cadence
 
 
+@pytest.mark.usefixtures("long_training")
 def test_a_table_of_three_cadences_and_of_all_rows(tmp_path, capsys):
     rows = cadence.main(["--quick", "--out", str(tmp_path)])
     assert [row.growth for row in rows] == pytest.approx([0.04, 0.08, 0.16, 0.08])

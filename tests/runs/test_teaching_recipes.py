@@ -14,6 +14,7 @@ from runs.recipes import (
     schedules,
 )
 
+pytestmark = pytest.mark.usefixtures("long_training")
 PNG = b"\x89PNG"
 
 
