@@ -31,6 +31,7 @@ PALETTE = (
 )
 MARKERS = "osD^vP*X<>hp"
 # Height that the name of an optimizer needs beside the axes, as a fraction of them.
+ASIDE = 0.05  # octaves of batch size between two optimizers, whose bars would cover each other
 _LINE = 0.048
 
 
@@ -89,12 +90,17 @@ def _figure(
     results = [result for result, _ in outcomes]
     first = results[0]
     study = f"{style.plain(first.workload, 30)} · goal: {style.plain(str(first.goal), 30)}"
-    style.headline(figure, title, f"{study} · upright ticks: critical batch sizes" if curve else study, 0.095)
+    if curve and any(outcome.critical for _, outcome in outcomes):
+        study += " · upright ticks: critical batch sizes"
+    style.headline(figure, title, study, 0.095)
     style.batch_axis(axes, np.concatenate([result.batch_size for result in results]))
     series = []
     for _, outcome in outcomes:
         values = {row.batch_size: estimate(row) for row in outcome.optima}
-        series.append(np.array([(batch, *value) for batch, value in values.items() if value]).reshape(-1, 4))
+        rows = [(batch, *value) for batch, value in values.items() if value]
+        series.append(np.array(rows, float).reshape(-1, 4))
+    for index, points in enumerate(series):
+        points[:, 0] *= 2 ** (ASIDE * (index - (len(series) - 1) / 2))
     bounds = np.concatenate([points[:, 1:] for points in series])
     if len(bounds) == 0:
         style.note(axes, "no optimizer reached the goal at any batch size")

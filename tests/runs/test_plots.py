@@ -348,6 +348,7 @@ def test_an_optimizer_that_reached_nothing_is_named_with_the_others():
         for kind in ({}, {"diverging": True, "optimizer": "bad"})
     ]
     assert "bad: no goal" in written(compare_steps([(result, unfitted(result)) for result in both]))
+    assert "upright ticks" not in written(compare_steps([(result, unfitted(result)) for result in both]))
 
 
 def test_spread_keeps_order_gap_and_bounds():
@@ -390,3 +391,12 @@ def test_the_name_of_a_critical_batch_size_stays_inside_the_axes(value, low, hig
     (name,) = [text for text in axes.texts if text.get_text().startswith("critical batch size")]
     inside, at = axes.get_window_extent(), name.get_window_extent()
     assert inside.x0 <= at.x0 and at.x1 <= inside.x1
+
+
+def test_bars_of_several_optimizers_stand_beside_each_other():
+    result = synthetic_result()
+    outcome = analyse(result)
+    (axes,) = compare_steps([(result._replace(optimizer=name), outcome) for name in "abc"]).axes
+    places = [bars.lines[0].get_xdata()[3] for bars in axes.containers]
+    assert len(places) == 3 and places == sorted(set(places)) and places[1] == 8
+    assert places[2] / places[0] < 2**0.2
