@@ -29,6 +29,7 @@ ROUNDS = 4  # of a step, until what depends on a hyperparameter stays the same
 STEPS = 16  # that are taken at several values of a hyperparameter
 LATE = 1_000_000  # steps, by when every warm-up and decay has ended
 RATE = "learning_rate"
+SEEN = 1e-3  # part of a move by which steps at rates that are APART differ at least; rounding changes 1e-6
 APART = 1e-3  # times the lowest rate: where updates are clipped, a small one is not
 
 
@@ -76,8 +77,15 @@ def _refuse_kept(study: Study, toy: Toy, names: Sequence[str]) -> None:
 
 def _refuse_vain(study: Study, toy: Toy, names: Sequence[str]) -> None:
     """Raises StudyError where a user's optimizer reads a hyperparameter that changes none of its steps."""
-    registered = study.optimizer in optim.OPTIMIZERS.values()
-    vain = next((name for name in names if not registered and not toy.acts(name)), None)
+    if study.optimizer in optim.OPTIMIZERS.values():
+        return
+    if RATE in names and toy.rests():
+        highest = max(study.space[RATE])
+        raise StudyError(
+            f"{study.optimizer.name} changes no parameter at any of the learning rates, up to {highest:g}, though it "
+            f"does at {highest / APART:g}: look for what rounds hparams[{RATE!r}], or take higher ones"
+        )
+    vain = next((name for name in names if not toy.acts(name)), None)
     if vain:
         way_out = f"let its steps depend on hparams[{vain!r}], or leave {vain} out"
         raise StudyError(
@@ -157,19 +165,27 @@ class Toy:
         epsilon) or not yet (a length), so that they are taken to extremes, early and late in training.
         """
         values = self.study.space[name]
-        if name == RATE:
-            return self._differ(name, (APART * min(values), max(values)))
+        if name == RATE:  # which, where updates are normalised after it, is left in their rounding alone
+            return self._differ(name, (APART * min(values), max(values)), tolerance=SEEN)
         extremes = sorted({0.0, min(values), max(values), max(values) / APART})
         return any(self._differ(name, extremes, late) for late in (False, True))
 
-    def _differ(self, name: str, values: Sequence[float], late: bool = False) -> bool:
+    def rests(self) -> bool:
+        """Whether no rate that is searched changes a parameter, though a much higher one does."""
+        highest = max(self.study.space[RATE])
+        searched, higher = (self._end(RATE, rate) for rate in (highest, highest / APART))
+        return _distance(searched, self.start) == 0 < _distance(higher, self.start)
+
+    def _differ(self, name: str, values: Sequence[float], late: bool = False, tolerance: float = 0.0) -> bool:
         """Whether the values lead to different ends; True where nothing moves, as nothing is known then."""
+        ends = [self._end(name, value, late) for value in values]
+        longest = max(_distance(end, self.start) for end in ends)
+        return longest == 0 or not all(_distance(end, ends[0]) <= tolerance * longest for end in ends)
+
+    def _end(self, name: str, value: float, late: bool = False) -> PyTree:
+        """Parameters after a few steps at this value of one hyperparameter and the first ones of the others."""
         first = {other: jnp.float32(self.study.space[other][0]) for other in self.hparams}
-        ends = [
-            self._moved(first | {name: jnp.float32(value)}, self.start, jnp.bool_(late)) for value in values
-        ]
-        at_rest = all(_equal(end, self.start) for end in ends)
-        return at_rest or not all(_equal(end, ends[0]) for end in ends)
+        return self._moved(first | {name: jnp.float32(value)}, self.start, jnp.bool_(late))
 
     @cached_property
     def start(self) -> PyTree:
@@ -208,10 +224,16 @@ class Toy:
             raise StudyError(cannot_be_built(self.optimizer, list(self.hparams), error)) from error
 
 
-def _equal(one: PyTree, other: PyTree) -> bool:
-    """Bit for bit, NaN being a value of its own."""
-    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
-    return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
+def _distance(one: PyTree, other: PyTree) -> float:
+    """The largest difference of two numbers; 0 only where all are the same bits, NaN being a value of its own."""
+    pairs = [
+        (np.asarray(a), np.asarray(b))
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    ]
+    if all(a.tobytes() == b.tobytes() for a, b in pairs):
+        return 0.0
+    apart = float(np.max([np.max(np.abs(a.astype(float) - b), initial=0.0) for a, b in pairs]))
+    return apart if apart > 0 else np.inf if np.isnan(apart) else float(np.finfo(float).tiny)
 
 
 def _reaches(init: Callable, step: Callable, outcome: Callable, two: Any, rest: Any, params: PyTree) -> bool:

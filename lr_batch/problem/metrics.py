@@ -26,6 +26,13 @@ NO_MEANS = {
     "auroc": "it compares all pairs of examples",
     "auprc": "it ranks all examples",
     "r2": "it divides by the variance over all examples",
+    "rmsle": "the mean of roots is not the root of the mean",
+    "gini": "it ranks all examples",
+    "mcc": "it is computed from counts over all examples",
+    "kappa": "it is computed from counts over all examples",
+    "balanced": "it is a mean over classes, each over its own examples",
+    "pearson": "it divides by the spreads over all examples",
+    "spearman": "it ranks all examples",
 }
 SOME = 1_024  # rows of targets that are looked at where they are streamed
 TRIPLE = "a triple (init, accumulate, finish), see lr_batch.Metric"

@@ -330,7 +330,19 @@ def test_values_that_survive_are_kept(dtype):
 
 
 @pytest.mark.parametrize(
-    "name", ["perplexity", "PPL", "rmse", "f1_score", "auc", "roc_auc", "f1_macro", "AUROC"]
+    "name",
+    [
+        "perplexity",
+        "PPL",
+        "rmse",
+        "f1_score",
+        "auc",
+        "roc_auc",
+        "f1_macro",
+        "AUROC",
+        "balanced_accuracy",
+        "val_mcc",
+    ],
 )
 def test_a_metric_that_is_no_mean_over_examples_is_refused(name):
     with pytest.raises(ValueError, match="a function is averaged over examples, which"):
