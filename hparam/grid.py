@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Mapping
 
@@ -10,6 +11,7 @@ from hparam.search import Search, Segment, Wanted, make_search
 from hparam.space import Space
 from optim.arguments import explain_arguments
 
+MOST = 1_000_000  # settings, as many as trials of a search
 LEVELS = 8  # points per dimension, where their number is free
 
 
@@ -54,10 +56,14 @@ def affordable_levels(space: Space, trials: int) -> int:
     4
     """
     for levels in range(LEVELS, 1, -1):
-        if len(grid_cells(space, levels)) <= trials:
+        if (
+            _product(space, dict.fromkeys(space.names, levels)) <= MOST
+            and len(grid_cells(space, levels)) <= trials
+        ):
             return levels
+    ends = _product(space, dict.fromkeys(space.names, 2))
     raise ValueError(
-        f"grid: the ends of all ranges are {len(grid_cells(space, 2)):,} settings, more than {trials:,} trials; ask for "
+        f"grid: the ends of all ranges are {ends:,} settings, more than {trials:,} trials; ask for "
         "more trials, search fewer hyperparameters, or take a search that samples, such as quasi_random"
     )
 
@@ -70,4 +76,11 @@ def level_counts(space: Space, levels: int | Mapping[str, int]) -> dict[str, int
     for name, num in counts.items():
         if num < 1:
             raise ValueError(f"grid: levels of {name} must be >= 1, got {num}")
+    if (total := _product(space, counts)) > MOST:
+        raise ValueError(f"grid: levels make {total:,} settings, more than {MOST:,}: take fewer of them")
     return {name: counts[name] for name in space.names}
+
+
+def _product(space: Space, counts: Mapping[str, int]) -> int:
+    """Settings of a grid, none of which is made."""
+    return math.prod(min(num, space.dimensions[name].cells or num) for name, num in counts.items())

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lr_batch.checks.probe import OncePerShapes, name_of
+from lr_batch.checks.probe import name_of
 from lr_batch.errors import StudyError
 from lr_batch.problem.workload import PyTree
 
@@ -28,8 +28,7 @@ def check_descent(toy: Toy) -> None:
       StudyError: with the leaf of the parameters where they do.
     """
     hparams = {name: jnp.float32(min(toy.study.space[name])) for name in toy.hparams}
-    drifted = OncePerShapes(lambda sign, start: _drifted(toy, hparams, sign, start))
-    ends = [drifted(jnp.float32(sign), toy.start) for sign in (1.0, -1.0)]
+    ends = [toy.drifted(hparams, jnp.float32(sign), toy.start) for sign in (1.0, -1.0)]
     for (path, start), *pair in zip(
         jax.tree.leaves_with_path(toy.start), *map(jax.tree.leaves, ends), strict=True
     ):
@@ -42,7 +41,7 @@ def check_descent(toy: Toy) -> None:
             )
 
 
-def _drifted(toy: Toy, hparams: PyTree, sign: jax.Array, start: PyTree) -> PyTree:
+def drifted(toy: Toy, hparams: PyTree, sign: jax.Array, start: PyTree) -> PyTree:
     """Parameters after a few steps with one gradient, times a sign."""
     grads = jax.tree.map(lambda leaf: (sign * jnp.sin(leaf)).astype(leaf.dtype), start)
 

@@ -29,7 +29,7 @@ ROUNDS = 4  # of a step, until what depends on a hyperparameter stays the same
 STEPS = 16  # that are taken at several values of a hyperparameter
 LATE = 1_000_000  # steps, by when every warm-up and decay has ended
 RATE = "learning_rate"
-SEEN = 1e-3  # part of a move by which steps at rates that are APART differ at least; rounding changes 1e-6
+SEEN = 0.1  # part of a move by which those at rates that are APART differ at least, though an epsilon may change some
 APART = 1e-3  # times the lowest rate: where updates are clipped, a small one is not
 
 
@@ -165,7 +165,9 @@ class Toy:
         epsilon) or not yet (a length), so that they are taken to extremes, early and late in training.
         """
         values = self.study.space[name]
-        if name == RATE:  # which, where updates are normalised after it, is left in their rounding alone
+        if (
+            name == RATE
+        ):  # which, where updates are normalised after it, acts on their epsilon and rounding alone
             return self._differ(name, (APART * min(values), max(values)), tolerance=SEEN)
         extremes = sorted({0.0, min(values), max(values), max(values) / APART})
         return any(self._differ(name, extremes, late) for late in (False, True))

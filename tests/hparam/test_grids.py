@@ -77,6 +77,8 @@ def test_coarse_to_fine_fills_with_points_of_its_box():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: grid(LINE, levels=10**9), "levels make 1,000,000,000 settings, more than 1,000,000"),
+        (lambda: coarse_to_fine(PLANE, levels=4_000), "levels make 16,000,000 settings"),
         (lambda: grid(LINE, levels=0), "levels of lr must be >= 1, got 0"),
         (lambda: grid(LINE, levels={"x": 2}), "levels must name lr, got x"),
         (lambda: coarse_to_fine(LINE, levels=3), "levels must be >= 4, got 3"),

@@ -40,9 +40,9 @@ def test_a_rate_that_is_read_in_vain_is_refused(rate):
 
 def test_a_rate_that_is_left_in_the_rounding_of_steps_or_rounded_to_none_is_refused():
     normalised = lambda h: optax.chain(optax.sgd(h["learning_rate"]), optax.normalize_by_update_norm())
-    refused(said="takes the same steps whatever it is", optimizer=normalised)
-    rounded = lambda h: optax.sgd(jnp.round(h["learning_rate"]))
     rates = {"learning_rate": (0.1, 0.3)}
+    refused(said="takes the same steps whatever it is", optimizer=normalised, space=rates)
+    rounded = lambda h: optax.sgd(jnp.round(h["learning_rate"]))
     refused(
         said="changes no parameter at any of the learning rates, up to 0.3", optimizer=rounded, space=rates
     )
