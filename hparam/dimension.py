@@ -18,6 +18,7 @@ from jaxtyping import Float
 from optim.arguments import explain_arguments, shown
 
 Array = np.ndarray
+MOST = 1_000_000  # whole numbers of a range, as many as trials of a search
 
 
 class Dimension(NamedTuple):
@@ -102,6 +103,10 @@ def integer(low: float, high: float) -> Dimension:
     _check_bounds("int", low, high)
     if low != int(low) or high != int(high):
         raise ValueError(f"int: bounds must be whole numbers, got {low:g} and {high:g}")
+    if high - low >= MOST:
+        raise ValueError(
+            f"int: has at most {MOST:,} values, got {int(high) - int(low) + 1:,} from {low:g} to {high:g}; take linear"
+        )
     values = np.arange(int(low), int(high) + 1, dtype=float)
     return _discrete(f"int({low:.0f},{high:.0f})", values)
 

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 import optim
-from lr_batch.checks.descent import check_descent
+from lr_batch.checks.descent import check_descent, drifted
 from lr_batch.checks.not_built import cannot_be_built
 from lr_batch.checks.probe import OncePerShapes, name_of, nudged
 from lr_batch.checks.pure import differs
@@ -165,10 +165,9 @@ class Toy:
         epsilon) or not yet (a length), so that they are taken to extremes, early and late in training.
         """
         values = self.study.space[name]
-        if (
-            name == RATE
-        ):  # which, where updates are normalised after it, acts on their epsilon and rounding alone
-            return self._differ(name, (APART * min(values), max(values)), tolerance=SEEN)
+        if name == RATE:
+            ends = APART * min(values), max(values)
+            return self._differ(name, ends) and self._lengths_differ(ends)
         extremes = sorted({0.0, min(values), max(values), max(values) / APART})
         return any(self._differ(name, extremes, late) for late in (False, True))
 
@@ -178,11 +177,20 @@ class Toy:
         searched, higher = (self._end(RATE, rate) for rate in (highest, highest / APART))
         return _distance(searched, self.start) == 0 < _distance(higher, self.start)
 
-    def _differ(self, name: str, values: Sequence[float], late: bool = False, tolerance: float = 0.0) -> bool:
+    def _differ(self, name: str, values: Sequence[float], late: bool = False) -> bool:
         """Whether the values lead to different ends; True where nothing moves, as nothing is known then."""
         ends = [self._end(name, value, late) for value in values]
+        at_rest = all(_distance(end, self.start) == 0 for end in ends)
+        return at_rest or any(_distance(end, ends[0]) > 0 for end in ends)
+
+    def _lengths_differ(self, rates: Sequence[float]) -> bool:
+        """Whether rates lead differently far along one gradient. Where updates are normalised after it, a rate acts on
+        their epsilon and rounding alone, from which gradients that turn would make different ends.
+        """
+        first = {other: jnp.float32(self.study.space[other][0]) for other in self.hparams}
+        ends = [self.drifted(first | {RATE: jnp.float32(rate)}, jnp.float32(1), self.start) for rate in rates]
         longest = max(_distance(end, self.start) for end in ends)
-        return longest == 0 or not all(_distance(end, ends[0]) <= tolerance * longest for end in ends)
+        return longest == 0 or _distance(*ends) > SEEN * longest
 
     def _end(self, name: str, value: float, late: bool = False) -> PyTree:
         """Parameters after a few steps at this value of one hyperparameter and the first ones of the others."""
@@ -192,6 +200,11 @@ class Toy:
     @cached_property
     def start(self) -> PyTree:
         return nudged(jax.jit(self.study.workload.init)(jax.random.key(0)))
+
+    @cached_property
+    def drifted(self) -> OncePerShapes:
+        """Parameters after a few steps along one gradient, times a sign."""
+        return OncePerShapes(lambda hparams, sign, start: drifted(self, hparams, sign, start))
 
     @cached_property
     def _moved(self) -> OncePerShapes:

@@ -16,6 +16,7 @@ from optim.arguments import explain_arguments
 BatchSizes = int | Sequence[int] | Int[np.ndarray, " n"]
 STEPS, EXAMPLES, BUDGET = "steps", "examples", "budget"
 MAX_STEPS = 1_000_000_000  # steps are counted in 32 bits
+MAX_EXAMPLES = 1_000_000_000_000_000
 FORM = re.compile(r"\s*([-+0-9_.]+(?:[eE][-+]?[0-9]+)?)\s*(%|steps?|examples?|epochs?)?\s*")
 ALLOWED = "a whole number of steps, 5% of the budget (or 0.05), 20_000examples or 10epochs"
 
@@ -105,7 +106,11 @@ def parse_budget(given: Any, num_examples: int) -> int | Length:
         raise ValueError(
             f"study: budget must be a number of steps, 50_000examples or 10epochs, got {given!r}"
         )
-    return length if length.unit == EXAMPLES else whole("budget", length.value, low=1, high=MAX_STEPS)
+    if length.unit != EXAMPLES:
+        return whole("budget", length.value, low=1, high=MAX_STEPS)
+    if length.value > MAX_EXAMPLES:  # which steps are counted of by 64-bit integers
+        raise ValueError(f"study: budget must be of at most {MAX_EXAMPLES:,} examples, got {given!r}")
+    return length
 
 
 @explain_arguments

@@ -88,6 +88,10 @@ def test_text_form_reads_back():
         ("lr=log(nan,1)", "space: lr: log: bounds must be finite, got nan and 1"),
         ("m=log1m(0.9,1)", "space: m: log1m: bounds must be in [0, 1), got 0.9 and 1"),
         ("n=int(1,2.5)", "space: n: int: bounds must be whole numbers, got 1 and 2.5"),
+        (
+            "n=int(1,1e15)",
+            "space: n: int: has at most 1,000,000 values, got 1,000,000,000,000,000 from 1 to 1e",
+        ),
         ("n=int(1,inf)", "space: n: int: bounds must be finite, got 1 and inf"),
         ("lr=log(1e-4)", "space: lr: log takes two numbers, got (1e-4)"),
         ("lr=log(a,b)", "space: lr: log takes two numbers, got (a,b)"),

@@ -87,6 +87,7 @@ def test_a_time_limit_is_above_0():
     ("budget", "message"),
     [
         ("50%", "study: budget must be a number of steps, 50_000examples or 10epochs, got '50%'"),
+        ("1e300epochs", "study: budget must be of at most 1,000,000,000,000,000 examples, got '1e300epochs'"),
         ("0epochs", "study: budget must be a number of steps"),
         ("many", "study: budget must be a whole number of steps"),
         ("1e12examples", "study: budget in steps must be a whole number from 1 to 1,000,000,000"),
