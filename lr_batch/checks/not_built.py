@@ -15,6 +15,9 @@ TRACED = (
     "hyperparameters are traced, so that trials share a program: no if, no float(); see lr_batch.SCHEDULES for a "
     "schedule that takes a traced peak"
 )
+DTYPES = re.compile(
+    r"must have (equal|identical) (output )?types"
+)  # JAX, of branches and of what a loop carries
 FURTHER = re.compile(r"unexpected keyword argument '(value|grad|value_fn|grad_fn)'")
 
 
@@ -31,6 +34,11 @@ def cannot_be_built(optimizer: Any, names: list[str], error: BaseException) -> s
         return f"{said}; {TRACED}"
     if isinstance(error, AttributeError):
         return f"{said}; it is given the model's parameters as they are (not in pairs, as optax.lookahead wants them)"
+    if DTYPES.search(said):
+        return (
+            f"{said}; a step changes the data type of updates or state, as a rate in float32 does where parameters are "
+            "in bfloat16: put what does so into optim.keep_dtypes"
+        )
     if FURTHER.search(said):
         return (
             f"{said}; updates are called with value, grad, value_fn and grad_fn by name: let it take **extra "

@@ -172,9 +172,16 @@ def lookahead(hparams):
     return optax.lookahead(optax.sgd(hparams["learning_rate"]), sync_period=5, slow_step_size=0.5)
 
 
+def narrowed(hparams):
+    """Its steps are of another data type than the parameters, which a branch around it does not take."""
+    narrow = lambda grads, params: jax.tree.map(lambda g: (-0.1 * g).astype(jnp.bfloat16), grads)
+    return optax.apply_if_finite(optax.stateless(narrow), 2)
+
+
 @pytest.mark.parametrize(
     ("optimizer", "said"),
     [
+        (narrowed, "cannot be built: TypeError: .*put what does so into optim.keep_dtypes"),
         (
             warmup_cosine,
             r"test_checks_of_optimizers.py, line \d+\); hyperparameters are traced.*lr_batch.SCHEDULES",
