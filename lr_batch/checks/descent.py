@@ -22,23 +22,24 @@ STEPS = 16  # in one direction
 def check_descent(toy: Toy) -> None:
     """A few steps along one gradient must not lead uphill.
 
-    From the same start along the opposite gradient too, so that what does not depend on it, such as noise, cancels.
-
     Raises:
       StudyError: with the leaf of the parameters where they do.
     """
-    hparams = {name: jnp.float32(min(toy.study.space[name])) for name in toy.hparams}
-    ends = [toy.drifted(hparams, jnp.float32(sign), toy.start) for sign in (1.0, -1.0)]
-    for (path, start), *pair in zip(
-        jax.tree.leaves_with_path(toy.start), *map(jax.tree.leaves, ends), strict=True
-    ):
-        forth, back = (np.asarray(end, float) for end in pair)
-        if np.sum((forth - back) * np.sin(np.asarray(start, float))) > 0:
+    moved = drift(toy, {name: jnp.float32(min(toy.study.space[name])) for name in toy.hparams})
+    for (path, start), move in zip(jax.tree.leaves_with_path(toy.start), jax.tree.leaves(moved), strict=True):
+        if np.sum(move * np.sin(np.asarray(start, float))) > 0:
             raise StudyError(
                 f"{toy.optimizer.name}: its updates of {name_of(path)} go uphill, as they are added: end the chain in "
                 "optax.scale_by_learning_rate, which has the minus; optax.masked and optax.identity pass gradients on as "
                 "they are; what is not trained wants optax.multi_transform and optax.set_to_zero"
             )
+
+
+def drift(toy: Toy, hparams: PyTree) -> PyTree:
+    """Where a few steps along one gradient lead, seen from where they lead along the opposite one: what does not depend
+    on the gradient, such as noise and weight decay, cancels."""
+    forth, back = (toy.drifted(hparams, jnp.float32(sign), toy.start) for sign in (1.0, -1.0))
+    return jax.tree.map(lambda one, other: np.asarray(one, float) - np.asarray(other, float), forth, back)
 
 
 def drifted(toy: Toy, hparams: PyTree, sign: jax.Array, start: PyTree) -> PyTree:

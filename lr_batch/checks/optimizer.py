@@ -12,20 +12,18 @@ import numpy as np
 import optax
 
 import optim
-from lr_batch.checks.descent import check_descent, drifted
+from lr_batch.checks.descent import check_descent, drift, drifted
 from lr_batch.checks.not_built import cannot_be_built
 from lr_batch.checks.probe import OncePerShapes, name_of, nudged
 from lr_batch.checks.pure import differs
+from lr_batch.checks.reaches import NUMBER, reaches, reaches_lane
 from lr_batch.errors import StudyError
-from lr_batch.lanes.lane import Draw, make_lane
 from lr_batch.problem.changes import changes_of, plain_space
 from lr_batch.problem.depends import batched_leaves
-from lr_batch.problem.workload import PyTree, num_examples
+from lr_batch.problem.workload import PyTree
 from lr_batch.study import Study
 from optim.arguments import type_of
 
-NUMBER = jax.ShapeDtypeStruct((), jnp.float32)
-ROUNDS = 4  # of a step, until what depends on a hyperparameter stays the same
 STEPS = 16  # that are taken at several values of a hyperparameter
 LATE = 1_000_000  # steps, by when every warm-up and decay has ended
 RATE = "learning_rate"
@@ -51,7 +49,7 @@ def check_optimizer(study: Study) -> list[str]:
         check_descent(toy)
     unread = [name for name in names if not toy.reaches(name)]
     if not (study.regularizer and study.regularizer.stop):  # such a rule ends training and changes no step
-        unread += [name for name in space if name in own and not _reaches_lane(study, name)]
+        unread += [name for name in space if name in own and not reaches_lane(study, name)]
     if unread:
         raise StudyError(
             f"{study.optimizer_name} does not read {unread[0]} for these parameters: all its values would train the same "
@@ -148,7 +146,7 @@ class Toy:
         outcome = lambda state: self.optimizer.eval_params(state[1], state[0])
         init = lambda value, rest, params: self.init({**rest, name: value}, params)
         step = lambda value, rest, state: self.step({**rest, name: value}, state)
-        return _reaches(init, step, outcome, two, rest, self.params)
+        return reaches(init, step, outcome, two, rest, self.params)
 
     def reads_anew(self, name: str) -> bool:
         """Whether a step depends on a hyperparameter as it is now, and not only as it was at the start."""
@@ -188,8 +186,9 @@ class Toy:
         their epsilon and rounding alone, from which gradients that turn would make different ends.
         """
         first = {other: jnp.float32(self.study.space[other][0]) for other in self.hparams}
-        ends = [self.drifted(first | {RATE: jnp.float32(rate)}, jnp.float32(1), self.start) for rate in rates]
-        longest = max(_distance(end, self.start) for end in ends)
+        ends = [drift(self, first | {RATE: jnp.float32(rate)}) for rate in rates]
+        rest = jax.tree.map(np.zeros_like, ends[0])
+        longest = max(_distance(end, rest) for end in ends)
         return longest == 0 or _distance(*ends) > SEEN * longest
 
     def _end(self, name: str, value: float, late: bool = False) -> PyTree:
@@ -249,49 +248,6 @@ def _distance(one: PyTree, other: PyTree) -> float:
         return 0.0
     apart = float(np.max([np.max(np.abs(a.astype(float) - b), initial=0.0) for a, b in pairs]))
     return apart if apart > 0 else np.inf if np.isnan(apart) else float(np.finfo(float).tiny)
-
-
-def _reaches(init: Callable, step: Callable, outcome: Callable, two: Any, rest: Any, params: PyTree) -> bool:
-    """Whether the outcome differs between lanes that differ in one number alone."""
-    state = jax.eval_shape(lambda number, rest, params: init(number, rest, params), NUMBER, rest, params)
-    differs = batched_leaves(init, (0, None, None), (two, rest, params))
-    for _ in range(ROUNDS):
-        axes = jax.tree.map(lambda d: 0 if d else None, differs)
-        stacked = jax.tree.map(
-            lambda d, leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype) if d else leaf, differs, state
-        )
-        if any(jax.tree.leaves(differs)) and any(
-            jax.tree.leaves(batched_leaves(outcome, (axes,), (stacked,)))
-        ):
-            return True
-        after = batched_leaves(step, (0, None, axes), (two, rest, stacked))
-        merged = jax.tree.map(lambda a, b: a or b, differs, after)
-        if merged == differs:
-            return False
-        differs = merged
-    return True
-
-
-def _reaches_lane(study: Study, name: str) -> bool:
-    """The same of a regularizer's strength, which may act through the loss."""
-    workload = study.workload
-    lane = make_lane(workload, study.lane_optimizer, study.goal.metric)
-    rest = {other: NUMBER for other in study.space if other != name}
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), workload.train_data)
-
-    def init(value, rest, data):
-        del data
-        return lane.init({**rest, name: value}, jnp.int32(0), jnp.bool_(True))
-
-    def step(value, rest, state):
-        one = jnp.int32(1)
-        data = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        return lane.step(
-            {**rest, name: value}, state, Draw.first(one, num_examples(workload.train_data)), one, data
-        )
-
-    two = jax.ShapeDtypeStruct((2,), jnp.float32)
-    return _reaches(init, step, lane.outcome, two, rest, shapes)
 
 
 def _check_alike(what: str, than: str, new: PyTree, old: PyTree, *, dtypes: bool) -> None:

@@ -201,3 +201,13 @@ def narrowed(hparams):
 )
 def test_an_optimizer_that_cannot_be_built_says_where_and_what_to_do(optimizer, said):
     refused(said=said, optimizer=optimizer)
+
+
+def test_a_rate_beside_a_large_weight_decay_of_its_own_acts():
+    """Decay that no rate scales moves parameters farther than any of the rates does."""
+
+    def decoupled(hparams):
+        step = optax.chain(optax.scale_by_adam(), optax.scale_by_learning_rate(hparams["learning_rate"]))
+        return optax.chain(step, optax.add_decayed_weights(-0.05))
+
+    assert lr_batch.check(tiny_study(optimizer=decoupled, space={"learning_rate": (1e-5, 1e-4)}))
