@@ -27,6 +27,7 @@ from optim.arguments import type_of
 STEPS = 16  # that are taken at several values of a hyperparameter
 LATE = 1_000_000  # steps, by when every warm-up and decay has ended
 RATE = "learning_rate"
+LARGEST = float(np.finfo(np.float32).max)
 SEEN = 0.1  # part of a move by which those at rates that are APART differ at least, though an epsilon may change some
 APART = 1e-3  # times the lowest rate: where updates are clipped, a small one is not
 
@@ -189,11 +190,13 @@ class Toy:
         ends = [drift(self, first | {RATE: jnp.float32(rate)}) for rate in rates]
         rest = jax.tree.map(np.zeros_like, ends[0])
         longest = max(_distance(end, rest) for end in ends)
-        return longest == 0 or _distance(*ends) > SEEN * longest
+        blown_up = not np.isfinite(longest)  # a rate is high enough for that: nothing is known of the lengths
+        return longest == 0 or blown_up or _distance(*ends) > SEEN * longest
 
     def _end(self, name: str, value: float, late: bool = False) -> PyTree:
         """Parameters after a few steps at this value of one hyperparameter and the first ones of the others."""
         first = {other: jnp.float32(self.study.space[other][0]) for other in self.hparams}
+        value = min(value, LARGEST)  # beyond what is searched
         return self._moved(first | {name: jnp.float32(value)}, self.start, jnp.bool_(late))
 
     @cached_property
