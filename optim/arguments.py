@@ -30,6 +30,8 @@ NOBODYS = (
     "dictionary update sequence",
 )
 
+OURS = 500  # characters that no message of ours has
+
 
 def explain_arguments(decorated: Decorated) -> Decorated:
     """Decorates a function, or a class for what it is made from.
@@ -62,12 +64,19 @@ def _explained(function: Callable, owner: str) -> Callable:
             return function(*args, **kwargs)
         except OF_PYTHON as error:
             if isinstance(error, ValueError) and not str(error).startswith(NOBODYS):
+                _put_on_one_line(error)
                 raise
             if wrong := wrong_arguments(function, given):
                 raise ValueError(f"{owner}: {wrong[0]}") from error
             raise
 
     return called
+
+
+def _put_on_one_line(error: ValueError) -> None:
+    """Of ours, in which an array that was handed over may have written several lines; longer ones are of others."""
+    if len(error.args) == 1 and len(said := str(error)) < OURS and "\n" in said:
+        error.args = (" ".join(said.split()),)
 
 
 def wrong_arguments(function: Callable, given: Mapping[str, Any]) -> list[str]:

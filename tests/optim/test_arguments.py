@@ -88,6 +88,9 @@ def test_a_rate_that_follows_steps_in_any_way_is_a_schedule():
 
 
 PUBLIC = {
+    "study: follow must be True or False, got masked_array.data=.1, --., mask=.False, *True., ": lambda: (
+        lr_batch.Study(TINY, follow=np.ma.array([1, 2], mask=[False, True]))
+    ),
     "lars: mask must give a tree of booleans like the parameters, .*; got ..": lambda: optim.lars(
         0.1, mask=lambda params: ()
     ).init({"w": jnp.ones((2, 2))}),
