@@ -89,7 +89,7 @@ def _fit_lines(critical: CriticalBatchSize, batch: np.ndarray) -> list[Spec]:
             fillcolor="rgba(0,114,178,0.15)",
         ),
         line("perfect scaling", batch, critical.e_min / batch, DASHED),
-        line("plateau", batch, np.full_like(batch, critical.s_min), {**DASHED, "dash": "dot"}),
+        line("fewest steps", batch, np.full_like(batch, critical.s_min), {**DASHED, "dash": "dot"}),
         line(curve_text(critical), batch, steps, {"color": style.BLUE, "width": 2}),
     ]
 
