@@ -6,11 +6,12 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+from drawn import changed, overlaps, unfitted, written
 from matplotlib.collections import LineCollection, PolyCollection
 from synthetic_study import BATCH_SIZES, RATES, synthetic_result
 
-from lr_batch import Result, best_settings
-from runs.compare.figures import compare_rates, compare_steps, spread
+from lr_batch import best_settings
+from runs.compare.figures import compare_rates, compare_steps
 from runs.curve.analysis import analyse
 from runs.curve.figures import (
     heatmap,
@@ -39,51 +40,6 @@ HOSTILE = "<b>$x_1^{$ & _co_ \\frac</b>\n" + "long " * 40
 def study():
     result = synthetic_result()
     return result, analyse(result)
-
-
-def unfitted(result):
-    """What is read off `result` where nothing could be fitted."""
-    return analyse(result)._replace(
-        critical=None, law=None, refusals=("no critical batch size: too few batch sizes",)
-    )
-
-
-def changed(result, **columns) -> Result:
-    """`result` with other columns; `_replace` fails, since a result is as long as its columns."""
-    return Result(**result._asdict() | columns)
-
-
-def horizontal_texts(figure) -> list:
-    """All that is written in a figure from left to right, with the tick labels that are in view."""
-    found = list(figure.texts) + [text for legend in figure.legends for text in legend.get_texts()]
-    for axes in figure.axes:
-        found += [*axes.texts, axes.xaxis.label]
-        for axis in (axes.xaxis, axes.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            in_view = [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
-            found += [label for label in in_view if label.get_visible()]
-    return [text for text in found if text.get_text().strip() and text.get_rotation() == 0]
-
-
-def written(figure) -> str:
-    labels = [axes.get_ylabel() for axes in figure.axes]
-    return "\n".join([*labels, *(text.get_text() for text in horizontal_texts(figure))])
-
-
-def overlaps(figure) -> list[tuple[str, str]]:
-    """Pairs of texts whose boxes overlap, and texts that leave the figure."""
-    figure.draw_without_rendering()
-    boxes = [(text.get_text(), text.get_window_extent()) for text in horizontal_texts(figure)]
-    pairs = [(a, b) for i, (a, box) in enumerate(boxes) for b, other in boxes[:i] if _intersect(box, other)]
-    canvas = figure.bbox.padded(1)
-    return pairs + [
-        (a, "canvas") for a, box in boxes if not (canvas.contains(*box.min) and canvas.contains(*box.max))
-    ]
-
-
-def _intersect(box, other, slack=1.0) -> bool:
-    apart_x = box.x1 - slack <= other.x0 or other.x1 - slack <= box.x0
-    return not (apart_x or box.y1 - slack <= other.y0 or other.y1 - slack <= box.y0)
 
 
 def draw_all(result, outcome, folder):
@@ -330,38 +286,6 @@ def test_names_are_never_read_as_formulas(name, tmp_path):
     assert style.plain("a$b_c") == r"a\$b_c"
 
 
-def test_twelve_optimizers_keep_their_names_apart():
-    names = [f"schedule_free_sgd_{i:02}" for i in range(12)]
-    results = [
-        synthetic_result(optimizer=name, s_min=60 * 1.01**i, seeds=2, batch_sizes=(8, 64))
-        for i, name in enumerate(names)
-    ]
-    outcomes = [(result, unfitted(result)) for result in results]
-    for figure in (compare_steps(outcomes), compare_rates(outcomes)):
-        assert overlaps(figure) == []
-        assert all(name in written(figure) for name in names)
-
-
-def test_an_optimizer_that_reached_nothing_is_named_with_the_others():
-    both = [
-        synthetic_result(seeds=2, batch_sizes=(8, 64), **kind)
-        for kind in ({}, {"diverging": True, "optimizer": "bad"})
-    ]
-    assert "bad: no goal" in written(compare_steps([(result, unfitted(result)) for result in both]))
-    assert "upright ticks" not in written(compare_steps([(result, unfitted(result)) for result in both]))
-
-
-def test_spread_keeps_order_gap_and_bounds():
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        heights = rng.uniform(0, 1, rng.integers(1, 15))
-        placed = spread(heights, 0.05)
-        assert (np.argsort(placed, kind="stable") == np.argsort(heights, kind="stable")).all()
-        assert (np.diff(np.sort(placed)) >= 0.05 - 1e-12).all()
-        assert placed.max() <= 1.0
-    np.testing.assert_array_equal(spread([0.1, 0.9], 0.05), [0.1, 0.9])
-
-
 def test_labels_of_crowded_batch_sizes_are_thinned():
     labels = style.spaced_labels(range(1, 101), np.linspace(0, 1, 101)[1:])
     shown = [int(label) for label in labels if label]
@@ -391,12 +315,3 @@ def test_the_name_of_a_critical_batch_size_stays_inside_the_axes(value, low, hig
     (name,) = [text for text in axes.texts if text.get_text().startswith("critical batch size")]
     inside, at = axes.get_window_extent(), name.get_window_extent()
     assert inside.x0 <= at.x0 and at.x1 <= inside.x1
-
-
-def test_bars_of_several_optimizers_stand_beside_each_other():
-    result = synthetic_result()
-    outcome = analyse(result)
-    (axes,) = compare_steps([(result._replace(optimizer=name), outcome) for name in "abc"]).axes
-    places = [bars.lines[0].get_xdata()[3] for bars in axes.containers]
-    assert len(places) == 3 and places == sorted(set(places)) and places[1] == 8
-    assert places[2] / places[0] < 2**0.2

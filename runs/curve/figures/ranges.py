@@ -35,7 +35,7 @@ def ranges(result: Result, outcome: Analysis, path: str | Path | None = None) ->
                 figure,
                 left=0.08 + 0.49 * column,
                 bottom=(BELOW + ROW * (rows - 1 - row) + 0.5) / height,
-                width=0.41,
+                width=0.41 if len(names) > 1 else 0.9,
                 height=(ROW - 0.8) / height,
             )
         ]

@@ -1,0 +1,51 @@
+"""Figures of several optimizers: each is named, and none hides another."""
+
+from __future__ import annotations
+
+import numpy as np
+from drawn import overlaps, unfitted, written
+from synthetic_study import synthetic_result
+
+from runs.compare.figures import compare_rates, compare_steps, spread
+from runs.curve.analysis import analyse
+
+
+def test_twelve_optimizers_keep_their_names_apart():
+    names = [f"schedule_free_sgd_{i:02}" for i in range(12)]
+    results = [
+        synthetic_result(optimizer=name, s_min=60 * 1.01**i, seeds=2, batch_sizes=(8, 64))
+        for i, name in enumerate(names)
+    ]
+    outcomes = [(result, unfitted(result)) for result in results]
+    for figure in (compare_steps(outcomes), compare_rates(outcomes)):
+        assert overlaps(figure) == []
+        assert all(name in written(figure) for name in names)
+
+
+def test_an_optimizer_that_reached_nothing_is_named_with_the_others():
+    both = [
+        synthetic_result(seeds=2, batch_sizes=(8, 64), **kind)
+        for kind in ({}, {"diverging": True, "optimizer": "bad"})
+    ]
+    assert "bad: no goal" in written(compare_steps([(result, unfitted(result)) for result in both]))
+    assert "upright ticks" not in written(compare_steps([(result, unfitted(result)) for result in both]))
+
+
+def test_spread_keeps_order_gap_and_bounds():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        heights = rng.uniform(0, 1, rng.integers(1, 15))
+        placed = spread(heights, 0.05)
+        assert (np.argsort(placed, kind="stable") == np.argsort(heights, kind="stable")).all()
+        assert (np.diff(np.sort(placed)) >= 0.05 - 1e-12).all()
+        assert placed.max() <= 1.0
+    np.testing.assert_array_equal(spread([0.1, 0.9], 0.05), [0.1, 0.9])
+
+
+def test_bars_of_several_optimizers_stand_beside_each_other():
+    result = synthetic_result()
+    outcome = analyse(result)
+    (axes,) = compare_steps([(result._replace(optimizer=name), outcome) for name in "abc"]).axes
+    places = [bars.lines[0].get_xdata()[3] for bars in axes.containers]
+    assert len(places) == 3 and places == sorted(set(places)) and places[1] == 8
+    assert places[2] / places[0] < 2**0.2
