@@ -4,8 +4,8 @@
 
 Made-up trials of 11 batch sizes and 64 rates, with curves that cross the goal; more seeds make more trials. Each size
 is written, opened and read in processes of their own, as a user's commands would be; times are of the processor, without
-Python's start. Half an hour, nearly all of it for the million, whose fit is left out; expect under 200 bytes of a trial
-beside its curve, and seconds for 100,000.
+Python's start. Half an hour, nearly all of it for the million; expect under 200 bytes of a trial beside its curve, and
+seconds for 100,000.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from runs.write import write_json
 
 RATES = log_grid(1e-3, 4.0, 64)
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-FITTED = 200_000  # trials; the fit of the best rates grows with their number
 BUDGET = 100_000
 IDENTITY = Identity(
     workload="made-up",
@@ -159,8 +158,7 @@ def measured(size: int) -> dict[str, float]:
     seeds = max(2, round(size / (len(RATES) * len(BATCH_SIZES))))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "study")
-        jobs = [job for job in JOBS if size <= FITTED or job not in (fit.__name__, report.__name__)]
-        seconds = {job: timed(job, folder, seeds) for job in jobs}
+        seconds = {job: timed(job, folder, seeds) for job in JOBS}
         total = (folder / "store.sqlite").stat().st_size
         with Store(folder, read_only=True) as store:
             curves = store.curve_bytes()
@@ -178,9 +176,8 @@ def draw(rows: list[dict[str, float]], path: Path) -> None:
     figure = new_figure()
     axes = add_axes(figure)
     for job in JOBS:
-        done = [row for row in rows if f"seconds_{job}" in row]
-        seconds = [row[f"seconds_{job}"] for row in done]
-        axes.loglog([row["trials"] for row in done], seconds, "o-", label=job.replace("_", " "))
+        seconds = [row[f"seconds_{job}"] for row in rows]
+        axes.loglog([row["trials"] for row in rows], seconds, "o-", label=job.replace("_", " "))
     axes.set(xlabel="trials in the store", ylabel="seconds of one core")
     axes.legend(fontsize="small", frameon=False)
     beside = max(row["bytes_per_trial"] for row in rows)
