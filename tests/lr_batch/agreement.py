@@ -7,8 +7,10 @@
 Equal within 1e-5 (in bfloat16 within its last bits). Some chains know their own outcome no better than much worse: in
 bfloat16 two steps of Shampoo, SOAP and then `scale_by_stddev`, which divides by the root of a difference of nearly equal
 numbers, end 25 % elsewhere when the initial parameters move by one last bit, and 15 % by another; a lane, which XLA fuses
-in another way, is 21 % off, and 2e-7 in float32. There a lane may differ by `SEVERAL` times what roundings of the start
-change, and in bfloat16 the same draw has to agree in float32, so that a wide tolerance hides no wrong lane.
+in another way, is 21 % off, and 2e-7 in float32. So is Lion's where momentum and gradient cancel: the last bits of what
+each example adds to the gradient decide whether a weight goes up or down by the whole rate. There a lane may differ by
+`SEVERAL` times what roundings of parameters and losses change, and in bfloat16 the same draw has to agree in float32, so
+that a wide tolerance hides no wrong lane.
 """
 
 from __future__ import annotations
@@ -75,7 +77,7 @@ def lanes_of(draw: Draw, made: Made) -> list[float]:
 
 
 def roundings(draw: Draw) -> list[float]:
-    """Relative changes of a parameter by its last bits."""
+    """Relative changes by the last bits."""
     last = 4e-3 if draw.dtype == "bfloat16" else 1e-7
     return [times * last for times in (-2, -1, 1, 2)]
 
@@ -108,7 +110,7 @@ def agree(draw: Draw) -> str:
     assert (np.abs(ours - theirs) <= tolerance).all(), (draw, ours, theirs.tolist(), tolerance.tolist())
     if draw.dtype == "bfloat16":
         agree(draw._replace(dtype="float32"))
-    return "equal up to what a rounding of the initial parameters changes"
+    return "equal up to what roundings change"
 
 
 def drawn(count: int, number: int) -> list[Draw]:

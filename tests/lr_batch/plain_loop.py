@@ -288,7 +288,8 @@ def made_of(draw: Draw) -> Made:
 def plain_loop(draw: Draw, made: Made, rates: tuple[float, ...], *, off: float = 0.0) -> list[float]:
     """Held-out losses after the steps of a loop over whole batches, one loop for each rate.
 
-    Initial parameters are multiplied by 1 + `off`.
+    Each parameter is `off` by that part of it, up or down, as it starts and wherever a gradient is taken; so is each
+    example's loss.
     """
     workload, optimizer = made.workload, lr_batch.as_optimizer(draw.optimizer)
     transformation = lambda rate: optax.with_extra_args_support(optimizer({"learning_rate": rate}))
@@ -296,14 +297,12 @@ def plain_loop(draw: Draw, made: Made, rates: tuple[float, ...], *, off: float =
 
     @jax.jit
     def start(rate):
-        params = jax.tree.map(
-            lambda leaf: (leaf * (1 + off)).astype(leaf.dtype), workload.init(jax.random.key(draw.seed))
-        )
+        params = _off(workload.init(jax.random.key(draw.seed)), off, 0)
         return params, transformation(rate).init(params)
 
     @jax.jit
     def step(rate, params, state, rows, number):
-        return _step(draw, made, transformation(rate), data, params, state, rows, number)
+        return _step(draw, made, transformation(rate), data, params, state, rows, number, off)
 
     @jax.jit
     def held_out(params, state, x, y):
@@ -331,7 +330,7 @@ def _order(seed, epoch):
     return epoch_order(seed, epoch, ROWS)
 
 
-def _step(draw, made, tx, data, params, state, rows, number):
+def _step(draw, made, tx, data, params, state, rows, number, off):
     problem, step_key = made.problem, jax.random.fold_in(jax.random.key(draw.seed), number)
     size = micro_batch_of(draw.batch_size, draw.micro_batch) if problem.noisy else draw.batch_size
 
@@ -342,13 +341,22 @@ def _step(draw, made, tx, data, params, state, rows, number):
         ):  # noise has a key for each micro-batch
             some = rows[first : first + size]
             outputs = problem.apply(params, data["x"][some], jax.random.fold_in(step_key, index))
-            total += jnp.sum(made.loss(outputs, data["y"][some]))
+            losses = made.loss(outputs, data["y"][some])
+            total += jnp.sum(_off(losses, off, number))
         return total / draw.batch_size
 
-    value, grads = jax.value_and_grad(mean)(params)
+    value, grads = jax.value_and_grad(mean)(_off(params, off, 1 + number))
     extra = {"value": value, "grad": grads, "value_fn": mean, "grad_fn": jax.grad(mean)}
     updates, state = tx.update(grads, state, params, **extra)
     return optax.apply_updates(params, updates), state
+
+
+def _off(tree: Any, off: float, number: int) -> Any:
+    """The same with each number a part `off` larger or smaller, by chance."""
+    if not off:
+        return tree
+    signs = optax.tree.random_like(jax.random.key(number), tree, jax.random.rademacher)
+    return jax.tree.map(lambda leaf, sign: (leaf * (1 + off * sign)).astype(leaf.dtype), tree, signs)
 
 
 def _average(draw: Draw, optimizer: optim.Optimizer, state: Any, params: Any) -> Any:
