@@ -16,7 +16,7 @@ from lr_batch.analysis.critical_batch import CriticalBatchSize, Ratio, critical_
 from lr_batch.analysis.critical_exponents import CriticalExponents, critical_exponents
 from lr_batch.analysis.goals import CriticalAtGoal, at_goal, critical_by_goal
 from lr_batch.analysis.held_out_sizes import HeldOutSize, held_out_sizes
-from lr_batch.analysis.intervals import LEVEL, Estimate, estimate, holm
+from lr_batch.analysis.intervals import LEVEL, Estimate, estimate, holm, in_log, positive_estimate
 from lr_batch.analysis.learning_rate_law import LearningRateLaw, learning_rate_law
 from lr_batch.analysis.lineages import Piece, pieces
 from lr_batch.analysis.measured_curve import TOLERANCE, Slope
@@ -137,6 +137,7 @@ __all__ = [
     "gradient_noise_scale",
     "held_out_sizes",
     "holm",
+    "in_log",
     "learning_rate_law",
     "log_grid",
     "longest_trials",
@@ -147,6 +148,7 @@ __all__ = [
     "parse_length",
     "pieces",
     "planned_chunks",
+    "positive_estimate",
     "propose_goal",
     "quadratic_curve",
     "ranking",

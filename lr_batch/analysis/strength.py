@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from lr_batch.analysis.intervals import LEVEL, Estimate, estimate
+from lr_batch.analysis.intervals import LEVEL, Estimate, estimate, positive_estimate
 from lr_batch.generalization import Generalization
 from optim.arguments import explain_arguments
 
@@ -55,13 +55,11 @@ def strength_rows(fits: Generalization, *, level: float = LEVEL) -> tuple[Streng
             trials = _cells(fits, batch_size, strength)
             chosen = trials[_leave_one_out(held_out[trials]), np.arange(trials.shape[1])]
             best = trials[np.argmin(_means(held_out[trials]))]
-            estimates = [
-                _of_metric(fits, estimate(values[chosen], level))
-                for values in (held_out, train, _difference(held_out, train))
-            ]
+            parts = [_of_metric(fits, costs[chosen], level) for costs in (held_out, train)]
+            gap = estimate(_difference(held_out, train)[chosen] * fits.study.goal.sign, level)
             names = [name for name in fits.hparams if name != fits.regularizer.strength]
             others = {name: float(fits.hparams[name][best[0]]) for name in names}
-            rows.append(StrengthRow(batch_size, strength, *estimates, others, best))
+            rows.append(StrengthRow(batch_size, strength, *parts, gap, others, best))
     return tuple(rows)
 
 
@@ -85,9 +83,9 @@ def _best(fits: Generalization, batch_size: int, level: float) -> BestStrength:
     return BestStrength(batch_size, grid[best], min(alike), max(alike), gain)
 
 
-def _of_metric(fits: Generalization, cost: Estimate) -> Estimate:
-    """An estimate of the metric from one of what less is better of."""
-    return Estimate(-cost.best, -cost.high, -cost.low) if fits.study.goal.above else cost
+def _of_metric(fits: Generalization, costs: Float[np.ndarray, " seeds"], level: float) -> Estimate:
+    """An estimate of the metric from what less is better of."""
+    return positive_estimate(costs * fits.study.goal.sign, level)
 
 
 def strengths(fits: Generalization) -> tuple[float, ...]:

@@ -31,9 +31,7 @@ PALETTE = (
 )
 MARKERS = "osD^vP*X<>hp"
 # Height that the name of an optimizer needs beside the axes, as a fraction of them.
-ASIDE = 0.05  # octaves of batch size between two optimizers, whose bars would cover each other
 _LINE = 0.048
-
 
 Outcomes = Sequence[tuple[Result, Analysis]]
 
@@ -100,7 +98,7 @@ def _figure(
         rows = [(batch, *value) for batch, value in values.items() if value]
         series.append(np.array(rows, float).reshape(-1, 4))
     for index, points in enumerate(series):
-        points[:, 0] *= 2 ** (ASIDE * (index - (len(series) - 1) / 2))
+        points[:, 0] *= style.beside(index, len(series))
     bounds = np.concatenate([points[:, 1:] for points in series])
     if len(bounds) == 0:
         style.note(axes, "no optimizer reached the goal at any batch size")

@@ -19,6 +19,7 @@ from runs.page import Chart, Page, write_page
 from runs.page.blocks import Spec, batch_axis, layout, points, span_axis
 from runs.page.tables import table
 from runs.page.trials import counts, provenance, rows_of, shown
+from runs.plots import style
 
 UNFITTED = "Fewer than two of these could be fitted, so they are not compared."
 
@@ -95,9 +96,9 @@ def charts_of(outcomes: Sequence[tuple[Result, Analysis]]) -> list[Chart]:
 def _chart(
     result: Result, outcomes: Sequence[Any], bars: Sequence[Sequence[tuple[Any, ...] | None]], title: str
 ) -> Spec:
-    data = [
-        points(one.optimizer, [row.batch_size for row in o.optima], list(b), PALETTE[i % len(PALETTE)])
-        for i, ((one, o), b) in enumerate(zip(outcomes, bars, strict=True))
-    ]
+    data = []
+    for i, ((one, o), b) in enumerate(zip(outcomes, bars, strict=True)):
+        sizes, aside = [row.batch_size for row in o.optima], style.beside(i, len(outcomes))
+        data.append(points(one.optimizer, sizes, list(b), PALETTE[i % len(PALETTE)], aside=aside))
     ends = [end for some in bars for bar in some if bar for end in bar if end and np.isfinite(end)]
     return {"data": data, "layout": layout(batch_axis(result), span_axis(title, ends))}

@@ -19,7 +19,7 @@ from lr_batch import (
     Slope,
 )
 from optim.names import listed
-from runs.curve.law_words import exponents_text, rate_of_law
+from runs.curve.law_words import law_advice, rate_of_law
 from runs.curve.lineages import changed, lineage_words
 from runs.curve.words import batch_estimate, count, counts_examples, critical_batch, interval, percent
 
@@ -42,7 +42,7 @@ def advice(
     parts = [_train(result, below[-1] if below else reached[0], law)]
     parts += _by_the_curve(critical) if critical.test.fits else _without_the_curve(critical)
     if law is not None:
-        parts.append(_other_batches(law))
+        parts.append(law_advice(law))
     if not critical.reliable:
         parts.append(f"Do not trust this yet: {'; '.join(critical.notes)}.")
     if len(critical.seeds) == 2:
@@ -128,18 +128,6 @@ def _factor(row: Slope, slope: float) -> float:
     return (row.larger / row.smaller) ** slope
 
 
-def _other_batches(law: LearningRateLaw) -> str:
-    """How the rate moves with the batch, for the batch sizes that were measured."""
-    if not law.told:
-        return f"For other batch sizes take the best rates of the table: {law.words}."
-    sizes = [o.batch_size for o in law.optima if o.learning_rate]
-    several = "" if len(law.laws) == 1 else f" ({law.words})"
-    return (
-        f"For another batch size B from {min(sizes):,} to {max(sizes):,} take {law.winner.formula}"
-        f"{several}{'' if law.reliable else ', roughly'}: {exponents_text(law)}."
-    )
-
-
 def _train(result: Result, optimum: Optimum, law: LearningRateLaw | None) -> str:
     steps = optimum.estimate
     assert steps is not None  # only what reached the goal is advised
@@ -215,7 +203,7 @@ def _setting(result: Result, optimum: Optimum, law: LearningRateLaw | None) -> s
 def _rate(result: Result, optimum: Optimum, law: LearningRateLaw | None) -> str:
     """The law's rate where there is one that fits; all batch sizes speak for it, not one alone."""
     rate = optimum.learning_rate
-    if rate and law and law.told and law.reliable:
+    if rate and law and law.known and law.reliable:
         rate = rate_of_law(law, optimum.batch_size)
     others = "".join(f", {name} {result.words(name, value)}" for name, value in optimum.others.items())
     if not rate:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lr_batch import Estimate, LearningRateLaw
 
+FAR = 1.5  # factor between laws that fit alike; further apart, neither is better than the rates it was fitted to
 SHOWN = 3  # batch sizes at which a sentence gives the local exponent: first, middle, last
 
 
@@ -37,14 +38,49 @@ def exponents_text(law: LearningRateLaw, batch_sizes: Sequence[int] | None = Non
 
 def law_text(law: LearningRateLaw) -> str:
     """What can be said of the law: its name and formula, or which ones cannot be told apart."""
-    if law.told and len(law.laws) == 1:
+    if law.known and len(law.laws) == 1:
         return f"{law.best}: {law.winner.formula}"
-    return f"{law.words}; {law.winner.formula}" if law.told else law.words
+    return f"{law.words}; {law.winner.formula}" if law.known else law.words
+
+
+def line_text(law: LearningRateLaw) -> str:
+    """What the line of the winner is, in a legend."""
+    if not law.told:
+        return "one of several laws that fit alike"
+    if not law.fits:
+        return "the nearest law, which does not fit"
+    formula = law.winner.formula
+    return (
+        f"law: {formula}" if len(law.laws) == 1 else f"one of {len(law.laws)} laws that fit alike: {formula}"
+    )
+
+
+def law_advice(law: LearningRateLaw) -> str:
+    """Which rate to take at a batch size that was not measured: by a formula only as far as one is known."""
+    nearest = "For another batch size take the best rate of the nearest one in the table"
+    if not law.told:
+        return f"{nearest}, since {law.words}."
+    if not law.known:
+        return f"{nearest}, since {'; '.join(law.notes)}."
+    several = "; ".join(fitted.words for fitted in law.laws)
+    if law.apart > FAR:
+        return (
+            f"{nearest}, since laws that fit alike ({several}) differ by a factor of up to {law.apart:.2g}."
+        )
+    smallest, largest = law.range
+    between = f"For another batch size B from {smallest:,} to {largest:,} take {law.winner.formula}"
+    if len(law.laws) > 1:
+        return (
+            f"{between}; the laws that fit alike ({several}) differ there by a factor of {law.apart:.2g} at most. "
+            f"For a batch size outside measure first."
+        )
+    return f"{between}." if law.best == "constant" else f"{between}: {exponents_text(law)}."
 
 
 def shown_sizes(law: LearningRateLaw) -> list[int]:
     """Smallest, middle and largest batch size that has a best rate."""
-    sizes = [o.batch_size for o in law.optima if o.learning_rate]
+    smallest, largest = law.range
+    sizes = [o.batch_size for o in law.optima if o.learning_rate and smallest <= o.batch_size <= largest]
     places = {round(i * (len(sizes) - 1) / (SHOWN - 1)) for i in range(SHOWN)}
     return [sizes[i] for i in sorted(places)]
 
@@ -63,6 +99,7 @@ def law_summary(law: LearningRateLaw) -> dict[str, Any]:
         "formula": law.winner.formula,
         "words": law.words,
         "told": law.told,
+        "fits": law.fits,
         "level": law.level,
         "reliable": law.reliable,
         "laws": [_parameters(fitted) for fitted in law.laws],

@@ -165,7 +165,7 @@ def _critical_lines(critical: CriticalBatchSize | None, law: LearningRateLaw | N
         lines += _fitted_lines(critical)
     if law:
         # Laws that cannot be told apart are all named; a formula where none can be told would say too much.
-        said = [law.words, *([formula_text(law), exponents_text(law)] if law.told else []), *law.notes]
+        said = [law.words, *([formula_text(law), exponents_text(law)] if law.known else []), *law.notes]
         heads = ["learning-rate law", *[""] * (len(said) - 1)]
         lines += [f"{head:21s}{text}" for head, text in zip(heads, said, strict=True)]
     return lines

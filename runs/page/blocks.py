@@ -143,9 +143,18 @@ def estimates(
 
 
 def points(
-    name: str, x: Numbers | Sequence[str], bars: Sequence[tuple[Any, ...] | None], colour: str, **more: Any
+    name: str,
+    x: Numbers | Sequence[str],
+    bars: Sequence[tuple[Any, ...] | None],
+    colour: str,
+    *,
+    aside: float | None = None,
+    **more: Any,
 ) -> Spec:
-    """Joined points (middle, low, high) with bars; an end that is None has no bar, one without a middle no point."""
+    """Joined points (middle, low, high) with bars; an end that is None has no bar, one without a middle no point.
+
+    They are drawn at `x`, on a log axis `aside` times that where other series have their bars at the same places.
+    """
     known = [(i, bar) for i, bar in enumerate(bars) if bar is not None and bar[0] is not None]
     ends = [[np.nan if end is None else end for end in bar] for _, bar in known]
     middle, low, high = np.array(ends, float).reshape(-1, 3).T
@@ -156,7 +165,7 @@ def points(
         "type": "scatter",
         "mode": "lines+markers",
         "name": escape(name),
-        "x": at,
+        "x": at if aside is None else np.array(at, float) * aside,
         "y": middle,
         "marker": {"color": colour, "size": 8},
         "line": {"color": colour, "width": 1.6},

@@ -34,6 +34,7 @@ INK, MUTED, FAINT = "#1f2328", "#6b7280", "#d9dce1"
 SMALL, SMALLEST = 8.5, 7.5
 # Dots of single seeds stand this factor to the left of their batch size, clear of its error bar.
 BESIDE = 2**-0.17
+ASIDE = 0.05  # octaves between two series
 DPI = 160
 _CHARACTER = 0.084  # width of one of a tick label, in inches
 
@@ -135,6 +136,11 @@ def spaced_labels(
         labels.append(text if fits else "")
         end = position + half if fits else end
     return labels
+
+
+def beside(index: int, count: int) -> float:
+    """Factor on a log axis that sets one of `count` series beside the others, whose bars it would else cover."""
+    return 2.0 ** (ASIDE * (index - (count - 1) / 2))
 
 
 def positive_span(*values: Any) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import ndtri
 
-from lr_batch import LEVEL, BestStrength, Generalization, StrengthRow, estimate
+from lr_batch import LEVEL, BestStrength, Generalization, StrengthRow, positive_estimate
 from runs.plots import style
 from runs.regularize.axes import errorbars, highest, legend, log_axis, shifts, strength_axis
 from runs.regularize.outcome import strength_text
@@ -72,7 +72,7 @@ def weights(fits: Generalization, rows: Sequence[StrengthRow], path: str | Path 
         sizes = fits.study.batch_sizes
         for colour, shift, batch_size in zip(_colours(fits), shifts(len(sizes)), sizes, strict=True):
             mine = [row for row in rows if row.batch_size == batch_size]
-            values = [estimate(fits.outcome(curve)[row.trials], LEVEL) for row in mine]
+            values = [positive_estimate(fits.outcome(curve)[row.trials], LEVEL) for row in mine]
             errorbars(axes, values, colour, f"batch {batch_size}", shift)
         strength_axis(axes, fits, rows)
         axes.set_ylabel(label, fontsize=10, color=style.INK)

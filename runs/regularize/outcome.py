@@ -98,7 +98,7 @@ def print_outcome(fits: Generalization, outcome: Outcome, stream: IO[str]) -> No
     """The table of strengths, and one sentence for each batch size."""
     say, metric = Printer(stream), fits.study.goal.metric
     strength = fits.regularizer.strength
-    headings = ("batch", strength, f"held-out {metric}", f"train {metric}", "gap", "learning rate")
+    headings = ("batch", strength, f"held-out {metric}", f"train {metric}", "gap", "rate")
     say(table(headings, [_cells(fits, row) for row in outcome.rows]))
     if any(edge(fits, row) for row in outcome.rows):
         say("* on the edge of the grid: better rates may lie beyond; see --learning-rates")
@@ -108,8 +108,8 @@ def print_outcome(fits: Generalization, outcome: Outcome, stream: IO[str]) -> No
 
 def _cells(fits: Generalization, row: StrengthRow) -> tuple[str, ...]:
     rate = f"{row.others['learning_rate']:.3g}{' *' if edge(fits, row) else ''}"
-    intervals = map(interval_text, (row.held_out, row.train, row.gap))
-    return (str(row.batch_size), strength_text(fits, row.strength), *intervals, rate)
+    parts = level_text(row.held_out), level_text(row.train, ends=False), interval_text(row.gap)
+    return (str(row.batch_size), strength_text(fits, row.strength), *parts, rate)
 
 
 def edge(fits: Generalization, row: StrengthRow) -> str | None:
@@ -146,8 +146,15 @@ def strength_text(fits: Generalization, strength: float) -> str:
     return "off" if strength == fits.regularizer.off else f"{strength:.3g}"
 
 
+def level_text(value: Estimate, *, ends: bool = True) -> str:
+    """`0.1234 (0.12 to 0.127)`: of what is never negative no interval is symmetric. Without `ends` the number alone."""
+    if not math.isfinite(value.best):
+        return "diverged"
+    return f"{value.best:.4g}" + (f" ({value.low:.3g} to {value.high:.3g})" if ends else "")
+
+
 def interval_text(value: Estimate) -> str:
-    """`0.1234 ± 0.0031`, the half of Student's interval, which is symmetric."""
+    """`0.1234 ± 0.0031` of a difference, with the half of Student's interval, which is symmetric."""
     if not math.isfinite(value.best):
         return "diverged"
     return f"{value.best:.4g} ± {value.high - value.best:.2g}"

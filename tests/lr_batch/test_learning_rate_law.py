@@ -141,6 +141,9 @@ def test_laws_that_agree_are_named_together_the_simplest_first():
     assert numbers == sorted(numbers)
     places = [law.words.index(fitted.words) for fitted in law.laws]
     assert places == sorted(places)
+    at = np.geomspace(1, 32, 50)
+    furthest = max(np.abs(np.log(fitted.rate(at) / law.rate(at))).max() for fitted in law.laws)
+    assert law.known and law.apart == pytest.approx(np.exp(furthest)) and law.apart > 1.05
 
 
 def test_a_special_case_stands_for_the_laws_that_contain_it():
@@ -151,7 +154,7 @@ def test_a_special_case_stands_for_the_laws_that_contain_it():
 
 def test_where_constant_and_square_root_are_possible_no_law_is_told():
     law = _law(0.1 * B**0.25, sd=0.5, sizes=slice(0, 4))
-    assert not law.told and law.words.startswith("no law can be told")
+    assert not law.told and not law.known and law.words.startswith("no law can be told")
     assert _law(TRUE_RATES["constant"], sd=0.1).words == "constant"
 
 
@@ -159,6 +162,7 @@ def test_rates_that_follow_no_law_are_noted():
     zigzag = 0.1 * np.where(np.arange(11) % 2, 2.0, 0.5)
     law = _law(zigzag, sd=0.05)
     assert not law.reliable and "no law fits: best rates lie" in law.notes[0]
+    assert not law.fits and not law.known and law.words == "no law fits; the nearest one is constant"
 
 
 def test_study_with_a_saturating_rate():
@@ -174,6 +178,9 @@ def test_edges_are_left_out_and_named():
     law = _law(rates, edges={512: "high", 1024: "high"})
     assert not law.reliable and "512 and 1024" in law.notes[0]
     assert law.best == "linear until a knee" and law.winner.knee.best == pytest.approx(64, rel=0.2)
+    assert law.known and law.range == (1, 256)
+    few = _law(rates, edges=dict.fromkeys((8, 16, 32, 64, 128, 256, 512, 1024), "high"))
+    assert not few.known and few.range == (1, 1024)
 
 
 def test_errors_that_are_themselves_uncertain_weigh_alike():

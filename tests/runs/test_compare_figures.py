@@ -7,6 +7,7 @@ from drawn import overlaps, unfitted, written
 from synthetic_study import synthetic_result
 
 from runs.compare.figures import compare_rates, compare_steps, spread
+from runs.compare.report import charts_of
 from runs.curve.analysis import analyse
 
 
@@ -49,3 +50,12 @@ def test_bars_of_several_optimizers_stand_beside_each_other():
     places = [bars.lines[0].get_xdata()[3] for bars in axes.containers]
     assert len(places) == 3 and places == sorted(set(places)) and places[1] == 8
     assert places[2] / places[0] < 2**0.2
+
+
+def test_bars_stand_beside_each_other_on_the_page_too_and_say_their_own_batch_size():
+    result = synthetic_result(batch_sizes=(4, 16), seeds=2)
+    outcome = unfitted(result)
+    chart = charts_of([(result._replace(optimizer=name), outcome) for name in "abc"])[0].spec["data"]
+    places = [trace["x"][0] for trace in chart]
+    assert places == sorted(set(places)) and places[1] == 4 and places[2] / places[0] < 2**0.2
+    assert all(", 4: " in trace["text"][0] for trace in chart)

@@ -9,7 +9,16 @@ import pytest
 
 import lr_batch
 from runs.curve.advice import advice
-from runs.curve.law_words import exponents_text, formula_text, law_summary, law_text, shown_sizes
+from runs.curve.law_words import (
+    FAR,
+    exponents_text,
+    formula_text,
+    law_advice,
+    law_summary,
+    law_text,
+    line_text,
+    shown_sizes,
+)
 from runs.recipes.law_recovery import TRUE_LAWS, B, Recovery, main, recover, table
 from runs.recipes.made_up_study import BATCH_SIZES, RATES, lane_sd, made_up_study
 
@@ -73,6 +82,25 @@ def test_what_is_said_is_what_was_fitted(study):
 def test_where_no_law_can_be_told_none_is_printed(study):
     law = study[2]._replace(told=False)
     assert law_text(law).startswith("no law can be told") and "rate =" not in law_text(law)
+
+
+def test_a_formula_is_advised_only_as_far_as_one_is_known(study):
+    law = study[2]
+    formula = law.winner.formula
+    assert law_advice(law).startswith(
+        f"For another batch size B from 1 to 1,024 take {formula}: local exponent"
+    )
+    close = law._replace(laws=(law.winner, *(one for one in law.ranking if one.name == "saturating power")))
+    assert 1.0 < close.apart < FAR and "laws that fit alike (saturating" in law_advice(close)
+    assert "measure first" in law_advice(close) and line_text(close).startswith(
+        "one of 2 laws that fit alike: rate"
+    )
+    far = law._replace(laws=(law.winner, *(one for one in law.ranking if one.name == "linear")))
+    unknown = law._replace(fits=False, notes=("no law fits: best rates lie 3.0 times their errors away",))
+    for guess in (far, unknown, law._replace(told=False)):
+        said = law_advice(guess)
+        assert "nearest one in the table, since " in said and "rate =" not in said, said
+    assert "rate =" not in law_text(unknown) + line_text(unknown)
 
 
 @pytest.mark.parametrize("law", ["constant", "linear until a knee", "surge"])

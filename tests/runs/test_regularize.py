@@ -15,7 +15,7 @@ from runs.__main__ import DONE, USAGE, main
 from runs.kept_json import read_kept
 from runs.recipes import lagrangian, ridge
 from runs.regularize.array_store import ArrayStore
-from runs.regularize.outcome import sentence
+from runs.regularize.outcome import interval_text, level_text, sentence
 from tests.runs.store_chunks import IDENTITY
 
 PNG = b"\x89PNG"
@@ -74,6 +74,13 @@ def test_sentence_says_so_where_nothing_is_better_than_off():
     ):
         said = sentence(fits, BestStrength(64, best=0.3, low=0.3, high=0.3, gain=change))
         assert f"Held-out accuracy {moved} against none" in said
+
+
+def test_levels_are_told_with_both_ends_and_differences_with_half_their_interval():
+    assert level_text(Estimate(0.1, 0.05, 0.2)) == "0.1 (0.05 to 0.2)"
+    assert level_text(Estimate(0.1, 0.05, 0.2), ends=False) == "0.1"
+    assert level_text(Estimate(np.inf, np.inf, np.inf)) == "diverged"
+    assert interval_text(Estimate(0.02, 0.01, 0.03)) == "0.02 ± 0.01"
 
 
 def test_a_damaged_chunk_counts_as_absent(tmp_path):

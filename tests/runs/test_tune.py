@@ -333,10 +333,13 @@ def test_importance_of_known_functions():
     np.testing.assert_allclose(together.total, [1, 1], atol=0.05)
 
 
-def test_interval_of_a_finalist_is_the_t_interval():
+def test_interval_of_a_finalist_is_the_t_interval_of_its_log():
     finalist = Finalist({}, 1.0, np.array([1.0, 2.0, 3.0]))
+    factor = np.exp(2.9199856 / 3**0.5 / 2)
     assert finalist.mean == 2.0
-    np.testing.assert_allclose(finalist.interval, [2, 2 - 2.9199856 / 3**0.5, 2 + 2.9199856 / 3**0.5])
+    np.testing.assert_allclose(finalist.interval, [2, 2 / factor, 2 * factor])
+    two = Finalist({}, 1.0, np.array([0.1, 0.2]))  # Student's of two seeds would begin at -0.17
+    assert two.interval and 0 < two.interval.low < 0.1
     assert Finalist({}, 1.0, np.array([1.0, np.inf])).mean is None
     assert Finalist({}, 1.0, np.array([1.0])).interval is None
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from lr_batch import LearningRateLaw, Optimum, Result
 from runs.curve.analysis import Analysis
-from runs.curve.law_words import exponents_text
+from runs.curve.law_words import exponents_text, line_text
 from runs.curve.words import why_no_rate
 from runs.plots import style
 from runs.plots.cells import DIVERGED_CELL, NOT_RUN, RateGrid, cell_boxes, geometric_edges, rate_grid
@@ -139,10 +139,9 @@ def _draw_optima(axes: Axes, optima: Sequence[Optimum]) -> None:
 
 
 def draw_law_line(axes: Axes, law: LearningRateLaw) -> None:
-    """Over all batch sizes that the axes show; the legend has its formula where it is the only law that fits."""
-    batch = np.geomspace(*axes.get_xlim(), 200)
-    label = f"law: {law.winner.formula}" if law.told else "one of several laws that fit alike"
-    axes.plot(batch, law.rate(batch), color=style.BLUE, linewidth=1.6, alpha=0.85, zorder=3, label=label)
+    """Over all batch sizes that the axes show."""
+    batch, look = np.geomspace(*axes.get_xlim(), 200), {"color": style.BLUE, "linewidth": 1.6, "alpha": 0.85}
+    axes.plot(batch, law.rate(batch), zorder=3, label=line_text(law), **look)
 
 
 def _draw_law(axes: Axes, law: LearningRateLaw) -> None:

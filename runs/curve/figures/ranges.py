@@ -47,23 +47,36 @@ def ranges(result: Result, outcome: Analysis, path: str | Path | None = None) ->
 def draw_ranges(panels: Sequence[Axes], result: Result, outcome: Analysis) -> None:
     """The same into given axes, one for each range."""
     assert result.searched
-    near = _near(result)
-    for axes, (name, axis) in zip(panels, result.searched.axes.items(), strict=True):
-        _draw(axes, result, outcome, name, axis, near)
-    _name_looks(panels[0])
+    near, axes_of = _near(result), result.searched.axes
+    for axes, (name, axis) in zip(panels, axes_of.items(), strict=True):
+        _draw(axes, result, _best(outcome, name), name, axis, near)
+    on_edge = {at_end for name in axes_of for _, _, at_end in _best(outcome, name)}
+    _name_looks(panels[0], (not near.all(), near.any(), False in on_edge, True in on_edge))
 
 
-def _name_looks(axes: Axes) -> None:
-    """Nothing that is seen, but what a legend says of all panels."""
+def _name_looks(axes: Axes, drawn: Sequence[bool]) -> None:
+    """Nothing that is seen, but what a legend says of all panels: each look that is `drawn` in one of them."""
     looks = (
         ("tried", "o", style.FAINT, style.FAINT),
         (f"reached the goal within {NEAR:g} times the fewest steps", "o", style.SKY, style.SKY),
         ("best of the surface", "D", style.BLUE, style.BLUE),
-        ("best, at the end of the range", "D", style.BLUE, "white"),
+        ("best of the surface, at the end of the range", "D", style.BLUE, "white"),
     )
-    for label, marker, colour, face in looks:
-        look = {"linestyle": "", "markerfacecolor": face, "markersize": 5}
-        axes.plot([], [], marker=marker, color=colour, label=label, **look)
+    for (label, marker, colour, face), seen in zip(looks, drawn, strict=True):
+        if seen:
+            look = {"linestyle": "", "markerfacecolor": face, "markersize": 5}
+            axes.plot([], [], marker=marker, color=colour, label=label, **look)
+
+
+def _best(outcome: Analysis, name: str) -> list[tuple[int, float, bool]]:
+    """Of each batch size that reached the goal: the best value of one range, and whether it is at the end of it."""
+    found = []
+    for row in outcome.optima:
+        best = row.learning_rate.best if name == "learning_rate" and row.learning_rate else None
+        best = row.others.get(name) if best is None else best
+        if row.steps is not None and best is not None:
+            found.append((row.batch_size, best, name in row.edges))
+    return found
 
 
 def _near(result: Result) -> np.ndarray:
@@ -75,7 +88,14 @@ def _near(result: Result) -> np.ndarray:
     return np.isfinite(steps) & (steps <= NEAR * fewest[at])
 
 
-def _draw(axes: Axes, result: Result, outcome: Analysis, name: str, axis: Axis, near: np.ndarray) -> None:
+def _draw(
+    axes: Axes,
+    result: Result,
+    best: Sequence[tuple[int, float, bool]],
+    name: str,
+    axis: Axis,
+    near: np.ndarray,
+) -> None:
     style.batch_axis(axes, result.batch_size)
     values = 1.0 - result.hparams[name] if axis.scale == "log1m" else result.hparams[name]
     label = f"1 - {name}" if axis.scale == "log1m" else name
@@ -90,11 +110,7 @@ def _draw(axes: Axes, result: Result, outcome: Analysis, name: str, axis: Axis, 
         axes.set_ylabel(label, fontsize=10, color=style.INK)
     for chosen, colour, size in ((~near, style.FAINT, 9), (near, style.SKY, 14)):
         axes.scatter(result.batch_size[chosen], values[chosen], s=size, color=colour, linewidths=0, zorder=2)
-    for row in outcome.optima:
-        best = row.learning_rate.best if name == "learning_rate" and row.learning_rate else None
-        best = row.others.get(name) if best is None else best
-        if row.steps is None or best is None:
-            continue
-        face = "white" if name in row.edges else style.BLUE
-        shown = 1.0 - best if axis.scale == "log1m" else best
-        axes.plot(row.batch_size, shown, "D", color=style.BLUE, markerfacecolor=face, markersize=6, zorder=4)
+    for batch_size, value, at_end in best:
+        shown = 1.0 - value if axis.scale == "log1m" else value
+        face = "white" if at_end else style.BLUE
+        axes.plot(batch_size, shown, "D", color=style.BLUE, markerfacecolor=face, markersize=6, zorder=4)

@@ -17,6 +17,7 @@ from runs.curve.figures.steps_to_goal import (
     seed_points,
     steps_range,
 )
+from runs.curve.law_words import line_text
 from runs.curve.words import middle_words, noise_words
 from runs.page.blocks import (
     DASHED,
@@ -165,7 +166,7 @@ def rate_chart(result: Result, outcome: Analysis) -> Spec:
     if law:
         data.append(
             line(
-                escape(f"law: {law.winner.formula}" if law.told else "one of several laws that fit alike"),
+                escape(line_text(law)),
                 batch,
                 law.rate(batch),
                 {"color": style.BLUE, "width": 2},

@@ -40,8 +40,8 @@ def critical_cards(
         told = boxes if counts_examples(critical) else (*boxes[:2], *boxes[3:])
         html = [card(label, value, remark) for label, value, remark in told]
     if law:
-        formula = law.winner.formula if law.told else "several that fit alike"
-        numbers = f"; {parameters_text(law)}; {exponents_text(law)}" if law.told else ""
+        formula = law.winner.formula if law.known else "not known"
+        numbers = f"; {parameters_text(law)}; {exponents_text(law)}" if law.known else ""
         html.append(card("law of the best rate", escape(formula), escape(law.words + numbers)))
     if noise:
         told = "infinite" if noise["best"] is None else count(noise["best"])
