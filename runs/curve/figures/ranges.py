@@ -51,7 +51,7 @@ def draw_ranges(panels: Sequence[Axes], result: Result, outcome: Analysis) -> No
     for axes, (name, axis) in zip(panels, axes_of.items(), strict=True):
         _draw(axes, result, _best(outcome, name), name, axis, near)
     on_edge = {at_end for name in axes_of for _, _, at_end in _best(outcome, name)}
-    _name_looks(panels[0], (not near.all(), near.any(), False in on_edge, True in on_edge))
+    _name_looks(panels[0], (not near.all(), bool(near.any()), False in on_edge, True in on_edge))
 
 
 def _name_looks(axes: Axes, drawn: Sequence[bool]) -> None:
