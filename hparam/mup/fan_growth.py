@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 
+from hparam.mup.traced_axes import KEPT, SUMMED, uses_of_axes
 from lr_batch import Workload, first_line
 from optim.hidden import path_name
 
@@ -32,6 +34,7 @@ class Fans(NamedTuple):
 
 
 # What says which axes are whose, where shapes do not.
+UNTIE = "untie them from the embedding (tied ones need a factor 1 / width on the output)"
 SAY = "say with `fans` (--fans FILE.py:NAME), (path, base shape, target shape) -> growth of (fan-in, fan-out)"
 FansRule = Callable[[str, tuple[int, ...], tuple[int, ...]], tuple[float, float]]
 
@@ -93,18 +96,55 @@ def _ruled(rule: FansRule, name: str, narrow: tuple[int, ...], wide: tuple[int, 
     return fans
 
 
-def check_readout(owner: str, growth: PyTree, rule: FansRule) -> None:
-    """Raises ValueError where widths differ and nothing maps from the width to a fixed size.
+def checked_fans(owner: str, base: Workload, target: Workload, rule: FansRule) -> PyTree:
+    """`fans_of`, where the network uses its parameters as their shapes say.
 
-    Weights that are tied, such as an embedding that is also the readout, count as input weights, and the output
-    would need a factor 1 / width. Whoever gives a `rule` of their own has said what they mean.
+    Whoever gives a `rule` of their own has said what they mean.
+
+    Raises:
+      ValueError: names the function `owner`; the two are not one network at two widths, a parameter is summed over
+        along an axis that its shape takes for the output, or is input and output at once, or nothing maps from the
+        width to a fixed size.
     """
-    fans = jax.tree.leaves(growth, is_leaf=lambda node: isinstance(node, Fans))
-    grows = any(fan != Fans(1.0, 1.0) for fan in fans)
-    if grows and rule is default_fans and not any(fan.is_readout for fan in fans):
+    growth = fans_of(base, target, rule)
+    fans = jax.tree.leaves(growth, is_leaf=_is_fans)
+    if rule is not default_fans or all(fan == Fans(1.0, 1.0) for fan in fans):
+        return growth
+    check = functools.partial(_check_axes, owner)
+    jax.tree_util.tree_map_with_path(
+        check, growth, shapes(base), shapes(target), uses_of_axes(target), is_leaf=_is_fans
+    )
+    if not any(fan.is_readout for fan in fans):
         raise ValueError(
-            f"{owner}: no output weights, of which only the fan-in grows with the width: untie them from the embedding "
-            f"(tied ones need a factor 1 / width on the output), or {SAY}"
+            f"{owner}: no output weights, of which only the fan-in grows with the width: {UNTIE}, or {SAY}"
+        )
+    return growth
+
+
+def _is_fans(node: Any) -> bool:
+    return isinstance(node, Fans)
+
+
+def _check_axes(
+    owner: str, path: Any, fans: Fans, base: Any, target: Any, uses: tuple[frozenset[str], ...]
+) -> None:
+    """Raises ValueError where the network sums over an axis that counts as output, or the other way round."""
+    grown = {
+        axis: target.shape[axis] / size for axis, size in enumerate(base.shape) if target.shape[axis] != size
+    }
+    if any(len(uses[axis]) > 1 for axis in grown):
+        raise ValueError(
+            f"{owner}: along an axis that grows with the width, the network both sums over {path_name(path)!r} and "
+            f"keeps it, as if tied: {UNTIE}, or {SAY}"
+        )
+    if not all(uses[axis] for axis in grown):
+        return
+    product = lambda use: math.prod(growth for axis, growth in grown.items() if use in uses[axis])
+    seen = Fans(product(SUMMED), product(KEPT))
+    if seen != fans:
+        raise ValueError(
+            f"{owner}: the shape of {path_name(path)!r}, {base.shape} and {target.shape}, reads as growth {tuple(fans)} "
+            f"of (fan-in, fan-out), and the network uses it as {tuple(seen)}: {SAY}, here {tuple(seen)}"
         )
 
 

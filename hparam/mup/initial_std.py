@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hparam.mup.fan_growth import SAY, Fans, shapes
+from hparam.mup.fan_growth import Fans, shapes
 from lr_batch import Workload
-from optim.hidden import path_name
 
 PyTree = Any
 
@@ -32,34 +31,6 @@ def std_ratios(fans: PyTree, before: PyTree, after: PyTree) -> PyTree:
     """
     is_leaf = lambda node: isinstance(node, Fans)
     return jax.tree.map(std_ratio, fans, before, after, is_leaf=is_leaf)
-
-
-def check_vectors(fans: PyTree, sizes: PyTree, before: PyTree, after: PyTree) -> None:
-    """Raises ValueError for a parameter with one axis that is taken for a bias and starts smaller where wider.
-
-    Biases and gains start as constants, or with a spread that the width does not change; output weights of shape
-    (width,) do not. `sizes` are the shapes of the target, `before` and `after` the `initial_stds` of both.
-    """
-    is_leaf = lambda node: isinstance(node, Fans)
-    vectors = jax.tree.map(
-        lambda fan, shape: fan.fan_out != 1 and shape.ndim == 1, fans, sizes, is_leaf=is_leaf
-    )
-    found = jax.tree.map(lambda vector, b, a: vector and _falls(b, a), vectors, before, after)
-    for path, falls in jax.tree.leaves_with_path(found):
-        if falls and not path_name(path).endswith("bias"):
-            raise ValueError(
-                f"mup: {path_name(path)!r} has one axis, the width, and initial values that fall with it: it is no bias; "
-                f"{SAY}; for output weights (growth, 1)"
-            )
-
-
-def _falls(before: Spread, after: Spread) -> bool:
-    """Whether the spread is smaller after, or before where that is the wider one, beyond sampling error."""
-    if not (before.std > 0 and after.std > 0):
-        return False
-    wider_over_narrower = (after.std / before.std) ** (1 if after.count > before.count else -1)
-    error = np.sqrt(0.5 / before.count + 0.5 / after.count)
-    return bool(np.log(wider_over_narrower) < -SAMPLING_ERRORS * error)
 
 
 def std_ratio(fans: Fans, before: Spread, after: Spread) -> float:

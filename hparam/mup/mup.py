@@ -11,8 +11,8 @@ import jax
 import optax
 
 import optim
-from hparam.mup.fan_growth import Fans, FansRule, check_readout, default_fans, fans_of, shapes
-from hparam.mup.initial_std import check_vectors, initial_stds, std_ratios
+from hparam.mup.fan_growth import Fans, FansRule, checked_fans, default_fans, shapes
+from hparam.mup.initial_std import initial_stds, std_ratios
 from lr_batch import Workload, as_optimizer
 from optim.arguments import explain_arguments
 from optim.hidden import input_axes, is_hidden_matrix, path_name
@@ -143,10 +143,12 @@ def mup(
         for Adam.
       in_branch: which parameters those are, by path ("Dense_0/kernel") and fans; default: hidden weights.
       fans: `(path, base shape, target shape) -> growth (fan-in, fan-out)` for layouts where the default
-        is wrong: the last axis is the output; of two growing axes the first is the input.
+        is wrong: the last axis is the output; of two growing axes the first is the input. A trace of the network
+        tells whether it uses its parameters so.
 
     Raises:
-      ValueError: if the two are not one network at two widths, or no parameter maps from the width to a fixed size.
+      ValueError: if the two are not one network at two widths, a parameter is used otherwise than its shape says, or
+        none maps from the width to a fixed size.
 
     >>> from lr_batch.workloads import digits_mlp
     >>> wide = mup(digits_mlp(width=64), digits_mlp(width=256))
@@ -157,11 +159,7 @@ def mup(
         raise ValueError(f"mup: readout must be init or multiplier, got {readout!r}")
     if not depth > 0:
         raise ValueError(f"mup: depth must be above 0, got {depth!r}")
-    growth = fans_of(base, target, fans)
-    spreads = initial_stds(base), initial_stds(target)
-    if fans is default_fans:
-        check_vectors(growth, shapes(target), *spreads)
-    check_readout("mup", growth, fans)
+    growth = checked_fans("mup", base, target, fans)
 
     def of(path, fan, ratio, narrow, wide):
         width = width_factors(fan, ratio, multiplied=readout == "multiplier")
@@ -169,7 +167,7 @@ def mup(
             width = width._replace(muon=muon_factor(path_name(path), fan, narrow, wide) / width.multiplier)
         return deepened(width, depth, depth_exponent) if in_branch(path_name(path), fan) else width
 
-    ratios = std_ratios(growth, *spreads)
+    ratios = std_ratios(growth, initial_stds(base), initial_stds(target))
     is_leaf = lambda node: isinstance(node, Fans)
     grown = (growth, ratios, shapes(base), shapes(target))
     return Mup(target, growth, jax.tree_util.tree_map_with_path(of, *grown, is_leaf=is_leaf))

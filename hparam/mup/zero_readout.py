@@ -5,8 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from hparam.mup.fan_growth import Fans, FansRule, check_readout, default_fans, fans_of, shapes
-from hparam.mup.initial_std import check_vectors, initial_stds
+from hparam.mup.fan_growth import Fans, FansRule, checked_fans, default_fans
 from lr_batch import Workload
 from optim.arguments import explain_arguments
 
@@ -28,10 +27,7 @@ def zero_readout(workload: Workload, other_width: Workload, fans: FansRule = def
     Raises:
       ValueError: if nothing differs like this.
     """
-    growth = fans_of(workload, other_width, fans)
-    if fans is default_fans:  # before their initial values are gone
-        check_vectors(growth, shapes(other_width), initial_stds(workload), initial_stds(other_width))
-    check_readout("zero_readout", growth, fans)
+    growth = checked_fans("zero_readout", workload, other_width, fans)
     is_leaf = lambda node: isinstance(node, Fans)
     if all(fan == Fans(1.0, 1.0) for fan in jax.tree.leaves(growth, is_leaf=is_leaf)):
         raise ValueError(
