@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lr_batch.analysis.best_settings import best_settings
+from lr_batch.analysis.rate_plane import RatePlane, best_plane
 from lr_batch.result import DIVERGED, Result
 
 RATES = 4  # added at a time: about a decade of the default grid
@@ -15,7 +15,12 @@ ROUNDS = 3
 
 def rates_to_add(result: Result) -> dict[int, tuple[float, ...]]:
     """New learning rates for each batch size whose best rate is not inside its grid."""
-    edges = {row.batch_size: row.edge or _unreached_edge(result, row) for row in best_settings(result)}
+    sizes = np.unique(result.batch_size).tolist()
+    planes = {size: best_plane(result, result.batch_size == size) for size in sizes}
+    edges = {
+        size: plane.edge if plane.has_best else _unreached_edge(result, plane)
+        for size, plane in planes.items()
+    }
     grids = {size: np.unique(result.hparams["learning_rate"][result.batch_size == size]) for size in edges}
     return {
         size: beyond(grids[size].tolist(), edge)
@@ -34,15 +39,13 @@ def beyond(grid: Sequence[float], edge: str) -> tuple[float, ...]:
     return tuple(float(f"{end * ratio**i:.6g}") for i in range(1, RATES + 1))
 
 
-def _unreached_edge(result: Result, row) -> str | None:
+def _unreached_edge(result: Result, plane: RatePlane) -> str | None:
     """Where too few seeds reached the goal for a best rate: the end that reached it with most of them, if one did. Where
     none reached it: lower rates if all diverged, else the end that came closest."""
-    if row.steps is not None:
-        return None
-    mine = np.flatnonzero(result.batch_size == row.batch_size)
+    mine = np.flatnonzero(result.batch_size == plane.batch_size)
     rates = result.hparams["learning_rate"][mine]
     ends = {rates.min(): "low", rates.max(): "high"}
-    if row.n_reached:
+    if plane.reached.any():
         grid, at = np.unique(rates, return_inverse=True)
         steps = result.steps_to_goal[mine]
         counts = np.bincount(at, np.isfinite(steps))

@@ -184,6 +184,7 @@ class _Runner:
             "time_constant": RULES[FIRST].time_constant,
             "evaluation_growth": RULES[FIRST].growth,
             "evaluation_share": 1.0,
+            "brisk": False,
         }
         identity = chunk_plan.identity._replace(
             epochs=float(epochs), evals=EVALS, train_rows=train_rows(study), **rule

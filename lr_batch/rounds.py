@@ -19,12 +19,13 @@ from optim.arguments import explain_arguments
 
 
 class Round(NamedTuple):
-    """What is asked for at each batch size and seed, what is to be said of it, in lines, and the lanes of each chunk that
-    later rounds are likely to ask for, by batch size."""
+    """What is asked for at each batch size and seed, what is to be said of it, in lines, the lanes of each chunk that
+    later rounds are likely to ask for, by batch size, and whether rates may be added beyond the grid afterwards."""
 
     cells: Mapping[tuple[int, int], Sequence[Asked]]
     events: tuple[str, ...] = ()
     to_come: Mapping[int, Sequence[int]] = MappingProxyType({})
+    grows: bool = False
 
 
 def rounds_of(study: Study, measured: Callable[[], Result]) -> Iterator[Round]:
@@ -66,18 +67,26 @@ def _grown(study: Study, measured: Callable[[], Result]) -> Iterator[Round]:
     if study.follow:
         for wanted in following.rounds(study, measured):
             cells = {cell: [*map(Asked, settings)] for cell, settings in wanted.cells.items()}
-            yield Round(cells, to_come=wanted.to_come)
+            yield Round(cells, to_come=wanted.to_come, grows=study.extend)
     else:
-        yield _of_all_seeds(study, dict.fromkeys(study.batch_sizes, [*map(Asked, study.settings)]))
-    for _ in range(EXTENSIONS if study.extend else 0):
+        grid = dict.fromkeys(study.batch_sizes, [*map(Asked, study.settings)])
+        yield _of_all_seeds(study, grid)._replace(grows=study.extend)
+    for left in reversed(range(EXTENSIONS if study.extend else 0)):
         added = rates_to_add(measured())
         if not added:
             return
-        beyond = {
-            size: [*map(Asked, product({**study.space, "learning_rate": rates}))]
-            for size, rates in added.items()
-        }
-        yield _of_all_seeds(study, beyond)._replace(events=describe(added))
+        beyond = {size: [*map(Asked, _at_rates(study, rates))] for size, rates in added.items()}
+        yield _of_all_seeds(study, beyond)._replace(events=describe(added), grows=left > 0)
+
+
+def chunks_beyond(study: Study, result: Result) -> dict[int, list[int]]:
+    """Lanes of the chunks that the grid would grow by if no more were measured than `result`, by batch size."""
+    seeds = len(study.seed_numbers)
+    return {size: [len(_at_rates(study, rates))] * seeds for size, rates in rates_to_add(result).items()}
+
+
+def _at_rates(study: Study, rates: Sequence[float]) -> tuple[dict[str, float], ...]:
+    return product({**study.space, "learning_rate": rates})
 
 
 def _searched(study: Study, measured: Callable[[], Result]) -> Iterator[Round]:

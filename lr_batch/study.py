@@ -26,6 +26,7 @@ from lr_batch.fields import (
 from lr_batch.grid import in_float32, product
 from lr_batch.problem.augmentation import Augmentation, augmented
 from lr_batch.problem.batch_schedule import BatchSchedule, read_batch_schedule, steps_of_trials
+from lr_batch.problem.brisk import BRISK, read_brisk
 from lr_batch.problem.changes import changes_of, in_steps, searched_space, with_changes
 from lr_batch.problem.column import is_streamed
 from lr_batch.problem.evaluation_share import read_growth, read_share
@@ -95,6 +96,7 @@ class Study:
       augment: of pictures in training, such as "crop:4,flip" or "none"; None for the workload's own; then that.
       mesh: of devices that each chunk is spread over, such as "lane=4,data=2"; None for one, or as few as hold a trial.
       remat: whether gradients compute activations again instead of keeping them, as `run` has it where none would fit.
+      brisk: whether lanes are let go that have reached the goal or are almost surely lost, see `lr_batch.problem.brisk`.
       design: a search through ranges instead of the grid, as `hparam.search_design` makes it; `space` then holds one
         value of each further name, and afterwards also both ends of each range.
 
@@ -126,6 +128,7 @@ class Study:
     augment: str | None
     mesh: MeshShape | None
     remat: bool
+    brisk: bool
     notes: tuple[str, ...] = dataclasses.field(init=False)
 
     def __init__(
@@ -154,6 +157,7 @@ class Study:
         augment: Augmentation | str | None = None,
         mesh: MeshShape | str | None = None,
         remat: bool = False,
+        brisk: bool = False,
         design: Design | None = None,
     ):
         put = lambda name, value: object.__setattr__(self, name, value)  # frozen after this
@@ -181,12 +185,12 @@ class Study:
         put("batch_sizes", sizes)
         check_groups(self.trained_batch_sizes, own)
         put("space", with_changes(axes, self.design.searched if self.design else None))
-        put("notes", notes_on(again, repeated_values, remat=remat))
         put("evaluation_growth", read_growth(evaluation_growth, reached))
         put("evaluation_share", read_share(evaluation_share, own, self.goal, RULES[reached]))
         put("follow", read_follow(follow, bool(design)))
-        self._check_size()
-        self._check_settings()
+        put("brisk", read_brisk(brisk, self.slack, reached, searched=bool(design)))
+        put("notes", (*notes_on(again, repeated_values, remat=remat), *[BRISK] * self.brisk))
+        self._check()
 
     def __repr__(self) -> str:
         return f"Study({self.workload.name} with {self.optimizer_name}, {self.goal}, trials: {self.num_trials:,})"
@@ -271,9 +275,8 @@ class Study:
     @property
     def settings(self) -> tuple[dict[str, float], ...]:
         """Those that each batch size begins with: the grid, or the first round of the search."""
-        if not self.design:
-            return product(self.space)
-        return tuple(self.with_fixed(self.design.first(self.batch_sizes[0], self.max_steps)))
+        first = self.design and self.with_fixed(self.design.first(self.batch_sizes[0], self.max_steps))
+        return product(self.space) if first is None else tuple(first)
 
     def with_fixed(self, searched: Iterable[Mapping[str, float]]) -> list[dict[str, float]]:
         """Settings that a search proposes, with what all of them share, in the order of the space."""
@@ -284,16 +287,14 @@ class Study:
             space = {**self.optimizer.space, **(self.regularizer.space if self.regularizer else {})}
         return searched_space(space, self.design.searched) if self.design else space
 
-    def _check_settings(self) -> None:
+    def _check(self) -> None:
+        fewer = "fewer trials" if self.design else "a coarser grid"
+        check_num_trials(self.num_trials, len(self.batch_sizes), self.num_settings, fewer)
+        if self.design:  # which refuses rungs that are longer than the shortest budget
+            self.design.first(self.batch_sizes[-1], self.steps_at(self.batch_sizes[-1]))
+        check_division(self.mesh, self.trained_batch_sizes, self.workload.group)
         steps = {size: self.steps_at(size) for size in self.batch_sizes}
         check_space(self.optimizer, self.regularizer, self.schedule, self.space, steps)
         check_shapes("study", self.workload, self.goal)
         if self.regularizer:
             check_regularizer(self.regularizer, self.optimizer, self.workload)
-
-    def _check_size(self) -> None:
-        check_division(self.mesh, self.trained_batch_sizes, self.workload.group)
-        fewer = "fewer trials" if self.design else "a coarser grid"
-        check_num_trials(self.num_trials, len(self.batch_sizes), self.num_settings, fewer)
-        if self.design:  # which refuses rungs that are longer than the shortest budget
-            self.design.first(self.batch_sizes[-1], self.steps_at(self.batch_sizes[-1]))

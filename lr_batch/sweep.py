@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,9 +21,10 @@ from lr_batch.engine.programs import ADVANCE, START, Programs
 from lr_batch.engine.step_cost import rows_worth_a_step
 from lr_batch.engine.task_run import engine_of, run_task
 from lr_batch.engine.workers import run_tasks
+from lr_batch.outcome import result_of
 from lr_batch.problem.column import about_damaged
 from lr_batch.result import BUDGET, EngineReport, Result, Trial, cell_of, longest_trials, place
-from lr_batch.rounds import Round, rounds_of
+from lr_batch.rounds import Round, chunks_beyond, rounds_of
 from lr_batch.run_arguments import check_run
 from lr_batch.study import Study
 from lr_batch.tally import Progress, Tally
@@ -109,7 +110,7 @@ class _Sweep:
     def run(self) -> Result:
         for wanted in rounds_of(self.study, self._result):
             self.events += wanted.events
-            self._run_tasks(self._plan(wanted), wanted.to_come)
+            self._run_tasks(self._plan(wanted), wanted)
             if self._ends_early():
                 break
         self.events += about_damaged(self.study.workload.train_data)
@@ -153,9 +154,11 @@ class _Sweep:
         end = int(evaluations[np.searchsorted(evaluations[:-1], steps)])
         return None if end == evaluations[-1] else end
 
-    def _run_tasks(self, tasks: list[Task], to_come: Mapping[int, Sequence[int]]) -> None:
-        self.tally.plan([task.chunk for task in tasks], self.plan.identity, to_come)
+    def _run_tasks(self, tasks: list[Task], wanted: Round) -> None:
+        self.tally.plan([task.chunk for task in tasks], self.plan.identity, wanted.to_come)
         missing = self.plan.unfinished(tasks, self._restore, self._note_halves)
+        for size in _sizes(tasks) - _sizes(missing) if wanted.grows else ():
+            self._expect_growth(size)
         self._report()
         if missing and self.hand_out is None:
             refuse_mixture(self.trained_on, self.devices[0])
@@ -164,7 +167,15 @@ class _Sweep:
             if isinstance(outcome, ChunkResult):
                 costs = counted_costs(self.study, chunk.batch_size, len(outcome.eval_steps))
                 self.tally.note_costs(len(chunk.settings), *costs)
+                if wanted.grows and self.tally.tells_more(chunk.batch_size):
+                    self._expect_growth(chunk.batch_size)
             self._report()
+
+    def _expect_growth(self, batch_size: int) -> None:
+        """By the trials that are finished there, for the time that is left."""
+        known = result_of(self.study, self.tally.trials(batch_size))
+        lanes = chunks_beyond(self.study, known).get(batch_size, [])
+        self.tally.expect_beyond(batch_size, self.plan.identity, lanes)
 
     def _outcomes(self, tasks: list[Task]) -> Iterator[tuple[Chunk, Any]]:
         """What becomes of the tasks, as it comes; what is finished is stored before."""
@@ -235,20 +246,7 @@ class _Sweep:
         self.on_chunk(self.tally.progress(seconds, width, self.lane_bytes, left))
 
     def _result(self) -> Result:
-        return Result.from_trials(
-            longest_trials(self.tally.trials()),
-            workload=self.study.workload.name,
-            optimizer=self.study.optimizer_name,
-            goal=self.study.goal,
-            time_constant=self.study.time_constant,
-            budget=self.study.budget,
-            hparams=self.study.space,
-            schedule=self.study.schedule,
-            batch_schedule=self.study.batch_schedule,
-            searched=self.study.design and self.study.design.searched,
-            grid_trials=self.study.num_trials if self.study.follow else None,
-            engine=self._engine_report(),
-        )
+        return result_of(self.study, self.tally.trials(), self._engine_report())
 
     def _engine_report(self) -> EngineReport:
         seconds = time.monotonic() - self.began
@@ -265,6 +263,10 @@ class _Sweep:
             events=tuple(self.events),
             evaluation_share=self.tally.evaluation_share,
         )
+
+
+def _sizes(tasks: Iterable[Task]) -> set[int]:
+    return {task.chunk.batch_size for task in tasks}
 
 
 def in_order(tasks: Sequence[Task]) -> list[Task]:

@@ -12,7 +12,7 @@ import numpy as np
 from lr_batch.engine.chunk import Chunk, ChunkResult
 from lr_batch.engine.chunk_status import ChunkStatus
 from lr_batch.engine.identity import Identity
-from lr_batch.forecast import Course, Finished, seconds_left
+from lr_batch.forecast import Course, Finished, nearest, seconds_left
 from lr_batch.problem.workload import Goal
 from lr_batch.result import DIVERGED, REACHED, Trial
 
@@ -79,6 +79,7 @@ class Tally:
         self._status: Counter[str] = Counter()  # of the trials in `_rows`
         self._shares: dict[int, float] = {}  # of a whole chunk, those of this round
         self._to_come: dict[int, float] = {}  # whole chunks of later rounds
+        self._beyond: dict[int, float] = {}  # whole chunks that would be added to the grid as it is now
         self._in_flight: dict[str, tuple[Chunk, ChunkStatus]] = {}
         self._waited: dict[str, tuple[float, float]] = {}  # of streamed chunks: seconds waited, and all
 
@@ -86,9 +87,8 @@ class Tally:
         self, chunks: Sequence[Chunk], identity: Identity, to_come: Mapping[int, Sequence[int]] = NOTHING
     ) -> None:
         """Counts the chunks that are asked for; to come are chunks of `identity` with so many lanes, by batch size."""
-        self._to_come = {
-            size: sum(identity.share(lanes) for lanes in each) for size, each in to_come.items() if each
-        }
+        self._to_come = whole_chunks(identity, to_come)
+        self._beyond = {}
         shares: dict[int, list[float]] = {}
         for chunk in chunks:
             shares.setdefault(chunk.batch_size, []).append(share_of_chunk(chunk))
@@ -102,6 +102,18 @@ class Tally:
         self._given_up += not pieces
         for chunk in pieces[1:]:
             self._planned[chunk.batch_size] += 1
+
+    def expect_beyond(self, batch_size: int, identity: Identity, lanes: Sequence[int]) -> None:
+        """Chunks with so many lanes are likely to be added beyond the edge of the grid at a batch size; none for none.
+
+        As many are expected at those nearby of which nothing is known yet.
+        """
+        self._beyond[batch_size] = whole_chunks(identity, {batch_size: lanes}).get(batch_size, 0.0)
+
+    def tells_more(self, batch_size: int) -> bool:
+        """Whether the chunks finished at a batch size have become twice as many, or all: worth another look at them."""
+        done = self._finished[batch_size].chunks
+        return done & (done - 1) == 0 or done >= self._planned[batch_size]
 
     def accept(self, chunk: Chunk, rows: ChunkResult) -> None:
         """Takes the rows of a finished chunk."""
@@ -147,9 +159,11 @@ class Tally:
         )
         return waited / seconds if seconds else None
 
-    def trials(self) -> Iterator[Trial]:
-        """All finished trials."""
-        return (trial for chunk, rows in self._rows.values() for trial in rows.trials(chunk))
+    def trials(self, batch_size: int | None = None) -> Iterator[Trial]:
+        """All finished trials, or those of a batch size."""
+        kept = self._rows.values()
+        wanted = (row for row in kept if batch_size in (None, row[0].batch_size))
+        return (trial for chunk, rows in wanted for trial in rows.trials(chunk))
 
     def missing(self) -> Counter[int]:
         """Trials of each batch size that are not finished, or did not fit into memory."""
@@ -175,9 +189,11 @@ class Tally:
         ]
         begun = Counter({size: done.chunks for size, done in self._finished.items()})
         unbegun = self._planned - begun - Counter(course.batch_size for course in in_flight)
-        waiting = dict(self._to_come)
-        for size, number in unbegun.items():
-            waiting[size] = waiting.get(size, 0.0) + number * self._shares.get(size, 1.0)
+        whole = {size: number * self._shares.get(size, 1.0) for size, number in unbegun.items()}
+        known = self._beyond
+        beyond = {size: known[nearest(known, size)] for size in self._shares} if known else {}
+        parts = (self._to_come, beyond, whole)
+        waiting = {size: sum(part.get(size, 0.0) for part in parts) for size in set().union(*parts)}
         return seconds_left(self._finished, in_flight, waiting, **costs)
 
     def best(self) -> tuple[Best, ...]:
@@ -211,3 +227,8 @@ class Tally:
 def share_of_chunk(chunk: Chunk) -> float:
     """Of the time of a chunk whose lanes are all trained."""
     return chunk.identity.share(len(chunk.settings))
+
+
+def whole_chunks(identity: Identity, lanes: Mapping[int, Sequence[int]]) -> dict[int, float]:
+    """Chunks with so many lanes each, as parts of whole ones, by batch size."""
+    return {size: sum(identity.share(number) for number in each) for size, each in lanes.items() if each}

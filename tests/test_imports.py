@@ -30,7 +30,7 @@ ROOMS = [
     {"workloads"},
     {"resolve"},
     {"study"},
-    {"checks"},
+    {"checks", "outcome"},
     {"engine"},
     {"generalization"},
     {"analysis"},

@@ -138,16 +138,6 @@ def study_seeds(optima: Sequence[Optimum]) -> tuple[int, ...]:
     return tuple(sorted({seed for o in optima for seed in o.seeds}))
 
 
-def _edge(cells: RateCells) -> Literal["low", "high"] | None:
-    """Whether the rate with the fewest steps in the median over seeds is the first or the last."""
-    if len(cells.log_rate) < 2:
-        return None
-    steps = np.where(np.isnan(cells.log_steps), np.inf, cells.log_steps)
-    median = np.median(steps, axis=0)
-    cell = int(np.lexsort((steps.min(0), median))[0])
-    return "low" if cell == 0 else "high" if cell == len(median) - 1 else None
-
-
 def moderated_spreads(fits: Sequence[RateFit]) -> list[float]:
     """Standard deviation over seeds per batch size.
 
@@ -213,7 +203,7 @@ def _reached_row(
         high=steps.high,
         examples=plane.examples(steps.best),
         learning_rate=rate if searched else None,
-        edge=_edge(plane.cells),
+        edge=plane.edge,
         others=plane.others,
         n_seeds=len(plane.seeds),
         n_reached=int(plane.reached.sum()),
@@ -262,7 +252,7 @@ def censored_row(
 def grid_settings(result: Result, *, level: float = LEVEL) -> tuple[Optimum, ...]:
     """Best rate, and steps to the goal there, at every batch size of a grid, ascending; see `best_settings`."""
     planes = [best_plane(result, result.batch_size == size) for size in np.unique(result.batch_size)]
-    kept = [plane for plane in planes if 2 * plane.reached.sum() >= len(plane.seeds)]
+    kept = [plane for plane in planes if plane.has_best]
     everyone = sorted({int(seed) for plane in planes for seed in plane.seeds})
     fits = fit_rates([plane.cells for plane in kept], [plane.seeds for plane in kept], everyone)
     rows = {

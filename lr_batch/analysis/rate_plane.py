@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,21 @@ class RatePlane(NamedTuple):
     def reached(self) -> np.ndarray:
         """Which seeds reached the goal at some rate."""
         return np.asarray(np.isfinite(self.cells.log_steps).any(1))
+
+    @property
+    def has_best(self) -> bool:
+        """Whether at least half of the seeds reached the goal, so that there is a best rate."""
+        return 2 * int(self.reached.sum()) >= len(self.seeds)
+
+    @property
+    def edge(self) -> Literal["low", "high"] | None:
+        """Whether the rate with the fewest steps in the median over seeds is the first or the last."""
+        if len(self.cells.log_rate) < 2:
+            return None
+        steps = np.where(np.isnan(self.cells.log_steps), np.inf, self.cells.log_steps)
+        median = np.median(steps, axis=0)
+        cell = int(np.lexsort((steps.min(0), median))[0])
+        return "low" if cell == 0 else "high" if cell == len(median) - 1 else None
 
 
 def best_plane(result: Result, rows: np.ndarray) -> RatePlane:

@@ -23,19 +23,24 @@ from lr_batch.engine.task_run import run_task
 from lr_batch.engine.terms import padded, terms_of
 from lr_batch.engine.workers import Program, run_tasks, worker_devices
 from lr_batch.lanes.batch_pass import batch_value_and_grad
-from lr_batch.lanes.execution import over_lanes
+from lr_batch.lanes.execution import BLOCK, over_lanes
 from lr_batch.lanes.held_out_blocks import EVAL_BLOCK, in_blocks, shuffled
 from lr_batch.lanes.lane import Draw, Lane, LaneState, make_lane
 from lr_batch.lanes.micro_batch import MicroBatch, micro_batches_of
 from lr_batch.lanes.order import epoch_order
 from lr_batch.lanes.race import Carry, Terms, crossing_step, state_axes
+from lr_batch.problem.brisk import BRISK, SAFETY
 from lr_batch.problem.reaching import average_weights, averaged
-from lr_batch.problem.workload import AUTO
+from lr_batch.problem.workload import AUTO, VMAP
 
 __all__ = [
     "AUTO",
+    "BLOCK",
+    "BRISK",
     "EVAL_BLOCK",
     "ROWS",
+    "SAFETY",
+    "VMAP",
     "Cadence",
     "Carry",
     "Chunk",

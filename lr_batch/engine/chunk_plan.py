@@ -16,6 +16,7 @@ from lr_batch.engine.execution_choice import choose_execution
 from lr_batch.engine.identity import Identity
 from lr_batch.engine.memory import chunk_width
 from lr_batch.engine.processes import agreed
+from lr_batch.problem.brisk import refuse_batched
 from lr_batch.problem.mesh_shape import ALONE, read_mesh
 from lr_batch.study import Study
 from optim.names import counted
@@ -79,7 +80,7 @@ class ChunkPlan(NamedTuple):
 
         Raises:
           StudyError: if the model, loss or optimizer cannot be compiled.
-          ValueError: for a width that no chunk has.
+          ValueError: for a width that no chunk has, and for brisk races of lanes that are all batched.
         """
         if kept is not None and not 1 <= kept <= MOST_LANES:
             raise ValueError(f"width must be from 1 to {MOST_LANES:,} lanes, got {kept}")
@@ -87,6 +88,7 @@ class ChunkPlan(NamedTuple):
         fits = agreed(lambda: chunk_width(study, useful=kept or useful))
         width = kept or fits
         execution = agreed(lambda: choose_execution(study, fits))
+        refuse_batched(study.workload.name, execution, width, brisk=study.brisk)
         return cls(width, execution, identity._replace(width=width, lanes=execution), fits)
 
     def tasks(

@@ -124,7 +124,8 @@ def rows(carry: Carry, chunk: Chunk, terms: Terms, width: int, device: Place, se
     lanes, evals, step = len(chunk.settings), int(carry.evals), int(carry.draw.step)
     steps_to_goal = np.asarray(carry.steps_to_goal[:lanes], np.float64)
     alive = np.asarray(carry.lanes.alive[:lanes])
-    status = np.where(np.isfinite(steps_to_goal), REACHED, np.where(alive, BUDGET, DIVERGED))
+    stopped = alive | np.asarray(carry.let_go[:lanes])
+    status = np.where(np.isfinite(steps_to_goal), REACHED, np.where(stopped, BUDGET, DIVERGED))
     return ChunkResult(
         steps_to_goal=steps_to_goal,
         steps=np.where(alive, step, carry.lanes.last_step[:lanes]).astype(np.int64),

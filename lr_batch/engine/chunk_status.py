@@ -18,7 +18,7 @@ class ChunkStatus(NamedTuple):
     """How the lanes of a chunk in flight are doing.
 
     Attributes:
-      reached, alive: lanes that have reached the goal, and that have not diverged.
+      reached, alive: lanes that have reached the goal, and those and all that are in training.
       step: steps done.
       end: steps after which the race is likely to be over.
       best_steps: fewest steps to the goal so far, NaN where no lane has reached it.
@@ -51,7 +51,7 @@ class ChunkStatus(NamedTuple):
         reached = np.isfinite(steps_to_goal)
         return cls(
             reached=int(reached.sum()),
-            alive=int(alive.sum()),
+            alive=int((alive | reached).sum()),
             step=int(carry.draw.step),
             end=expected_end(carry, terms, lanes, metric) if bool(carry.running) else int(carry.draw.step),
             best_steps=float(steps_to_goal[reached].min()) if reached.any() else np.nan,

@@ -84,6 +84,7 @@ class Identity(NamedTuple):
     augment: str | None = None
     mesh: str = ""
     remat: bool = False
+    brisk: bool = False
 
     def share(self, lanes: int) -> float:
         """The part of the time of a full chunk that one of so many lanes takes: where all are batched they take it all,
@@ -116,6 +117,7 @@ class Identity(NamedTuple):
             augment=study.augment,
             mesh=str(study.mesh) if study.mesh and study.mesh.devices > 1 else "",
             remat=study.remat,
+            brisk=study.brisk,
         )
 
     def described(self) -> dict[str, Any]:

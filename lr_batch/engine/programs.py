@@ -202,7 +202,9 @@ class Engine:
         reads, weights = _shape(jnp.int32, self.max_evals, 2), _shape(jnp.float32, self.max_evals, 3)
         flag = _shape(jnp.bool_)
         batch = _shape(jnp.int32, self.phases, 2) if self.phases else count
-        terms = Terms(self._start_shapes()[0], batch, cadence, count, reads, weights, number, flag, number)
+        terms = Terms(
+            self._start_shapes()[0], batch, cadence, count, reads, weights, number, flag, *(number, number)
+        )
         if not self.streamed:
             return advance.lower(carry, *_on(everywhere(device), (terms, count, self.data(device))))
         window = window_shapes(self.workload.train_data, self.window_rows)

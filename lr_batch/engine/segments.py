@@ -62,6 +62,8 @@ def gather_lanes(sources: Sequence[Source], axes: LaneState, width: int) -> Carr
         average=column(lambda carry: carry.average),
         first=np.full_like(before.first, np.inf),
         running=np.any(lanes.alive),
+        best=np.full_like(before.best, np.inf),
+        let_go=np.zeros(width, bool),
     )
 
 

@@ -15,6 +15,7 @@ from lr_batch.engine.place import Place
 from lr_batch.engine.programs import Engine, Programs
 from lr_batch.engine.terms import terms_of
 from lr_batch.lanes.race import Terms
+from lr_batch.problem.brisk import behind
 from lr_batch.problem.changes import at_evaluations, changes_of
 from lr_batch.problem.workload import num_examples
 from lr_batch.study import Study
@@ -74,4 +75,5 @@ def race_terms(study: Study, task: Task) -> Terms:
         goal=study.goal,
         time_constant=study.time_constant,
         slack=study.slack,
+        behind=behind(study.slack, brisk=study.brisk),
     )

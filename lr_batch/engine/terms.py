@@ -33,6 +33,7 @@ def terms_of(
     time_constant: float = 0.0,
     start: int = 0,
     slack: float = np.inf,
+    behind: float = 0.0,
 ) -> Terms:
     """The terms of a chunk of `width` lanes.
 
@@ -48,6 +49,7 @@ def terms_of(
       time_constant: of the average that reaches it, see `average_weights`; 0 for the evaluations as they are.
       start: step of the evaluation before the first of `cadence`.
       slack: of the race; by default there is no race.
+      behind: how far behind lanes are let go, see `Terms`; by default none is.
     """
     reads = np.zeros((len(cadence), 2), np.int32) if reads is None else reads
     fill = max(0, max_evals - len(cadence))
@@ -62,6 +64,7 @@ def terms_of(
         threshold=_threshold(goal),
         above=np.bool_(goal.above if goal else False),
         slack=np.float32(slack),
+        behind=np.float32(behind),
     )
 
 

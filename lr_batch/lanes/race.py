@@ -25,7 +25,8 @@ class Carry(NamedTuple):
     `evals` evaluations are done, `values` holds them, `first` is the steps to goal of the first lane that got
     there (infinite before), `running` turns false when the race is over. `value` is the last evaluation and `average`
     what the goal is compared with, both on the scale of the average, see `lr_batch.problem.reaching`, and NaN before
-    the first one.
+    the first one. `best` is the best average of any lane up to each evaluation, the lower the better, infinite where none
+    is known; `let_go` are lanes that are no longer trained though they have not diverged.
     """
 
     draw: Draw | Window
@@ -37,6 +38,8 @@ class Carry(NamedTuple):
     average: Float[Array, " lanes"]
     first: Float[Array, ""]
     running: Bool[Array, ""]
+    best: Float[Array, " evals"]
+    let_go: Bool[Array, " lanes"]
 
 
 class Terms(NamedTuple):
@@ -46,7 +49,9 @@ class Terms(NamedTuple):
     from place `reads[e, 0]` of their order on; 0 stands for all of them. `weights[e]` are those of the
     average so far, the value before and the value now in the average at evaluation e. A `batch_size` that changes is a
     table, see `batch_size_at`. The goal is reached where the
-    average is below `threshold`, on its scale, or above it.
+    average is below `threshold`, on its scale, or above it. From the first lane that reaches it on, lanes that have
+    reached it too are let go, and lanes that are behind: whose average is no better than the best one was after
+    1 / `behind` of the steps. 0 lets none go.
     """
 
     hparams: Mapping[str, Float[AnyArray, " lanes"]]
@@ -58,6 +63,7 @@ class Terms(NamedTuple):
     threshold: Float[AnyArray, ""]
     above: Bool[AnyArray, ""]
     slack: Float[AnyArray, ""]
+    behind: Float[AnyArray, ""]
 
 
 class Data(NamedTuple):
@@ -108,6 +114,8 @@ def make_start(lane: Lane, axes: LaneState, num_train: int | None, max_evals: in
             average=jnp.full(width, jnp.nan, jnp.float32),
             first=first,
             running=jnp.any(valid),
+            best=jnp.full(max_evals, jnp.inf, jnp.float32),
+            let_go=jnp.zeros(width, bool),
         )
 
     return start
@@ -219,11 +227,15 @@ def record(
     crossing = crossing_step(carry.draw.step, carry.average, draw.step, average, terms.threshold)
     steps_to_goal = jnp.where(reached, crossing, carry.steps_to_goal)
     first = jnp.minimum(carry.first, jnp.min(jnp.where(reached, crossing, jnp.inf)))
-    undecided = jnp.any(alive & jnp.isnan(steps_to_goal))
+    best = best_so_far(carry, alive, average, terms)
+    decided = jnp.isfinite(steps_to_goal) | is_behind(best, average, draw.step, terms)
+    let_go = alive & decided & (terms.behind > 0) & (draw.step >= first)
+    trained = alive & ~let_go
+    undecided = jnp.any(trained & jnp.isnan(steps_to_goal))
     evals = carry.evals + 1
     return Carry(
         draw=draw,
-        lanes=lanes._replace(alive=alive),
+        lanes=lanes._replace(alive=trained, last_step=jnp.where(let_go, draw.step, lanes.last_step)),
         evals=evals,
         steps_to_goal=steps_to_goal,
         values=carry.values.at[carry.evals].set(jnp.where(alive, values, jnp.nan)),
@@ -231,7 +243,33 @@ def record(
         average=average,
         first=first,
         running=undecided & (evals < terms.num_evals) & (draw.step < terms.slack * first),
+        best=best,
+        let_go=carry.let_go | let_go,
     )
+
+
+def best_so_far(
+    carry: Carry, alive: Bool[Array, " lanes"], average: Float[Array, " lanes"], terms: Terms
+) -> Float[Array, " evals"]:
+    """`Carry.best` with this evaluation."""
+    now = jnp.min(jnp.where(alive & jnp.isfinite(average), lower_is_better(average, terms), jnp.inf))
+    before = jnp.where(carry.evals > 0, carry.best[carry.evals - 1], jnp.inf)
+    return carry.best.at[carry.evals].set(jnp.minimum(before, now))
+
+
+def is_behind(
+    best: Float[Array, " evals"], average: Float[Array, " lanes"], step: Int[Array, ""], terms: Terms
+) -> Bool[Array, " lanes"]:
+    """Which lanes are no better than the best one was after 1 / `terms.behind` of these steps.
+
+    Where curves are one curve on other scales of time, they need `behind` times the steps of the best lane.
+    """
+    earlier = jnp.searchsorted(terms.cadence, step / terms.behind, side="right") - 1
+    return ~(lower_is_better(average, terms) < best[earlier])
+
+
+def lower_is_better(average: Float[Array, " lanes"], terms: Terms) -> Float[Array, " lanes"]:
+    return jnp.where(terms.above, -average, average)
 
 
 def average_now(

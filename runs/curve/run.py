@@ -28,6 +28,7 @@ from lr_batch import (
 )
 from lr_batch.engine import (
     AUTO,
+    BRISK,
     Checkpoint,
     Chunk,
     ChunkResult,
@@ -237,7 +238,7 @@ def _result(store: Store) -> Result:
             device=", ".join(device),
             chunk_width=study.get("width", 0),
             trials_per_second=len(trials) / seconds if seconds else 0.0,
-            events=damage_lines(store),
+            events=(*damage_lines(store), *([BRISK] if study.get("brisk") else [])),
         ),
     )
 

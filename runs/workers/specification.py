@@ -63,6 +63,7 @@ def of_study(study: Study, given: Sources, tuned: Tuned | None = None) -> dict[s
         "statistics": study.statistics,
         "group_size": study.group_size,
         "remat": study.remat,
+        "brisk": study.brisk,
         "augment": study.augment or "none",  # not that of the workload, where it was taken away
         "batch_schedule": study.batch_schedule and study.batch_schedule.described,
         "batch_sizes": list(study.batch_sizes),
@@ -156,6 +157,7 @@ def study_of(document: Mapping[str, Any], identity: Identity) -> Study:
         group_size=said.get("group_size"),
         augment=said.get("augment"),
         remat=said.get("remat", False),
+        brisk=said.get("brisk", False),
         batch_schedule=BatchSchedule.read(said["batch_schedule"]) if said.get("batch_schedule") else None,
         reached=said["reached"],
         evaluation_growth=said["evaluation_growth"],

@@ -81,6 +81,7 @@ def of_studies() -> dict[str, list[Any]]:
             hparam.search_design(hparam.Space({"learning_rate": hparam.log(0.1, 1.0)}), trials=2),
         ],
         "follow": [False, True],
+        "brisk": [False, True],
         "from_arrays.weights": [None, (np.arange(40) % 2, None), (np.ones(40), np.ones(20))],
         "Workload.weights": [None, lambda batch: jnp.ones(len(batch["y"]))],
     }

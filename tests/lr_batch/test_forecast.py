@@ -49,6 +49,8 @@ def status(values, *, reached=(), first=np.inf, goal=GOAL, slack=2.0, running=Tr
         average=values[-1],
         first=np.float32(first),
         running=np.bool_(running),
+        best=np.full(len(STEPS), np.inf, np.float32),
+        let_go=np.zeros(lanes, bool),
     )
     return ChunkStatus.of(carry, terms, lanes, goal.metric, 0.5)
 
@@ -107,6 +109,7 @@ def test_what_is_best_is_told():
     assert math.isnan(status([[np.nan]]).best_value) and math.isnan(status([[1.0]]).best_steps)
 
 
+NO_CURVE = np.zeros(0, int), np.zeros((0, 4))
 COSTS = {"steps_at": lambda size: 1_000, "worth": lambda size: float(size), "at_once": 2}
 
 
@@ -173,3 +176,48 @@ def test_steps_between_known_batch_sizes_lie_between_theirs():
     assert expected_steps(ends, 1) == pytest.approx(800.0)
     assert expected_steps(ends, 4_096) == pytest.approx(15.0)
     assert expected_steps({64: 50.0}, 4) == pytest.approx(200.0)
+
+
+def test_finished_chunks_tell_the_end_of_one_that_has_hardly_begun():
+    """Four steps say nothing of an end after thousands, a quarter of the expected ones everything."""
+    finished = {64: Finished().plus(400, 40.0)}  # 0.1 s a step, and half as many steps as at batch size 16
+    course = lambda step, end: Course(16, step, end, 0.4)  # where 0.025 s a step are expected
+    left = lambda *own: seconds_left(finished, [course(*own)], {}, **COSTS | {"at_once": 1})
+    assert left(0, 8.0) == pytest.approx(800 * 0.025)
+    assert left(200, 900.0) == pytest.approx(700 * 0.4)
+    assert left(100, 600.0) == pytest.approx((math.sqrt(600 * 800) - 100) * 0.1)
+    waiting = seconds_left(finished, [course(4, 8.0)], {16: 1}, **COSTS | {"at_once": 1}) - left(4, 8.0)
+    assert waiting == pytest.approx(800 * 0.025, rel=0.2), (
+        "as the finished ones, not as one that has hardly begun"
+    )
+
+
+def test_what_the_grid_is_likely_to_grow_by_is_counted_until_it_has_grown():
+    identity = Identity("w", "d", "o", "p", ("loss", 0.2), 1, "2.0", None, width=4, lanes="map", jax="")
+    chunk = Chunk(identity, 64, 0, tuple({"learning_rate": 0.1 * (1 + i)} for i in range(4)))
+    tally = Tally(Goal("loss", 0.2), lambda size, steps: size * steps)
+    tally.plan([chunk], identity)
+    tally.accept(
+        chunk, ChunkResult(np.full(4, 50.0), np.full(4, 100), ("reached",) * 4, *NO_CURVE, 4, "", "", 40.0)
+    )
+    left = lambda: tally.left(**COSTS | {"at_once": 1})
+    assert left() == 0
+    tally.expect_beyond(64, identity, [2, 2])
+    assert left() == pytest.approx(2 * 0.5 * 40)
+    tally.expect_beyond(64, identity, [])
+    assert left() == 0
+    tally.expect_beyond(64, identity, [2, 2])
+    tally.plan([chunk._replace(seed=1)], identity)
+    assert left() == pytest.approx(40), "planned now, and no more expected"
+
+
+def test_a_batch_size_is_looked_at_again_where_its_chunks_have_doubled_or_are_all_finished():
+    identity = Identity("w", "d", "o", "p", ("loss", 0.2), 1, "2.0", None, width=1, lanes="map", jax="")
+    chunks = [Chunk(identity, 64, seed, ({"learning_rate": 0.1},)) for seed in range(7)]
+    tally, told = Tally(Goal("loss", 0.2), lambda size, steps: size * steps), []
+    tally.plan(chunks, identity)
+    for chunk in chunks:
+        curve = np.zeros(0, int), np.zeros((0, 1))
+        tally.accept(chunk, ChunkResult(np.ones(1), np.ones(1, int), ("reached",), *curve, 1, "", "", 1.0))
+        told.append(tally.tells_more(64))
+    assert told == [True, True, False, True, False, False, True]
