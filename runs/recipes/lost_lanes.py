@@ -134,9 +134,9 @@ def replayed(result: Result) -> dict[str, Any]:
         "reached": int(np.isfinite(result.steps_to_goal).sum()),
         "misjudged": {f"{safety:g}": brisk(result, safety)[1] for safety in SAFETIES},
         "saved": {
-            f"{name}, {lanes}": saved(result, trials, SAFETY, block)
+            name + lanes: saved(result, trials, SAFETY, block)
             for name, trials in asked.items()
-            for lanes, block in (("one by one", 1), ("blocks", BLOCK))
+            for lanes, block in (("", 1), (", blocks", BLOCK))
         },
         **moves(result, brisk(result, SAFETY)[0]),
     }
@@ -160,7 +160,7 @@ def show(outcome: dict[str, Any]) -> None:
 
     first = next(iter(outcome.values()))
     misjudged = (f"misjudged at {safety}" for safety in first["misjudged"])
-    headings = ("study", "reached", *misjudged, *first["saved"], "move of B_crit", "largest move")
+    headings = ("study", "reached", *misjudged, *first["saved"], "B_crit moved", "largest move")
     rows = [
         (
             name,
