@@ -48,12 +48,14 @@ def run(arguments: Sequence[str]) -> None:
     from runs.devices import require_devices, use_device
     from runs.folder import ARGUMENTS
     from runs.parse import UsageError
+    from runs.progress import QUIET
 
     use_device(getattr(getattr(command, "study", command), "device", None))
     if getattr(command, "needs_devices", True):
         require_devices()
         use_compilation_cache()
     ARGUMENTS.set(tuple(arguments))
+    QUIET.set(getattr(getattr(command, "output", command), "quiet", False))
     try:
         command()
     except (Exception, KeyboardInterrupt):

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import IO, TYPE_CHECKING, Any
 
 from lr_batch import Best, Progress
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 PLAIN_SECONDS = 5.0  # between two plain lines
 BAR = 40  # columns at most
+QUIET: ContextVar[bool] = ContextVar("quiet", default=False)  # whether --quiet was given
 Tell = Callable[[Sequence[str], float | None, Mapping[str, Any]], None]
 UNITS = (("s", 1), ("min", 60), ("hour", 3_600))
 
@@ -30,13 +32,13 @@ class ProgressLine:
     A closed or broken stderr ends the progress, never the study.
 
     Args:
-      stream: stderr where None. A notebook's is no terminal and has plain lines.
+      stream: stderr where None, or nowhere with --quiet. A notebook's is no terminal and has plain lines.
       title: of the study, above its bar.
       tell: says the same to whoever watches from elsewhere.
     """
 
     def __init__(self, stream: IO[str] | None = None, title: str = "", tell: Tell | None = None):
-        self.stream = sys.stderr if stream is None else stream
+        self.stream = progress_stream() if stream is None else stream
         self.title, self.tell = title, tell
         self.live, self._screen = None, contextlib.ExitStack()
         self.last_line, self.last_best = 0.0, ""
@@ -81,6 +83,18 @@ class ProgressLine:
                 print(line, file=self.stream, flush=True)
         except (OSError, ValueError):  # closed in the meantime
             self.stream = None
+
+
+def progress_stream() -> IO[str] | None:
+    """Where progress goes: stderr, or nowhere with --quiet. Warnings and errors do not go here."""
+    return None if QUIET.get() else sys.stderr
+
+
+def say_progress(line: str) -> None:
+    """One line of what is not measured in chunks; a closed or broken stderr has none."""
+    if stream := progress_stream():
+        with contextlib.suppress(OSError, ValueError):
+            print(harmless(line), file=stream, flush=True)
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ def write_report(report: Mapping[str, Any], folder: Path) -> None:
             {name: value for name, value in row.items() if isinstance(value, int | float)}
             for row in report["batch_sizes"]
         ],
-        rows_title="Each batch size",
+        rows_title="Each batch size, times in seconds",
         about=[*((name, _short(value)) for name, value in machine.items()), *provenance(folder)],
     )
     write_page(page, folder / "report.html")
@@ -39,7 +39,7 @@ def _sentence(bars: list[tuple[str, float, float, float, str]]) -> str:
     peers = [f"{name} {text}" for name, *_, text in bars if not name.startswith("engine")]
     took = ", ".join(f"{name}: {seconds:.3g} s" for name, seconds in own.items())
     return (
-        f"{took}. Others, as multiples of the engine's cold run: {', '.join(peers) or 'none was measured'}."
+        f"{took}. Others, as multiples of the engine's cold run: {'; '.join(peers) or 'none was measured'}."
     )
 
 
@@ -48,25 +48,26 @@ def peers_chart(bars: list[tuple[str, float, float, float, str]]) -> Chart:
     names, seconds, low, high, texts = (list(column) for column in zip(*bars, strict=True))
     trace: Spec = {
         "type": "bar",
-        "x": [escape(name) for name in names],
-        "y": seconds,
+        "orientation": "h",
+        "x": seconds,
+        "y": [escape(name) for name in names],
         "text": texts,
         "textposition": "outside",
         "marker": {"color": [style.BLUE if name.startswith("engine") else style.MUTED for name in names]},
-        "error_y": {
+        "error_x": {
             "type": "data",
             "symmetric": False,
             "array": [h - s for h, s in zip(high, seconds, strict=True)],
             "arrayminus": [s - lo for lo, s in zip(low, seconds, strict=True)],
         },
-        "hovertemplate": "%{x}: %{y:.3g} s<extra></extra>",
+        "hovertemplate": "%{y}: %{x:.3g} s<extra></extra>",
     }
     axis = span_axis("seconds for the whole study", [*seconds, min(seconds) / 2, max(seconds) * 3])
-    figure = {"data": [trace], "layout": layout(category_axis("", names), axis)}
+    figure = {"data": [trace], "layout": layout(axis, category_axis("", names) | {"autorange": "reversed"})}
     return Chart(
         "peers",
         "Seconds for the whole study",
-        "Above each bar its time, or how many times the engine's.",
+        "Beside each bar its time, or how many times the engine's.",
         figure,
     )
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from runs.bench.work import Work
-from runs.commands.options import Flag, optional
+from runs.commands.options import Flag, Quiet, optional
 
 NOT_KEPT = "interrupted; a benchmark is kept once it is whole: nothing is, the same command begins anew"
 
@@ -41,6 +41,7 @@ class Bench:
     """Folder of bench.json and the figure. Default: ./lr-batch-results/bench-WORKLOAD-OPTIMIZER."""
     json: Flag = False
     """Print bench.json alone on stdout."""
+    quiet: Quiet = False
 
     def __call__(self) -> None:
         import jax
@@ -50,6 +51,7 @@ class Bench:
         from runs.bench.summary import summary
         from runs.bench.table import print_bench
         from runs.folder import default_folder, results
+        from runs.progress import say_progress
         from runs.status.news import telling
         from runs.write import json_text
 
@@ -64,7 +66,7 @@ class Bench:
 
             def say(what: str) -> None:
                 teller.say([what])
-                print(f"bench: {what}", file=sys.stderr, flush=True)
+                say_progress(f"bench: {what}")
 
             try:
                 report = summary(work, effort, measure(work, effort, peers, say))

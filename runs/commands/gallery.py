@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from runs.commands.options import Flag, optional
+from runs.commands.options import Flag, Quiet, optional
 
 if TYPE_CHECKING:
     from runs.gallery.entry import Entry
@@ -26,6 +26,7 @@ class Gallery:
     """A few steps and seeds: to try the code, numbers mean nothing."""
     out: Annotated[Path | None, optional("DIR")] = None
     """Folder of the page and the figures. Default: ./lr-batch-results/gallery, or gallery-quick."""
+    quiet: Quiet = False
 
     def __call__(self) -> None:
         from runs.folder import RESULTS

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from runs import load
-from runs.commands.options import optional
+from runs.commands.options import Quiet, optional
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Goal:
     """A name of `lr-batch list optimizers`, or FILE.py:NAME for your own."""
     metric: Annotated[str | None, optional("METRIC")] = None
     """Held-out metric of the goal. Default: that of the workload's goal."""
+    quiet: Quiet = False
 
     def __call__(self) -> None:
         from runs.text import Printer

@@ -28,6 +28,15 @@ AS_GIVEN = (
 )
 # Off where it is not given, which needs no word: Python's False is none of the command line's.
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")]
+Quiet = Annotated[
+    bool,
+    tyro.conf.FlagCreatePairsOff,
+    tyro.conf.arg(
+        help_behavior_hint="",
+        help="No progress on stderr, for logs and cron: results, warnings and errors stay. lr-batch watch DIR shows the "
+        "progress from elsewhere.",
+    ),
+]
 # The parser's own words for a wrong number in an optional field are a paragraph.
 WHOLE = tyro.constructors.PrimitiveConstructorSpec(
     nargs=1,
@@ -241,6 +250,7 @@ class OutputOptions:
     """Folder of the study. Default: ./lr-batch-results/NAME. The same command again resumes there."""
     json: Flag = False
     """Print the summary alone, as JSON, on stdout."""
+    quiet: Quiet = False
     add: Flag = False
     """The folder holds this study with another grid: keep its trials and add the missing ones."""
 

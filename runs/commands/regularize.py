@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from runs import load, parse
-from runs.commands.options import NUMBER, WHOLE, Flag, Settings, optional
+from runs.commands.options import NUMBER, WHOLE, Flag, Quiet, Settings, optional
 
 if TYPE_CHECKING:
     from lr_batch import Goal, Study
@@ -50,6 +50,7 @@ class Regularize:
     """Folder of the study. Default: ./lr-batch-results/NAME. The same command again resumes there."""
     json: Flag = False
     """Print the summary alone, as JSON, on stdout."""
+    quiet: Quiet = False
 
     def __call__(self) -> None:
         from runs.regularize.outcome import print_outcome, write_outcome

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from runs import load, parse
-from runs.commands.options import WHOLE, Flag, optional
+from runs.commands.options import WHOLE, Flag, Quiet, optional
 
 if TYPE_CHECKING:
     from runs.transfer.family import Family
@@ -54,6 +54,7 @@ class Transfer:
     """Folder of the results. The same command again resumes there."""
     json: Flag = False
     """Print the summary alone, as JSON, on stdout."""
+    quiet: Quiet = False
 
     def __call__(self) -> None:
         from runs.transfer.outcome import measure, print_transfer

@@ -11,7 +11,7 @@ import tyro
 
 from runs import load, parse
 from runs.commands.elsewhere import ElsewhereOptions
-from runs.commands.options import WHOLE, Flag, Settings, optional
+from runs.commands.options import WHOLE, Flag, Quiet, Settings, optional
 from runs.commands.search_options import Options, Spaces, complete_space, parse_option
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Tune:
     """Folder of the search. Default: ./lr-batch-results/NAME. The same command again resumes there."""
     json: Flag = False
     """Print the summary alone, as JSON, on stdout."""
+    quiet: Quiet = False
     elsewhere: Annotated[ElsewhereOptions, tyro.conf.arg(name="")] = ElsewhereOptions()
 
     def __call__(self) -> None:

@@ -18,6 +18,7 @@ from runs.curve.outcome import write_outcome
 from runs.curve.run import description, run_in_folder, stored_result, study_folder
 from runs.folder import default_folder, file_name, part, results
 from runs.opened import open_folder
+from runs.progress import say_progress
 from runs.status.news import telling
 from runs.store import Store, StoreError
 from runs.text import harmless
@@ -203,7 +204,7 @@ def _run(
     name: str, member: Member, add: bool, hand_out: FolderHandOut | None, deadline: float | None
 ) -> tuple[Result, Analysis | None]:
     """The result, and what it says where it has trials."""
-    print(harmless(name), file=sys.stderr)
+    say_progress(name)
     left = None if deadline is None else max(deadline - time.monotonic(), NO_TIME)
     _, result = run_in_folder(
         member.study,

@@ -9,7 +9,6 @@ import importlib
 import importlib.util
 import io
 import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import jax
 import lr_batch
 from runs.folder import KEPT
 from runs.gallery.entry import Entry, Kept, kept
+from runs.progress import say_progress
 from runs.write import json_text, write_atomically
 
 WORK = "work"  # folder of what the recipes leave beside their figures, such as stores
@@ -45,7 +45,7 @@ def make(entries: Sequence[Entry], folder: Path, *, quick: bool = False) -> Iter
         done = made(entry, folder, quick=quick)
         if done is None:
             takes = "quick form" if quick else f"about {entry.time}"
-            print(f"{number}/{len(entries)} {entry.name}: {takes}", file=sys.stderr, flush=True)
+            say_progress(f"{number}/{len(entries)} {entry.name}: {takes}")
             try:
                 done = made_now(entry, folder, quick=quick)
             except KeyboardInterrupt:

@@ -11,12 +11,14 @@ from runs.noise.outcome import HOW_FAR, scale_text
 from runs.page import Chart, Page, write_page
 from runs.page.blocks import layout, points, span_axis
 from runs.page.trials import provenance
+from runs.plots import style
 
+# In the legend, and as the column of a table.
 NAMES = {
-    "window": "B_simple over the steps",
-    "curved": "B_noise, with curvature",
-    "sign": "sign-like updates",
-    "spectral": "spectral updates",
+    "window": ("B_simple, over the steps", "B_simple"),
+    "curved": ("B_noise, with curvature", "B_noise"),
+    "sign": ("B_sign, of sign-like updates", "B_sign"),
+    "spectral": ("B_spectral, of spectral updates", "B_spectral"),
 }
 
 
@@ -40,11 +42,11 @@ def scale_chart(told: Sequence[Mapping[str, Any]]) -> Chart:
     """Every scale against the step, of the points of a summary."""
     steps = [point["step"] for point in told]
     data, ends = [], []
-    for name, (_, colour, _) in SERIES.items():
+    for i, (name, (_, colour, _)) in enumerate(SERIES.items()):
         bars = [_bar(point.get(name)) for point in told]
         ends += [end for bar in bars if bar for end in bar if end]
         if any(bars):
-            data.append(points(NAMES[name], steps, bars, colour))
+            data.append(points(NAMES[name][0], steps, bars, colour, aside=style.beside(i, len(SERIES))))
     axes = span_axis("optimizer steps", steps), span_axis("noise scale (examples)", ends)
     caption = "Bars are 90 % intervals; a scale without an upper end has none upwards."
     figure = {"data": data, "layout": layout(*axes)}
@@ -56,5 +58,5 @@ def _bar(scale: Mapping[str, float | None] | None) -> tuple[float | None, ...] |
 
 
 def _row(point: Mapping[str, Any]) -> dict[str, Any]:
-    scales = {name: (point.get(name) or {}).get("best") for name in SERIES}
+    scales = {column: (point.get(name) or {}).get("best") for name, (_, column) in NAMES.items()}
     return {"step": point["step"], "metric": point["metric"], "average": point["average"], **scales}

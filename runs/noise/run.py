@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from lr_batch import (
 from runs.curve.run import description
 from runs.folder import default_folder, results
 from runs.kept_json import read_kept, write_kept
-from runs.progress import ProgressLine, Tell
+from runs.progress import ProgressLine, Tell, say_progress
 from runs.status.news import telling
 from runs.store import StoreError
 from runs.write import plain
@@ -109,4 +108,4 @@ def _report(tell: Tell, point: NoisePoint) -> None:
     """How long it will train is not known before the goal is reached."""
     said = f"step {point.step:,}: metric {point.metric:.3g}, B_simple {point.simple.b_simple:.3g}"
     tell([said], None, {"step": point.step, "metric": point.metric, "noise_scale": point.simple.b_simple})
-    print(said, file=sys.stderr, flush=True)
+    say_progress(said)

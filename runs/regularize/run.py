@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from lr_batch import Generalization, Study, generalize
 from lr_batch.engine import Identity, train_rows
 from runs.curve.run import remembered_choice
 from runs.folder import default_folder, kind_of, results
-from runs.progress import Tell
+from runs.progress import Tell, say_progress
 from runs.regularize.array_store import ArrayStore
 from runs.status.news import telling
 from runs.stored_study import stored_study, unfinished
@@ -77,4 +76,4 @@ def generalized_in_folder(
 
 def _report(tell: Tell, done: int, planned: int) -> None:
     tell([f"chunks {done}/{planned}"], done / max(1, planned), {"chunks_done": done, "chunks": planned})
-    print(f"chunks {done}/{planned}", file=sys.stderr, flush=True)
+    say_progress(f"chunks {done}/{planned}")

@@ -244,7 +244,7 @@ def verdict(name: str, summary: dict[str, Any]) -> str:
     worse, checked = side["wider_is_worse"], side["coordinates"]
     coordinates = "left out, the model is not made of Flax linen modules"
     if checked:
-        coordinates = ", ".join(checked["growing"]) or "flat"
+        coordinates = f"{', '.join(checked['growing']) or 'nothing'} grows with the width"
     return (
         f"{name:8s} best rate {_moved(side)} from width {widths[0]:,} to {widths[-1]:,}; "
         f"wider is worse at {worse['rates']} of {worse['of']} rates; coordinate check: {coordinates}"

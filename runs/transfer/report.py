@@ -14,7 +14,6 @@ from runs.page import Chart, Page, write_page
 from runs.page.blocks import Spec, layout, points, span_axis
 from runs.page.tables import table
 from runs.page.trials import Rows, counts, provenance, shown
-from runs.plots import style
 from runs.transfer.family import PARAMETERIZATIONS
 from runs.transfer.figures import HEADINGS
 from runs.transfer.outcome import octaves_text, verdict
@@ -54,13 +53,12 @@ def width_chart(summary: dict[str, Any], name: str) -> Chart:
     losses = np.array(_numbers(summary[name]["losses"]), float)  # [widths, seeds, rates]
     shades = colormaps["viridis_r"](np.linspace(0.12, 1.0, len(losses)))
     data: list[Spec] = []
-    for i, (width, loss, shade) in enumerate(zip(summary["widths"], losses, shades, strict=True)):
+    for width, loss, shade in zip(summary["widths"], losses, shades, strict=True):
         alive = np.isfinite(loss).all(axis=0)
         logs = np.log(np.where(alive, loss, 1.0))
         bars = zip(*np.exp([logs.mean(axis=0), logs.min(axis=0), logs.max(axis=0)]).tolist(), strict=True)
         shown = [bar if ok else None for bar, ok in zip(bars, alive, strict=True)]
-        aside = style.beside(i, len(losses))
-        data.append(points(f"width {width:,}", summary["rates"], shown, to_hex(shade), aside=aside))
+        data.append(points(f"width {width:,}", summary["rates"], shown, to_hex(shade)))
     figure = {
         "data": data,
         "layout": layout(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import sys
 import time
 from typing import IO, Any
 
@@ -15,7 +13,7 @@ from rich.table import Table
 from hparam import State
 from hparam.search import mean_losses
 from hparam.tuning.plan import TuningPlan
-from runs.progress import Tell, duration, live_on
+from runs.progress import Tell, duration, live_on, progress_stream
 from runs.text import harmless, table
 
 SHOWN = 8
@@ -31,7 +29,7 @@ class LiveBest:
     def __init__(self, plan: TuningPlan, stream: IO[str] | None = None, tell: Tell | None = None):
         """`tell` says the same to whoever watches from elsewhere."""
         self.plan, self.live, self._screen, self.tell = plan, None, contextlib.ExitStack(), tell
-        self.stream = sys.stderr if stream is None else stream
+        self.stream = progress_stream() if stream is None else stream
         self._began, self._last = (
             (0.0, 0),
             -math.inf,
@@ -53,10 +51,15 @@ class LiveBest:
         if self.live:
             self.live.update(live_table(self.plan, state, cost, left))
             return
+        self._say(line(self.plan, state, cost, left))
+
+    def _say(self, text: str) -> None:
+        if self.stream is None:
+            return
         try:
-            print(harmless(line(self.plan, state, cost, left)), file=self.stream, flush=True)
+            print(harmless(text), file=self.stream, flush=True)
         except (OSError, ValueError):  # closed in the meantime
-            self.stream = open(os.devnull, "w")  # for the rest of the process
+            self.stream = None
 
     def _left(self, cost: int, whole: int) -> float | None:
         """Seconds until the search is over, at its speed so far; rounds that were stored follow each other at once."""

@@ -101,6 +101,15 @@ def test_the_same_command_again_trains_nothing(study, finished, capsys, no_figur
     assert numbers(summary) == numbers(json.loads(finished[1]))
 
 
+def test_quiet_leaves_stderr_to_warnings_and_errors(study, capsys, no_figures):
+    words = ["curve", "my.py:workload", *SMALL, "--no-extend", "--out", "study"]
+    code, out, err = command(capsys, *words)
+    assert code == 0 and "finished before" in err
+    assert command(capsys, *words, "--quiet") == (0, out, "")
+    code, out, err = command(capsys, *words, "--quiet", "--seeds", "3")
+    assert code == 2 and out == "" and err.startswith("lr-batch: ") and err.count("\n") == 1
+
+
 def test_report_draws_the_same_from_the_store(study, finished, capsys):
     for name in NAMED - {"store.sqlite"}:
         (study / name).unlink()

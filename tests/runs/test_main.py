@@ -8,6 +8,8 @@ import pytest
 from command_line import command, shell
 
 import runs.curve.run
+from runs.arguments import options
+from runs.commands import COMMANDS as ALL
 
 pytestmark = pytest.mark.usefixtures("caches", "here")
 RATES = r"must look like 0\.1,0\.3 or LOW:HIGH:NUM such as 1e-3:4:16"
@@ -213,6 +215,12 @@ def test_help_exits_with_0(capsys):
 def test_help_has_no_words_of_python(name, capsys):
     code, out, _ = command(capsys, name, "--help")
     assert code == 0 and not re.search(r"default: (None|True|False|\[|\()", " ".join(out.split()))
+
+
+def test_every_command_that_shows_progress_can_be_quiet():
+    quiet = {name for name, kind in ALL.items() if "--quiet" in options(kind)}
+    trained = "curve compare tune transfer regularize bench noise-scale goal gallery"
+    assert quiet == {*trained.split()}
 
 
 def test_bug_of_ours_shows_its_traceback(monkeypatch):

@@ -170,8 +170,8 @@ def test_what_cannot_be_compared_is_said(folders, tmp_path, capsys):
     assert main([*COMMAND, "--goal", "loss<0.6", "--seeds", "2", "--out", str(other)]) == DONE
     for arguments, said in (
         ([str(folders[0]), str(other)], "only studies of one workload, goal and rule"),
-        ([*map(str, folders), "--optimizers", "sgd,adam"], "only --by, --out and --json"),
-        ([*map(str, folders), "--seeds", "8"], "only --by, --out and --json"),
+        ([*map(str, folders), "--optimizers", "sgd,adam"], "only --by, --out, --json and --quiet"),
+        ([*map(str, folders), "--seeds", "8"], "only --by, --out, --json and --quiet"),
     ):
         assert main(["compare", *arguments, "--out", str(tmp_path / "out")]) == USAGE
         assert said in capsys.readouterr().err

@@ -42,7 +42,7 @@ def kept(name: str) -> dict:
 def test_bars_of_a_benchmark_are_its_seconds():
     bars = [("engine, cold", 12.0, 11.0, 13.0, "12 s"), ("idiomatic loop", 900.0, 880.0, 940.0, "76x")]
     trace = peers_chart(bars).spec["data"][0]
-    assert trace["y"] == [12.0, 900.0] and trace["error_y"]["array"] == [1.0, 40.0]
+    assert trace["x"] == [12.0, 900.0] and trace["error_x"]["array"] == [1.0, 40.0]
     shares = parts_chart(kept("bench-digits_mlp-sgd/bench.json")["batch_sizes"]).spec["data"]
     np.testing.assert_allclose(np.sum([trace["y"] for trace in shares], axis=0), 1.0)
 

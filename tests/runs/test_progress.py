@@ -3,6 +3,7 @@
 import io
 import math
 import re
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.console import Console
 from lr_batch import Best, Progress
 from runs import progress
 from runs.progress import ProgressLine, describe, describe_best, panel
+from runs.tune.live import LiveBest
 
 HALF = Progress(
     chunks_done=5,
@@ -143,6 +145,22 @@ def test_reader_that_left_ends_the_lines_and_not_the_study():
     closed = io.StringIO()
     closed.close()
     ProgressLine(closed)(HALF)
+
+
+def test_quiet_has_no_progress_but_for_who_watches_from_elsewhere(capsys):
+    told = []
+    token = progress.QUIET.set(True)
+    try:
+        with ProgressLine(title="a study", tell=lambda *said: told.append(said)) as line:
+            line(HALF)
+        with LiveBest(SimpleNamespace(trials=4, study=SimpleNamespace(max_steps=8))) as live:
+            live._say("best 0.1")
+        progress.say_progress("chunks 1/2")
+    finally:
+        progress.QUIET.reset(token)
+    assert len(told) == 1 and capsys.readouterr() == ("", "")
+    progress.say_progress("chunks 1/2")
+    assert capsys.readouterr() == ("", "chunks 1/2\n")
 
 
 def test_the_best_at_each_batch_size_is_told_the_largest_first():
