@@ -114,7 +114,8 @@ class Compare:
         ]
         if changed or self.study != ComparedStudy():
             raise ValueError(
-                "compare: folders hold what was measured; of the options only --by, --out, --json and --quiet go with them"
+                "compare: folders hold what was measured; of the options only --by, --out, --json and --quiet go with "
+                "them"
             )
         folder, outcomes = opened_folders(self.named, self.output.out)
         comparison = compare(outcomes)
