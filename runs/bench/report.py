@@ -51,7 +51,7 @@ def peers_chart(bars: list[tuple[str, float, float, float, str]]) -> Chart:
         "orientation": "h",
         "x": seconds,
         "y": [escape(name) for name in names],
-        "text": texts,
+        "text": [f"   {text}" for text in texts],  # beside the end of the bar's interval
         "textposition": "outside",
         "marker": {"color": [style.BLUE if name.startswith("engine") else style.MUTED for name in names]},
         "error_x": {
@@ -62,8 +62,9 @@ def peers_chart(bars: list[tuple[str, float, float, float, str]]) -> Chart:
         },
         "hovertemplate": "%{y}: %{x:.3g} s<extra></extra>",
     }
-    axis = span_axis("seconds for the whole study", [*seconds, min(seconds) / 2, max(seconds) * 3])
-    figure = {"data": [trace], "layout": layout(axis, category_axis("", names) | {"autorange": "reversed"})}
+    axis = span_axis("seconds", [*seconds, min(seconds) / 2, max(seconds) * 8])
+    peers = category_axis("", names) | {"autorange": "reversed", "showgrid": False}
+    figure = {"data": [trace], "layout": layout(axis, peers)}
     return Chart(
         "peers",
         "Seconds for the whole study",
