@@ -100,8 +100,8 @@ def _fit(figure: Figure, text: Text, share: float) -> None:
 
 def study_line(result: Result) -> str:
     """Workload, optimizer and goal, fit to be drawn; the optimizer, with its schedule, takes what the others leave."""
-    workload, goal = plain(result.workload, 24), plain(str(result.goal), 18)
-    return f"{workload} · {plain(result.optimizer, 78 - len(workload) - len(goal))} · goal: {goal}"
+    workload, goal = plain(result.workload, 36), plain(str(result.goal), 32)
+    return f"{workload} · {plain(result.optimizer, 90 - len(workload) - len(goal))} · goal: {goal}"
 
 
 def batch_axis(axes: Axes, batch_sizes: Sequence[int] | np.ndarray) -> None:
