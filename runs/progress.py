@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from lr_batch import Best, Progress
 from optim.names import counted
+from runs.notebook_cell import running_cell
 from runs.text import harmless
 
 if TYPE_CHECKING:
@@ -32,13 +33,14 @@ class ProgressLine:
     A closed or broken stderr ends the progress, never the study.
 
     Args:
-      stream: stderr where None, or nowhere with --quiet. A notebook's is no terminal and has plain lines.
+      stream: stderr where None, or nowhere with --quiet. In a notebook a bar in the output of its cell.
       title: of the study, above its bar.
       tell: says the same to whoever watches from elsewhere.
     """
 
     def __init__(self, stream: IO[str] | None = None, title: str = "", tell: Tell | None = None):
         self.stream = progress_stream() if stream is None else stream
+        self.cell = running_cell() if self.stream is sys.stderr else None
         self.title, self.tell = title, tell
         self.live, self._screen = None, contextlib.ExitStack()
         self.last_line, self.last_best = 0.0, ""
@@ -55,6 +57,13 @@ class ProgressLine:
         if self.tell:
             lines = tuple(line for line in (describe(progress), describe_best(progress)) if line)
             self.tell(lines, share_done(progress), numbers(progress))
+        if self.cell:
+            done, lines = (
+                progress.chunks_done == progress.chunks,
+                (describe(progress), describe_best(progress)),
+            )
+            self.cell.show(self.title, share_done(progress), [line for line in lines if line], last=done)
+            return
         if not self.begun and progress.width and progress.chunks_done < progress.chunks:
             self.begun = True
             self._print(f"chunk: {counted(progress.width, 'lane')} x {progress.lane_bytes / 1e6:.3g} MB")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import time
 from typing import IO, Any
 
@@ -13,6 +14,7 @@ from rich.table import Table
 from hparam import State
 from hparam.search import mean_losses
 from hparam.tuning.plan import TuningPlan
+from runs.notebook_cell import running_cell
 from runs.progress import Tell, duration, live_on, progress_stream
 from runs.text import harmless, table
 
@@ -30,6 +32,7 @@ class LiveBest:
         """`tell` says the same to whoever watches from elsewhere."""
         self.plan, self.live, self._screen, self.tell = plan, None, contextlib.ExitStack(), tell
         self.stream = progress_stream() if stream is None else stream
+        self.cell = running_cell() if self.stream is sys.stderr else None
         self._began, self._last = (
             (0.0, 0),
             -math.inf,
@@ -48,6 +51,10 @@ class LiveBest:
         if self.tell:
             told = numbers(self.plan, state, cost) | {"left": left}
             self.tell([line(self.plan, state, cost, left)], cost / whole, told)
+        if self.cell:
+            said = [line(self.plan, state, cost, left)]
+            self.cell.show(self.plan.search, min(1.0, cost / whole), said, last=cost >= whole)
+            return
         if self.live:
             self.live.update(live_table(self.plan, state, cost, left))
             return
