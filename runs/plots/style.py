@@ -34,7 +34,10 @@ INK, MUTED, FAINT = "#1f2328", "#6b7280", "#d9dce1"
 SMALL, SMALLEST = 8.5, 7.5
 # Dots of single seeds stand this factor to the left of their batch size, clear of its error bar.
 BESIDE = 2**-0.17
-ASIDE = 0.05  # octaves between two series
+ASIDE, WIDEST = (
+    0.05,
+    0.2,
+)  # octaves between two series, and between the first and the last: no point leaves its curve
 DPI = 160
 _CHARACTER = 0.084  # width of one of a tick label, in inches
 
@@ -140,7 +143,8 @@ def spaced_labels(
 
 def beside(index: int, count: int) -> float:
     """Factor on a log axis that sets one of `count` series beside the others, whose bars it would else cover."""
-    return 2.0 ** (ASIDE * (index - (count - 1) / 2))
+    step = min(ASIDE, WIDEST / max(1, count - 1))
+    return 2.0 ** (step * (index - (count - 1) / 2))
 
 
 def positive_span(*values: Any) -> tuple[float, float]:

@@ -101,10 +101,19 @@ def draw(found: dict[str, Memory], what: str) -> Figure:
         label="scratch, during a step",
     )
     for row, (kept, more) in enumerate(zip(state, scratch, strict=True)):
-        end = min(kept + more, LONGEST)
+        end, cut = min(kept + more, LONGEST), kept + more > LONGEST
+        if cut:
+            axes.plot(end + 0.3, row, ">", color=style.SKY, markersize=7)
         axes.text(
-            end + 0.4, row, f"{kept:.3g} + {more:.3g}", va="center", fontsize=style.SMALL, color=style.INK
+            end + (1.2 if cut else 0.4),
+            row,
+            f"{kept:.3g} + {more:.3g}",
+            va="center",
+            fontsize=style.SMALL,
+            color=style.INK,
         )
+    if (state + scratch > LONGEST).any():
+        axes.plot([], [], ">", color=style.SKY, markersize=7, label="longer than drawn")
     axes.set_yticks(rows, [style.plain(name, 22) for name in order])
     axes.grid(False, axis="y")
     axes.invert_yaxis()
@@ -115,8 +124,8 @@ def draw(found: dict[str, Memory], what: str) -> Figure:
     figure.legend(
         handles=handles,
         loc="center",
-        bbox_to_anchor=(0.55, 0.26 / height),
-        ncols=2,
+        bbox_to_anchor=(0.5, 0.26 / height),
+        ncols=3,
         frameon=False,
         fontsize=style.SMALL,
     )

@@ -155,7 +155,7 @@ def _curve(axes: Axes, name: str, result: Sensitivity, ceiling: float) -> None:
     look = {"color": color, "markersize": 4.5}
     middle = np.median(result.loss, axis=0)
     inside = middle < ceiling
-    label = f"{title}: best at {result.best_rate:.2g}, {result.decades:.1f} decades of good rates"
+    label = f"{title}: best at {result.best_rate:.2g}"
     axes.plot(result.rates[inside], middle[inside], marker=marker, label=label, **look)
     outside = result.rates[~inside]
     axes.plot(outside, np.full(len(outside), ceiling), marker, markerfacecolor="white", **look)

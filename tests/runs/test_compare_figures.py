@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from drawn import overlaps, unfitted, written
 from synthetic_study import synthetic_result
 
 from runs.compare.figures import compare_rates, compare_steps, spread
 from runs.compare.report import charts_of
 from runs.curve.analysis import analyse
+from runs.plots import style
 
 
 def test_twelve_optimizers_keep_their_names_apart():
@@ -50,6 +52,13 @@ def test_bars_of_several_optimizers_stand_beside_each_other():
     places = [bars.lines[0].get_xdata()[3] for bars in axes.containers]
     assert len(places) == 3 and places == sorted(set(places)) and places[1] == 8
     assert places[2] / places[0] < 2**0.2
+
+
+@pytest.mark.parametrize(("count", "octaves"), [(1, 0.0), (2, 0.05), (5, 0.2), (12, 0.2)])
+def test_many_series_stay_near_the_place_that_they_are_of(count, octaves):
+    places = np.log2([style.beside(i, count) for i in range(count)])
+    assert places.sum() == pytest.approx(0.0, abs=1e-12)
+    assert places[-1] - places[0] == pytest.approx(octaves, abs=1e-12) and (np.diff(places) > 0).all()
 
 
 def test_bars_stand_beside_each_other_on_the_page_too_and_say_their_own_batch_size():
