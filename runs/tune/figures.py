@@ -21,6 +21,7 @@ from hparam.tuning.tune import Tuning, steps_of
 from runs.plots import style
 
 MAX_NAMED = 4  # lengths of training in a legend
+SEEN = 10.0  # times the answer that its interval is drawn at most, on a log axis: that of two seeds may have no end
 # The label of a tick, on an axis that lines cross.
 _LABEL = {
     "fontsize": style.SMALL,
@@ -123,19 +124,22 @@ def _draw_answer(axes: Axes, tuning: Tuning) -> list[float]:
         return []
     label = f"the answer on {found.seeds} fresh seeds, with interval"
     axes.axhline(found.reaches.best, color=style.VERMILION, linewidth=1.2, linestyle=(0, (4, 2)), label=label)
-    axes.axhspan(found.reaches.low, found.reaches.high, color=style.VERMILION, alpha=0.15, linewidth=0)
+    below, above = style.bars(*map(np.asarray, found.reaches))
+    axes.axhspan(
+        found.reaches.best - below, found.reaches.best + above, color=style.VERMILION, alpha=0.15, linewidth=0
+    )
     return [*found.reaches]
 
 
 def loss_axis(axes: Axes, label: str, losses: np.ndarray, also: list[float]) -> float:
     """An axis from the best loss to the ninth decile, so that a few bad trials do not flatten the rest.
 
-    It is longer where `also` has heights beyond; a log axis has no place for the end of an interval at or below 0.
-    Returns its upper end.
+    It is longer where `also` has heights beyond: the answer, and the ends of its interval as far as `SEEN`. Returns its
+    upper end.
     """
     low, high = float(losses.min()), float(np.quantile(losses, 0.9))
     if low > 0 and not any(value <= 0 for value in also[:1]):
-        inside = [low, high, *(value for value in also if value > 0)]
+        inside = [low, high, *(float(np.clip(value, also[0] / SEEN, also[0] * SEEN)) for value in also)]
         low, high = min(inside) / 1.15, max(*inside, 1.2 * min(inside)) * 1.15
         style.log_axis(axes.yaxis, style.plain(label, 40), low, high)
         return high

@@ -53,6 +53,13 @@ def test_the_winner_on_fresh_seeds_lies_on_the_axis(lowest):
         assert axes.get_ylim()[1] < 40
 
 
+def test_an_interval_without_end_leaves_the_axis_and_not_the_losses_flat():
+    """Two fresh seeds that disagree, of eight settings that cannot be told apart."""
+    axes, losses = style.add_axes(style.new_figure()), np.array([0.1, 0.12, 0.2, 0.4])
+    high = loss_axis(axes, "loss", losses, [0.12, 1e-9, np.inf])
+    assert 0.005 < axes.get_ylim()[0] < 0.012 and 1.2 < high < 2.0
+
+
 @pytest.mark.parametrize(("steps", "longer"), [(0, False), (900, False), (100, True)])
 def test_the_answer_has_a_height_only_among_trials_of_its_length(steps, longer, monkeypatch):
     """The search's own trials that end early have other losses than the answer, which is trained to the end."""
