@@ -28,7 +28,7 @@ import runs
 from lr_batch import CriticalBatchSize, Estimate, Optimum
 from runs.__main__ import main as lr_batch_command
 from runs.curve.report.scaling import steps_chart
-from runs.curve.words import critical_batch, trials
+from runs.curve.words import batch_estimate, critical_batch, trials
 from runs.opened import Opened
 from runs.page import Chart, Page, write_page
 from runs.page.tables import table
@@ -84,14 +84,15 @@ def page_of(there: Mapping[str, Opened]) -> Page:
         title = f"({letter}) {result.workload}, {result.goal}"
         chart = steps_chart(result, opened.analysis)
         charts.append(Chart(f"panel-{letter}", title, f"More is in {PANELS[letter]}/report.html.", chart))
-        said.append((title, critical_batch(critical) if critical else "not fitted", trials(result)))
-    headings = ("panel", "critical batch size, 90 % interval", "trials")
+        words = _critical_words(critical) if critical else ("not fitted", "")
+        said.append((title, *words, trials(result)))
+    headings = ("panel", "", "batch size, 90 % interval", "trials")
     return Page(
         title="Steps to the goal against batch size: the panels of Shallue et al. (2019) in small",
         subtitle=f"{len(there)} of {len(PANELS)} panels are measured; networks in small, trained as published",
-        advice=[f"{title}: critical batch size {size}." for title, size, _ in said],
+        advice=[f"{title}: {' '.join(words).strip()}." for title, *words, _ in said],
         charts=charts,
-        sections=[("Critical batch sizes", table(headings, said, left=True))],
+        sections=[("Where larger batches stop to pay", table(headings, said, left=True))],
         about=[("recipe", "python -m runs.recipes.nine_panels")],
     )
 
@@ -114,7 +115,8 @@ def draw_panels(
     """A frame for each of the nine, three in a row."""
     figure = style.new_figure(10.5, 9.8)
     figure.text(0.06, 0.975, title, fontsize=13, fontweight="bold", color=style.INK, va="center")
-    note = "networks in small, trained as published; lines are 90 % intervals"
+    note = "networks in small, trained as published; bars and bands are 90 % intervals"
+    note += "; dashed: in proportion to the batch size" if draw is draw_rates else ""
     figure.text(0.06, 0.95, note, fontsize=9.5, color=style.MUTED, va="center")
     for place, (letter, name) in enumerate(PANELS.items()):
         row, column = divmod(place, COLUMNS)
@@ -139,7 +141,7 @@ def _name(axes: Axes, letter: str, workload: str, goal: str) -> None:
 
 
 def draw_steps(axes: Axes, opened: Opened) -> None:
-    """Steps with intervals; the curve and the critical batch size where the curve fits."""
+    """Steps with intervals; the curve where it fits."""
     _axes(axes, opened, "steps", [row.estimate for row in opened.analysis.optima])
     _points(axes, opened.analysis.optima, lambda row: row.estimate)
     critical = opened.analysis.critical
@@ -152,20 +154,23 @@ def draw_steps(axes: Axes, opened: Opened) -> None:
 
 
 def _mark(axes: Axes, critical: CriticalBatchSize) -> None:
-    left, right = axes.get_xlim()
-    low, high = np.clip([critical.low, critical.high], left, right)
+    """The interval of the critical batch size, or where the curve does not fit that of the end of linear scaling."""
+    shown = critical if critical.test.fits else critical.measured.linear_until
+    low, high = np.clip([shown.low, shown.high], *axes.get_xlim())
     axes.axvspan(low, high, color=style.VERMILION, alpha=0.13, linewidth=0, zorder=0)
-    marked = "" if critical.reliable else " (unreliable)"
-    axes.text(
-        *(0.97, 0.95, f"critical batch\n{critical_batch(critical)}{marked}"),
-        **{
-            "transform": axes.transAxes,
-            "ha": "right",
-            "va": "top",
-            "fontsize": 7.5,
-            "color": style.RUST,
-        },
-        path_effects=style.over_lines(),
+    looks = {"transform": axes.transAxes, "ha": "right", "va": "top", "fontsize": 7.5, "color": style.RUST}
+    name, size = _critical_words(critical)
+    axes.text(0.97, 0.95, f"{name}\n{size}", path_effects=style.over_lines(), **looks)
+
+
+def _critical_words(critical: CriticalBatchSize) -> tuple[str, str]:
+    """What is said of a panel, and its number with the interval."""
+    if critical.test.fits:
+        return "critical batch size", critical_batch(critical) + (
+            "" if critical.reliable else " (unreliable)"
+        )
+    return "no curve fits; linear scaling until", batch_estimate(
+        critical.measured.linear_until, critical.range
     )
 
 
