@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from lr_batch.data.read_ahead import AHEAD
 from lr_batch.engine.cadence import cadence_of
 from lr_batch.engine.live_bytes import live_bytes
+from lr_batch.engine.lying import Held
 from lr_batch.engine.memo import once_per_program
 from lr_batch.engine.memory_limit import memory_limit
 from lr_batch.engine.windows import window_rows, window_shapes
@@ -43,7 +44,9 @@ class ChunkMemory(NamedTuple):
       step: beside them at the worst moment of a step: gradient, activations of one micro-batch, what the
         optimizer computes with.
       evaluation: the same of an evaluation: activations of one block of held-out examples.
-      shared: the order of examples, and what is computed from examples alone.
+      moments: those of a step and of an evaluation at which one lane holds most, and at which many do, together with what
+        they share then: what is computed from examples alone.
+      shared: the order of examples.
       data: training and held-out examples, which the chunks of a device share; windows of them where they are streamed.
       rows: of devices that share out the lanes; all bytes are those of one device.
     """
@@ -52,6 +55,7 @@ class ChunkMemory(NamedTuple):
     kept: int
     step: int
     evaluation: int
+    moments: tuple[Held, ...]
     shared: int
     data: int
     rows: int = 1
@@ -59,13 +63,24 @@ class ChunkMemory(NamedTuple):
     def lane(self, width: int, execution: str) -> float:
         """Bytes of each of `width` lanes; a block of them works on a copy."""
         width //= self.rows
-        together = width if execution == AUTO else block_size(width, execution)
-        copied = 0 if together == width else self.kept
-        return self.kept + (copied + max(self.step, self.evaluation)) * together / width
+        together = self._together(width, execution)
+        return (
+            self.kept + (self._copied(width, together) + max(self.step, self.evaluation) * together) / width
+        )
 
     def chunk(self, width: int, execution: str) -> int:
         """Bytes of a chunk without the data."""
-        return self.shared + round(width // self.rows * self.lane(width, execution))
+        width //= self.rows
+        together = self._together(width, execution)
+        most = max(moment.of(together) for moment in self.moments)
+        return self.shared + width * self.kept + self._copied(width, together) + most
+
+    def _copied(self, width: int, together: int) -> int:
+        return 0 if together == width else together * self.kept
+
+    @staticmethod
+    def _together(width: int, execution: str) -> int:
+        return width if execution == AUTO else block_size(width, execution)
 
 
 @once_per_program("trained_batch_sizes", "budget", "evaluation_growth", "streamed", "mesh")
@@ -92,9 +107,10 @@ def chunk_memory(study: Study) -> ChunkMemory:
     return ChunkMemory(
         params=_size(state.params),
         kept=kept // (mesh.data if mesh.spread else 1) + 4 * len(cadence_of(study)),
-        step=step[0],
-        evaluation=evaluation[0],
-        shared=_size(draw) + max(step[1], evaluation[1]),
+        step=max(moment.own for moment in step),
+        evaluation=max(moment.own for moment in evaluation),
+        moments=(*step, *evaluation),
+        shared=_size(draw),
         data=_size(train) * (WINDOWS if study.streamed else 1) + _size(held_out),
         rows=mesh.lane,
     )
@@ -160,13 +176,11 @@ def _refuse_too_large(study: Study, need: ChunkMemory) -> None:
         )
 
 
-def _working(function: Callable, hparams: PyTree, state: PyTree, *shared: PyTree) -> tuple[int, int]:
-    """Bytes that each lane holds while it runs, and bytes that all lanes hold once."""
-    of_a_lane = live_bytes(lambda own, shared: function(*own, *shared), (hparams, state), shared)
-    # As if nothing were shared every result counts. What that adds depends on the shared arguments alone, such as
-    # slices of the examples: it is computed once for all lanes.
-    of_everything = live_bytes(lambda own, _: function(*own), (hparams, state, *shared), ())
-    return of_a_lane, of_everything - of_a_lane
+def _working(function: Callable, hparams: PyTree, state: PyTree, *shared: PyTree) -> tuple[Held, Held]:
+    """What one lane, and many, hold with what they share while it runs, each at its worst moment."""
+    run = lambda own, shared: function(*own, *shared)
+    one, many = (live_bytes(run, (hparams, state), shared, lanes) for lanes in (1, MAX_WIDTH))
+    return one, many
 
 
 def _share_of_rows(leaf: jax.ShapeDtypeStruct, devices: int) -> jax.ShapeDtypeStruct:

@@ -1,9 +1,9 @@
 """Memory of a chunk: the estimate against the compiler's plan, and the width that follows from it."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -12,7 +12,6 @@ from tiny import tiny_study
 import lr_batch
 from lr_batch.engine.cadence import cadence_of
 from lr_batch.engine.execution_choice import choose_execution
-from lr_batch.engine.live_bytes import live_bytes
 from lr_batch.engine.memory import MAX_WIDTH, chunk_memory, chunk_width
 from lr_batch.engine.memory_limit import (
     COMPILER_BYTES,
@@ -23,36 +22,8 @@ from lr_batch.engine.memory_limit import (
     memory_limit,
 )
 from lr_batch.engine.programs import Engine
-
-X = jax.ShapeDtypeStruct((8, 4), jnp.float32)
-W = jax.ShapeDtypeStruct((4, 100), jnp.float32)
-
-
-def test_results_of_products_lie_in_memory_and_elementwise_ones_do_not():
-    one_product = lambda w, x: jnp.exp(-(x @ w)).sum()
-    assert live_bytes(one_product, W, X) == 8 * 100 * 4 + 4  # the product and its sum
-
-
-def test_elementwise_results_that_go_into_a_product_lie_in_memory():
-    two_products = lambda w, x: (jnp.tanh(x @ w) @ w.T).sum()
-    assert live_bytes(two_products, W, X) == 2 * 8 * 100 * 4  # x w and its tanh; then the tanh and less
-
-
-def test_elementwise_results_that_are_read_twice_lie_in_memory():
-    twice = lambda w, x: (lambda z: z.sum() + (z * z).sum())((x @ w) + 1.0)
-    assert live_bytes(twice, W, X) >= 2 * 8 * 100 * 4  # the product and the sum with 1
-
-
-def test_what_lanes_share_is_not_theirs():
-    assert live_bytes(lambda w, x: (x @ x.T).sum() + w.sum(), W, X) == 4
-
-
-def test_body_of_a_loop_is_counted_once():
-    def loop(w, x):
-        return jax.lax.fori_loop(0, 50, lambda _, total: total + jnp.sin(x @ w).sum(), jnp.zeros(()))
-
-    assert 8 * 100 * 4 <= live_bytes(loop, W, X) <= 8 * 100 * 4 + 16
-
+from runs.kept_json import read_kept
+from runs.recipes.memory_estimate import LANES, TINY, cases, study_of
 
 STUDIES = {
     "digits_mlp sgd": ("digits_mlp", "sgd", 16, "vmap"),
@@ -78,6 +49,29 @@ def test_estimate_is_within_a_fifth_of_the_plan(name):
     engine = Engine.of(study, width, execution, max_evals=len(cadence_of(study)))
     planned = engine.planned_bytes(jax.local_devices()[0])
     assert chunk_memory(study).chunk(width, execution) == pytest.approx(planned, rel=0.2)
+
+
+def is_quick(case):
+    return case.scale == TINY and case.held_out == 40 and "resnet50" not in case.panel
+
+
+KEPT = read_kept(Path(__file__).parents[2] / "runs/results/memory/summary.json")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.name, marks=() if is_quick(case) else pytest.mark.slow)
+        for case in cases(sorted({name.split()[0] for name in KEPT}), [*LANES])
+        if case.lanes == "map" and case.name in KEPT
+    ],
+)
+def test_estimate_of_a_published_panel_is_within_a_fifth_of_the_kept_plan(case):
+    need = chunk_memory(study_of(case))
+    for lanes in ("map", "vmap"):
+        kept = KEPT.get(case._replace(lanes=lanes).name)
+        if kept is not None:
+            assert 0.8 <= need.chunk(LANES[case.scale], lanes) / kept["planned"] <= 1.25, lanes
 
 
 def fashion_shape():
