@@ -3,11 +3,11 @@
     python -m runs.recipes.evaluation_share --workloads digits_mlp,digits_cnn,pydoc_lm
     python -m runs.recipes.evaluation_share --workloads lm1b_lstm-tiny,imagenet_vgg11-tiny
 
-`lr-batch curve` says "evaluations 18 % of the time", counted by rows and examples, and lays the rows that an
-evaluation reads out by that count. Here a step is timed, an evaluation of a few rows and one of all of them, at the
-smallest and the largest batch size; rows between the two are taken as a line. What evaluations read up to steps 60,
-600 and the budget times what it takes is the share, which should stay below a quarter. Half a minute for each
-workload on an idle machine, most of it compilation.
+`lr-batch curve` says "evaluations 18 % of the time", counted by rows and examples, and lays the rows that an evaluation
+reads out by that count. Here a step is timed, an evaluation of a few rows and one of all of them, at the smallest and
+the largest batch size, in seconds of the processor; what rows between the two take is a line. The share is what
+evaluations take up to steps 60, 600 and the budget, and should stay below a quarter. Half a minute for each workload on
+an idle machine, most of it compilation.
 """
 
 from __future__ import annotations
@@ -27,24 +27,12 @@ import jax
 import numpy as np
 
 from lr_batch import Programs, Study, num_examples
-from lr_batch.engine import (
-    ROWS,
-    VMAP,
-    Cadence,
-    ChunkPlan,
-    Engine,
-    Place,
-    cadence_at,
-    cadence_of,
-    places,
-    terms_of,
-)
-from runs.curve.chunk_costs import measured
+from lr_batch.engine import ROWS, VMAP, Cadence, ChunkPlan, Engine, cadence_at, cadence_of, places, terms_of
 from runs.text import table
 from runs.write import json_text, write_atomically
 
 STEPS = (60, 600)
-ROUNDS = 5  # of an evaluation of few rows
+ROUNDS = 5  # that are timed
 OUT = Path("runs/results/evaluation_share/evaluation_share.json")
 
 
@@ -68,40 +56,45 @@ class Costs(NamedTuple):
         return evaluations / (evaluations + until * self.step)
 
 
-def costs(study: Study, batch_size: int) -> Costs:
+def costs(study: Study, plan: ChunkPlan, programs: Programs, batch_size: int) -> Costs:
     """Of one lane where lanes are executed one by one, else of a whole chunk."""
-    plan = ChunkPlan.of(study)
     width = plan.width if plan.execution == VMAP else 1
-    engine = Programs().engine(study, width, plan.execution, max_evals=len(cadence_of(study)))
-    cost = measured(study, engine, batch_size)
-    device = places(study.mesh)[0]
-    few = [_few_rows(study, engine, device, batch_size) for _ in range(ROUNDS)]
-    return Costs(cost.step, float(np.median(few)), cost.evaluation)
+    engine = programs.engine(study, width, plan.execution, max_evals=len(cadence_of(study)))
+    few = min(ROWS, num_examples(study.workload.eval_data))
+    timed(study, engine, batch_size, 1, few)  # which compiles
+    steps = next(n for n in (4, 16, 64, 256) if n == 256 or timed(study, engine, batch_size, n, few)[1] > 0.1)
+    rounds = [timed(study, engine, batch_size, steps, few) for _ in range(ROUNDS)]
+    evaluation, both = np.median(rounds, axis=0).tolist()
+    whole = np.median([timed(study, engine, batch_size, 1, 0)[0] for _ in range(ROUNDS)])
+    return Costs(max(both - evaluation, 0.0) / steps, evaluation, float(whole))
 
 
-def _few_rows(study: Study, engine: Engine, device: Place, batch_size: int) -> float:
-    """Seconds of an evaluation of `ROWS` rows, before the first step."""
-    cadence, few = np.arange(2, dtype=np.int32), min(ROWS, num_examples(study.workload.eval_data))
+def timed(study: Study, engine: Engine, batch_size: int, steps: int, rows: int) -> list[float]:
+    """Seconds of an evaluation of so many rows (0: all), and of so many steps with another one."""
+    device, cadence = places(study.mesh)[0], np.array([0, steps], np.int32)
     terms = terms_of(
         study.as_trained(study.settings[: engine.width], batch_size),
         engine.width,
         batch_size=batch_size,
         cadence=cadence,
-        reads=np.array([[0, few]] * 2, np.int32),
+        reads=np.array([[0, rows]] * 2, np.int32),
         max_evals=engine.max_evals,
     )
-    carry = engine.start(device, terms, 0, np.ones(engine.width, bool), np.inf)
-    jax.block_until_ready(carry)
-    began = time.perf_counter()
-    jax.block_until_ready(engine.advance(device, carry, terms, 1))
-    return time.perf_counter() - began
+    carry = jax.block_until_ready(engine.start(device, terms, 0, np.ones(engine.width, bool), np.inf))
+    seconds = []
+    for stop in (1, 2):
+        began = time.process_time()
+        carry = jax.block_until_ready(engine.advance(device, carry, terms, stop))
+        seconds.append(time.process_time() - began)
+    return seconds
 
 
 def rows_of(study: Study) -> dict[str, Any]:
     """By batch size, the shares up to each of `STEPS` and to the budget."""
     held_out, found = num_examples(study.workload.eval_data), {}
-    for size in {study.batch_sizes[0], study.batch_sizes[-1]}:
-        own, cadence, last = costs(study, size), cadence_at(study, size), study.steps_at(size)
+    plan, programs = ChunkPlan.of(study), Programs()
+    for size in dict.fromkeys((study.batch_sizes[0], study.batch_sizes[-1])):
+        own, cadence, last = costs(study, plan, programs, size), cadence_at(study, size), study.steps_at(size)
         until = {str(steps): own.share(cadence, steps, held_out) for steps in STEPS if steps < last}
         found[str(size)] = {**own._asdict(), "share": {**until, "budget": own.share(cadence, last, held_out)}}
     return found

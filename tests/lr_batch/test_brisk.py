@@ -73,6 +73,7 @@ def test_a_lane_is_behind_where_it_is_no_better_than_the_best_one_was(sign):
 
 def test_fewer_examples_are_counted_and_it_is_said(both):
     plain, brisk = both
+    assert plain.engine.programs_compiled and not brisk.engine.programs_compiled
     assert brisk.engine.examples < 0.9 * plain.engine.examples
     assert BRISK in brisk.engine.events and BRISK not in plain.engine.events
 
