@@ -96,11 +96,15 @@ def _classes(source: Path) -> dict[str, list[Path]]:
         folder.name: sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
         for folder in _folders(source)
     }
-    found = {label: paths for label, paths in found.items() if paths}
-    if len(found) < 2:
+    filled = [label for label, paths in found.items() if paths]
+    if len(filled) < 2:
         raise ValueError(
-            f"data prepare: {source} has {counted(len(found), 'folder')} with pictures; a folder for each of two or "
+            f"data prepare: {source} has {counted(len(filled), 'folder')} with pictures; a folder for each of two or "
             "more classes is needed"
+        )
+    if empty := [label for label in found if label not in filled]:
+        raise ValueError(
+            f"data prepare: class folder {str(source / empty[0])!r} has no picture; remove it, or put in two at least"
         )
     return found
 

@@ -13,6 +13,7 @@ from typing import IO, Any
 PLAIN, PAGES = {"", ".txt", ".text", ".md", ".rst"}, {".html", ".htm"}
 COMPRESSED = ".gz"
 UNSEEN = {"script", "style", "head", "title", "nav"}  # parts of a page that are no text
+BYTE_ORDERS = {b"\xff\xfe", b"\xfe\xff"}  # that UTF-16 begins with
 BREAKS = {"p", "div", "br", "li", "h1", "h2", "h3", "h4", "h5", "h6", "tr", "pre", "blockquote", "table"}
 
 
@@ -47,9 +48,10 @@ def lines_of(path: Path) -> Iterator[str]:
                 yield line.decode()
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
+        encoding = "UTF-16" if number == 1 and error.object[:2] in BYTE_ORDERS else "LATIN1"
         raise ValueError(
             f"data prepare: {path} line {number} is not in UTF-8 (byte 0x{byte:02x}): write it in UTF-8 first, "
-            "such as by iconv -f LATIN1 -t UTF-8, or leave the file out"
+            f"such as by iconv -f {encoding} -t UTF-8, or leave the file out"
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"data prepare: {path} cannot be read behind line {number}: {error}") from error

@@ -15,6 +15,7 @@ from jaxtyping import Int, UInt8
 
 from lr_batch.data.hash import hash_arrays
 from lr_batch.data.opened import fingerprint, record_files
+from optim.users_error import first_line
 
 FROM_FILES = ("cifar10", "fashion_mnist", "mnist")  # what is prepared from its files as published
 FROM_TEXTS = {"lm1b": "test", "c4": "validation"}  # and the split that is held out
@@ -83,6 +84,7 @@ def load_prepared(name: str) -> Mapping[str, Images]:
     records, with their checksum, and are decoded again when either has changed.
 
     Raises:
+      ValueError: in one line, if a file of it is damaged.
       DataNotPrepared: at once, if the folder does not hold the data set in a
         format with random access. (TFDS alone would try the network for minutes.)
     """
@@ -91,7 +93,12 @@ def load_prepared(name: str) -> Mapping[str, Images]:
     cached = _read_cache(folder / CACHE_NAME, records)
     if cached is not None:
         return cached
-    splits = {split: _decode(f"{name}:{folder.name}", split) for split in SPLITS}
+    try:
+        splits = {split: _decode(f"{name}:{folder.name}", split) for split in SPLITS}
+    except DataNotPrepared:
+        raise
+    except (RuntimeError, TypeError, OSError) as error:  # of its readers, for what is no file of records
+        raise ValueError(f"{name}: {folder} cannot be read: {first_line(error)}; prepare it again") from error
     _write_cache(folder / CACHE_NAME, records, splits)
     return splits
 

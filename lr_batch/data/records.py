@@ -92,13 +92,26 @@ class RecordSource:
         for name in names:
             if name not in features:
                 raise ValueError(f"records: {folder}: {unknown('feature', name, features)}")
-        first = self._example(0)
-        own = lambda name: _field(f"{folder}: {name}", features[name], first[name])
-        self._fields = {name: fields[name] if name in fields else own(name) for name in names}
+        of_feature = lambda name, value: _field(f"{folder}: {name}", features[name], value)
+        own = self._first(of_feature, [name for name in names if name not in fields])
+        self._fields = {name: fields[name] if name in fields else own[name] for name in names}
         self.columns: Mapping[str, jax.ShapeDtypeStruct] = {
             name: field.row for name, field in self._fields.items()
         }
         self.described = f"{builder.info.full_name} {split} {fingerprint(folder)}"
+
+    def _first(self, field: Callable[[str, Any], Field], names: Sequence[str]) -> dict[str, Field]:
+        """Fields of the first record that can be read."""
+        for row in range(self.num_rows):
+            if (example := self._example_or_none(row)) is None:
+                continue
+            try:
+                return {name: field(name, example[name]) for name in names}
+            except ValueError:  # of a feature that no network takes, whatever the record
+                raise
+            except Exception as error:
+                self._note(row, error)
+        raise ValueError(f"records: {self.folder} has no record that can be read")
 
     def read(self, rows: Int[np.ndarray, " n"], names: Sequence[str]) -> dict[str, np.ndarray]:
         """The rows of these columns."""

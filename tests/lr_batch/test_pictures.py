@@ -76,6 +76,7 @@ def test_panels_take_prepared_pictures_and_leave_them_on_disk(tfds_folder, tmp_p
             lambda folder: [path.unlink() for path in sorted((folder / "red").iterdir())[1:]],
             "red' has one picture",
         ),
+        (lambda folder: (folder / "empty").mkdir(), "empty' has no picture; remove it"),
         (lambda folder: (folder / "train").mkdir(), "give class folders alone, or train/ and validation/"),
         (
             lambda folder: [(folder / "blue" / f"{i}.png").write_bytes(b"no picture") for i in (1, 2)],
@@ -88,7 +89,7 @@ def test_panels_take_prepared_pictures_and_leave_them_on_disk(tfds_folder, tmp_p
             "has 1 folder with pictures; a folder for each of two or more classes is needed",
         ),
     ],
-    ids=["one picture", "a split", "damaged", "one class"],
+    ids=["one picture", "an empty class", "a split", "damaged", "one class"],
 )
 def test_wrong_folders_of_pictures_are_refused_in_one_line(tfds_folder, tmp_path, spoil, said):
     folder = write_pictures(tmp_path / "in")

@@ -91,6 +91,32 @@ def test_more_than_a_share_of_damaged_records_is_refused(folder):
 
 
 @pytest.mark.parametrize(
+    "spoilt",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    ],
+    ids=["empty", "missing", "cut in half"],
+)
+def test_a_file_that_cannot_be_read_is_one_line(folder, spoilt):
+    (path,) = folder.glob("*-train.array_record*")
+    spoilt(path)
+    with pytest.raises(ValueError, match=r"^records: 2 damaged records: mnist-train.* record 0 \(") as error:
+        lr_batch.records(folder)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError) as error:
+        load_prepared("mnist")
+    assert "\n" not in str(error.value)
+
+
+def test_columns_are_those_of_the_first_record_that_can_be_read(folder):
+    spoil(folder, "train", 0)
+    x, _ = lr_batch.records(folder)
+    assert x.shape == (40, 28, 28, 1)
+
+
+@pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"split": "trian"}, "split 'trian' of .* its splits: test, train"),

@@ -239,6 +239,10 @@ def test_text_in_another_encoding_is_one_line(empty):
         ) as error:
             read(path)
         assert "\n" not in str(error.value)
+    (empty / "wide.txt").write_text("One.", encoding="utf-16")
+    with pytest.raises(ValueError, match=r"wide.txt line 1 is not in UTF-8 .*iconv -f UTF-16 -t UTF-8"):
+        text_of(empty / "wide.txt")
+    (empty / "wide.txt").unlink()
     with pytest.raises(ValueError, match="line 2 is not in UTF-8"):
         prepare("my_texts", empty, cut="lines")
     assert not (empty / "tfds" / "my_texts").exists() or not [*(empty / "tfds" / "my_texts").rglob("*.json")]
