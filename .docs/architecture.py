@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("optim", "reg", "lr_batch", "hparam", "runs")
-WIDTH, HEIGHT, GAP, RISE, LEFT = 150, 40, 24, 84, 20  # of a box, between boxes, between rows; in pixels
+WIDTH, HEIGHT, GAP, RISE, LEFT = 166, 40, 16, 84, 20  # of a box, between boxes, between rows; in pixels
 
 
 def part(name: str) -> str | None:

@@ -41,6 +41,7 @@ from lr_batch.engine import (
 from optim.names import counted
 from runs.cache import remembered
 from runs.folder import default_folder, results
+from runs.kept_json import read_kept
 from runs.progress import ProgressLine
 from runs.status.news import telling
 from runs.store import Store
@@ -49,6 +50,7 @@ from runs.store.rows import ChunkRow, trial_of
 from runs.workers.hand_out import FolderHandOut
 
 SHOWN = 4  # damaged rows in a line
+OF_THE_RUN = ("compile_seconds", "programs_compiled", "chunk_width", "evaluation_share")  # of the engine
 LANES = "lanes are executed by "  # event of the store
 
 
@@ -202,7 +204,8 @@ def remembered_choice(study: Study) -> str:
 
 
 def stored_result(folder: Path) -> Result:
-    """The trials in a folder's store, as `run` would return them; times are those of the chunks.
+    """The trials in a folder's store, as `run` would return them; times are those of the chunks, and programs and
+    evaluations those that its summary tells of.
 
     What is damaged is left out, and the events of the engine's report say so.
     """
@@ -239,8 +242,17 @@ def _result(store: Store) -> Result:
             chunk_width=study.get("width", 0),
             trials_per_second=len(trials) / seconds if seconds else 0.0,
             events=(*damage_lines(store), *([BRISK] if study.get("brisk") else [])),
-        ),
+        )._replace(**_of_the_run(store.directory, len(trials))),
     )
+
+
+def _of_the_run(folder: Path, trials: int) -> dict[str, Any]:
+    """What the run's own summary says of programs and evaluations, which no row holds; nothing of other trials."""
+    try:
+        kept = read_kept(folder / "summary.json")
+        return {name: kept["engine"][name] for name in OF_THE_RUN} if kept["trials"] == trials else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def budget_of(study: Mapping[str, Any]) -> int | Length:

@@ -15,6 +15,7 @@ import pytest
 from command_line import MODEL, command
 
 import runs.commands.bench
+from runs.curve.run import OF_THE_RUN
 from runs.folder import file_name
 from runs.kept_json import read_kept
 from runs.regularize.array_store import ArrayStore
@@ -152,6 +153,14 @@ def test_report_answers_as_the_command_did(kind, here, capsys):
         assert after["differences"] == before["differences"]
     else:
         assert strip(after) == strip(before) and after["advice"]
+
+
+def test_report_keeps_what_the_summary_says_of_the_run(here, capsys):
+    before = read_kept(here / "curve" / "summary.json")["engine"]
+    assert command(capsys, "report", "curve")[0] == 0
+    after = read_kept(here / "curve" / "summary.json")["engine"]
+    assert {name: after[name] for name in OF_THE_RUN} == {name: before[name] for name in OF_THE_RUN}
+    assert after["programs_compiled"] and after["evaluation_share"]
 
 
 @pytest.mark.parametrize("kind", ["tune", "regularize"])

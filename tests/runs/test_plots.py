@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -264,7 +265,22 @@ def test_a_degenerate_study_is_drawn_and_says_what_is_missing(kind, tmp_path):
         assert overlaps(figure) == []
     if not (result.status == "reached").any():
         for figure in figures[1:]:
-            assert "reached the goal" in written(figure)
+            assert re.search("reached the goal|nearest to the goal|every trial diverged", written(figure))
+
+
+def test_where_nothing_reached_the_goal_lines_are_of_what_ended_nearest():
+    result = synthetic_result(unreachable=(8, 16), batch_sizes=(8, 16))
+    ends = np.array([curve.values[-1] for curve in result.curves])
+    found = fastest_curves(result, cells(result))
+    assert [entry.batch_size for entry in found] == [8, 16]
+    for entry in found:
+        rates = result.hparams["learning_rate"]
+        medians = {
+            rate: np.median(ends[(result.batch_size == entry.batch_size) & (rates == rate)])
+            for rate in set(rates)
+        }
+        assert entry.setting["learning_rate"] == min(medians, key=medians.get)
+    assert "that ended nearest to the goal" in written(training_curves(result, unfitted(result)))
 
 
 def test_a_study_without_a_learning_rate_says_so(tmp_path):

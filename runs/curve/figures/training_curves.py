@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lr_batch import Curve, Result
+from lr_batch import DIVERGED, Curve, Result
 from lr_batch.engine import averaged
 from runs.curve.analysis import Analysis
 from runs.plots import style
@@ -34,10 +34,11 @@ class FastestCurves(NamedTuple):
 
 
 def fastest_curves(result: Result, table: Cells) -> list[FastestCurves]:
-    """One entry for each batch size at which some setting reached the goal in most seeds."""
+    """One entry for each batch size at which some setting reached the goal in most seeds; where there is none at any,
+    one for the setting of each that ended nearest to it."""
     row, column = table.trial_cell
-    fastest = []
-    for b, s in enumerate(table.best()):
+    fastest, best = [], table.best()
+    for b, s in enumerate(best if (best >= 0).any() else nearest(result, table)):
         trials = np.flatnonzero((row == b) & (column == s))
         if len(trials) == 0:
             continue
@@ -55,6 +56,19 @@ def fastest_curves(result: Result, table: Cells) -> list[FastestCurves]:
     return fastest
 
 
+def nearest(result: Result, table: Cells) -> np.ndarray:
+    """Index of the setting that ended nearest to the goal, in the median over seeds; -1 where all diverged."""
+    ends = np.full(len(result.curves), np.inf)
+    for i, (curve, status) in enumerate(zip(result.curves, result.status, strict=True)):
+        if status != DIVERGED and len(curve.values):
+            ends[i] = result.goal.sign * curve.values[-1]
+    row, column = table.trial_cell
+    medians = np.full(table.steps.shape, np.inf)
+    for b, s in {*zip(row.tolist(), column.tolist(), strict=True)}:
+        medians[b, s] = np.median(ends[(row == b) & (column == s)])
+    return np.where(np.isfinite(medians.min(axis=1)), np.argmin(medians, axis=1), -1)
+
+
 def _after_start(curve: Curve) -> Curve:
     """Without the evaluation at step 0, for which a log axis has no place."""
     started = curve.steps > 0
@@ -66,23 +80,34 @@ def training_curves(result: Result, outcome: Analysis, path: str | Path | None =
 
     Lines are the averages by which the goal is reached, of the seed of median speed; bands hold those of all seeds.
     Batch sizes whose lines coincide on the right scale perfectly; where they coincide on the left, a larger batch
-    buys nothing. Dots mark where each seed reaches the goal. Written to `path` if given.
+    buys nothing. Dots mark where each seed reaches the goal. Where none does, lines are of the settings that ended
+    nearest to it. Written to `path` if given.
     """
     figure = style.new_figure(9.4, 4.8)
     panels = [style.add_axes(figure, left=left, width=0.37) for left in (0.07, 0.49)]
-    title = f"Training at the fastest rate: held-out {style.plain(result.goal.metric, 24)}"
+    title = (
+        f"Training at the {setting_drawn(result, outcome)}: held-out {style.plain(result.goal.metric, 24)}"
+    )
     style.headline(figure, title, style.study_line(result), 0.07)
     draw_training_curves(panels, result, outcome)
     _legend(figure, panels[0])
     return style.save(figure, path)
 
 
+def setting_drawn(result: Result, outcome: Analysis) -> str:
+    """Which setting of each batch size the lines are of."""
+    name = "rate" if result.has_rate else "setting"
+    reached = (outcome.cells.best() >= 0).any()
+    return f"fastest {name}" if reached else f"{name} that ended nearest to the goal"
+
+
 def draw_training_curves(panels: Sequence[Axes], result: Result, outcome: Analysis) -> None:
     """The same into two given axes: against steps and against examples."""
     fastest = fastest_curves(result, outcome.cells)
     if not fastest:
-        style.note(panels[0], "no batch size has a setting that reached the goal")
-        panels[1].set_axis_off()
+        style.note(panels[0], "every trial diverged")
+        for axes in panels:
+            axes.set_axis_off()
         return
     colours = batch_colours(len(fastest))
     _draw_curves(panels[0], fastest, colours, lambda size, steps: steps, result.goal.threshold)
@@ -112,8 +137,9 @@ def _draw_curves(
         middle = median_seed(entry)
         steps, values = until_goal(entry.averages[middle], entry.steps_to_goal[middle])
         lines.append(np.column_stack([of(steps), values]))
-        looks += [colour] * len(entry.curves)
-        ends += of(np.array(entry.steps_to_goal)).tolist()
+        reached = [steps for steps in entry.steps_to_goal if np.isfinite(steps)]
+        looks += [colour] * len(reached)
+        ends += of(np.array(reached)).tolist()
     axes.add_collection(LineCollection(lines, colors=colours, linewidths=1.6), autolim=True)
     axes.scatter(ends, [threshold] * len(ends), s=13, c=looks, linewidths=0, zorder=3)
 

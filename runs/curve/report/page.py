@@ -8,6 +8,7 @@ from typing import Any
 
 from lr_batch import Result
 from runs.curve.analysis import Analysis
+from runs.curve.figures.training_curves import setting_drawn
 from runs.curve.lineages import HEADING, changed
 from runs.curve.report.heatmap import heatmap_chart
 from runs.curve.report.scaling import rate_chart, steps_chart
@@ -38,7 +39,7 @@ _CAPTIONS = {
     ),
     "heatmap": ("Steps to the goal by {rate} and batch size", "Point at a cell to see its seeds."),
     "training": (
-        "Training at the fastest rate",
+        "Training at the {setting}",
         "Lines that coincide on the right scale perfectly; those that coincide on the left gain nothing "
         "from a larger batch.",
     ),
@@ -55,7 +56,7 @@ def page_of(result: Result, outcome: Analysis, folder: Path) -> Page:
     """What the page says; `folder` holds the store, if anything does."""
     summary, rows = outcome.summary, rows_of(result)
     figures = [
-        Chart(name, *(text.format(rate=result.rate_name) for text in _captions(name, result, outcome)), spec)
+        Chart(name, *_captions(name, result, outcome), spec)
         for name, spec in charts_of(result, outcome).items()
     ]
     if outcome.noise and len(outcome.noise.get("points", ())) > 1:
@@ -81,9 +82,9 @@ def page_of(result: Result, outcome: Analysis, folder: Path) -> Page:
 
 
 def _captions(name: str, result: Result, outcome: Analysis) -> tuple[str, str]:
-    """Heading and caption; lines that are not drawn are not explained, and not every setting has a rate."""
+    """Heading and caption; lines that are not drawn are not explained."""
     heading, caption = _CAPTIONS[name]
-    heading = heading if result.has_rate else heading.replace("fastest rate", "fastest setting")
+    heading = heading.format(rate=result.rate_name, setting=setting_drawn(result, outcome))
     return heading, UNFITTED if name == "steps" and outcome.critical is None else caption
 
 

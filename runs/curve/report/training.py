@@ -28,7 +28,7 @@ def training_chart(result: Result, outcome: Analysis) -> Spec:
         "xaxis2": log_axis("training examples seen", *examples, domain=[0.53, 1.0], anchor="y2"),
         "yaxis2": y_axis | {"title": {"text": ""}, "anchor": "x2", "showticklabels": False, "matches": "y"},
         "shapes": [_goal_line(threshold, panel) for panel in ("", "2")],
-        "annotations": [] if fastest else [note("no batch size has a setting that reached the goal")],
+        "annotations": [] if fastest else [note("every trial diverged")],
     }
     return {
         "data": data,
