@@ -37,7 +37,7 @@ def read_brisk(value: Any, slack: float, reached: str, *, searched: bool) -> boo
     }
     for reason, holds in refused.items():
         if value and holds:
-            raise ValueError(f"study: brisk is not {reason}")
+            raise ValueError(f"study: brisk cannot be had {reason}")
     return bool(value)
 
 
