@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -29,7 +30,7 @@ from lr_batch.problem.batch_schedule import BatchSchedule, read_batch_schedule, 
 from lr_batch.problem.brisk import BRISK, read_brisk
 from lr_batch.problem.changes import changes_of, in_steps, searched_space, with_changes
 from lr_batch.problem.column import is_streamed
-from lr_batch.problem.evaluation_share import read_growth, read_share
+from lr_batch.problem.evaluation_share import parts_stand_for_all, read_growth, read_share
 from lr_batch.problem.goal import parse_goal
 from lr_batch.problem.groups import in_use, with_statistics
 from lr_batch.problem.lane_optimizer import LaneOptimizer, lane_optimizer
@@ -62,8 +63,7 @@ class Study:
       batch_sizes: whole numbers from 1 to the number of training examples.
       space: hyperparameter -> its values, one or more; `learning_rate` must be among them. With `change.1`, a part of the
         budget, `learning_rate.1` holds from there on, and so on; see `lr_batch.problem.changes`.
-      seeds: how many, at least 1, or a list of them, from 0 to 2**31 - 1; 4 is 0, 1, 2, 3. Trials of one
-        seed share initial parameters and the order of examples.
+      seeds: how many, at least 1, or a list of them, from 0 to 2**31 - 1. Trials of one share initial values and order.
       goal: held-out metric, direction and threshold, as a `Goal` or like "loss<0.2", "accuracy>0.95".
       budget: most training of one trial: optimizer steps, from 1 to a billion; or examples, "50_000examples" or
         "10epochs", with fewer steps at larger batches. Then it holds a `Length`.
@@ -73,25 +73,20 @@ class Study:
       follow: whether the best rate is followed through a grid, at less than half its examples; see `lr_batch.following`.
       lanes: how trials of a chunk are executed, "vmap", "blocks", "map" or "auto"; see `Workload.lanes`.
       regularizer: a name of `reg.REGULARIZERS` or a `reg.Regularizer`; its strengths are further names of `space`.
-      schedule: a name of `lr_batch.SCHEDULES` or a `lr_batch.Schedule`: the rate of each step as the optimizer receives
-        it, with `learning_rate` as its peak. Its parameters are further names of `space`, see
-        `lr_batch.problem.scheduled`; lengths such as `decay_steps` and `warmup` are given in steps (500), as a part of
-        the budget ("5%", 0.05) or in examples ("20_000examples", "10epochs": fewer steps at larger batches). Afterwards
-        the space holds them as numbers and the schedule their units. None where rates stay.
+      schedule: a name of `lr_batch.SCHEDULES` or a `lr_batch.Schedule`: the rate of each step, `learning_rate` being its
+        peak; None where rates stay. Its parameters are further names of `space` (`lr_batch.problem.scheduled`), lengths
+        such as `decay_steps` and `warmup` in steps (500), as a part of the budget ("5%", 0.05) or in examples
+        ("20_000examples", "10epochs"): afterwards the space holds them as numbers and the schedule their units.
       reached: "average": the goal is reached where the metric, averaged in log step, is on its good side; or "first": at
-        the first evaluation there, the definition of Shallue et al. (2019), which depends on how often it is evaluated
-        and on the noise of the metric. See `lr_batch.problem.reaching`.
+        the first evaluation there (Shallue et al., 2019). See `lr_batch.problem.reaching`.
       evaluation_growth: relative distance of neighbouring evaluations, above 0; None for the rule's own.
-      evaluation_share: of the time of a study that evaluations may take, above 0, at most 1. Below 1 an evaluation reads
-        as many held-out rows as the steps before it pay for, taking turns, where all would take longer. None for a
-        quarter, or 1 where `reached` is "first", with weights, or metrics that are no mean: `lr_batch.engine.cadence`.
+      evaluation_share: of the time of a study that evaluations may take, above 0, at most 1; None for a quarter, or 1
+        where `reached` is "first". Below 1 they read parts of the held-out rows or come less often: `engine.cadence`.
       batch_schedule: how batches grow within a trial: text such as "x2@5epochs,x4@10epochs", or a list of (start, size);
         a size is a factor, "x2", or a number of examples. The batch sizes of the study are then those at the start.
-      precision: "bfloat16", "float32" or "float64", of the training, see `lr_batch.problem.precision`; parameters stay in
-        float32 under bfloat16, and so do evaluations.
+      precision: "bfloat16" (with parameters and evaluations in float32), "float32" or "float64".
       statistics: what a model with batch statistics is evaluated with: "averaged", its running averages, or
-        "recomputed", the moments of 1,024 training examples at each evaluation. None for the workload's own; it then
-        holds that, or None where the model has none.
+        "recomputed", the moments of 1,024 training examples at each evaluation. None for the workload's own.
       group_size: examples that such a model normalises together, of which batch sizes are multiples; None as before.
       augment: of pictures in training, such as "crop:4,flip" or "none"; None for the workload's own; then that.
       mesh: of devices that each chunk is spread over, such as "lane=4,data=2"; None for one, or as few as hold a trial.
@@ -186,7 +181,7 @@ class Study:
         check_groups(self.trained_batch_sizes, own)
         put("space", with_changes(axes, self.design.searched if self.design else None))
         put("evaluation_growth", read_growth(evaluation_growth, reached))
-        put("evaluation_share", read_share(evaluation_share, own, self.goal, RULES[reached]))
+        put("evaluation_share", read_share(evaluation_share, reached))
         put("follow", read_follow(follow, bool(design)))
         put("brisk", read_brisk(brisk, self.slack, reached, searched=bool(design)))
         put("notes", (*notes_on(again, repeated_values, remat=remat), *[BRISK] * self.brisk))
@@ -194,6 +189,11 @@ class Study:
 
     def __repr__(self) -> str:
         return f"Study({self.workload.name} with {self.optimizer_name}, {self.goal}, trials: {self.num_trials:,})"
+
+    @functools.cached_property
+    def parts_stand_for_all(self) -> bool:
+        """Whether an evaluation may read a part of the held-out rows."""
+        return parts_stand_for_all(self.workload, self.goal)
 
     @property
     def optimizer_name(self) -> str:

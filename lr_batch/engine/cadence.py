@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,9 @@ from lr_batch.study import Study
 
 GOLDEN = 0.6180339887498949
 ROWS = 64  # fewest that are read at once: with fewer the time goes into starting kernels
+SPARSEST = (
+    0.25  # of the steps, between evaluations: less than what an average in log step looks back over, 0.3
+)
 
 
 class Cadence(NamedTuple):
@@ -50,7 +54,10 @@ def cadence_at(study: Study, batch_size: int) -> Cadence:
     if share == 1:
         return Cadence(steps, np.zeros_like(steps))
     rows_per_step = share / (1 - share) * rows_worth_a_step(study, batch_size)
-    return within_allowance(steps, rows_per_step, num_examples(study.workload.eval_data))
+    num_rows = num_examples(study.workload.eval_data)
+    if study.parts_stand_for_all:
+        return within_allowance(steps, rows_per_step, num_rows)
+    return of_all_rows(steps, num_rows / rows_per_step)
 
 
 def counted_costs(study: Study, batch_size: int, evals: int) -> tuple[float, float]:
@@ -103,3 +110,24 @@ def within_allowance(steps: Int[np.ndarray, " evals"], rows_per_step: float, num
         spent = rows_per_step * step if step == 0 or whole == num_rows else spent + whole
     kept = np.array(rows, np.int32)
     return Cadence(steps[kept > 0], np.where(kept == num_rows, 0, kept)[kept > 0])
+
+
+def of_all_rows(steps: Int[np.ndarray, " evals"], pause: float) -> Cadence:
+    """Evaluations that each read all rows, `pause` steps apart or as densely as `steps` are.
+
+    They are never further apart than `SPARSEST` of the steps, whatever they cost: where a goal is reached would be
+    read off too few.
+
+    >>> of_all_rows(np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 100, 108, 117]), 10.0).steps.tolist()
+    [0, 1, 2, 3, 4, 5, 7, 100, 117]
+
+    Args:
+      steps: ascending.
+      pause: steps that pay for an evaluation, above 0.
+    """
+    first, *later = steps.tolist()
+    kept = [first]
+    for step, following in zip(later, [*later[1:], math.inf], strict=True):
+        if step >= kept[-1] + pause or following > (1 + SPARSEST) * kept[-1]:
+            kept.append(step)
+    return Cadence(np.array(kept, np.int32), np.zeros(len(kept), np.int32))

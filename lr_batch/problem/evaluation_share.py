@@ -1,12 +1,16 @@
-"""How often evaluations come, the part of the time that they may take, and where they have to read everything."""
+"""How often evaluations come, the part of the time that they may take, and whether each has to read all rows."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from lr_batch.fields import number
-from lr_batch.problem.reaching import RULES, Rule
-from lr_batch.problem.whole_set import MEAN, PERPLEXITY, RMSE
+from lr_batch.problem.reaching import RULES
+from lr_batch.problem.whole_set import MEAN, PERPLEXITY, RMSE, by_example
 from lr_batch.problem.workload import Goal, Workload
 from optim.names import unknown
+
+EVEN = 0.5  # of the rows: as much noise as half of them would have
 
 
 def read_growth(growth: float | None, reached: str) -> float:
@@ -23,28 +27,34 @@ def read_growth(growth: float | None, reached: str) -> float:
     return number("evaluation_growth", growth)
 
 
-def read_share(share: float | None, workload: Workload, goal: Goal, rule: Rule) -> float:
-    """The share, or the rule's own where None; 1 where the metric of a part of the held-out rows does not stand for all.
+def read_share(share: float | None, reached: str) -> float:
+    """The share, or the rule's own where None.
 
     Raises:
-      ValueError: in one line: a share that the rule or the metric does not allow.
+      ValueError: in one line: a share that the rule does not allow.
     """
-    metric = workload.metrics.get(goal.metric, MEAN)
-    of_parts = metric in (MEAN, PERPLEXITY, RMSE) and workload.weights is None
-    if share is None:
-        share = rule.share if of_parts else 1.0
-    share = number("evaluation_share", share)
+    rule = RULES[reached]
+    share = number("evaluation_share", rule.share if share is None else share)
     if not 0 < share <= 1:
         raise ValueError(f"study: evaluation_share must be above 0 and at most 1, got {share!r}")
     if share < 1 and not rule.time_constant:
-        (reached,) = (name for name, known in RULES.items() if known is rule)
         raise ValueError(
             f"study: evaluation_share must be 1 with reached {reached!r}, got {share:g}: the "
             "first of many evaluations on parts of the held-out rows comes too early; take reached 'average'"
         )
-    if share < 1 and not of_parts:
-        raise ValueError(
-            f"study: evaluation_share must be 1 for {goal.metric}, got {share:g}: that of a "
-            "part of the held-out rows does not stand for that of all"
-        )
     return share
+
+
+def parts_stand_for_all(workload: Workload, goal: Goal) -> bool:
+    """Whether what some of the held-out rows give stands for what all of them give.
+
+    That of means does, if weights leave enough rows that count: at least `EVEN` of them by (sum w)^2 / sum w^2 (Kish,
+    1965), the number of equal weights that would leave as much noise.
+    """
+    metric = workload.metrics.get(goal.metric, MEAN)
+    if metric not in (MEAN, PERPLEXITY, RMSE):
+        return False
+    if workload.weights is None:
+        return True
+    weights = by_example(np.asarray(workload.weights(workload.eval_data), float))
+    return bool(weights.sum() ** 2 >= EVEN * len(weights) * (weights**2).sum())

@@ -82,7 +82,8 @@ class StudyOptions:
     evaluation there, Shallue's definition, which depends on how often it is evaluated and on the metric's noise."""
     evaluation_share: Annotated[float | None, optional("SHARE")] = None
     """Part of the time that evaluations may take: where all held-out rows would take longer, each evaluation reads some
-    of them in turn. 1 reads all of them each time. Default: 0.25, or 1 with --reached first."""
+    of them in turn, or comes later where some do not stand for all. 1 reads all of them each time. Default: 0.25, or 1
+    with --reached first."""
     budget: Annotated[str | None, optional("STEPS")] = None
     """Most optimizer steps of one trial, or 10epochs or 50_000examples, with fewer steps at larger batches. Default:
     the workload's."""

@@ -101,4 +101,4 @@ def _chart(
         sizes, aside = [row.batch_size for row in o.optima], style.beside(i, len(outcomes))
         data.append(points(one.optimizer, sizes, list(b), PALETTE[i % len(PALETTE)], aside=aside))
     ends = [end for some in bars for bar in some if bar for end in bar if end and np.isfinite(end)]
-    return {"data": data, "layout": layout(batch_axis(result), span_axis(title, ends))}
+    return {"data": data, "layout": layout(batch_axis(result.batch_size), span_axis(title, ends))}

@@ -26,6 +26,7 @@ class Entry(NamedTuple):
       caption: sentences with a field such as `{decayed}` for each number.
       time: what it takes on two idle cores, about.
       figure: file in the folder `out`, where the recipe fills one; None where `out` is the figure itself.
+      long: whether it takes longer than all the others, and is made only where it is asked for by name.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Entry(NamedTuple):
     caption: str
     time: str
     figure: str | None = None
+    long: bool = False
 
     @property
     def command(self) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runs.recipes.gradient_paths import Contraction
     from runs.recipes.l2_and_weight_decay import Twins
     from runs.recipes.lagrangian import SolutionPath
+    from runs.recipes.nine_panels_figure import Panel
     from runs.recipes.optimizer_memory import Memory
     from runs.recipes.random_vs_grid import Comparison
     from runs.recipes.rare_features import Learning
@@ -228,6 +229,19 @@ def coarse_to_fine_grid(found: Zoom) -> Numbers:
 
 def bayes_model(found: Search1D) -> Numbers:
     return {"over_best": found.over_best, "inside": found.inside, "dense": len(found.dense)}
+
+
+def nine_panels(found: Mapping[str, Panel]) -> Numbers:
+    """What is said of each panel, without the doubt, and how many are doubted."""
+    from runs.recipes.nine_panels import PANELS
+    from runs.recipes.nine_panels_figure import DOUBT
+
+    numbers: dict[str, Any] = dict.fromkeys(PANELS, "not measured")
+    for letter, panel in found.items():
+        what, size = panel.said
+        size = size.removesuffix(DOUBT)
+        numbers[letter] = size if panel.curve else f"{what} {size}"
+    return numbers | {"doubted": sum(panel.said[1].endswith(DOUBT) for panel in found.values())}
 
 
 def mu_transfer(summary: Mapping[str, Any]) -> Numbers:

@@ -57,16 +57,12 @@ dialog.addEventListener("click", () => dialog.close());
 """
 
 
-def write_page(
-    entries: Sequence[Entry], found: Mapping[str, Made], folder: Path, left_out: Mapping[str, str]
-) -> None:
+def write_page(entries: Sequence[Entry], found: Mapping[str, Made], folder: Path) -> None:
     """Writes the page with all figures that are made; the others are named with what makes them."""
-    write_atomically(folder / PAGE, page(entries, found, folder, left_out).encode())
+    write_atomically(folder / PAGE, page(entries, found, folder).encode())
 
 
-def page(
-    entries: Sequence[Entry], found: Mapping[str, Made], folder: Path, left_out: Mapping[str, str]
-) -> str:
+def page(entries: Sequence[Entry], found: Mapping[str, Made], folder: Path) -> str:
     parts = {part: list(group) for part, group in groupby(entries, lambda entry: entry.part)}
     links = " ".join(f'<a href="#{anchor(part)}">{escape(part)}</a>' for part in parts)
     sections = "".join(section(part, group, found, folder) for part, group in parts.items())
@@ -80,7 +76,7 @@ def page(
 <p>Each from a real training, by a recipe that its command runs again. Numbers in brackets are 90&nbsp;% intervals over
 seeds unless the caption says otherwise. <code>lr-batch gallery</code> makes this page.</p>{quick}
 <nav aria-label="Parts">{links}</nav></header>
-<main>{sections}{absent(left_out)}</main>
+<main>{sections}</main>
 <footer>{escape("; ".join(sorted({made.made_with for made in found.values()})))}</footer>
 <dialog aria-label="Figure in full size"><img alt=""></dialog>
 <script>{SCRIPT}</script>
@@ -97,7 +93,7 @@ def card(entry: Entry, made: Made | None, folder: Path) -> str:
     """One figure, or how to make it."""
     name, title = escape(entry.name), escape(entry.title)
     if made is None:
-        how = f"Not made yet: <code>lr-batch gallery --only {name}</code>"
+        how = f"Not made yet: <code>lr-batch gallery --only {name}</code>, about {escape(entry.time)} on two cores"
         return f'<article id="{name}"><h3>{title}</h3><p class="quiet">{how}</p></article>\n'
     data = base64.b64encode((folder / f"{entry.name}.png").read_bytes()).decode()
     caption = escape(entry.said(made.numbers))
@@ -116,12 +112,6 @@ def paragraphs(text: str) -> str:
     whole = (" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
     marked = (CODE.sub(r"<code>\1</code>", escape(paragraph)) for paragraph in whole)
     return "".join(f"<p>{paragraph}</p>" for paragraph in marked if paragraph)
-
-
-def absent(left_out: Mapping[str, str]) -> str:
-    """What a reader may look for here, and why it is not."""
-    lines = "".join(f"<li>{escape(what)}: {escape(why)}</li>" for what, why in left_out.items())
-    return f'<section><h2>Not in it</h2><ul class="quiet">{lines}</ul></section>' if lines else ""
 
 
 def anchor(part: str) -> str:

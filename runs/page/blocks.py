@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lr_batch import Optimum, Result
+from lr_batch import Optimum
 from runs.plots import style
 
 Spec = dict[str, Any]
@@ -88,9 +88,9 @@ def linear_axis(title: str, low: float, high: float, **more: Any) -> Spec:
     }
 
 
-def batch_axis(result: Result) -> Spec:
-    """A log axis with ticks at the batch sizes of the study, labelled as densely as fits."""
-    sizes = np.unique(result.batch_size)
+def batch_axis(batch_sizes: Sequence[int] | np.ndarray) -> Spec:
+    """A log axis with ticks at the batch sizes of a study, labelled as densely as fits."""
+    sizes = np.unique(batch_sizes)
     low, high = sizes[0] / 2**0.5, sizes[-1] * 2**0.5
     labels = style.spaced_labels(sizes, np.log(sizes / low) / np.log(high / low))
     return log_axis("batch size (examples)", low, high) | {"tickvals": sizes, "ticktext": labels}

@@ -57,7 +57,9 @@ def strength_chart(summary: Mapping[str, Any]) -> Chart:
         if end is not None
     ]
     x_axis = category_axis(escape(summary["strength"]), list(words.values()))
-    figure = {"data": data, "layout": layout(x_axis, span_axis(escape(summary["metric"]), ends))}
+    y_axis = span_axis(escape(summary["metric"]), ends)
+    beside = {"scattermode": "group", "scattergap": 0.5}  # bars of one strength stand side by side
+    figure = {"data": data, "layout": layout(x_axis, y_axis, **beside)}
     title = f"{summary['metric']} against {summary['strength']}"
     return Chart(
         "strengths", title, "Each at the learning rate that is best there, with 90 % intervals.", figure

@@ -1,16 +1,20 @@
 """At which steps a trial is evaluated."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny import tiny_study, tiny_workload
 
+import lr_batch
 from lr_batch.engine.cadence import (
     ROWS,
+    SPARSEST,
     Cadence,
     cadence_at,
     counted_costs,
     evaluation_steps,
+    of_all_rows,
     reads_parts,
     within_allowance,
 )
@@ -57,6 +61,18 @@ def test_what_is_paid_for_is_read_and_not_left():
     assert 4.0 * 5_000 - 2 * ROWS <= rows.sum() <= 4.0 * 5_000 + 2 * ROWS
 
 
+@pytest.mark.parametrize("pause", [0.5, 7.0, 60.0, 1e6])
+def test_where_all_rows_have_to_be_read_evaluations_are_rarer_but_never_too_far_apart(pause):
+    dense = evaluation_steps(20_000)
+    steps, rows = of_all_rows(dense, pause)
+    assert steps[0] == 0 and steps[-1] == 20_000 and np.isin(steps, dense).all() and not rows.any()
+    left_out = np.setdiff1d(dense, steps)
+    before = steps[np.searchsorted(steps, left_out) - 1]
+    assert (left_out < before + pause).all(), "what is paid for is left out"
+    assert (np.diff(steps) <= np.maximum(1, SPARSEST * steps[:-1])).all()
+    assert (len(steps) == len(dense)) == (pause < 1)
+
+
 def test_evaluations_go_around_the_rows_and_seeds_begin_far_apart():
     cadence = Cadence(np.arange(5), np.array([64, 128, 0, 64, 64]))
     reads = np.array([cadence.reads(300, seed) for seed in range(4)])
@@ -79,6 +95,40 @@ def test_a_study_reads_parts_only_below_its_share():
     assert read <= 0.01 / 0.99 * worth + 3 * 20
     read, worth = counted_costs(dense, 4, 3)
     assert (read, worth) == (3 * 20, 2 * rows_worth_a_step(dense, 4))
+
+
+def regression(goal, weights=None):
+    """A study of 400 rows at batch size 32."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(400, 3)).astype("float32"), rng.normal(size=400).astype("float32")
+    workload = lr_batch.from_arrays(
+        (lambda key: {"w": jnp.zeros(3)}, lambda params, x: x @ params["w"]),
+        train=data,
+        held_out=data,
+        loss=lambda outputs, y: (outputs - y) ** 2,
+        goal=goal,
+        weights=None if weights is None else (weights, weights),
+    )
+    return lr_batch.Study(workload, batch_sizes=(32,), budget=600)
+
+
+ONE_IN_20 = (np.arange(400) % 20 == 0).astype("float32")
+
+
+@pytest.mark.parametrize(("goal", "weights"), [("r2>0.5", None), ("loss<0.5", ONE_IN_20)])
+def test_what_no_part_tells_is_read_whole_within_the_share(goal, weights):
+    """The metric of some rows does not stand for that of all where it is no mean over examples, or few rows count."""
+    study = regression(goal, weights)
+    steps, rows = cadence_at(study, 32)
+    assert study.evaluation_share == 0.25 and not rows.any() and not reads_parts(study)
+    read, worth = counted_costs(study, 32, len(steps))
+    everywhere = len(evaluation_steps(600)) * 400
+    assert read / (read + worth) < 0.25 < everywhere / (everywhere + worth)
+
+
+def test_weights_that_leave_most_rows_are_read_in_parts():
+    three_in_four = (np.arange(400) % 4 > 0).astype("float32")
+    assert reads_parts(regression("loss<0.5", three_in_four)) and reads_parts(regression("rmse<0.5"))
 
 
 def test_a_step_is_worth_its_examples_and_the_parameters_that_it_moves():

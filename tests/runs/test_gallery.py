@@ -12,6 +12,7 @@ from command_line import main
 from PIL import Image
 
 from lr_batch import Estimate
+from runs.commands.gallery import Gallery
 from runs.gallery.entry import Entry, kept, shown
 from runs.gallery.make import about, made, make
 from runs.gallery.page import page
@@ -111,7 +112,7 @@ def test_an_interrupt_keeps_what_is_made(entry, tmp_path):
 def test_the_page_has_figures_captions_and_commands(entry, tmp_path):
     ((_, figure),) = make([entry], tmp_path)
     missing = entry._replace(name="missing", title="Missing")
-    text = page([entry, missing], {"two": figure}, tmp_path, {"a thing": "too large"})
+    text = page([entry, missing], {"two": figure}, tmp_path)
     assert "https:" not in text and "http:" not in text and "<link" not in text  # nothing is loaded
     assert "A &lt;small&gt; number" in text and "It is 2 (1.5 to 2,500)." in text
     assert text.count("data:image/png;base64,") == 1 and "lr-batch gallery --only missing" in text
@@ -119,9 +120,9 @@ def test_the_page_has_figures_captions_and_commands(entry, tmp_path):
         "Command: <code>python -m talks.drawn</code>; no time. Expect 2.</p>" in text
         and "where the figure goes" not in text
     )
-    assert "a thing: too large" in text and "mean nothing" not in text
+    assert "mean nothing" not in text
     ((_, quick),) = make([entry], tmp_path, quick=True)
-    assert "mean nothing" in page([entry], {"two": quick}, tmp_path, {})
+    assert "mean nothing" in page([entry], {"two": quick}, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -173,10 +174,17 @@ def test_one_real_figure_and_the_page_from_the_command_line(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "0.923 with gradient descent (theory 0.923)" in out and out.endswith("index.html\n")
     seconds = json.loads((tmp_path / "gradient_paths.json").read_text())["seconds"]
-    assert seconds > 0 and "1 of 21 figures, made in " in out
+    assert seconds > 0 and "1 of 22 figures, made in " in out
     assert 'id="gradient_paths"' in (tmp_path / "index.html").read_text()
     assert main(["gallery", "--only", "gradient_path", "--out", str(tmp_path)]) == 2
     assert "did you mean 'gradient_paths'" in capsys.readouterr().err
+
+
+def test_what_takes_longer_than_all_others_is_made_where_it_is_named():
+    long = [entry.name for entry in ENTRIES if entry.long]
+    assert long == ["nine_panels"]
+    assert [entry.name for entry in Gallery()._chosen()] == [e.name for e in ENTRIES if e.name not in long]
+    assert [entry.name for entry in Gallery(only="nine_panels")._chosen()] == long
 
 
 @pytest.mark.slow

@@ -1,25 +1,68 @@
-"""The nine panels' figure, from made-up studies; what is trained is `lr-batch curve`, which has its own tests."""
+"""The nine panels' figures, from summaries of made-up studies; training is `lr-batch curve`, which has its own tests."""
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 from synthetic_study import synthetic_result
 
-from lr_batch import best_settings
+from lr_batch import best_settings, critical_batch_size, learning_rate_law
 from lr_batch.workloads import WORKLOADS
-from runs.curve.analysis import Analysis
-from runs.opened import Opened
+from runs.curve.summary import summarize
+from runs.curve.words import critical_batch
+from runs.gallery import numbers
+from runs.kept_json import write_kept
 from runs.recipes import nine_panels
+from runs.recipes.nine_panels_figure import DOUBT, panel_of
+
+SIZES = (4, 16, 64, 256, 1024)
 
 
-def _opened(workload):
-    result = synthetic_result((4, 32, 256, 2048), seeds=2, workload=workload, optimizer="nesterov")
-    return Opened(result, Analysis(best_settings(result), None, None, (), None, "", {}))
+def study(workload):
+    """A result whose curve fits, and what is read off it."""
+    result = synthetic_result(SIZES, seeds=3, workload=workload, optimizer="nesterov")
+    optima = best_settings(result)
+    return result, critical_batch_size(result, optima=optima), optima
+
+
+def summary_of(workload="stand-in-mnist_simple_cnn-tiny"):
+    result, critical, optima = study(workload)
+    return summarize(result, optima, critical, learning_rate_law(result, optima=optima), ())
 
 
 def test_each_panel_is_a_workload_with_a_tiny_scale():
     for name in nine_panels.PANELS.values():
         assert WORKLOADS[f"{name}-tiny"]
+
+
+def test_a_summary_says_all_that_is_drawn():
+    result, critical, optima = study("digits_mlp")
+    panel = panel_of(summary_of("digits_mlp"))
+    assert panel.goal == str(result.goal) and panel.trials == result.num_trials
+    assert [(size, *steps) for size, steps in panel.steps] == [
+        (row.batch_size, row.steps, row.low, row.high) for row in optima
+    ]
+    assert [rate.best for _, rate in panel.rates] == [row.learning_rate.best for row in optima]
+    assert panel.said == ("critical batch size", critical_batch(critical))
+    np.testing.assert_allclose(panel.curve_at(np.array(SIZES)), critical.curve(SIZES).steps, rtol=1e-9)
+
+
+def test_what_does_not_fit_has_no_curve_and_ends_without_numbers_are_open():
+    summary = summary_of()
+    critical = summary["critical_batch_size"]
+    critical["high"] = None
+    panel = panel_of(summary)
+    assert math.isinf(panel.size.high) and panel.said[1].endswith("to above 1,024)")
+    critical["test"]["fits"] = False
+    panel = panel_of(summary)
+    assert panel.curve is None and panel.said[0] == "no curve fits; linear scaling until"
+    panel = panel_of(summary | {"critical_batch_size": None})
+    assert (panel.size, panel.said, panel.curve_at(np.ones(1))) == (None, ("not fitted", ""), None)
+    for row in summary["steps_to_goal"]:
+        row["effective_rate"] = {"best": 9.0, "low": 8.0, "high": None}
+    assert {rate.best for _, rate in panel_of(summary).rates} == {9.0}
 
 
 def test_what_is_missing_is_trained_and_what_is_there_is_drawn(tmp_path, monkeypatch):
@@ -35,8 +78,7 @@ def test_what_is_missing_is_trained_and_what_is_there_is_drawn(tmp_path, monkeyp
 
     _begin(tmp_path / "lm1b_lstm")
     monkeypatch.setattr(nine_panels, "lr_batch_command", curve)
-    monkeypatch.setattr(nine_panels.runs, "open", lambda folder: _opened(f"stand-in-{folder.name}-tiny"))
-    there = nine_panels.main(["--out", str(tmp_path), "--panels", "a,c", "--seeds", "2"])
+    there = nine_panels.command(["--out", str(tmp_path), "--panels", "a,c", "--seeds", "2"])
     assert asked[0] == [
         *("curve", "mnist_simple_cnn-tiny", "--out", str(tmp_path / "mnist_simple_cnn"), "--seeds", "2")
     ]
@@ -47,14 +89,17 @@ def test_what_is_missing_is_trained_and_what_is_there_is_drawn(tmp_path, monkeyp
         assert "stand-in-mnist_simple_cnn-tiny" in drawn and drawn.count("not measured yet") == 7
     page = (tmp_path / "report.html").read_text()
     assert page.count('class="chart"') == 2 and "2 of 9 panels are measured" in page
+    said = numbers.nine_panels(there | {"b": there["a"]._replace(said=("", f"7{DOUBT}"))})
+    assert said["a"] == there["a"].said[1] and said["b"] == "7" and said["c"] == "not measured"
+    assert said["doubted"] == 1
 
 
 def _begin(folder):
     folder.mkdir(parents=True)
-    (folder / nine_panels.NAME).touch()
+    write_kept(folder / "summary.json", summary_of(f"stand-in-{folder.name}-tiny"))
 
 
 def test_a_letter_beyond_i_is_refused(capsys):
     with pytest.raises(SystemExit):
-        nine_panels.main(["--panels", "a,k"])
+        nine_panels.command(["--panels", "a,k"])
     assert "'k' is none of a, b, c" in capsys.readouterr().err

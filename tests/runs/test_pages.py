@@ -56,7 +56,9 @@ def test_pages_without_a_store_are_written(tmp_path):
 
 def test_strengths_are_those_of_the_summary():
     summary = kept("regularize-fashion_mnist_fc-dropout/summary.json")
-    held_out = strength_chart(summary).spec["data"][0]
+    spec = strength_chart(summary).spec
+    assert spec["layout"]["scattermode"] == "group", "bars of one strength hide each other"
+    held_out = spec["data"][0]
     mine = [row for row in summary["strengths"] if row["batch_size"] == summary["strengths"][0]["batch_size"]]
     assert held_out["x"][0] == "off" and held_out["y"].tolist() == [row["held_out"]["best"] for row in mine]
 

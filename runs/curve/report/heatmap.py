@@ -46,7 +46,7 @@ def heatmap_chart(result: Result, outcome: Analysis) -> Spec:
         markers("fastest rate", table.batch_sizes[column], grid.rates[row], hover[row, column], **_RING)
     )
     edges = geometric_edges(table.batch_sizes.astype(float))
-    x_axis = batch_axis(result) | {"showgrid": False, "range": np.log10(edges[[0, -1]])}
+    x_axis = batch_axis(result.batch_size) | {"showgrid": False, "range": np.log10(edges[[0, -1]])}
     return {
         "data": data,
         "layout": layout(x_axis, log_axis(result.rate_name, *grid.edges[[0, -1]], showgrid=False)),

@@ -67,7 +67,7 @@ def steps_chart(result: Result, outcome: Analysis) -> Spec:
         marks = _critical_marks(critical, *_wide(result)[[0, -1]])
     else:
         marks = {} if len(steps) else {"annotations": [note("no batch size reached the goal")]}
-    return {"data": data, "layout": layout(batch_axis(result), y_axis, **marks)}
+    return {"data": data, "layout": layout(batch_axis(result.batch_size), y_axis, **marks)}
 
 
 def _wide(result: Result) -> np.ndarray:
@@ -182,4 +182,4 @@ def rate_chart(result: Result, outcome: Analysis) -> Spec:
     )
     y_axis = log_axis(result.rate_name, grid.edges[0] / 1.25, grid.edges[-1] * 1.25)
     marks = {} if optima else {"annotations": [note("no batch size has a best rate: none reached the goal")]}
-    return {"data": data, "layout": layout(batch_axis(result), y_axis, **marks)}
+    return {"data": data, "layout": layout(batch_axis(result.batch_size), y_axis, **marks)}
