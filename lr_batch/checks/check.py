@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax
 
@@ -17,12 +18,24 @@ from lr_batch.study import Study
 from optim.arguments import explain_arguments
 
 REMEMBERED = 64  # studies; their functions and data stay alive as long
-_passed: OrderedDict[str, tuple[Any, tuple[str, ...]]] = OrderedDict()
+
+
+class _Passed(NamedTuple):
+    """What was checked: its parts, which are kept since they are known by their `id`, and what was said of it."""
+
+    parts: tuple
+    space: Mapping[str, tuple[float, ...]]
+    seeds: tuple[int, ...]
+    said: tuple[str, ...]
+
+
+_passed: OrderedDict[str, _Passed] = OrderedDict()
 
 
 @explain_arguments
 def check(study: Study, *, to_goal: bool = True) -> tuple[str, ...]:
-    """Checks a study on real rows of its data; nothing is trained. A study that passed is not checked again.
+    """Checks a study on real rows of its data; nothing is trained. A study that passed is not checked again, nor is one
+    of some of its seeds with settings that lie within its own.
 
     Args:
       study: what is to be trained.
@@ -37,10 +50,10 @@ def check(study: Study, *, to_goal: bool = True) -> tuple[str, ...]:
     switches.check_switches(study.precision)
     check_devices(study.mesh)
     parts = _parts(study)
-    key = repr((*map(id, parts), study.schedule, study.space, study.goal, study.seeds, study.budget, to_goal))
-    if key not in _passed:
+    key = repr((*map(id, parts), study.schedule, study.goal, study.budget, to_goal))
+    if key not in _passed or not _within(study, _passed[key]):
         try:
-            _passed[key] = parts, _checked(study, to_goal)
+            _passed[key] = _Passed(parts, study.space, study.seed_numbers, _checked(study, to_goal))
         except MemoryError as error:
             raise StudyError(
                 f"{study.workload.name}: no memory to try a few examples ({error}); take a smaller model, or raise the "
@@ -48,7 +61,20 @@ def check(study: Study, *, to_goal: bool = True) -> tuple[str, ...]:
             ) from error
         while len(_passed) > REMEMBERED:
             _passed.popitem(last=False)
-    return _passed[key][1]
+    return _passed[key].said
+
+
+def _within(study: Study, passed: _Passed) -> bool:
+    """Whether every value lies between the ends of what was checked, and every seed is among its own."""
+    return (
+        study.space.keys() == passed.space.keys()
+        and set(study.seed_numbers) <= set(passed.seeds)
+        and all(
+            min(passed.space[name]) <= value <= max(passed.space[name])
+            for name, values in study.space.items()
+            for value in values
+        )
+    )
 
 
 def _checked(study: Study, to_goal: bool) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lr_batch import estimate
 from runs.plots import style
 
 # Examples, and the losses there of every batch size.
@@ -21,7 +22,7 @@ def draw(panels: Mapping[str, Panel], path: Path) -> Figure:
     """A panel for each title, a line for each batch size, the smallest light."""
     figure = style.new_figure(1.0 + 5.2 * len(panels), 5.0)
     left = 0.75 / figure.get_figwidth()
-    about = "digits_mlp · training loss, geometric mean over seeds"
+    about = "digits_mlp · training loss, geometric mean over seeds with its 90 % interval"
     style.headline(figure, "Runs of equal rate over batch", about, left=left)
     width = (1.0 - left) / len(panels)
     for number, (title, panel) in enumerate(panels.items()):
@@ -39,10 +40,19 @@ def _panel(
     examples: Float[np.ndarray, " places"],
     losses: Mapping[int, Float[np.ndarray, "seeds places"]],
 ) -> None:
-    low, high = style.positive_span(*losses.values())
+    bands = {size: _band(loss) for size, loss in losses.items()}
+    low, high = style.positive_span(*(best for best, _, _ in bands.values()))
     style.log_axis(axes.xaxis, "training examples", examples[0], examples[-1])
-    style.log_axis(axes.yaxis, "training loss (nats)", low / 1.2, high * 1.2)
-    for shade, (size, loss) in zip(np.linspace(0.85, 0.0, len(losses)), losses.items(), strict=True):
-        mean = np.exp(np.log(loss).mean(axis=0))
-        shown = np.where(np.isfinite(mean), mean, np.nan)
-        axes.plot(examples, shown, color=colormaps["viridis"](shade), label=f"batch {size}")
+    style.log_axis(axes.yaxis, "training loss (nats)", low / 1.5, high * 1.5)
+    for shade, (size, (best, below, above)) in zip(
+        np.linspace(0.85, 0.0, len(bands)), bands.items(), strict=True
+    ):
+        colour = colormaps["viridis"](shade)
+        axes.fill_between(examples, below, above, color=colour, alpha=0.12, linewidth=0)
+        axes.plot(examples, best, color=colour, label=f"batch {size}")
+
+
+def _band(loss: Float[np.ndarray, "seeds places"]) -> Float[np.ndarray, "3 places"]:
+    """Geometric mean over seeds with its interval; without a place where a trial has diverged."""
+    rows = np.exp([estimate(column) for column in np.log(loss).T]).T
+    return np.where(np.isfinite(rows), rows, np.nan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import cast
 
@@ -34,6 +35,31 @@ def test_a_study_in_order_passes_quickly_and_says_what_was_checked():
     ]
     again = time.process_time()
     assert lr_batch.check(study) is said and time.process_time() - again < 0.05
+
+
+def test_what_lies_within_a_study_that_passed_is_not_checked_again(monkeypatch):
+    """Settings between its own and some of its seeds are; whatever lies outside or is another question is not."""
+    workload, checked = tiny_workload(), []
+    monkeypatch.setattr(
+        sys.modules["lr_batch.checks.check"],
+        "_checked",
+        lambda study, to_goal: checked.append(study) or ("said",),
+    )
+    study = lambda **changed: tiny_study(
+        **{"workload": workload, "space": {"learning_rate": (0.1, 0.4)}, "seeds": (3, 5)} | changed
+    )
+    for asked in (study(), study(space={"learning_rate": (0.25,)}, seeds=(5,))):
+        assert lr_batch.check(asked) == ("said",)
+    assert len(checked) == 1
+    further = (
+        {"space": {"learning_rate": (0.5,)}},
+        {"seeds": (3, 4)},
+        {"goal": "loss<0.1"},
+        {"workload": tiny_workload()},
+    )
+    for number, changed in enumerate(further, 2):
+        lr_batch.check(study(**changed))
+        assert len(checked) == number
 
 
 @pytest.mark.parametrize("name", ["digits_cnn", "noisy_quadratic", "pydoc_lm"])

@@ -114,8 +114,23 @@ def test_runs_of_equal_ratio_overlap_until_one_is_apart(tmp_path, capsys, monkey
     assert answer["small_first_over_constant"]["best"] == pytest.approx(0.5, rel=0.01)
     assert answer["better"] == "small first" and answer["best_rates"] == {"small first": 0.1, "constant": 0.1}
     assert answer["saved_examples"]["best"] == pytest.approx(0.5, abs=0.1)
-    assert "such runs overlap within 10% up to batch 16" in capsys.readouterr().out
+    assert answer["apart_from"] == 64
+    assert (
+        "overlap within 10% up to batch 16, and are surely further apart from 64 on"
+        in capsys.readouterr().out
+    )
     assert (tmp_path / "rate_over_batch.png").stat().st_size > 10_000
+
+
+def test_runs_that_spread_are_neither_together_nor_surely_apart():
+    """At batch 16 twice the loss in one of two seeds: beyond 10 % in the mean, and nothing is sure."""
+    case = rate_over_batch.Case("sgd", 1.0, 0.1, (4, 16), (0.1, 0.4), epochs=2, seeds=2)
+    results = {f"sgd-ratio-{size}": run_of(size, (0.1,), lambda n, rate: 100 / n) for size in (4, 16)}
+    first, second = results["sgd-ratio-16"].curves
+    curves = (first, second._replace(values=2.0 * second.values))
+    results["sgd-ratio-16"] = results["sgd-ratio-16"]._replace(curves=curves)
+    found = rate_over_batch.overlap_of(case, results)
+    assert (found.until, found.apart_from) == (4, None)
 
 
 def test_as_many_steps_take_as_many_examples_in_both_arms():
