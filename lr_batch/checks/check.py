@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import jax
 
-from lr_batch.checks import augmentation, examples, labels, pure, start, switches, whole_set
+from lr_batch.checks import augmentation, bounded, examples, labels, pure, start, switches, whole_set
 from lr_batch.checks import optimizer as optimizers
 from lr_batch.checks.probe import Probe
 from lr_batch.errors import StudyError
@@ -85,6 +85,7 @@ def _checked(study: Study, to_goal: bool) -> tuple[str, ...]:
     said += augmentation.check_augmentation(probe)
     said += start.check_training_loss(probe)
     said += labels.check_labels(probe)
+    said += bounded.check_bounded(probe)
     said += examples.check_independent(probe)
     said += whole_set.check_cuts(probe, study.goal.metric)
     said += start.check_metrics(probe, study.goal, study.seed_numbers, to_goal)

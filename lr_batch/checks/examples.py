@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
-from lr_batch.checks.probe import COARSE, Probe, spread, take
+from lr_batch.checks.probe import COARSE, Probe, each_float, spread, take
 from lr_batch.errors import StudyError
 from lr_batch.problem.statistics import AVERAGED, RECOMPUTED
 from lr_batch.problem.workload import PyTree, num_examples
@@ -28,6 +28,7 @@ WAY_OUT = (
 )
 NOISES = 8  # keys of which a mean is taken
 SURE = 12  # standard errors of 8 differences: one pair of equal means in a million is that far apart
+LOUD = 10  # times the parameters, and its cube times the neighbours: thresholds that training may cross are crossed
 Values = dict[str, np.ndarray]  # name -> [m], or [m, k] of what a metric of the whole set is computed from
 
 
@@ -52,7 +53,9 @@ def check_independent(probe: Probe) -> list[str]:
         if noisy:
             _check_sizes(probe)
         _check_gradients(probe, halves=not noisy)
+        _check_loud_company(probe, "training", loss, workload.train_data)
     _check_rows(probe, "held-out", probe.metrics, workload.eval_data, alone=True)
+    _check_loud_company(probe, "held-out", probe.metrics, workload.eval_data)
     whose = "each held-out one" if workload.statistics else "each"
     return [*said, f"examples: the value of {whose} does not depend on the others of its batch"]
 
@@ -74,13 +77,29 @@ def _check_rows(
         return
     rows, others, odd = _rows_among_others(data, probe.rows)
     for params in probe.params:
-        together = values_of(params, take(data, rows))
-        _compare(
-            probe, part, rows[~odd], _at(together, ~odd), _at(values_of(params, take(data, others)), ~odd)
-        )
+        together, among = (values_of(params, take(data, some)) for some in (rows, others))
+        _compare(probe, part, rows[~odd], _at(together, ~odd), _at(among, ~odd))
         for place in (0, len(rows) - 1) if alone else ():
             single = values_of(params, take(data, rows[place : place + 1]))
             _compare(probe, part, rows[[place]], _at(together, [place]), single)
+
+
+def _check_loud_company(
+    probe: Probe, part: str, values_of: Callable[[PyTree, PyTree], Values], data: PyTree
+) -> None:
+    """The same where outputs are larger, and where the rows beside are large or no numbers: what a batch as a whole clips
+    or chooses it may not do at first, and what is added up over it is no number where that of one row is none."""
+    rows, others, odd = _rows_among_others(data, probe.rows)
+    batch, other = take(data, rows), take(data, others)
+
+    def times(factor):
+        beside = lambda leaf: np.where(odd.reshape(-1, *(1,) * (leaf.ndim - 1)), factor * leaf, leaf)
+        return each_float(beside, other)
+
+    larger = each_float(lambda leaf: LOUD * leaf, probe.params[1])
+    for params, company in ((larger, other), *((probe.params[1], times(n)) for n in (LOUD**3, np.nan))):
+        together, among = values_of(params, batch), values_of(params, company)
+        _compare(probe, part, rows[~odd], _at(together, ~odd), _at(among, ~odd))
 
 
 def _rows_among_others(
@@ -158,11 +177,10 @@ def _at(values: Values, places: Sequence[int] | np.ndarray) -> Values:
 
 def _compare(probe: Probe, part: str, rows: Int[np.ndarray, " m"], before: Values, after: Values) -> None:
     for name, value in before.items():
-        other = after[name]
-        both = np.isfinite(value) & np.isfinite(other)  # moved parameters may leave a loss's domain
-        value, other = np.where(both, value, 0), np.where(both, other, 0)
-        size = np.abs(value) + np.abs(other)
-        apart = np.abs(value - other) > probe.tolerance * (size + np.median(size)) + 1e-6
+        known = np.isfinite(value)  # moved parameters may leave a loss's domain
+        value, other = np.where(known, value, 0), np.where(known, after[name], 0)
+        size = np.abs(value) + np.where(np.isfinite(other), np.abs(other), 0)
+        apart = ~(np.abs(value - other) <= probe.tolerance * (size + np.median(size)) + 1e-6)
         if apart.any():
             i = int(np.argmax(apart))
             row, value, other = i // (apart.size // len(rows)), value.ravel(), other.ravel()

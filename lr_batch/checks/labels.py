@@ -18,7 +18,6 @@ from lr_batch.checks.probe import Probe, spread, take
 from lr_batch.errors import StudyError
 from lr_batch.problem.column import is_streamed
 from lr_batch.problem.weights import WEIGHTS
-from lr_batch.problem.workload import PyTree
 
 FAR = 1_000_003  # an index beyond every array
 STREAMED_ROWS = 256  # examples that are looked at where they are streamed
@@ -33,13 +32,15 @@ class Part(NamedTuple):
 
     name: str  # before the word label or token
     data: Any
-    losses: Callable[[PyTree], Float[np.ndarray, " m"]]
+    losses: Callable[
+        ..., Float[np.ndarray, " m"]
+    ]  # of a batch, at the moved parameters or at those that are given
 
 
 def check_labels(probe: Probe) -> list[str]:
     """Raises StudyError for labels, or tokens of the inputs, out of range."""
     said, seen = [], dict.fromkeys("xy", range(0))
-    for part in _parts(probe):
+    for part in labelled_parts(probe):
         for side, what in (("y", "labels"), ("x", "whole numbers of x")):
             numbers = _whole_numbers(part.data, side)
             if not numbers.size or all(int(end) in seen[side] for end in (numbers.min(), numbers.max())):
@@ -50,12 +51,13 @@ def check_labels(probe: Probe) -> list[str]:
     return said
 
 
-def _parts(probe: Probe) -> list[Part]:
+def labelled_parts(probe: Probe) -> list[Part]:
     """Those parts of the data that consist of inputs and targets, and whose losses are known."""
-    workload, params = probe.workload, probe.params[1]
-    held_out = lambda batch: probe.metrics(params, batch).get("loss", NONE)
+    workload, moved = probe.workload, probe.params[1]
+    held_out = lambda batch, params=moved: probe.metrics(params, batch).get("loss", NONE)
+    losses = lambda batch, params=moved: probe.loss(params, batch, probe.keys[0])
     parts = [
-        Part("", _looked_at(workload.train_data), lambda batch: probe.loss(params, batch, probe.keys[0])),
+        Part("", _looked_at(workload.train_data), losses),
         Part("held-out ", _looked_at(workload.eval_data), held_out),
     ]
     parts = [part for part in parts if isinstance(part.data, dict) and {"x", "y"} <= set(part.data)]
@@ -111,6 +113,11 @@ def _check_targets(probe: Probe, part: Part, y: np.ndarray) -> None:
         raise StudyError(
             f"{name}examples with label {high} have loss 0 whatever the model says: it lies beyond the last "
             "class; labels go from 0 to classes - 1"
+        )
+    none = beyond and low > 0 and _same(probe, part, "y", high, [-FAR]) is not None
+    if none and _same(probe, part, "y", high, [0]) is None:
+        raise StudyError(
+            f"{name}label {high} is of no class, which label 0 is, that no example has: labels go from 0 to classes - 1"
         )
 
 

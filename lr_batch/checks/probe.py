@@ -144,12 +144,16 @@ def nudged(params: PyTree) -> PyTree:
     rng = np.random.default_rng(0)
 
     def nudge(leaf):
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            return leaf
         moved = leaf.astype(np.float32) * (1 + NUDGE * rng.normal(size=leaf.shape))
-        return (moved + NUDGE * rng.normal(size=leaf.shape)).astype(leaf.dtype)
+        return moved + NUDGE * rng.normal(size=leaf.shape)
 
-    return jax.tree.map(nudge, jax.device_get(params))
+    return each_float(nudge, jax.device_get(params))
+
+
+def each_float(change: Callable[[np.ndarray], Any], tree: PyTree) -> PyTree:
+    """Changes the leaves that hold floats, which keep their dtypes."""
+    is_float = lambda leaf: jnp.issubdtype(leaf.dtype, jnp.floating)
+    return jax.tree.map(lambda leaf: change(leaf).astype(leaf.dtype) if is_float(leaf) else leaf, tree)
 
 
 def name_of(path: tuple) -> str:

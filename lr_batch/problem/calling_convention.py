@@ -15,7 +15,7 @@ from lr_batch.problem.depends import depends_on
 from lr_batch.problem.statistics import (
     Averages,
     by_path,
-    leaves_of_the_batch,
+    leaves_made_of,
     refuse_averages_in_training,
     shares_of,
 )
@@ -163,23 +163,28 @@ def moving_of(
     )
 
 
-def split_state(after: Callable[[Any], PyTree], before: PyTree, changed: PyTree, x: Any) -> Averages:
+def split_state(
+    after: Callable[[Any, PyTree], PyTree], before: PyTree, changed: PyTree, x: Any, params: PyTree
+) -> Averages:
     """The leaves of a state that a call in training makes of its inputs, at their first values.
 
     Args:
-      after: inputs -> state after a call in training.
+      after: (inputs, parameters) -> state after a call in training.
       before, changed: the state before and after one.
-      x: inputs.
+      x, params: inputs and parameters.
 
     Raises:
-      ValueError: naming state that changes by itself, such as a counter, or a random key.
+      ValueError: naming state that changes by itself, such as a counter, or with the parameters, such as an average of
+        them, which at the first call may be what it was; or a random key.
     """
     first, then = by_path(before), by_path(changed)
     refuse_keys(first)
     if first.keys() != then.keys():
         refuse_state(first.keys() ^ then.keys())
-    moving = leaves_of_the_batch(after, x)
-    refuse_state({name for name in first.keys() - moving if not np.array_equal(first[name], then[name])})
+    moving = leaves_made_of(x, after, params)
+    of_params = leaves_made_of(params, lambda params, x: after(x, params), x)
+    changes = {name for name in first if not np.array_equal(first[name], then[name])}
+    refuse_state((of_params | changes) - moving)
     return {name: first[name] for name in sorted(moving)}
 
 
@@ -198,8 +203,9 @@ def refuse_keys(state: Mapping[str, Any]) -> None:
 def refuse_state(names: Collection[str]) -> None:
     """State that no batch statistics are would silently stay at its first value."""
     if names:
+        named = ", ".join(name or "all of it" for name in sorted(names))
         raise ValueError(
-            f"from_arrays: the model changes state besides its parameters ({', '.join(sorted(names))}) that is no "
+            f"from_arrays: the model changes state besides its parameters ({named}) that is no "
             "running average of its batches: only batch statistics are kept up; use a layer without such state"
         )
 
@@ -221,21 +227,51 @@ def refuse_silent_dropout(model: Model, params: PyTree, x: jax.Array) -> None:
 
     if is_noisy():
         return
-    known = ", ".join((*TRAINING, *EVALUATION))
-    for name, default in model.switches.items():
-        for place in range(len(others_of(default, key))):
-            with contextlib.suppress(Exception):  # it need not take that value
-                if is_noisy(lambda key: {name: others_of(default, key)[place]}):
-                    break
-        else:
-            continue
-        known = ", ".join(KEYS) + ", or " + known if default is None else known
+    if name := switch_of(model.switches, key, is_noisy):
         raise ValueError(
             f"from_arrays: the model's noise is switched on by {name!r}, which is not known: it would train "
-            f"without; call the keyword one of {known}"
+            f"without; call the keyword one of {_known(model.switches[name])}"
         )
     if dropout := model.dropout(params, x):
         raise ValueError(
             f"from_arrays: {dropout}, but the training loss does not depend on the key: it would train without "
-            f"dropout; let __call__ take a keyword that switches it on, one of {known}"
+            f"dropout; let __call__ take a keyword that switches it on, one of {_known(True)}"
         )
+
+
+def refuse_resting_averages(
+    switches: Mapping[str, Any], after: Callable[[Any, Mapping[str, Any]], PyTree], x: Any
+) -> None:
+    """Refuses a model whose batch statistics nothing switches on: it would train with those that it begins with.
+
+    Args:
+      switches: as in `Model`.
+      after: (inputs, further keywords) -> state after a call in training.
+      x: inputs.
+
+    Raises:
+      ValueError: naming the keyword that switches them on.
+    """
+    key = jax.random.key(0)
+    moves = lambda further: bool(leaves_made_of(x, lambda x: after(x, further(key))))
+    if name := switch_of(switches, key, moves):
+        raise ValueError(
+            f"from_arrays: the model's batch statistics are switched on by {name!r}, which is not known: it would train "
+            f"without; call the keyword one of {_known(True)}"
+        )
+
+
+def switch_of(switches: Mapping[str, Any], key: Any, acts: Callable[[Callable], bool]) -> str | None:
+    """The first keyword that, at another value than its default, lets `acts(key -> keywords)` be true."""
+    for name, default in switches.items():
+        for place in range(len(others_of(default, key))):
+            with contextlib.suppress(Exception):  # it need not take that value
+                if acts(lambda key: {name: others_of(default, key)[place]}):
+                    return name
+    return None
+
+
+def _known(default: Any) -> str:
+    """Keywords that a model may take in the place of one that is not known."""
+    known = ", ".join((*TRAINING, *EVALUATION))
+    return ", ".join(KEYS) + ", or " + known if default is None else known

@@ -12,7 +12,15 @@ from flax import linen
 from flax.core.scope import LazyRng
 from flax.errors import ModifyScopeVariableError
 
-from lr_batch.problem.calling_convention import Call, Model, moving_of, no_dropout, parameters, split_state
+from lr_batch.problem.calling_convention import (
+    Call,
+    Model,
+    moving_of,
+    no_dropout,
+    parameters,
+    refuse_resting_averages,
+    split_state,
+)
 from lr_batch.problem.statistics import NOT_READ, by_path, refuse_batch_in_evaluation, with_leaves
 from lr_batch.problem.trees import Key, PyTree
 from optim.functions import check_functions
@@ -122,7 +130,10 @@ def with_state(
         return params, before, run(params, before, x, key, {})[1]
 
     params, state, after = jax.device_get(jax.jit(before_and_after)(key, x))
-    moving = split_state(lambda x: run(params, state, x, key, {})[1], state, after, x)
+    left = lambda x, params, further: run(params, state, x, key, further)[1]
+    moving = split_state(lambda x, params: left(x, params, {}), state, after, x, params)
+    if not moving:
+        refuse_resting_averages(call.switches, lambda x, further: left(x, params, further), x)
 
     def apply(params, x, key, **further):
         return run(params, state, x, key, further)[0]

@@ -72,10 +72,11 @@ def with_leaves(tree: PyTree, leaves: Mapping[str, Any]) -> PyTree:
     return jax.tree.unflatten(jax.tree.structure(tree), kept)
 
 
-def leaves_of_the_batch(after: Callable, x: Any) -> set[str]:
-    """Paths of the state that a call in training makes of its inputs: `after` is `x -> state`."""
-    two = jax.ShapeDtypeStruct((2, *x.shape), x.dtype)
-    return {name for name, moves in by_path(batched_leaves(after, (0,), (two,))).items() if moves}
+def leaves_made_of(argument: PyTree, state: Callable, *others: PyTree) -> set[str]:
+    """Paths of the leaves of `state(argument, *others)` that depend on the argument."""
+    two = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype), argument)
+    axes = (0, *(None for _ in others))
+    return {name for name, depends in by_path(batched_leaves(state, axes, (two, *others))).items() if depends}
 
 
 def shares_of(after: Callable[..., Averages], initial: Averages, *others: PyTree) -> dict[str, float]:

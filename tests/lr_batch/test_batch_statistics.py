@@ -322,6 +322,33 @@ def test_state_that_is_no_running_average_is_refused(model, said):
     assert "\n" not in str(refused.value)
 
 
+class LinenPhase(nn.Module):
+    @nn.compact
+    def __call__(self, x, fit_phase=False):
+        return nn.Dense(2)(nn.BatchNorm(use_running_average=not fit_phase)(x))
+
+
+class NnxPhase(nnx.Module):
+    def __init__(self, rngs):
+        self.norm, self.out = nnx.BatchNorm(6, rngs=rngs), nnx.Linear(6, 2, rngs=rngs)
+
+    def __call__(self, x, phase="eval"):
+        return self.out(self.norm(x, use_running_average=phase != "train"))
+
+
+def pair_phase(params, state, x, update_stats=None):
+    return pair_apply(params, state, x, bool(update_stats))
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [(LinenPhase(), "fit_phase"), (NnxPhase, "phase"), ((pair_init, pair_phase), "update_stats")],
+)
+def test_batch_statistics_that_nothing_switches_on_are_refused(model, name):
+    with pytest.raises(ValueError, match=f"batch statistics are switched on by '{name}', .* one of train,"):
+        made(model, group_size=None)
+
+
 def test_the_noise_scale_is_that_of_groups():
     """8 tr(Sigma_g) / |G|^2 with the covariance of 2,000 groups' gradients, taken by Flax alone."""
     workload, params = made(), made().init(jax.random.key(0))

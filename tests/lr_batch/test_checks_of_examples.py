@@ -42,6 +42,21 @@ COUPLED = {
         Y,
         lambda outputs, y: CROSS_ENTROPY(outputs + 0.1 * jnp.roll(outputs, 1, 0), y),
     ),
+    "clipped by their largest, once it is large": (
+        (LINEAR[0], lambda params, x: x @ params / jnp.maximum(10, jnp.abs(x @ params).max())),
+        Y,
+        CROSS_ENTROPY,
+    ),
+    "trimmed at a multiple of their mean": (
+        LINEAR,
+        Y,
+        lambda outputs, y: jnp.minimum(CROSS_ENTROPY(outputs, y), 100 * CROSS_ENTROPY(outputs, y).mean()),
+    ),
+    "halved where one is large": (
+        LINEAR,
+        Y,
+        lambda outputs, y: CROSS_ENTROPY(outputs, y) * jnp.where((jnp.abs(outputs) > 50).any(), 0.5, 1.0),
+    ),
 }
 
 
@@ -140,6 +155,11 @@ def test_noise_hides_no_loss_that_changes_with_the_size_of_the_batch(weights, pa
             ),
             "label 3 has the loss of label 2",
         ),
+        (
+            Y + 1,
+            lambda z, y: ((z - jax.nn.one_hot(y, 3)) ** 2).sum(1),
+            "label 3 is of no class, which label 0 is",
+        ),
     ],
 )
 def test_labels_out_of_range_are_refused(y, loss, said):
@@ -177,6 +197,38 @@ def test_labels_that_a_loss_reads_itself_are_free():
     ):
         y = y.astype("int32" if y.dtype.kind == "i" else "float32")
         assert lr_batch.check(tiny_study(workload=workload_of(y=y, loss=loss, goal="loss<1e-3")))
+
+
+SIGMOID, SIGNS = optax.sigmoid_binary_cross_entropy, np.where(X[:, 0] > 0, 1, -1)
+ONE = (lambda key: 0.1 * jax.random.normal(key, (5,)), LINEAR[1])
+
+
+@pytest.mark.parametrize(
+    "y", [SIGNS, SIGNS / 1.0, 1 + (SIGNS > 0), 1.0 * Y, np.round(255 * np.abs(np.sin(X[:, 0])))]
+)
+def test_a_cross_entropy_of_targets_beyond_its_range_is_refused(y):
+    y = y.astype("int32" if y.dtype.kind == "i" else "float32")
+    refused(workload_of(ONE, y=y, loss=SIGMOID), "falls without bound .*, since targets go from .* 0 to 1")
+
+
+def test_a_likelihood_of_outputs_without_a_softmax_is_refused():
+    refused(workload_of(loss=lambda z, y: -jnp.take_along_axis(z, y[:, None], 1)[:, 0]), "jax.nn.log_softmax")
+
+
+@pytest.mark.parametrize(
+    ("y", "loss"),
+    [
+        (SIGNS, lambda z, y: -z * y),
+        (100_000 * Y, lambda z, y: jnp.exp(z) - y * z),
+        (100 * X[:, 0], lambda z, y: (z - y) ** 2),
+        (1 + (SIGNS > 0), lambda z, y: SIGMOID(z, y == 1)),
+        (1.0 * (SIGNS > 0), SIGMOID),
+    ],
+    ids=["a critic's", "Poisson", "squares", "1 for yes, 2 for no", "of 0 and 1"],
+)
+def test_losses_whose_targets_may_lie_anywhere_pass(y, loss):
+    y = y.astype("int32" if y.dtype.kind == "i" else "float32")
+    assert lr_batch.check(tiny_study(workload=workload_of(ONE, y=y, loss=loss), goal="loss<-1e30"))
 
 
 class Bag(nn.Module):

@@ -272,6 +272,46 @@ def test_state_that_a_call_changes_is_refused():
         made(Counting())
 
 
+class LinenAverage(nn.Module):
+    """Evaluated at an average of its parameters, which the first call leaves where it is."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        kernel = self.param("kernel", nn.initializers.normal(), (5, 3))
+        average = self.variable("average", "kernel", lambda: kernel)
+        if train:
+            average.value += 0.1 * (kernel - average.value)
+        return x @ (kernel if train else average.value)
+
+
+class NnxAverage(nnx.Module):
+    def __init__(self, rngs):
+        self.kernel = nnx.Param(jax.random.normal(rngs.params(), (5, 3)))
+        self.average = nnx.Variable(self.kernel[...])
+
+    def __call__(self, x, train):
+        if train:
+            self.average[...] += 0.1 * (self.kernel[...] - self.average[...])
+        return x @ (self.kernel[...] if train else self.average[...])
+
+
+def with_average(params, state, x, train):
+    return x @ (params if train else state), params if train else state
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (LinenAverage(), "average/kernel"),
+        (NnxAverage, "average"),
+        ((lambda key: (LINEAR[0](key), LINEAR[0](key)), with_average), "all of it"),
+    ],
+)
+def test_an_average_of_parameters_that_the_first_call_leaves_is_refused(model, name):
+    with pytest.raises(ValueError, match=rf"changes state besides its parameters \({name}\)"):
+        made(model)
+
+
 @pytest.mark.parametrize("labels", [(0, 1), (-1, 1)])
 @pytest.mark.parametrize("gives", ["logit", "probability", "logit without axis"])
 def test_error_of_one_output_is_that_of_its_likelier_label(labels, gives):
