@@ -83,8 +83,11 @@ class Killer:
     @property
     def started(self) -> Children:
         if self._started is None:
-            self._started = self._stack.enter_context(children(self.scratch, checkpoint_seconds=0.0))
+            self._started = self._stack.enter_context(children(self.scratch))
         return self._started
+
+    def _start(self, name: str, out: Path) -> int:
+        return self.started.start(*self._words(name, out), checkpoint_seconds=0.0)
 
     @property
     def workers(self) -> WorkerProcesses:
@@ -103,7 +106,7 @@ class Killer:
         with_workers = name == "workers"
         while with_workers and len(self.workers.alive) < 2:
             self.workers.start()
-        pid = self.started.start(*self._words(name, out))
+        pid = self._start(name, out)
         if with_workers and draw.random() < 0.5:
             self.workers.kill_one_at_work()
         else:
@@ -135,7 +138,7 @@ class Killer:
         """The results of a command that runs to its end."""
         if name == "workers":
             self.workers.start()
-        code = self._end(self.started.start(*self._words(name, out)))
+        code = self._end(self._start(name, out))
         if code:
             raise RuntimeError(f"exit code {code}: {self.started.log.read_text()}")
         return results(out, COMMANDS[name].kept)

@@ -112,8 +112,8 @@ for line in sys.stdin:
 class Children:
     """Starts one command after the other. Importing JAX takes longer than all that they do."""
 
-    def __init__(self, folder: Path, *, checkpoint_seconds: float = 60.0):
-        self.log, self.checkpoint_seconds = folder / "log", checkpoint_seconds
+    def __init__(self, folder: Path):
+        self.log = folder / "log"
         environment = {
             "XDG_CACHE_HOME": str(folder / "cache"),
             "JAX_COMPILATION_CACHE_DIR": str(folder / "programs"),
@@ -129,11 +129,11 @@ class Children:
             text=True,
         )
 
-    def start(self, *arguments: object) -> int:
+    def start(self, *arguments: object, checkpoint_seconds: float = 60.0) -> int:
         """Begins a command and returns its process id."""
         self.log.write_text("")
         words = list(map(str, arguments))
-        job = {"arguments": words, "log": str(self.log), "checkpoint_seconds": self.checkpoint_seconds}
+        job = {"arguments": words, "log": str(self.log), "checkpoint_seconds": checkpoint_seconds}
         self.origin.stdin.write(json.dumps(job) + "\n")
         self.origin.stdin.flush()
         return int(self.origin.stdout.readline())
@@ -154,8 +154,8 @@ class Children:
 
 
 @contextmanager
-def children(folder: Path, **options: float) -> Iterator[Children]:
-    started = Children(folder, **options)
+def children(folder: Path) -> Iterator[Children]:
+    started = Children(folder)
     try:
         yield started
     finally:

@@ -1,7 +1,10 @@
 """Fixtures of tests that type commands, and of those whose chunks workers train."""
 
+from contextlib import closing
+
 import pytest
 from command_line import MODEL
+from store_writers import Writers
 
 from runs import load
 
@@ -33,6 +36,12 @@ def caches(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("TFDS_DATA_DIR", str(tmp_path_factory.mktemp("tfds")))
         yield
+
+
+@pytest.fixture(scope="session")
+def writers():
+    with closing(Writers()) as started:
+        yield started
 
 
 @pytest.fixture

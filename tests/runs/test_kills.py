@@ -23,15 +23,25 @@ TRIALS = 120
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    """The command, its trials when it runs in one go, and the folder where programs are cached."""
-    folder = tmp_path_factory.mktemp("kills")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("kills")
+
+
+@pytest.fixture(scope="module")
+def commands(folder):
+    """Where they fork from; programs are cached in the folder."""
+    with children(folder) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(folder, commands):
+    """The command, and its trials when it runs in one go."""
     (folder / "my.py").write_text(MODEL)
     words = ("curve", f"{folder}/my.py:hard", *STUDY, "--out")
-    with children(folder) as commands:
-        commands.start(*words, folder / "whole")
-        assert commands.finish() == 0, commands.log.read_text()
-    return words, rows(folder / "whole"), folder
+    commands.start(*words, folder / "whole")
+    assert commands.finish() == 0, commands.log.read_text()
+    return words, rows(folder / "whole")
 
 
 def rows(folder):
@@ -41,44 +51,42 @@ def rows(folder):
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(24, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
-def test_killed_at_random_moments_ends_as_if_it_had_not_been(uninterrupted, kills):
+def test_killed_at_random_moments_ends_as_if_it_had_not_been(uninterrupted, commands, folder, kills):
     """SIGKILL, with the lanes in flight kept as often as can be, so that chunks are resumed in the middle."""
-    words, whole, folder = uninterrupted
+    words, whole = uninterrupted
     assert len(whole) == TRIALS
     rng, out, landed = random.Random(kills), folder / f"killed{kills}", [0]
-    with children(folder, checkpoint_seconds=0.0) as commands:
-        while len(landed) <= kills:
-            pid = commands.start(*words, out)
-            if len(landed) % 3 == 1:  # every third kill comes once more is done, the others may come before
-                wait_for_rows(out, landed[-1])
-            time.sleep(rng.uniform(0, 1.0))
-            os.kill(pid, signal.SIGKILL)
-            assert commands.finish() == -signal.SIGKILL, f"it had ended; {landed} rows after the kills before"
-            landed.append(len(rows(out)) if (out / "store.sqlite").exists() else 0)
-        commands.start(*words, out)
-        assert commands.finish() == 0, commands.log.read_text()
+    while len(landed) <= kills:
+        pid = commands.start(*words, out, checkpoint_seconds=0.0)
+        if len(landed) % 3 == 1:  # every third kill comes once more is done, the others may come before
+            wait_for_rows(out, landed[-1])
+        time.sleep(rng.uniform(0, 1.0))
+        os.kill(pid, signal.SIGKILL)
+        assert commands.finish() == -signal.SIGKILL, f"it had ended; {landed} rows after the kills before"
+        landed.append(len(rows(out)) if (out / "store.sqlite").exists() else 0)
+    commands.start(*words, out, checkpoint_seconds=0.0)
+    assert commands.finish() == 0, commands.log.read_text()
     print("rows after each kill:", landed)
     assert landed == sorted(landed) and 0 < landed[-1] < TRIALS
     assert rows(out) == whole
 
 
-def test_first_interrupt_finishes_what_is_in_flight_and_says_how_to_go_on(uninterrupted):
-    words, whole, folder = uninterrupted
+def test_first_interrupt_finishes_what_is_in_flight_and_says_how_to_go_on(uninterrupted, commands, folder):
+    words, whole = uninterrupted
     out = folder / "interrupted"
-    with children(folder) as commands:
-        pid = commands.start(*words, out)
-        commands.wait_for("chunks 0/30")
-        wait_for_rows(out, 0)
-        os.kill(pid, signal.SIGINT)
-        assert commands.finish() == 130
-        said = commands.log.read_text()
-        assert "lr-batch: finishing the chunks in flight; once more to stop now" in said
-        assert "lr-batch: interrupted; everything finished is kept, the same command goes on" in said
-        assert "Traceback" not in said
-        kept = rows(out)
-        assert 0 < len(kept) < TRIALS and set(kept) < set(whole)
-        commands.start(*words, out)
-        assert commands.finish() == 0
+    pid = commands.start(*words, out)
+    commands.wait_for("chunks 0/30")
+    wait_for_rows(out, 0)
+    os.kill(pid, signal.SIGINT)
+    assert commands.finish() == 130
+    said = commands.log.read_text()
+    assert "lr-batch: finishing the chunks in flight; once more to stop now" in said
+    assert "lr-batch: interrupted; everything finished is kept, the same command goes on" in said
+    assert "Traceback" not in said
+    kept = rows(out)
+    assert 0 < len(kept) < TRIALS and set(kept) < set(whole)
+    commands.start(*words, out)
+    assert commands.finish() == 0
     assert rows(out) == whole
 
 
@@ -139,8 +147,8 @@ def test_interrupt_within_an_import_ends_the_process(tmp_path):
     assert (done.returncode, done.stderr.startswith("lr-batch: interrupted")) == (130, True), done
 
 
-def test_second_signal_stops_at_once_and_loses_nothing(uninterrupted):
-    words, _, folder = uninterrupted
+def test_second_signal_stops_at_once_and_loses_nothing(uninterrupted, folder):
+    words, _ = uninterrupted
     out, log = folder / "stopped", folder / "stopped.log"
     # A process of its own: one that was forked with JAX in it does not always survive its own end.
     command = [

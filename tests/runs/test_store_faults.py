@@ -31,13 +31,6 @@ from tests.runs.store_chunks import (
     make_chunk,
     make_result,
 )
-from tests.runs.store_writers import Writers
-
-
-@pytest.fixture(scope="module")
-def writers():
-    with closing(Writers()) as started:
-        yield started
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.slow)])

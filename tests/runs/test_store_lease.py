@@ -15,13 +15,6 @@ import pytest
 import runs.process as process
 from runs.store import Store, StoreError, StoreInUse
 from tests.runs.store_chunks import assert_same, make_chunk, make_result
-from tests.runs.store_writers import Writers
-
-
-@pytest.fixture(scope="module")
-def writers():
-    with closing(Writers()) as started:
-        yield started
 
 
 def test_a_second_process_is_told_who_holds_the_store(tmp_path, writers):
