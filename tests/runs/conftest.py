@@ -59,6 +59,12 @@ def model(tmp_path):
 
 
 @pytest.fixture
+def unrendered(monkeypatch):
+    """Figures are made, with all that stands in them, and written empty: pixels take longer than the training."""
+    monkeypatch.setattr("runs.plots.style._drawn", lambda figure, kind: b"")
+
+
+@pytest.fixture
 def quick(monkeypatch):
     """Workers and who hands out to them do not wait between looks."""
     monkeypatch.setattr("runs.workers.hand_out.WATCH_SECONDS", 0.0)

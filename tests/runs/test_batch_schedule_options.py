@@ -15,6 +15,8 @@ from runs.curve.report.tables import critical_cards
 from runs.curve.table import _fitted_lines
 from runs.page.trials import counts, rows_of
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 SMALL = "curve my.py:workload --batch-sizes 4,8 --learning-rates 0.3,1,3 --seeds 2 --no-extend --goal loss<0.6".split()
 
 

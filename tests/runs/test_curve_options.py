@@ -15,6 +15,8 @@ from runs.curve import dry_run, pilot
 from runs.curve.chunk_costs import Cost
 from runs.recipes import dry_run as dry_run_recipe
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 SMALL = "curve my.py:workload --batch-sizes 4,40 --learning-rates 0.3,1,3 --no-extend --goal loss<0.6".split()
 
 

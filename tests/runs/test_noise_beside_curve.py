@@ -14,6 +14,8 @@ from runs.curve.figures.steps_to_goal import steps_to_goal
 from runs.curve.report.scaling import steps_chart
 from runs.noise.beside_curve import at_best_setting, measure_beside, stored_beside
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 SMALL = "curve my.py:workload --batch-sizes 1,4,8 --learning-rates 0.3,1,3 --seeds 2 --no-extend --goal loss<0.6".split()
 NOISE = {"best": 61.5, "low": 35.4, "high": None, "level": 0.9, "steps": 96, "batch_size": 64}
 

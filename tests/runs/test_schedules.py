@@ -5,6 +5,8 @@ import json
 import pytest
 from command_line import MODEL, command
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 SMALL = "--batch-sizes 4,40 --learning-rates 0.3,1,3 --seeds 2 --no-extend --goal loss<0.6".split()
 
 

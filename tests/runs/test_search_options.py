@@ -10,6 +10,8 @@ from runs.curve.run import stored_result
 from runs.store import Store
 from runs.store.rows import trial_of
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 GRID = "curve my.py:workload --batch-sizes 4,40 --seeds 2 --goal loss<0.6 --optimizer momentum".split()
 SEARCH = [*GRID, "--search", "quasi_random", "--trials", "8", "--space", "learning_rate=log(0.05,3)"]
 MOMENTUM = ["--space", "momentum=log1m(0,0.9)"]
