@@ -1,4 +1,4 @@
-"""Whether an optimizer goes downhill: its updates are added, so that a chain needs a minus."""
+"""Whether an optimizer goes downhill, and by its rate once: updates are added, so that a chain needs a minus."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lr_batch.checks.optimizer import Toy
 
 STEPS = 16  # in one direction
+SQUARE = 3.5  # times the first step that half the rate makes: a rate acts as 2, its square as 4
 
 
 def check_descent(toy: Toy) -> None:
@@ -35,19 +36,41 @@ def check_descent(toy: Toy) -> None:
             )
 
 
-def drift(toy: Toy, hparams: PyTree) -> PyTree:
+def check_rate_once(toy: Toy, rate: str) -> None:
+    """The first step must not grow with the square of the rate, as it does where two parts of a chain scale by it.
+
+    Raises:
+      StudyError: with the leaf of the parameters where it does.
+    """
+    first = {name: jnp.float32(toy.study.space[name][0]) for name in toy.hparams}
+    highest = max(toy.study.space[rate])
+    half, whole = (drift(toy, first | {rate: jnp.float32(value)}, 1) for value in (highest / 2, highest))
+    for (path, a), b in zip(jax.tree.leaves_with_path(half), jax.tree.leaves(whole), strict=True):
+        if 0 < SQUARE * np.max(np.abs(a), initial=0) < np.max(np.abs(b), initial=0) < np.inf:
+            raise StudyError(
+                f"{toy.optimizer.name}: the first step of {name_of(path)} grows with the square of hparams[{rate!r}]: "
+                "let one part of the chain scale by it, and no other"
+            )
+
+
+def drift(toy: Toy, hparams: PyTree, steps: int = STEPS) -> PyTree:
     """Where a few steps along one gradient lead, seen from where they lead along the opposite one: what does not depend
     on the gradient, such as noise and weight decay, cancels."""
-    forth, back = (toy.drifted(hparams, jnp.float32(sign), toy.start) for sign in (1.0, -1.0))
+    forth, back = (
+        toy.drifted(hparams, jnp.float32(sign), toy.start, jnp.int32(steps)) for sign in (1.0, -1.0)
+    )
     return jax.tree.map(lambda one, other: np.asarray(one, float) - np.asarray(other, float), forth, back)
 
 
-def drifted(toy: Toy, hparams: PyTree, sign: jax.Array, start: PyTree) -> PyTree:
-    """Parameters after a few steps with one gradient, times a sign."""
+def drifted(toy: Toy, hparams: PyTree, sign: jax.Array, start: PyTree, steps: jax.Array) -> PyTree:
+    """The sum of the updates of a few steps with one gradient, times a sign."""
     grads = jax.tree.map(lambda leaf: (sign * jnp.sin(leaf)).astype(leaf.dtype), start)
 
     def step(_, state):
-        updates, opt_state = toy.update(hparams, *state, grads)
-        return optax.apply_updates(state[0], updates), opt_state
+        params, opt_state, total = state
+        updates, opt_state = toy.update(hparams, params, opt_state, grads)
+        total = jax.tree.map(lambda whole, part: whole + part.astype(whole.dtype), total, updates)
+        return optax.apply_updates(params, updates), opt_state, total
 
-    return jax.lax.fori_loop(0, STEPS, step, toy.init(hparams, start))[0]
+    total = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), start)
+    return jax.lax.fori_loop(0, steps, step, (*toy.init(hparams, start), total))[2]

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 import optim
-from lr_batch.checks.descent import check_descent, drift, drifted
+from lr_batch.checks.descent import check_descent, check_rate_once, drift, drifted
 from lr_batch.checks.not_built import cannot_be_built
 from lr_batch.checks.probe import OncePerShapes, name_of, nudged
 from lr_batch.checks.pure import differs
@@ -59,6 +59,8 @@ def check_optimizer(study: Study) -> list[str]:
         )
     _refuse_kept(study, toy, names)
     _refuse_vain(study, toy, names)
+    if RATE in names and study.optimizer not in optim.OPTIMIZERS.values():
+        check_rate_once(toy, RATE)
     return [f"optimizer: {study.optimizer_name} reads {', '.join(space)}; shapes and dtypes stay"]
 
 
@@ -205,8 +207,8 @@ class Toy:
 
     @cached_property
     def drifted(self) -> OncePerShapes:
-        """Parameters after a few steps along one gradient, times a sign."""
-        return OncePerShapes(lambda hparams, sign, start: drifted(self, hparams, sign, start))
+        """The sum of the updates of a few steps along one gradient, times a sign."""
+        return OncePerShapes(lambda *args: drifted(self, *args))
 
     @cached_property
     def _moved(self) -> OncePerShapes:

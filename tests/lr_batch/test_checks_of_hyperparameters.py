@@ -62,6 +62,42 @@ def test_a_rate_that_acts_late_or_within_limits_passes(make):
     assert lr_batch.check(tiny_study(optimizer=make, space={"learning_rate": (0.1, 0.3)}))
 
 
+def of_one_leaf(h):
+    rules = {"twice": optax.chain(optax.sgd(h["learning_rate"]), optax.scale(h["learning_rate"]))}
+    return optax.multi_transform(rules, {"w": "twice"})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda h: optax.chain(optax.adam(h["learning_rate"]), optax.scale(h["learning_rate"])),
+        lambda h: optax.chain(optax.scale(-1.0), *[optax.scale(h["learning_rate"])] * 2),
+        lambda h: optax.chain(
+            optax.sgd(h["learning_rate"]), optax.scale_by_schedule(lambda _: h["learning_rate"])
+        ),
+        of_one_leaf,
+    ],
+    ids=["Adam's", "scaled", "scheduled", "of one leaf"],
+)
+def test_a_rate_that_scales_twice_is_refused(make):
+    refused(said=r"the first step of w grows with the square of hparams\['learning_rate'\]", optimizer=make)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda h: optax.adamw(h["learning_rate"], weight_decay=0.5),
+        lambda h: optax.sgd(jnp.sqrt(h["learning_rate"])),
+        lambda h: optax.contrib.prodigy(h["learning_rate"]),
+        lambda h: optax.contrib.schedule_free_adamw(h["learning_rate"]),
+        lambda h: optax.lion(h["learning_rate"], weight_decay=0.1),
+    ],
+    ids=["AdamW", "root", "Prodigy", "schedule-free", "Lion"],
+)
+def test_a_rate_that_scales_once_passes(make):
+    assert lr_batch.check(tiny_study(optimizer=make, space={"learning_rate": (1e-3, 1.0)}))
+
+
 def in_vain(momentum):
     return lambda h: optax.sgd(h["learning_rate"], momentum=momentum(h["momentum"]))
 
