@@ -1,4 +1,5 @@
-"""Whether an optimizer goes downhill, and by its rate once: updates are added, so that a chain needs a minus."""
+"""Whether an optimizer goes downhill, by its rate once, and not away from 0: updates are added, so that a chain needs a
+minus."""
 
 from __future__ import annotations
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from lr_batch.checks.optimizer import Toy
 
 STEPS = 16  # in one direction
+ALIGNED, LEAST = (
+    0.99,
+    8,
+)  # with the parameters is what grows them, of which there are enough that noise is not
+ROUNDING = 1e-5  # of a step and of the opposite one, which else cancel
 SQUARE = 3.5  # times the first step that half the rate makes: a rate acts as 2, its square as 4
 
 
@@ -50,6 +56,26 @@ def check_rate_once(toy: Toy, rate: str) -> None:
             raise StudyError(
                 f"{toy.optimizer.name}: the first step of {name_of(path)} grows with the square of hparams[{rate!r}]: "
                 "let one part of the chain scale by it, and no other"
+            )
+
+
+def check_decay(toy: Toy) -> None:
+    """What the first step does whatever the gradient is must not make the parameters grow.
+
+    Raises:
+      StudyError: with the leaf of the parameters that grows.
+    """
+    hparams = {name: jnp.float32(max(toy.study.space[name])) for name in toy.hparams}
+    forth, back = (toy.drifted(hparams, jnp.float32(sign), toy.start, jnp.int32(1)) for sign in (1.0, -1.0))
+    leaves = zip(*map(jax.tree.leaves, (forth, back, toy.start)), strict=True)
+    for (path, _), some in zip(jax.tree.leaves_with_path(toy.start), leaves, strict=True):
+        one, other, start = (np.asarray(leaf, float).ravel() for leaf in some)
+        pull, lengths = one + other, np.linalg.norm([one + other, one - other, start], axis=1)
+        aligned = pull @ start > ALIGNED * lengths[0] * lengths[2]
+        if len(start) >= LEAST and aligned and lengths[0] > ROUNDING * lengths[1]:
+            raise StudyError(
+                f"{toy.optimizer.name}: its updates make {name_of(path)} grow whatever the gradient is: weight decay "
+                "wants the minus too; put optax.add_decayed_weights before the part of the chain that has it"
             )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 import optim
-from lr_batch.checks.descent import check_descent, check_rate_once, drift, drifted
+from lr_batch.checks.descent import check_decay, check_descent, check_rate_once, drift, drifted
 from lr_batch.checks.not_built import cannot_be_built
 from lr_batch.checks.probe import OncePerShapes, name_of, nudged
 from lr_batch.checks.pure import differs
@@ -48,6 +48,7 @@ def check_optimizer(study: Study) -> list[str]:
     if study.optimizer not in optim.OPTIMIZERS.values():
         toy.check_pure()
         check_descent(toy)
+        check_decay(toy)
     unread = [name for name in names if not toy.reaches(name)]
     if not (study.regularizer and study.regularizer.stop):  # such a rule ends training and changes no step
         unread += [name for name in space if name in own and not reaches_lane(study, name)]

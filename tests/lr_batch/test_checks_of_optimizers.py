@@ -139,6 +139,35 @@ def test_noise_that_outweighs_the_gradient_goes_downhill_all_the_same():
     assert lr_batch.check(tiny_study(workload=workload_of(AFFINE), optimizer=noisy))
 
 
+GROWING = {
+    "after the minus": lambda h: optax.chain(optax.sgd(h["learning_rate"]), optax.add_decayed_weights(0.1)),
+    "below zero": lambda h: optax.adamw(h["learning_rate"], weight_decay=-1e-2),
+    "by hand": lambda h: optax.chain(
+        optax.adam(h["learning_rate"]),
+        optax.stateless(lambda u, p: jax.tree.map(lambda u, p: u + h["learning_rate"] * 0.01 * p, u, p)),
+    ),
+    "of one leaf": lambda h: optax.chain(
+        optax.adam(h["learning_rate"]), optax.masked(optax.add_decayed_weights(0.1), {"w": True, "b": False})
+    ),
+}
+SHRINKING = {
+    "AdamW": lambda h: optax.adamw(h["learning_rate"], weight_decay=0.1),
+    "decoupled": lambda h: optax.chain(optax.sgd(h["learning_rate"]), optax.add_decayed_weights(-0.1)),
+    "LAMB": lambda h: optax.lamb(h["learning_rate"], weight_decay=0.1),
+    "noise": lambda h: optax.noisy_sgd(h["learning_rate"], eta=10.0, key=0),
+}
+
+
+@pytest.mark.parametrize("kind", GROWING)
+def test_a_decay_that_makes_parameters_grow_is_refused(kind):
+    refused(workload_of(AFFINE), "its updates make w grow whatever the gradient is", optimizer=GROWING[kind])
+
+
+@pytest.mark.parametrize("kind", SHRINKING)
+def test_a_decay_that_shrinks_parameters_passes(kind):
+    assert lr_batch.check(tiny_study(workload=workload_of(AFFINE), optimizer=SHRINKING[kind]))
+
+
 @pytest.mark.parametrize("optimizer", [counts, constant_key])
 def test_a_state_may_begin_as_a_number_of_python_and_a_key_be_a_constant(optimizer):
     assert lr_batch.check(tiny_study(optimizer=optimizer))
