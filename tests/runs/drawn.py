@@ -8,7 +8,11 @@ from runs.curve.analysis import analyse
 
 def unfitted(result):
     """What is read off `result` where nothing could be fitted."""
-    return analyse(result)._replace(
+    return without_fits(analyse(result))
+
+
+def without_fits(analysis):
+    return analysis._replace(
         critical=None, law=None, refusals=("no critical batch size: too few batch sizes",)
     )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from lr_batch import BUDGET, DIVERGED, REACHED, Curve, EngineReport, Goal, Result
+from runs.curve.analysis import Analysis, analyse
 
 GOAL = Goal("loss", 0.2)
 BATCH_SIZES = tuple(2**i for i in range(11))
@@ -73,3 +76,10 @@ def _trial(batch, seed, rate, steps, diverged, reached, last, rng):
     values *= np.exp(0.02 * rng.standard_normal(len(evaluations)))
     status = REACHED if hit else BUDGET
     return batch, seed, rate, steps if hit else np.nan, int(last), status, Curve(evaluations, values)
+
+
+@functools.cache
+def analysed_study() -> tuple[Result, Analysis]:
+    """The study above, and what is read off it: its fits and intervals take seconds."""
+    result = synthetic_result()
+    return result, analyse(result)

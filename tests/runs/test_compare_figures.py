@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from drawn import overlaps, unfitted, written
-from synthetic_study import synthetic_result
+from synthetic_study import analysed_study, synthetic_result
 
 from runs.compare.figures import compare_rates, compare_steps, spread
 from runs.compare.report import charts_of
-from runs.curve.analysis import analyse
 from runs.plots import style
 
 
@@ -46,8 +45,7 @@ def test_spread_keeps_order_gap_and_bounds():
 
 
 def test_bars_of_several_optimizers_stand_beside_each_other():
-    result = synthetic_result()
-    outcome = analyse(result)
+    result, outcome = analysed_study()
     (axes,) = compare_steps([(result._replace(optimizer=name), outcome) for name in "abc"]).axes
     places = [bars.lines[0].get_xdata()[3] for bars in axes.containers]
     assert len(places) == 3 and places == sorted(set(places)) and places[1] == 8

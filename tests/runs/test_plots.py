@@ -7,9 +7,9 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from drawn import changed, overlaps, unfitted, written
+from drawn import changed, overlaps, unfitted, without_fits, written
 from matplotlib.collections import LineCollection, PolyCollection
-from synthetic_study import BATCH_SIZES, RATES, synthetic_result
+from synthetic_study import BATCH_SIZES, RATES, analysed_study, synthetic_result
 
 from lr_batch import best_settings
 from runs.compare.figures import compare_rates, compare_steps
@@ -39,12 +39,11 @@ HOSTILE = "<b>$x_1^{$ & _co_ \\frac</b>\n" + "long " * 40
 
 @pytest.fixture(scope="module")
 def study():
-    result = synthetic_result()
-    return result, analyse(result)
+    return analysed_study()
 
 
 def draw_all(result, outcome, folder):
-    both = [(result, outcome), (result, unfitted(result))]
+    both = [(result, outcome), (result, without_fits(outcome))]
     return [
         steps_to_goal(result, outcome, folder / "steps_to_goal.png"),
         learning_rate(result, outcome, folder / "learning_rate.png"),
@@ -74,6 +73,7 @@ def test_equal_studies_give_equal_bytes(study, tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_nothing_written_overlaps(study, tmp_path):
     for figure in draw_all(*study, tmp_path):
         assert overlaps(figure) == []
@@ -256,6 +256,7 @@ DEGENERATE = {
 }
 
 
+@pytest.mark.usefixtures("unrendered")
 @pytest.mark.parametrize("kind", DEGENERATE)
 def test_a_degenerate_study_is_drawn_and_says_what_is_missing(kind, tmp_path):
     result = synthetic_result(**DEGENERATE[kind])
@@ -322,8 +323,7 @@ def test_intervals_without_an_end_are_drawn(study, tmp_path):
 @pytest.mark.parametrize(("value", "low", "high"), [(40.0, 1.5, 900.0), (20.0, 5.0, 800.0)])
 def test_the_name_of_a_critical_batch_size_stays_inside_the_axes(value, low, high):
     """A wide interval leaves no room beside it."""
-    result = synthetic_result()
-    outcome = analyse(result)
+    result, outcome = analysed_study()
     wide = outcome.critical._replace(value=value, low=low, high=high, reliable=False)
     figure = steps_to_goal(result, outcome._replace(critical=wide))
     figure.canvas.draw()

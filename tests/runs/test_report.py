@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from synthetic_study import synthetic_result
+from synthetic_study import analysed_study, synthetic_result
 
 from lr_batch import best_settings
 from runs.curve.analysis import analyse
@@ -174,8 +174,7 @@ def test_without_a_learning_rate_its_charts_are_left_out():
 @pytest.mark.parametrize(("value", "side"), [(3.0, "left"), (32.0, "center"), (400.0, "right")])
 def test_the_critical_batch_size_is_named_above_the_axes_and_inside_them(value, side):
     """Beside its interval there is no room on a phone."""
-    result = synthetic_result()
-    outcome = analyse(result)
+    result, outcome = analysed_study()
     made = steps_chart(result, outcome._replace(critical=outcome.critical._replace(value=value)))["layout"]
     (name,) = made["annotations"]
     assert (name["xanchor"], name["yanchor"], name["y"]) == (side, "bottom", 1) and 0 <= name["x"] <= 1
