@@ -50,10 +50,15 @@ def test_the_average_is_evaluated(optimizer):
     last = next(lr_batch.run(study).trials).curve.values[-1]
     params, tx = workload.init(jax.random.key(0)), optimizer({"learning_rate": 0.1})
     state, key = tx.init(params), jax.random.key(0)
-    mean = jax.jit(jax.grad(lambda params: workload.loss(params, workload.train_data, key).mean()))
-    for _ in range(STEPS):
+    mean = jax.grad(lambda params: workload.loss(params, workload.train_data, key).mean())
+
+    @jax.jit
+    def step(params, state):
         updates, state = tx.update(mean(params), state, params)
-        params = optax.apply_updates(params, updates)
+        return optax.apply_updates(params, updates), state
+
+    for _ in range(STEPS):
+        params, state = step(params, state)
     at = lambda params: float(np.mean(workload.evaluate(params, workload.eval_data)["loss"]))
     assert last == pytest.approx(at(AVERAGES[optimizer](state, params)), rel=1e-5)
     assert abs(at(params) / last - 1) > 1e-3

@@ -54,7 +54,7 @@ def test_trial_equals_a_loop_by_hand(batch_size, micro_batches):
     state, draw = lane.init(hparams, jnp.int32(3), jnp.bool_(True)), Draw.first(jnp.int32(3), 40)
     w = np.asarray(state.params["w"])
     loss = lambda w, batch: jnp.mean(workload.loss({"w": w}, batch, jax.random.key(0)))
-    gradient, data = jax.jit(jax.grad(loss)), workload.train_data
+    gradient, data = jax.jit(jax.grad(loss)), jax.tree.map(np.asarray, workload.train_data)
     for rows in rows_by_hand(3, 40, batch_size, num_steps):
         w = w - rate * np.asarray(gradient(w, jax.tree.map(lambda leaf, rows=rows: leaf[rows], data)))
         state, draw = one(state, draw)
