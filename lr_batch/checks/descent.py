@@ -1,5 +1,4 @@
-"""Whether an optimizer goes downhill, by its rate once, and not away from 0: updates are added, so that a chain needs a
-minus."""
+"""Whether an optimizer goes downhill, scales by its rate once, and decays; updates are added: a chain needs a minus."""
 
 from __future__ import annotations
 
@@ -18,10 +17,8 @@ if TYPE_CHECKING:
     from lr_batch.checks.optimizer import Toy
 
 STEPS = 16  # in one direction
-ALIGNED, LEAST = (
-    0.99,
-    8,
-)  # with the parameters is what grows them, of which there are enough that noise is not
+ALIGNED = 0.99  # cosine of the angle to the parameters, of what grows them
+LEAST = 8  # parameters, of which noise is not aligned with them by chance
 ROUNDING = 1e-5  # of a step and of the opposite one, which else cancel
 SQUARE = 3.5  # times the first step that half the rate makes: a rate acts as 2, its square as 4
 
