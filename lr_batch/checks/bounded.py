@@ -15,6 +15,7 @@ from lr_batch.errors import StudyError
 from lr_batch.problem.workload import PyTree, num_examples
 
 STRONG = (1e2, 1e3, 1e4)  # times the parameters
+DRAWS = 5  # of their signs: as they are, all outputs may lie on the side where a loss rises
 FALLS = 5  # times as far below 0 at each of them as at the one before
 SHARE = 0.1  # of rows whose losses do; the loss of a large count (Poisson) falls for a while where outputs are near 0
 
@@ -23,7 +24,7 @@ def check_bounded(probe: Probe) -> list[str]:
     """Raises StudyError where the loss falls without bound as outputs grow, for targets that it is not made for."""
     if probe.workload.statistics:
         return []  # larger parameters are normalised away
-    strong = [each_float(lambda leaf, factor=factor: factor * leaf, probe.params[1]) for factor in STRONG]
+    strong = [_strong(probe.params[1], draw) for draw in range(DRAWS)]
     for part in labelled_parts(probe):
         y = np.asarray(part.data["y"])
         beyond: Bool[np.ndarray, " n"] = np.asarray(((y < 0) | (y > 1)).reshape(len(y), -1).any(axis=1))
@@ -43,14 +44,26 @@ def check_bounded(probe: Probe) -> list[str]:
     return []
 
 
+def _strong(params: PyTree, draw: int) -> list[PyTree]:
+    """Parameters times each of `STRONG`, and beyond the first draw with signs by chance."""
+    rng = np.random.default_rng(draw)
+    signs = lambda leaf: rng.choice([-1.0, 1.0], leaf.shape) if draw else 1.0
+    signed = each_float(lambda leaf: signs(leaf) * leaf, params)
+    return [each_float(lambda leaf, factor=factor: factor * leaf, signed) for factor in STRONG]
+
+
 def _falls(
-    probe: Probe, part: Part, beyond: Bool[np.ndarray, " n"], strong: list[PyTree], y: np.ndarray
+    probe: Probe, part: Part, beyond: Bool[np.ndarray, " n"], strong: list[list[PyTree]], y: np.ndarray
 ) -> bool:
     """Whether losses fall, of inputs of all kinds with targets of rows that are beyond 0 to 1."""
     batch = take(part.data, spread(part.data, probe.rows))
     batch = {**batch, "y": y[np.resize(np.flatnonzero(beyond), num_examples(batch))]}
-    losses = [part.losses(batch, params) for params in strong]
-    falls = losses[0] < 0
-    for before, after in zip(losses, losses[1:], strict=False):
-        falls &= after < FALLS * before
-    return bool(falls.mean() > SHARE)
+
+    def share(parameters: list[PyTree]) -> float:
+        losses = [part.losses(batch, params) for params in parameters]
+        falls = losses[0] < 0
+        for before, after in zip(losses, losses[1:], strict=False):
+            falls &= after < FALLS * before
+        return float(falls.mean())
+
+    return any(share(parameters) > SHARE for parameters in strong)

@@ -211,6 +211,23 @@ def test_a_cross_entropy_of_targets_beyond_its_range_is_refused(y):
     refused(workload_of(ONE, y=y, loss=SIGMOID), "falls without bound .*, since targets go from .* 0 to 1")
 
 
+class OneSided(nn.Module):
+    """All outputs are above 0 as it begins."""
+
+    @nn.compact
+    def __call__(self, x):
+        ones = nn.initializers.ones
+        return nn.Dense(1, kernel_init=ones)(nn.Dense(8, kernel_init=ones)(jnp.abs(x)))[:, 0]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_outputs_on_the_side_where_the_loss_rises_hide_nothing(sign):
+    y = np.where(SIGNS > 0, 1, 1 - 2 * sign).astype("int32")  # -1, or 3: one falls below, one above
+    refused(
+        workload_of(OneSided(), y=y, loss=SIGMOID), "falls without bound .*, since targets go from .* 0 to 1"
+    )
+
+
 def test_a_likelihood_of_outputs_without_a_softmax_is_refused():
     refused(workload_of(loss=lambda z, y: -jnp.take_along_axis(z, y[:, None], 1)[:, 0]), "jax.nn.log_softmax")
 
