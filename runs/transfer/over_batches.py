@@ -130,7 +130,7 @@ def draw(
     style.headline(
         figure,
         "Does the best rate transfer over batch size and width?",
-        style.plain(setting, 110),
+        style.plain(f"{setting} · 90% intervals", 110),
         left=0.075,
     )
     every = [end for one in found.values() for rows in one.best for row in rows for end in row.rate]
