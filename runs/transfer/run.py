@@ -27,6 +27,7 @@ from runs.folder import part
 from runs.transfer.family import PARAMETERIZATIONS, Family
 
 UNREACHABLE = Goal("loss", 0.0)  # so that every trial is trained for its whole budget
+LEAST = float(np.finfo(np.float32).eps)  # smaller losses are rounding; one of 0 has no logarithm
 KIND = "transfer, one width"  # of the folder of one study
 
 
@@ -111,10 +112,10 @@ def train_all(studies: Mapping[tuple[str, int], Study], folder: Path) -> dict[st
 def losses_after(
     steps: int, result: Result, plan: TransferPlan
 ) -> Float[np.ndarray, "batch_sizes seeds rates"]:
-    """The last evaluation within so many steps of every trial; infinite where it had diverged by then."""
+    """The last evaluation within so many steps of every trial, at least `LEAST`; infinite where it had diverged."""
     diverged = (result.status == DIVERGED) & (result.steps <= steps)
     values = [curve.values[curve.steps <= steps][-1] for curve in result.curves]
-    loss = np.where(diverged, np.inf, values)
+    loss = np.where(diverged, np.inf, np.maximum(values, LEAST))
     return loss.reshape(len(plan.batch_sizes), plan.seeds, len(plan.rates))
 
 

@@ -99,6 +99,11 @@ def test_losses_after_some_steps_are_those_of_a_shorter_training():
     assert losses_after(10, result, plan).tolist() == [[[6, 6, 6], [6, 6, np.inf]]]
     assert losses_after(4, result, plan).tolist() == [[[8, 8, 8], [8, 8, 30]]]
     assert horizons(plan) == (1, 2, 5, 10)
+    # A loss of 0, to which Muon comes in wide networks, is one of rounding: its logarithm would leave no best rate.
+    result.curves[:3] = [curve(9, 8, 7, 6e-9), curve(9, 8, 7, 0), curve(9, 8, 7, 6)]
+    (found,) = losses_after(10, result, plan)
+    assert found[0].tolist() == [np.finfo(np.float32).eps] * 2 + [6]
+    assert np.isfinite(minimum(np.arange(3.0), np.log(found[0]))).all()
 
 
 def test_rates_follow_the_schedule_of_the_study():
